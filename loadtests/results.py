@@ -1,0 +1,163 @@
+"""What a run found, as report, compare and other programs read it: `run.json`, versioned.
+
+Seconds, requests per second, bytes, ratios. What was not measured is null, never zero.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+FORMAT: Final = "brownout-run/1"
+QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
+
+class Result(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Estimate(Result):
+    """A value with its 95 % interval; the ends are null when the data do not give one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Errors(Result):
+    """`rate`: failures over all requests of the point. `kinds`: counts, e.g. {"503": 12}."""
+
+    rate: float
+    kinds: dict[str, int] = {}
+
+
+class Limit(Result):
+    """The resource that binds: `utilisation` in [0, 1], `ceiling` in requests per second."""
+
+    resource: str
+    utilisation: float | None = None
+    ceiling: float | None = None
+    why: str
+
+
+class Point(Result):
+    """
+    The answer for one (deployment, level, request); request "all" takes them together.
+
+    Times are of successful requests; failures are in `errors`. `response_time` has the keys p50,
+    p95, p99 and mean; a quantile without enough requests behind it is null. `in_flight` is the mean
+    number of requests in flight (by Little's law the level less those who think). `problems` says
+    in words what is wrong with the point; `valid` is False when it must not be used.
+    """
+
+    deployment: str
+    request: str
+    model: Literal["closed", "open"] = "closed"
+    level: int
+    requests: int
+    seconds: float  # measured, over all repeats
+    throughput: Estimate
+    response_time: dict[str, Estimate | None]
+    service_time: dict[str, Estimate | None]
+    errors: Errors
+    phases: dict[str, dict[str, float]] = {}
+    resources: dict[str, float] = {}
+    in_flight: float | None = None
+    steady: str | None = None
+    valid: bool = True
+    problems: list[str] = []
+    limit: Limit | None = None
+
+
+class Knee(Result):
+    """
+    Where throughput stops following load: N* = X_max * (R_0 + Z), with its interval.
+
+    `level` is null when the levels did not reach it. `then`: what throughput does beyond it,
+    "flat", "falls", "errors", or null when no level lies beyond. `base` is R_0 (seconds), the mean
+    response time without a queue; `slope` the seconds that p95 grows by for each user beyond it.
+    """
+
+    level: float | None
+    low: float | None = None
+    high: float | None = None
+    throughput: float | None = None
+    base: float | None = None
+    then: Literal["flat", "falls", "errors"] | None = None
+    slope: float | None = None
+    limit: str | None = None
+
+
+class SloResult(Result):
+    """One SLO on one deployment. `status`: met, missed or unresolved; `why` in one sentence."""
+
+    name: str
+    text: str
+    deployment: str
+    status: Literal["met", "missed", "unresolved"]
+    measured: Estimate | None = None
+    why: str
+
+
+class Run(Result):
+    """
+    A whole run. `status`: "complete", or "interrupted" (what was measured until then is here).
+
+    `problems`: what concerns the run as a whole, such as a deployment that died.
+    `deployments`: how each was started. `plan`: the resolved plan.
+    """
+
+    format: Literal["brownout-run/1"] = FORMAT
+    id: str
+    name: str
+    started: str  # ISO 8601, UTC
+    status: Literal["complete", "interrupted"] = "complete"
+    problems: list[str] = []
+    environment: dict[str, Any] = {}
+    deployments: dict[str, dict[str, Any]] = {}
+    plan: dict[str, Any] = {}
+    points: list[Point] = []
+    knees: dict[str, Knee] = {}
+    slos: list[SloResult] = []
+    verdicts: list[dict[str, Any]] = []
+
+    def of(self, deployment: str, request: str = "all") -> list[Point]:
+        """The points of one deployment by rising level."""
+        found = (p for p in self.points if (p.deployment, p.request) == (deployment, request))
+        return sorted(found, key=lambda point: point.level)
+
+
+class UnreadableRun(Exception):
+    """A saved run that cannot be read; the message says which and why."""
+
+
+def to_json(run: Run) -> str:
+    return run.model_dump_json(indent=1) + "\n"
+
+
+def read(path: Path) -> Run:
+    """
+    The Run in a run's folder, or in its run.json.
+
+    Raises:
+        UnreadableRun: there is none, or it is not of this format.
+    """
+    file = path / "run.json" if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise UnreadableRun(
+            f"{path} holds no run.json. Give the folder that `brownout run` printed last."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UnreadableRun(f"{file} cannot be read: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise UnreadableRun(f"{file} has the format {found!r}; this version reads {FORMAT!r}.")
+    try:
+        return Run.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnreadableRun(f"{file}: {where}: {first['msg']}") from error

@@ -1,0 +1,210 @@
+"""The messages between controller and engine: JSON lines, one message a line.
+
+controller                                        engine
+    |  <- Hello (the one-time token)                 |
+    |  <- Started (a test began; the form's values)  |
+    |  Stage ->                                      |   every generator is parked, has the stage
+    |  <- Begun                                      |   all gates open at the same moment
+    |  <- Report (slices, numbered) ...              |
+    |  <- Done from each generator, or Lost          |   everybody is parked again
+    |  Finish ->                                     |
+    |  <- Stopped                                    |   the test was ended by hand
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from loadtests.histograms import Histogram
+from loadtests.slices import Slice
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RequestSpec(Message):
+    """One kind of request, ready to be sent."""
+
+    name: str
+    method: str
+    path: str
+    weight: float
+    headers: dict[str, str] = {}
+    body: str | None = None
+    timeout: float  # seconds
+    statuses: tuple[int, ...] = ()  # expected; empty: any below 400
+    contains: str | None = None  # the body must
+
+
+class Hello(Message):
+    type: Literal["hello"] = "hello"
+    token: str
+    pid: int
+
+
+class Started(Message):
+    """A test began. `options` are the values of the form or of the command line, as text."""
+
+    type: Literal["started"] = "started"
+    options: dict[str, str] = {}
+
+
+class Stage(Message):
+    """One level on one deployment: `settle` seconds, then `measure` seconds."""
+
+    type: Literal["stage"] = "stage"
+    number: int
+    deployment: str
+    target: str  # URL
+    model: Literal["closed"] = "closed"
+    level: int
+    think_time: float
+    settle: float
+    measure: float
+    requests: tuple[RequestSpec, ...]
+    seed: int
+    own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
+
+
+class Clock(Message):
+    """
+    A generator's clock against the engine's: add `offset` to the engine's time, plus or minus
+    `uncertainty`; seconds.
+    """
+
+    offset: float
+    uncertainty: float
+
+
+class Begun(Message):
+    """All generators have opened their gates, `at` on the engine's monotonic clock (seconds)."""
+
+    type: Literal["begun"] = "begun"
+    stage: int
+    at: float
+    generators: dict[str, Clock]
+
+
+class SliceMessage(Message):
+    """A Slice on its way; see there."""
+
+    index: int
+    request: str
+    started: int
+    start_lead: float
+    ended: int
+    end_lead: float
+    succeeded: int
+    ok: str = ""
+    failed: str = ""
+    kinds: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, part: Slice) -> "SliceMessage":
+        return cls(
+            index=part.index,
+            request=part.request,
+            started=part.started,
+            start_lead=round(part.start_lead, 7),
+            ended=part.ended,
+            end_lead=round(part.end_lead, 7),
+            succeeded=part.succeeded,
+            ok=part.ok.encode() if part.ok.count else "",
+            failed=part.failed.encode() if part.failed.count else "",
+            kinds=part.kinds,
+        )
+
+    def slice(self, stage: int) -> Slice:
+        """Raises ValueError when a histogram is broken."""
+        part = Slice(
+            stage=stage,
+            index=self.index,
+            request=self.request,
+            started=self.started,
+            start_lead=self.start_lead,
+            ended=self.ended,
+            end_lead=self.end_lead,
+            succeeded=self.succeeded,
+            kinds=dict(self.kinds),
+        )
+        if self.ok:
+            part.ok = Histogram.decode(self.ok)
+        if self.failed:
+            part.failed = Histogram.decode(self.failed)
+        return part
+
+
+class Report(Message):
+    """What one generator recorded since its last report; numbered from 0 in each stage."""
+
+    type: Literal["report"] = "report"
+    stage: int
+    generator: str
+    sequence: int
+    slices: tuple[SliceMessage, ...]
+
+
+class Done(Message):
+    """
+    A generator's last word on a stage: everybody is parked, every report is sent.
+
+    `reports` is how many reports it sent; `unfinished` how many requests had to be given up;
+    `cpu` the share of one core that its process used while measuring; `lag` how late a timer woke
+    at the 99th percentile (seconds).
+    """
+
+    type: Literal["done"] = "done"
+    stage: int
+    generator: str
+    reports: int
+    unfinished: int
+    cpu: float
+    lag: float
+
+
+class Lost(Message):
+    """A generator is gone, or a stage could not be brought up; the stage is not valid."""
+
+    type: Literal["lost"] = "lost"
+    stage: int
+    generator: str
+    reason: str
+
+
+class Finish(Message):
+    """The schedule has come to its end."""
+
+    type: Literal["finish"] = "finish"
+
+
+class Stopped(Message):
+    """The test was ended from the engine's side."""
+
+    type: Literal["stopped"] = "stopped"
+    reason: str = ""
+
+
+AnyMessage = Annotated[
+    Hello | Started | Stage | Begun | Report | Done | Lost | Finish | Stopped,
+    Field(discriminator="type"),
+]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """The message as one line, its line end included."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def decode(line: bytes) -> Any:
+    """
+    The message of one line.
+
+    Raises:
+        ValueError: the line is not one of our messages.
+    """
+    try:
+        return _ADAPTER.validate_json(line)
+    except ValidationError as error:
+        raise ValueError(f"not a message: {line[:80]!r} ({error.error_count()} errors)") from error
