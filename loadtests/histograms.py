@@ -6,32 +6,42 @@ http://hdrhistogram.org). Everything outside this module speaks seconds.
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
 LONGEST = 600.0  # seconds; anything slower is recorded as this
 _TICKS = 1_000_000  # microseconds
+_MOST_TICKS = int(LONGEST * _TICKS)
 
 
 class Histogram:
     """Durations in seconds. Adding two histograms loses nothing."""
 
-    __slots__ = ("_hdr",)
+    __slots__ = ("_made",)
 
     def __init__(self) -> None:
-        self._hdr = HdrHistogram(1, int(LONGEST * _TICKS), 3)
+        self._made: Any = None
+
+    @property
+    def _hdr(self) -> Any:
+        # Half a millisecond and 150 KB each, and most slices never see a failure: made when needed.
+        if self._made is None:
+            self._made = HdrHistogram(1, _MOST_TICKS, 3)
+        return self._made
 
     def record(self, seconds: float) -> None:
         """Count one duration; what lies outside the range counts at its border."""
         ticks = int(seconds * _TICKS + 0.5)
-        self._hdr.record_value(min(max(ticks, 1), int(LONGEST * _TICKS)))
+        self._hdr.record_value(min(max(ticks, 1), _MOST_TICKS))
 
     def add(self, other: "Histogram") -> None:
-        self._hdr.add(other._hdr)
+        if other.count:
+            self._hdr.add(other._hdr)
 
     @property
     def count(self) -> int:
-        return int(self._hdr.get_total_count())
+        return 0 if self._made is None else int(self._made.get_total_count())
 
     def quantile(self, q: float) -> float:
         """
@@ -89,6 +99,8 @@ class Histogram:
             raise ValueError(f"not an encoded histogram: {text[:40]!r} ({error})") from error
 
     def _recorded(self) -> Iterable[tuple[int, int]]:
+        if not self.count:
+            return
         for item in self._hdr.get_recorded_iterator():
             yield int(item.value_iterated_to), int(item.count_at_value_iterated_to)
 
