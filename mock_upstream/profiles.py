@@ -1,0 +1,196 @@
+"""Profile: how an upstream behaves. The only place where text becomes behaviour."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from json import JSONDecodeError, loads
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    JsonValue,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from mock_upstream.latency import Latency, parse
+
+DEFAULT_LATENCY = "p50=50ms p95=80ms p99=150ms"
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# The mock writes these itself, by the body that it sends.
+_OWN_HEADERS = {"content-length", "transfer-encoding"}
+
+
+def _latency(value: object) -> Latency:
+    if isinstance(value, Latency):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not text; write a latency such as '50ms'")
+    return parse(value)
+
+
+def _errors(errors: dict[int, float]) -> dict[int, float]:
+    for status, probability in errors.items():
+        if not 400 <= status <= 599:
+            raise ValueError(f"{status} is no error status; they are 400 to 599")
+        if not 0 <= probability <= 1:
+            raise ValueError(f"{status} = {probability} is no probability; it lies in 0 to 1")
+    if sum(errors.values()) > 1 + 1e-9:
+        raise ValueError(f"the probabilities add up to {sum(errors.values()):g}, above 1")
+    return errors
+
+
+def _method(method: str) -> str:
+    if not _TOKEN.fullmatch(method):
+        raise ValueError(f"{method!r} is no HTTP method")
+    return method.upper()
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError(f"{path!r} does not start with '/'")
+    if "?" in path or "#" in path:
+        raise ValueError(f"{path!r} is more than a path; leave out '?' and '#' and what follows")
+    names = path_names(path)
+    if len(names) != len(set(names)):
+        raise ValueError(f"{path!r} uses a name twice")
+    if re.search(r"[{}]", re.sub(rf"\{{{_NAME}\}}", "", path)):
+        raise ValueError(f"{path!r} has a brace that belongs to no {{name}}")
+    return path
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is no header name")
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name} is set by the mock, from the body that it sends")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"{name} has the value {value!r}, which no header can carry")
+    return headers
+
+
+def _ok() -> JsonValue:
+    return {"ok": True}
+
+
+LatencyText = Annotated[
+    InstanceOf[Latency],
+    BeforeValidator(_latency),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string"}),
+]
+Errors = Annotated[dict[int, float], AfterValidator(_errors)]
+
+
+class Route(BaseModel):
+    """What is answered to one method and path; the first route that matches wins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    path: Annotated[str, AfterValidator(_path)]
+    """As the service asks for it; `{name}` stands for one part of it."""
+    method: Annotated[str, AfterValidator(_method)] | None = None
+    """None: any method."""
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
+    payload: JsonValue = Field(default_factory=_ok, alias="json")
+    """The body. `{name}` in its strings is filled from the path."""
+    latency: LatencyText | None = None
+    """None: the profile's."""
+    errors: Errors | None = None
+    """None: the profile's."""
+
+    @property
+    def name(self) -> str:
+        """Method and path: names the route in messages, and keys its draws."""
+        return f"{self.method or 'ANY'} {self.path}"
+
+
+class Profile(BaseModel):
+    """One upstream."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    seed: int = 0
+    """The same seed gives the n-th request of a route the same delay and status."""
+    latency: LatencyText = parse(DEFAULT_LATENCY)
+    """From a request's arrival to its answer; see `mock_upstream.latency`."""
+    errors: Errors = {}
+    """Error status -> probability; such an answer takes as long as a good one."""
+    routes: tuple[Route, ...] = ()
+    """Without any, every method and path is answered 200 {"ok": true}."""
+
+    @model_validator(mode="after")
+    def _every_route_can_be_reached(self) -> Self:
+        seen: set[str] = set()
+        for route in self.routes:
+            if route.name in seen:
+                raise ValueError(
+                    f"route {route.name!r} is there twice; only the first would answer"
+                )
+            seen.add(route.name)
+        return self
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be played; the message says what, which value and why."""
+
+
+def load(path: Path | None, overrides: Mapping[str, Any]) -> Profile:
+    """
+    The profile of a .toml or .json file, single values of it replaced.
+
+    Raises:
+        ProfileError: no such file, not TOML or JSON, or values that cannot be.
+    """
+    values = {**(_read(path) if path else {}), **overrides}
+    try:
+        return Profile.model_validate(values)
+    except ValidationError as error:
+        where = f"profile {path}" if path else "profile"
+        raise ProfileError(f"{where}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Every complaint with the place of its value, a line each, without pydantic's trimmings."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        place = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "there is no such key"
+        lines.append(f"{place}: {message}" if place else message)
+    return "\n".join(lines)
+
+
+def path_names(path: str) -> list[str]:
+    """The names in braces, in order."""
+    return re.findall(rf"\{{({_NAME})\}}", path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    readers = {".toml": tomllib.loads, ".json": loads}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ProfileError(f"profile {path}: the name must end in .toml or .json")
+    try:
+        values = reader(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProfileError(f"profile {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProfileError(f"profile {path}: not {path.suffix[1:].upper()}: {error}") from None
+    if not isinstance(values, dict):
+        raise ProfileError(f"profile {path}: a table of settings is expected, not {values!r:.40}")
+    return values

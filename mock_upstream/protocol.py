@@ -1,0 +1,39 @@
+"""uvicorn's HTTP protocol, which also knows when a request arrived and on which connection."""
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mock_upstream.ledger import Ledger
+
+EXTENSION = "mock_upstream"
+"""Where the app finds (MockProtocol, arrival in monotonic seconds) in `scope["extensions"]`."""
+
+
+class MockProtocol(HttpToolsProtocol):
+    """One connection. The transport, for whoever must break it, is `transport`."""
+
+    def __init__(self, ledger: Ledger, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self._ledger = ledger
+        self.number = 0
+        """Counts the connections of this process, from 1."""
+        self.waiting: asyncio.Future[None] | None = None
+        """What the request in hand waits for; done early when the client goes away."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.number = self._ledger.connection_opened()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._ledger.connection_closed()
+        if self.waiting and not self.waiting.done():
+            self.waiting.set_result(None)
+
+    def on_message_begin(self) -> None:
+        arrival = monotonic()
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: (self, arrival)}  # type: ignore[dict-item]
