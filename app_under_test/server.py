@@ -1,0 +1,93 @@
+"""Serves a variant with uvicorn: one process, or several that share one listening socket."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+from functools import partial
+from multiprocessing.process import BaseProcess
+from threading import Thread
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from app_under_test import variants
+from app_under_test.settings import Settings
+
+GRACE = 1  # seconds that requests in flight get when the service is told to end
+
+
+def serve(variant: str, upstream: str, settings: Settings, listener: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT; prints one line of JSON once every worker is ready."""
+    config = uvicorn.Config(
+        partial(create_app, variant, upstream, settings),
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=30,  # importing takes seconds where many processes start
+        workers=settings.workers,
+    )
+    ready = {
+        "ready": True,
+        "url": url_of(listener),
+        "pid": os.getpid(),
+        "variant": variant,
+        "workers": settings.workers,
+    }
+    line = json.dumps(ready)
+    if settings.workers > 1:
+        Supervisor(config, listener, line).run()
+    else:
+        Server(config, line).run([listener])
+
+
+def create_app(variant: str, upstream: str, settings: Settings) -> FastAPI:
+    """The app of one process; one that was started by a supervisor ends with it."""
+    if supervisor := multiprocessing.parent_process():
+        Thread(target=end_with, args=(supervisor,), daemon=True).start()
+    return variants.create_app(variant, upstream, settings)
+
+
+def end_with(supervisor: BaseProcess) -> None:
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """Says when it serves."""
+
+    def __init__(self, config: uvicorn.Config, line: str) -> None:
+        super().__init__(config)
+        self.line = line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self.line, flush=True)
+
+
+class Supervisor(Multiprocess):
+    """Starts the workers, says when all of them serve, and replaces one that dies."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, line: str) -> None:
+        super().__init__(config, [listener])
+        self.line: str | None = line
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        if self.line and all(process.is_ready() for process in self.processes):
+            print(self.line, flush=True)
+            self.line = None
