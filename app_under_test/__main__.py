@@ -28,8 +28,8 @@ def main() -> None:
         parser.error("\n".join(refusals(error)))
     except OSError as error:
         parser.error(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; "
-            "pass --port 0 to let the system choose a free one"
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; pass --port 0 to let "
+            "the system choose a free one, and as --host an address of this machine (127.0.0.1)"
         )
     # Not above: a mistake on the command line is answered without waiting for the imports.
     from app_under_test.server import serve
@@ -55,6 +55,7 @@ def command_line() -> argparse.ArgumentParser:
         description="One small service, written several ways, that calls a slow upstream.",
         epilog="A setting may also come from the environment: APP_THREADS=80.",
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "variant",
@@ -68,9 +69,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=port_number, default=0, help="default: a free one")
     for name, field in Settings.model_fields.items():
-        parser.add_argument(
-            flag(name), metavar="N", help=f"{field.description} Default: {field.default}"
-        )
+        default = "" if field.default is None else f" Default: {field.default}."
+        parser.add_argument(flag(name), metavar="N", help=f"{field.description}{default}")
     return parser
 
 

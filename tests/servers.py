@@ -1,0 +1,187 @@
+"""Real servers on free loopback ports, each for the length of a `with`, and ways to ask them."""
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+import uvicorn
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
+    """Waits until `condition` holds; fails if it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.002)
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """Serves the ASGI `app` from a thread; yields its URL."""
+    config = uvicorn.Config(
+        app, port=0, log_level="error", loop="uvloop", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    listener = config.bind_socket()
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        eventually(lambda: server.started or not thread.is_alive())
+        assert server.started, "the server stopped before it was ready"
+        host, port = listener.getsockname()
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a `ScriptedUpstream` sends for each request, to the byte, and what it does then."""
+
+    data: bytes
+    then: Literal["keep", "close", "reset", "stall", "drip"] = "keep"
+
+
+def reply(status: int = 200, body: str = '{"ok": true}', **headers: str) -> Reply:
+    """A whole HTTP answer; header names are written with underscores."""
+    lines = [f"HTTP/1.1 {status} -", "content-type: application/json"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    lines += [f"content-length: {len(body)}", "", body]
+    return Reply("\r\n".join(lines).encode())
+
+
+class ScriptedUpstream:
+    """
+    An upstream that answers with the bytes it is told, holds answers back, and counts.
+
+    While `held`, requests wait: so a test can count how many a service has under way at a time
+    without depending on how long anything takes.
+    """
+
+    def __init__(self) -> None:
+        self.reply = reply()
+        self.held = False
+        self.url = ""
+        self.connections = 0  # accepted ever
+        self.heads: list[str] = []  # request line and headers
+        self.paths: list[str] = []
+        self.in_flight = 0
+        self.peak = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
+        server = await asyncio.start_server(self.converse, "127.0.0.1", 0, backlog=1000)
+        host, port = server.sockets[0].getsockname()
+        self.url = f"http://{host}:{port}"
+        ready.set()
+        await stop.wait()
+        server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.heads.append(head.decode())
+                self.paths.append(head.split(b" ", 2)[1].decode())
+                if not await self.answer(writer):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client closed the connection
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def answer(self, writer: asyncio.StreamWriter) -> bool:
+        """Answers one request; says whether the connection is kept."""
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            while self.held:
+                await asyncio.sleep(0.001)
+            writer.write(self.reply.data)
+            while self.reply.then == "drip":
+                await asyncio.sleep(0.05)
+                writer.write(b" ")
+                await writer.drain()
+            while self.reply.then == "stall":
+                await asyncio.sleep(0.01)
+        finally:
+            self.in_flight -= 1
+        if self.reply.then == "reset":
+            linger = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        return self.reply.then == "keep"
+
+
+@contextmanager
+def scripted_upstream() -> Iterator[ScriptedUpstream]:
+    """A `ScriptedUpstream` in a thread with a loop of its own."""
+    upstream = ScriptedUpstream()
+    ready = threading.Event()
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        running.set_result((asyncio.get_running_loop(), stop))
+        await upstream.serve(ready, stop)
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    loop, stop = running.result()
+    assert ready.wait(10)
+    try:
+        yield upstream
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+class Callers:
+    """Users of a service: up to 100 requests at a time, each on a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.pool = ThreadPoolExecutor(100)
+        self.client = httpx.Client(
+            timeout=30,
+            verify=False,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        )
+
+    def get(self, path: str, timeout: float = 30) -> httpx.Response:
+        return self.client.get(self.url + path, timeout=timeout)
+
+    def start(self, path: str, times: int = 1) -> list[Future[httpx.Response]]:
+        """So many requests at the same time, not waited for."""
+        return [self.pool.submit(self.get, path) for _ in range(times)]
+
+
+@contextmanager
+def callers(url: str) -> Iterator[Callers]:
+    several = Callers(url)
+    try:
+        yield several
+    finally:
+        several.pool.shutdown()
+        several.client.close()
+
+
+def answers(started: list[Future[httpx.Response]]) -> list[tuple[int, Any]]:
+    """Waits for the requests; gives the status and JSON of each."""
+    responses = [future.result() for future in started]
+    return [(response.status_code, json.loads(response.text)) for response in responses]
