@@ -1,0 +1,218 @@
+"""What may be measured: a variant, a command of the user's, or something that runs already."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+
+from app_under_test import variants
+from app_under_test.settings import Settings, to_flags
+from loadtests.plan_errors import mistakes, no_such, shown
+from loadtests.plan_fields import PositiveDuration, Table
+from loadtests.plan_hosts import parts_of
+
+_SHELL = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"}
+
+
+def _variant(name: str) -> str:
+    if name not in variants.names():
+        raise ValueError(no_such("variant", name, variants.names()))
+    return name
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    for name in settings:
+        if name not in Settings.model_fields:
+            raise ValueError(no_such("setting", name, Settings.model_fields))
+    to_flags(settings)
+    return settings
+
+
+def _words(command: str | list[str]) -> list[str]:
+    """
+    The words of a command; no shell takes part.
+
+    Raises:
+        ValueError: there are none, or they need a shell.
+    """
+    try:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError as error:
+        raise ValueError(f"{command!r} cannot be split into words: {error}") from None
+    if not words or not words[0]:
+        raise ValueError("is empty; write what starts the service")
+    if isinstance(command, str) and (_SHELL & set(words) or "=" in words[0]):
+        raise ValueError(
+            f"{command!r} needs a shell, and none takes part. Put variables into env, the folder "
+            'into cwd, or start the shell yourself: command = ["sh", "-c", "..."]'
+        )
+    return words
+
+
+def _command(value: object) -> object:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{shown(value)} must be text, or a list of the command's words")
+    _words(value if isinstance(value, str) else words)
+    return value
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError(f"{path!r} is not a path; write it as /health")
+    return path
+
+
+def _url(url: str) -> str:
+    parts_of(url)
+    return url.rstrip("/")
+
+
+def folder_of_plan(info: ValidationInfo) -> Path:
+    """What the relative paths of a plan start from."""
+    return Path((info.context or {}).get("folder", "."))
+
+
+def _folder(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    folder = (folder_of_plan(info) / value).absolute()
+    if not folder.is_dir():
+        raise ValueError(f"{value!r} is not a folder (looked for {folder})")
+    return folder
+
+
+PathText = Annotated[str, AfterValidator(_path)]
+Command = Annotated[str | list[str], BeforeValidator(_command)]
+
+
+class VariantDeployment(Table):
+    """The service of `app_under_test`, written one way."""
+
+    variant: Annotated[str, AfterValidator(_variant)]
+    settings: Annotated[dict[str, Any], AfterValidator(_settings)] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class CommandDeployment(Table):
+    """A service that a command starts. `{port}` and `{upstream}` are filled in."""
+
+    command: Command = Field(examples=["uvicorn shop.main:app --port {port}"])
+    env: dict[str, str] = Field(default_factory=dict)
+    cwd: Annotated[Path, BeforeValidator(_folder)] | None = None
+    ready: PathText = "/health"
+    """A GET of it answers 2xx once the service is up."""
+    ready_timeout: PositiveDuration = 30.0
+    stop: Command | None = None
+    """Run after the service was ended, to clean up what it left behind."""
+
+    @model_validator(mode="after")
+    def _the_port_is_told(self) -> Self:
+        if not any("{port}" in text for text in (*_words(self.command), *self.env.values())):
+            raise ValueError(
+                f"the command {shown(self.command)} is never told its port. brownout chooses a "
+                "free one; put {port} into command or env, for example --port {port}"
+            )
+        return self
+
+
+class UrlDeployment(Table):
+    """A service that runs already."""
+
+    url: Annotated[str, AfterValidator(_url)]
+    ready: PathText | None = None
+
+
+_KINDS = {"variant": VariantDeployment, "command": CommandDeployment, "url": UrlDeployment}
+
+
+def _one_kind(value: object) -> object:
+    if isinstance(value, Mapping):
+        given = [key for key in _KINDS if key in value]
+        if not given:
+            raise ValueError(
+                f"has none of the keys {', '.join(_KINDS)}: say how it is started, for example "
+                'command = "uvicorn shop.main:app --port {port}", or where it runs'
+            )
+        if len(given) > 1:
+            raise ValueError(f"has {' and '.join(given)}; keep one of them")
+    elif not isinstance(value, tuple(_KINDS.values())):
+        raise ValueError(f"{shown(value)} must be a table with one of the keys {', '.join(_KINDS)}")
+    return value
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Mapping):
+        return next(kind.__name__ for key, kind in _KINDS.items() if key in value)
+    return type(value).__name__
+
+
+Deployment = Annotated[
+    Annotated[VariantDeployment, Tag("VariantDeployment")]
+    | Annotated[CommandDeployment, Tag("CommandDeployment")]
+    | Annotated[UrlDeployment, Tag("UrlDeployment")],
+    Discriminator(_kind),
+    BeforeValidator(_one_kind),
+]
+
+
+def expanded(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The tables of deployments, each that has a matrix replaced by one for each of its values:
+    `threads` with `matrix = { threads = [20, 40] }` by `threads[20]` and `threads[40]`.
+
+    Raises:
+        ValidationError: a matrix that is not lists of values, or two deployments of one name.
+    """
+    found: list[tuple[str, Any]] = []
+    for name, table in tables.items():
+        if not isinstance(table, Mapping) or not {"matrix", "variant"} <= table.keys():
+            found.append((name, table))
+            continue
+        rest = {key: value for key, value in table.items() if key != "matrix"}
+        settings, matrix = rest.get("settings", {}), table["matrix"]
+        if not isinstance(matrix, Mapping) or not all(
+            isinstance(values, list) and values for values in matrix.values()
+        ):
+            what = "is not a table of lists, such as { threads = [20, 40, 100] }"
+            raise mistakes([((name, "matrix"), f"{shown(matrix)} {what}")])
+        if not isinstance(settings, Mapping):
+            found.append((name, rest))  # refused as it stands
+            continue
+        for values in product(*matrix.values()):
+            chosen = dict(zip(matrix, values, strict=True))
+            label = ",".join(map(str, values))
+            found.append((f"{name}[{label}]", {**rest, "settings": {**settings, **chosen}}))
+    names = [name for name, _ in found]
+    for name in names:
+        if names.count(name) > 1:
+            what = "is there twice; each value of a matrix gives one deployment, TABLE[VALUE]"
+            raise mistakes([((name,), what)])
+    return dict(found)
+
+
+def argv(command: str | list[str], **values: object) -> list[str]:
+    """
+    The words to start, `{port}` and what else `values` has filled in; a leading `python` is the
+    one that runs this. Braces of other kinds stay: a command may well hold JSON.
+    """
+    words = [filled(word, **values) for word in _words(command)]
+    return [sys.executable, *words[1:]] if words[0] == "python" else words
+
+
+def filled(text: str, **values: object) -> str:
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text

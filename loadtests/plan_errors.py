@@ -1,0 +1,145 @@
+"""What is wrong with a plan, in words that help the person who wrote it."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+# What is said about a value, by the kind of mistake; the braces are filled with its limits.
+_PHRASES = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table of key = value",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "list_type": "must be a list, in [ ]",
+    "literal_error": "must be {expected}",
+    "model_attributes_type": "must be a table of key = value",
+    "model_type": "must be a table of key = value",
+    "path_type": "must be a path, in quotes",
+    "string_type": "must be text, in quotes",
+    "too_short": "is empty; at least {min_length} is needed",
+    "tuple_type": "must be a list, in [ ]",
+}
+
+
+class PlanError(ValueError):
+    """A plan that cannot be played; the message says what, where, which value and the way out."""
+
+
+def no_such(kind: str, name: object, known: Iterable[str]) -> str:
+    """Says that there is no such thing, with the nearest one that there is, or all of them."""
+    names = list(known)
+    nearest = get_close_matches(str(name), names, n=1)
+    if nearest:
+        return f"there is no {kind} {name!r}; did you mean {nearest[0]!r}?"
+    return f"there is no {kind} {name!r}; there are: {', '.join(names) or 'none'}"
+
+
+def mistakes(found: Iterable[tuple[tuple[str | int, ...], str]]) -> ValidationError:
+    """What a validator raises to tell of several mistakes, each with the key where it stands."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("mistake", "{text}", {"text": text}), loc=key, input=None
+        )
+        for key, text in found
+    ]
+    return ValidationError.from_exception_data("plan", details)
+
+
+def explain(error: ValidationError, model: type[BaseModel], source: str = "") -> PlanError:
+    """
+    Every mistake that pydantic found in the data of a `model`, one a line, in our own words.
+
+    Args:
+        source: the file that the data came from; leads each line.
+    """
+    lines = []
+    for mistake in error.errors(include_url=False):
+        # The value of a default that depends on a field which is wrong itself, and is told.
+        if mistake["type"] == "default_factory_not_called":
+            continue
+        key, text = _told(mistake, model)
+        lines += [
+            ": ".join(filter(None, (source, key, line)))
+            for line in ([text] if key else text.splitlines())
+        ]
+    return PlanError("\n".join(lines))
+
+
+def key_of(steps: Sequence[str | int]) -> str:
+    """Where a value stands, as one writes it: load.levels[2]."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _told(mistake: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
+    """The key of a mistake, and what is wrong there."""
+    steps: list[str | int] = []
+    models: list[type[BaseModel]] = [root]
+    field: FieldInfo | None = None
+    for step in mistake["loc"]:
+        if any(step == model.__name__ for model in models):  # not a key: which of a union it is
+            models = [model for model in models if step == model.__name__]
+            continue
+        steps.append(step)
+        found = [model for model in models if step in _fields(model)]
+        if found:
+            field = _fields(found[0])[str(step)]
+            models = list(_models_in(field.annotation))
+    key = key_of(steps)
+    if mistake["type"] == "extra_forbidden":
+        known = [name for model in models for name in _fields(model)]
+        return key_of(steps[:-1]), no_such("key", steps[-1], known)
+    if mistake["type"] == "value_error":
+        return key, str(mistake["ctx"]["error"])
+    if mistake["type"] == "mistake":
+        return key, str(mistake["ctx"]["text"])
+    if mistake["type"] == "missing":
+        return key, f"is missing{_hint(steps, field)}"
+    phrase = _PHRASES.get(mistake["type"])
+    if phrase:
+        text = phrase.format(**mistake.get("ctx", {}))
+    else:  # a kind that this table does not know yet
+        text = mistake["msg"].replace("Input should be", "must be").replace("Input should", "must")
+    return key, f"{shown(mistake['input'])} {text}{_hint(steps, field)}"
+
+
+def shown(value: Any) -> str:
+    """A value as TOML would have it, cut short."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _hint(steps: Sequence[str | int], field: FieldInfo | None) -> str:
+    """The way out, as far as the field knows it."""
+    if field is not None and field.description:
+        return f"; {field.description}"
+    if field is None or not field.examples:
+        return ""
+    names = [step for step in steps if isinstance(step, str)]
+    return f", for example {names[-1]} = {shown(field.examples[0])}"
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -1,0 +1,63 @@
+"""What the fields of a plan are made of: durations, names, and the table that holds them."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from loadtests.slices import LENGTH
+from mock_upstream.durations import format_duration, parse_duration
+
+_NAME = re.compile(r"[\w\[][\w.,:+\[\]-]{0,79}")
+
+
+class Table(BaseModel):
+    """A table of a plan; a key that it does not have is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, str):
+        raise ValueError(f'{value} is not text with a unit; write it as "2s" or "250ms"')
+    return parse_duration(value)
+
+
+def _above_zero(seconds: float) -> float:
+    if seconds == 0:
+        raise ValueError("'0s' is too short; it must be longer than nothing")
+    return seconds
+
+
+def _whole_slices(seconds: float) -> float:
+    if seconds % LENGTH:
+        raise ValueError(
+            f"{format_duration(seconds)!r} is not a multiple of {format_duration(LENGTH)}, "
+            "the length of the slices that a stage is recorded in"
+        )
+    return seconds
+
+
+def name_of_deployment(name: str) -> str:
+    """
+    The name itself. It also names a log file and a place in the results.
+
+    Raises:
+        ValueError: it is not fit for that.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name for a deployment: up to 80 letters, digits and _ . , : + - [ ], "
+            "a letter or digit first"
+        )
+    if name in ("mock", "generator"):
+        raise ValueError(f"{name!r} names one of brownout's own processes; take another name")
+    return name
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), PlainSerializer(format_duration)]
+"""Seconds; text with a unit in a plan."""
+PositiveDuration = Annotated[Duration, AfterValidator(_above_zero)]
+SlicesDuration = Annotated[Duration, AfterValidator(_whole_slices)]
+Whole = Annotated[int, Field(strict=True)]
+"""A whole number; neither true nor "5" passes for one."""

@@ -1,0 +1,123 @@
+"""What is asked of every deployment."""
+
+import json
+import re
+from http import HTTPMethod
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    model_validator,
+)
+
+from loadtests.plan_errors import no_such
+from loadtests.plan_fields import PositiveDuration, Table, Whole
+from loadtests.stages import RequestSpec
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+def _method(method: str) -> str:
+    known = [known.value for known in HTTPMethod if known is not HTTPMethod.CONNECT]
+    if method.upper() not in known:
+        raise ValueError(no_such("HTTP method", method.upper(), known))
+    return method.upper()
+
+
+def _path(path: str) -> str:
+    if "://" in path.partition("?")[0] or path.startswith("//"):
+        raise ValueError(
+            f"{path!r} would leave the deployment; give the path alone, such as /external-data, "
+            "and the host as the url of a deployment"
+        )
+    if not path.startswith("/") or re.search(r"[\s#\x00-\x1f]", path):
+        raise ValueError(
+            f"{path!r} is not a path: it begins with '/', and has neither spaces nor '#'"
+        )
+    return path
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is no header name")
+        if re.search(r"[\r\n\x00]", value):
+            raise ValueError(f"{name} has the value {value!r}, which no header can carry")
+    return headers
+
+
+def _name(name: str) -> str:
+    if name == "all" or not name.strip() or not name.isprintable():
+        raise ValueError(f'{name!r} cannot name a request ("all" is what they are together)')
+    return name
+
+
+def _default_name(request: dict[str, Any]) -> str:
+    method, path = request["method"], request["path"]
+    return str(path if method == "GET" else f"{method} {path}")
+
+
+def _many(value: object) -> object:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def _one_or_many(statuses: tuple[int, ...]) -> int | tuple[int, ...]:
+    return statuses[0] if len(statuses) == 1 else statuses
+
+
+class Expect(Table):
+    """What makes an answer a good one."""
+
+    status: Annotated[
+        tuple[Annotated[Whole, Field(ge=100, le=599)], ...],
+        BeforeValidator(_many),
+        PlainSerializer(_one_or_many),
+    ] = Field(default=(), examples=[[200, 201]])
+    """One or several; none: any below 400."""
+    contains: str | None = None
+    """Text that the body must hold."""
+
+
+class Request(Table):
+    """One kind of request."""
+
+    method: Annotated[str, AfterValidator(_method)] = Field(default="GET", examples=["POST"])
+    path: Annotated[str, AfterValidator(_path)] = Field(examples=["/external-data"])
+    name: Annotated[str, AfterValidator(_name)] = Field(default_factory=_default_name)
+    """What the results call it: the path, after the method if that is not GET."""
+    weight: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1.0
+    """How often it is asked, against the others."""
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
+    payload: JsonValue = Field(default=None, alias="json")
+    body: str | None = None
+    timeout: PositiveDuration = 10.0
+    expect: Expect = Expect()
+
+    @model_validator(mode="after")
+    def _one_body_at_most(self) -> Self:
+        if self.payload is not None and self.body is not None:
+            raise ValueError("has both json and body; keep the one that is to be sent")
+        return self
+
+    def spec(self) -> RequestSpec:
+        """The request, ready to be sent."""
+        headers, body = dict(self.headers), self.body
+        if self.payload is not None:
+            body = json.dumps(self.payload)
+            if "content-type" not in map(str.lower, headers):
+                headers["content-type"] = "application/json"
+        return RequestSpec(
+            name=self.name,
+            method=self.method,
+            path=self.path,
+            weight=self.weight,
+            headers=headers,
+            body=body,
+            timeout=self.timeout,
+            statuses=self.expect.status,
+            contains=self.expect.contains,
+        )

@@ -1,0 +1,344 @@
+"""Plan: what is measured, under which load, and what is promised of it. TOML.
+
+Imports nothing heavy: the load generator's process reads plans, too.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from loadtests.plan_deployments import (
+    CommandDeployment,
+    Deployment,
+    UrlDeployment,
+    VariantDeployment,
+    expanded,
+    folder_of_plan,
+)
+from loadtests.plan_errors import PlanError, explain, mistakes, no_such
+from loadtests.plan_fields import Duration, SlicesDuration, Table, Whole, name_of_deployment
+from loadtests.plan_hosts import check_host, parts_of
+from loadtests.plan_requests import Expect, Request
+from loadtests.slos import Slo, parse
+from mock_upstream.profiles import Profile
+from mock_upstream.profiles import load as load_profile
+
+__all__ = [
+    "CommandDeployment",
+    "Deployment",
+    "Expect",
+    "Load",
+    "Plan",
+    "PlanError",
+    "Request",
+    "UrlDeployment",
+    "VariantDeployment",
+    "altered",
+    "check_host",
+    "default",
+    "find",
+    "for_url",
+    "read",
+    "shipped",
+    "to_toml",
+]
+
+
+def _rising(levels: tuple[int, ...]) -> tuple[int, ...]:
+    for low, high in pairwise(levels):
+        if high <= low:
+            raise ValueError(f"{high} follows {low}; levels rise, and each is there once")
+    return levels
+
+
+def _at_least_a_second(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError("must be 1s or more; less holds too few requests to judge by")
+    return seconds
+
+
+def _slo(value: object) -> object:
+    if isinstance(value, str):
+        return parse(value)
+    raise ValueError(f'{value!r} is not text, such as "p95 < 250ms at 40"')
+
+
+SloText = Annotated[InstanceOf[Slo], BeforeValidator(_slo), PlainSerializer(lambda slo: slo.text)]
+
+
+class Load(Table):
+    """How hard, and for how long. In the closed model a level is a number of users."""
+
+    model: Literal["closed"] = "closed"
+    levels: Annotated[
+        tuple[Annotated[Whole, Field(ge=1, le=20_000)], ...],
+        Field(min_length=1),
+        AfterValidator(_rising),
+    ] = Field(default=(1, 5, 10, 20, 40, 80, 160), examples=[[1, 5, 10]])
+    settle: SlicesDuration = 2.0
+    """Unrecorded, at the begin of each stage."""
+    measure: Annotated[SlicesDuration, AfterValidator(_at_least_a_second)] = 5.0
+    think_time: Duration = 0.0
+    """Between an answer and the same user's next request."""
+    repeats: Annotated[Whole, Field(ge=1, le=1000)] = Field(default=1, examples=[3])
+
+
+class Plan(Table):
+    """A whole plan, resolved: no matrix, no file beside it but the user's own locustfile."""
+
+    name: str = Field(examples=["checkout"])
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    allow_hosts: tuple[str, ...] = Field(default=(), examples=[["staging.example.org"]])
+    """Hosts beyond this machine that may be loaded."""
+    locustfile: Path | None = None
+    """The user's scenario: its User classes keep their tasks."""
+    load: Load = Load()
+    upstream: Profile = Profile()
+    deployments: dict[str, Deployment] = Field(
+        min_length=1, description="write [deployments.NAME] with variant, command or url"
+    )
+    requests: tuple[Request, ...] = ()
+    slos: dict[str, SloText] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[\w][\w. -]{0,79}", name):
+            raise ValueError(
+                f"{name!r} cannot name a run's folder: up to 80 letters, digits, spaces and _ . -, "
+                "a letter or digit first"
+            )
+        return name
+
+    @field_validator("locustfile")
+    @classmethod
+    def _is_a_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is None:
+            return None
+        found = (folder_of_plan(info) / path).absolute()
+        if not found.is_file():
+            raise ValueError(f"'{path}' is not a file (looked for {found})")
+        return found
+
+    @field_validator("upstream", mode="before")
+    @classmethod
+    def _from_its_own_file(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str):  # as `to_toml` writes what TOML has no word for
+            return Profile.model_validate_json(value)
+        if not isinstance(value, dict) or "profile" not in value:
+            return value
+        if len(value) > 1:
+            others = ", ".join(key for key in value if key != "profile")
+            raise ValueError(
+                f"has a profile and {others}; put all into the profile's file, or here"
+            )
+        path = value["profile"]
+        if not isinstance(path, str):
+            raise ValueError(f'profile: {path!r} is not the path of a file, such as "slow.toml"')
+        return load_profile(folder_of_plan(info) / path, {})
+
+    @field_validator("deployments", mode="before")
+    @classmethod
+    def _matrices(cls, value: object) -> object:
+        return expanded(value) if isinstance(value, dict) else value
+
+    @field_validator("deployments")
+    @classmethod
+    def _names(cls, deployments: dict[str, Deployment]) -> dict[str, Deployment]:
+        for name in deployments:
+            name_of_deployment(name)
+        return deployments
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        found = [*self._wrong_requests(), *self._wrong_slos(), *self._wrong_hosts()]
+        if found:
+            raise mistakes(found)
+        return self
+
+    def _wrong_requests(self) -> list["_Mistake"]:
+        if self.locustfile and self.requests:
+            return [(("requests",), "the locustfile brings its own requests; keep one of the two")]
+        if not self.locustfile and not self.requests:
+            return [(("requests",), 'is missing; write [[requests]] and path = "/external-data"')]
+        names = [request.name for request in self.requests]
+        return [
+            (("requests", i, "name"), f"{name!r} is there before; give each request its own name")
+            for i, name in enumerate(names)
+            if name in names[:i]
+        ]
+
+    def _wrong_slos(self) -> list["_Mistake"]:
+        found: list[_Mistake] = []
+        for name, slo in self.slos.items():
+            if slo.deployment is not None and slo.deployment not in self.deployments:
+                found.append(
+                    (("slos", name), no_such("deployment", slo.deployment, self.deployments))
+                )
+            if slo.level is not None and slo.level not in self.load.levels:
+                levels = ", ".join(map(str, self.load.levels))
+                found.append(
+                    (
+                        ("slos", name),
+                        f"{slo.level} is not among the levels ({levels}); add it there",
+                    )
+                )
+        return found
+
+    def _wrong_hosts(self) -> list["_Mistake"]:
+        found: list[_Mistake] = []
+        for name, deployment in self.deployments.items():
+            if isinstance(deployment, UrlDeployment):
+                try:
+                    check_host(deployment.url, self.allow_hosts)
+                except PlanError as error:
+                    found.append((("deployments", name, "url"), str(error)))
+        return found
+
+
+_Mistake = tuple[tuple[str | int, ...], str]
+
+
+def read(path: Path) -> Plan:
+    """
+    The plan of a TOML file. Relative paths in it start from its folder.
+
+    Raises:
+        PlanError: no such file, not TOML, or values that cannot be; all of them are told.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlanError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PlanError(f"{path} is not TOML: {error}") from None
+    return _checked(data, path.absolute().parent, str(path))
+
+
+def default() -> Plan:
+    """What is measured when nobody says what."""
+    return read(shipped()["default"])
+
+
+def shipped() -> dict[str, Path]:
+    """The plans that come along, by name."""
+    folder = Path(str(resources.files("loadtests") / "examples"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find(text: str) -> Path:
+    """
+    The file that is meant: its path, or the name of a plan that comes along.
+
+    Raises:
+        PlanError: there is neither.
+    """
+    path, known = Path(text), shipped()
+    if path.is_file():
+        return path
+    if text in known:
+        return known[text]
+    nearest = get_close_matches(text, known, n=1)
+    meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise PlanError(
+        f"there is no plan {text!r}: neither a file nor one of {', '.join(known)}.{meant}"
+    )
+
+
+def to_toml(plan: Plan) -> str:
+    """The plan as a file; reading it gives an equal one, from whatever folder."""
+    return tomli_w.dumps(_data(plan))
+
+
+def altered(
+    plan: Plan,
+    *,
+    deployments: Sequence[str] | None = None,
+    levels: str | None = None,
+    settle: str | None = None,
+    measure: str | None = None,
+    think_time: str | None = None,
+    repeats: str | None = None,
+) -> Plan:
+    """
+    The plan with some values replaced, as a command line or a form has them; None keeps the plan's.
+
+    SLOs that speak of a deployment which is left out are left out with it.
+
+    Raises:
+        PlanError: values that cannot be.
+    """
+    data = _data(plan)
+    load: dict[str, Any] = data["load"]
+    if deployments is not None:
+        unknown = [name for name in deployments if name not in plan.deployments]
+        if unknown:
+            raise PlanError("\n".join(no_such("deployment", n, plan.deployments) for n in unknown))
+        data = _with(data, {n: d for n, d in data["deployments"].items() if n in deployments}, plan)
+    if levels is not None:
+        load["levels"] = [_whole(text) for text in levels.split(",") if text.strip()]
+    if repeats is not None:
+        load["repeats"] = _whole(repeats)
+    times = {"settle": settle, "measure": measure, "think_time": think_time}
+    load.update({key: value for key, value in times.items() if value is not None})
+    return _checked(data)
+
+
+def for_url(url: str, base: Plan) -> Plan:
+    """
+    The plan with one deployment alone, the service that runs at `url`; named by host and port.
+
+    Raises:
+        PlanError: not a URL, or not of this machine and not allowed.
+    """
+    parts = parts_of(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return _checked(_with(_data(base), {f"{host}:{port}": {"url": url}}, base))
+
+
+def _with(data: dict[str, Any], deployments: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """The data with these deployments alone, and without the SLOs of others."""
+    kept = {None, *deployments}
+    slos = {n: text for n, text in data["slos"].items() if plan.slos[n].deployment in kept}
+    return {**data, "deployments": deployments, "slos": slos}
+
+
+def _whole(text: str) -> int | str:
+    """The number, or the text as it is, for the check to refuse."""
+    text = text.strip()
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text
+
+
+def _data(plan: Plan) -> dict[str, Any]:
+    """The plan as TOML's types."""
+    data = plan.model_dump(mode="json", exclude_none=True)
+    if Profile.model_validate(data["upstream"]) != plan.upstream:
+        # Its JSON holds a null, which TOML lacks.
+        data["upstream"] = plan.upstream.model_dump_json()
+    return data
+
+
+def _checked(data: dict[str, Any], folder: Path | None = None, source: str = "") -> Plan:
+    try:
+        return Plan.model_validate(data, context={"folder": folder or Path()})
+    except ValidationError as error:
+        raise explain(error, Plan, source) from None

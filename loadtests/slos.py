@@ -1,0 +1,156 @@
+"""Service level objectives as text: what is promised, of which deployment, at which level.
+
+p95 < 250ms at 40               of every deployment
+p95(async-httpx) < 250ms at 40  of one
+errors < 0.1%                   at every level, or `at 40`
+throughput > 500/s at 80
+knee > 60                       users
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from mock_upstream.durations import parse_duration
+
+Metric = Literal["p50", "p95", "p99", "mean", "errors", "throughput", "knee"]
+Comparison = Literal["<", "<=", ">", ">="]
+
+METRICS: tuple[Metric, ...] = ("p50", "p95", "p99", "mean", "errors", "throughput", "knee")
+COMPARISONS: tuple[Comparison, ...] = ("<=", ">=", "<", ">")  # the longer ones are tried first
+GRAMMAR = (
+    "METRIC[(DEPLOYMENT)] COMPARISON THRESHOLD [at LEVEL]\n"
+    f"  METRIC is {', '.join(METRICS)}; COMPARISON is <, <=, > or >=\n"
+    "  for example: p95 < 250ms at 40; p95(async-httpx) < 250ms at 40; errors < 0.1%; "
+    "throughput > 500/s at 80; knee > 60"
+)
+
+_NUMBER = r"\d+(?:\.\d+)?"
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """
+    One promise. `threshold` is in the unit of its metric: seconds for times, a ratio for errors,
+    requests per second for throughput, users for the knee. `deployment` None: every one; `level`
+    None (errors and knee alone): every level.
+    """
+
+    metric: Metric
+    deployment: str | None
+    comparison: Comparison
+    threshold: float
+    level: int | None
+    text: str
+
+    def holds(self, value: float) -> bool:
+        """Whether a value of the metric, in the unit of the threshold, keeps the promise."""
+        return {
+            "<": value < self.threshold,
+            "<=": value <= self.threshold,
+            ">": value > self.threshold,
+            ">=": value >= self.threshold,
+        }[self.comparison]
+
+
+def parse(text: str) -> Slo:
+    """
+    The promise that the text makes; see the top of this module.
+
+    Raises:
+        ValueError: it makes none; the message shows the place and the grammar.
+    """
+    return _Reader(text).slo()
+
+
+class _Reader:
+    """Takes one part after the other from the front of the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def slo(self) -> Slo:
+        metric = self._metric()
+        deployment = self._deployment()
+        comparison = self._comparison()
+        threshold = self._threshold(metric)
+        level = self._level(metric)
+        return Slo(metric, deployment, comparison, threshold, level, self._text.strip())
+
+    def _metric(self) -> Metric:
+        word = self._take(r"\w*")
+        for metric in METRICS:
+            if word == metric:
+                return metric
+        raise self._error("a metric is expected", word)
+
+    def _deployment(self) -> str | None:
+        if not self._take(r"\("):
+            return None
+        name = self._take(r"[^()]*").strip()
+        if not name or not self._take(r"\)"):
+            raise self._error("the name of a deployment and ')' are expected")
+        return name
+
+    def _comparison(self) -> Comparison:
+        for comparison in COMPARISONS:
+            if self._take(re.escape(comparison)):
+                return comparison
+        raise self._error("<, <=, > or >= is expected")
+
+    def _threshold(self, metric: Metric) -> float:
+        word = self._take(r"[^\s()]*")
+        if metric == "errors":
+            match = re.fullmatch(rf"({_NUMBER})(%?)", word)
+            ratio = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+            if not 0 <= ratio <= 1:
+                raise self._error("a share from 0% to 100% is expected, such as 0.1%", word)
+            return ratio
+        if metric in ("throughput", "knee"):
+            unit, example = ("/s", "500/s") if metric == "throughput" else ("", "60")
+            match = re.fullmatch(rf"({_NUMBER}){unit}", word)
+            if not match:
+                what = "requests per second are" if unit else "a number of users is"
+                raise self._error(f"{what} expected, such as {example}", word)
+            return float(match[1])
+        try:
+            seconds = parse_duration(word)
+        except ValueError:
+            seconds = 0.0
+        if seconds == 0:
+            raise self._error("a duration with its unit is expected, such as 250ms", word)
+        return seconds
+
+    def _level(self, metric: Metric) -> int | None:
+        if not self._take(r"at\b"):
+            if self._take(r"\S+", move=False):
+                raise self._error("'at' and a level, or the end, is expected")
+            if metric not in ("errors", "knee"):
+                raise self._error(f"{metric} changes with the level: 'at 40', say, is expected")
+            return None
+        if metric == "knee":
+            raise self._error("the knee is a level itself: the end is expected before 'at'", "at")
+        word = self._take(r"\S*")
+        if not re.fullmatch(r"0*[1-9]\d{0,8}", word, re.ASCII):
+            raise self._error("a level is expected, a whole number from 1", word)
+        if self._take(r"\S+", move=False):
+            raise self._error("the end is expected")
+        return int(word)
+
+    def _take(self, pattern: str, move: bool = True) -> str:
+        """What the pattern finds after white space; empty if nothing, and then nothing moves."""
+        match = re.compile(rf"\s*({pattern})", re.ASCII).match(self._text, self._at)
+        if not match:
+            return ""
+        if move and match[1]:
+            self._at = match.end()
+        return match[1]
+
+    def _error(self, what: str, taken: str = "") -> ValueError:
+        """`taken` is the part just taken that is wrong; without, it is what comes next."""
+        rest = self._text[self._at :]
+        column = self._at + len(rest) - len(rest.lstrip()) if not taken else self._at - len(taken)
+        return ValueError(
+            f"{what} at column {column + 1}\n  {self._text}\n  {' ' * column}^\n{GRAMMAR}"
+        )
