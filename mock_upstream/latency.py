@@ -120,9 +120,9 @@ class Percentiles(Latency):
         z, xs, ys = _NORMAL.inv_cdf(u), self._z, self._log
         right = min(max(bisect_right(xs, z), 1), len(xs) - 1)
         x0, x1, y0, y1 = xs[right - 1], xs[right], ys[right - 1], ys[right]
-        # From the nearer end, so that rounding cannot make two pieces overlap where they meet.
         slope = (y1 - y0) / (x1 - x0)
-        y = y1 + slope * (z - x1) if z - x0 > x1 - z else y0 + slope * (z - x0)
+        # Capped inside, and from the right end beyond it: rounding must not let pieces overlap.
+        y = y1 + slope * (z - x1) if z >= x1 else min(y0 + slope * (z - x0), y1)
         return exp(min(y, self._log_most))
 
     def __str__(self) -> str:
@@ -244,17 +244,16 @@ class _Parser:
         most: tuple[float, _Token] | None = None
         while self._peek().text:
             name = self._take()
+            percent = None if name.text == "max" else self._percent(name)
             self._expect("=")
             at = self._peek()
-            if name.text == "max":
-                if most:
-                    raise self._error(name, "max is given twice")
-                most = self._positive("max"), at
-                continue
-            percent = self._percent(name)
-            if percent in points:
+            if percent in points or (percent is None and most):
                 raise self._error(name, f"{name.text} is given twice")
-            points[percent] = self._positive(name.text), at
+            value = self._positive(name.text), at
+            if percent is None:
+                most = value
+            else:
+                points[percent] = value
         if len(points) < 2:
             raise self._error(
                 _Token(self._text, 0),
@@ -276,7 +275,7 @@ class _Parser:
     def _percent(self, name: _Token) -> float:
         match = self._RANK.fullmatch(name.text)
         if not match:
-            raise self._error(name, f"{name.text!r} is no quantile; write p50, p99.9 or max")
+            raise self._error(name, f"{name.text!r} is no quantile; write p50=50ms p95=1s max=2s")
         percent = float(match.group(1))
         if not 0 < percent / 100 < 1:
             raise self._error(name, f"{name.text} is no quantile; they lie between p0 and p100")

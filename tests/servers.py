@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.request import urlopen
 
 import httpx
 import uvicorn
@@ -185,3 +189,37 @@ def answers(started: list[Future[httpx.Response]]) -> list[tuple[int, Any]]:
     """Waits for the requests; gives the status and JSON of each."""
     responses = [future.result() for future in started]
     return [(response.status_code, json.loads(response.text)) for response in responses]
+
+
+@dataclass(frozen=True)
+class MockUpstream:
+    """A running `python -m mock_upstream serve`."""
+
+    url: str
+    control: str
+    process: subprocess.Popen[str]
+
+    def ledger(self, query: str = "") -> Any:
+        """What it did so far."""
+        with urlopen(f"{self.control}/ledger?{query}", timeout=20) as response:
+            return json.load(response)
+
+
+@contextmanager
+def mock_upstream(*arguments: str, stop: int = signal.SIGINT) -> Iterator[MockUpstream]:
+    """The mock as a process of its own; it must end quickly, with code 0 and no complaint."""
+    command = [sys.executable, "-m", "mock_upstream", "serve", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stderr
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            ready = json.loads(line)
+            yield MockUpstream(ready["url"], ready["control"], process)
+            process.send_signal(stop)
+            _, complaint = process.communicate(timeout=20)
+            assert (process.returncode, complaint) == (0, "")
+        finally:
+            process.kill()

@@ -1,0 +1,79 @@
+"""Draws repeat with their seed, whoever else draws."""
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_upstream.draws import Stream
+from mock_upstream.profiles import Profile
+from mock_upstream.routes import Responders
+
+SPREAD = "uniform(10ms,90ms)"
+PATHS = ["/a", "/b", "/c"]
+
+
+def delays(profile: Profile, paths: Iterable[str]) -> dict[str, list[float]]:
+    """What each path's requests are asked to take, in their order."""
+    responders = Responders(profile)
+    drawn: dict[str, list[float]] = {path: [] for path in PATHS}
+    for path in paths:
+        drawn[path].append(responders.find("GET", path)[0].draw()[0])
+    return drawn
+
+
+def profile(**more: object) -> Profile:
+    routes = [{"path": path} for path in PATHS]
+    return Profile.model_validate({"latency": SPREAD, "routes": routes, **more})
+
+
+@given(st.permutations(PATHS * 4))
+def test_the_order_of_other_routes_does_not_change_a_delay(order: list[str]) -> None:
+    assert delays(profile(seed=7), order) == delays(profile(seed=7), sorted(order))
+
+
+def test_errors_do_not_shift_the_delays() -> None:
+    calm, failing = profile(), profile(errors={503: 0.5})
+    assert delays(calm, PATHS * 50) == delays(failing, PATHS * 50)
+
+
+def test_another_route_before_it_does_not_change_a_delay() -> None:
+    more = [{"path": "/new"}, *({"path": path} for path in PATHS)]
+    assert delays(profile(routes=more), PATHS * 5) == delays(profile(), PATHS * 5)
+
+
+def test_another_seed_gives_other_delays() -> None:
+    assert delays(profile(seed=1), PATHS) != delays(profile(seed=2), PATHS)
+
+
+def test_two_routes_draw_apart() -> None:
+    drawn = delays(profile(), PATHS * 5)
+    assert drawn["/a"] != drawn["/b"]
+
+
+def test_error_statuses_come_as_often_as_asked() -> None:
+    responder = Responders(profile(errors={503: 0.2, 500: 0.05})).find("GET", "/a")[0]
+    statuses = [responder.draw()[1] for _ in range(20_000)]
+    # Within five standard deviations; the seed decides, so this either always holds or never.
+    assert abs(statuses.count(503) - 4000) < 5 * (20_000 * 0.2 * 0.8) ** 0.5
+    assert abs(statuses.count(500) - 1000) < 5 * (20_000 * 0.05 * 0.95) ** 0.5
+    assert statuses.count(200) == 20_000 - statuses.count(503) - statuses.count(500)
+
+
+def test_errors_that_add_up_to_one_leave_no_good_answer() -> None:
+    responder = Responders(profile(errors={500: 0.1, 502: 0.2, 503: 0.7})).find("GET", "/a")[0]
+    assert {responder.draw()[1] for _ in range(10_000)} == {500, 502, 503}
+
+
+def test_the_first_draws_of_a_stream_fill_the_interval_evenly() -> None:
+    stream = Stream(0, "ANY /", "latency")
+    counts = [0] * 20
+    for ordinal in range(20_000):
+        counts[int(stream.uniform(ordinal) * 20)] += 1
+    chi_square = sum((seen - 1000) ** 2 / 1000 for seen in counts)
+    assert chi_square < 43.8  # 19 degrees of freedom, one in a thousand
+
+
+@given(st.integers(), st.text(), st.integers(0, 2**70))
+def test_a_draw_is_never_0_and_never_1(seed: int, route: str, ordinal: int) -> None:
+    assert 0 < Stream(seed, route, "latency").uniform(ordinal) < 1

@@ -1,0 +1,130 @@
+"""A profile is checked once, when it is read."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from mock_upstream.profiles import Profile, ProfileError, describe, load
+from mock_upstream.routes import Responders
+
+CHARGE = """
+seed = 7
+latency = "p50=50ms p95=80ms p99=150ms"
+errors = { 503 = 0.01, 500 = 0.005 }
+[[routes]]
+path = "/charge/{id}"
+method = "post"
+status = 201
+headers = { X-Kind = "charge" }
+json = { id = "{id}", state = "paid" }
+latency = "5ms"
+errors = {}
+"""
+
+
+def refused(**values: object) -> str:
+    with pytest.raises(ValidationError) as error:
+        Profile.model_validate(values)
+    return describe(error.value)
+
+
+def body(route: dict[str, object], path: str) -> bytes:
+    responder, values = Responders(Profile.model_validate({"routes": [route]})).find("GET", path)
+    return responder.answer(200, values)[1]
+
+
+def test_a_toml_file_and_its_json_are_the_same_profile(tmp_path: Path) -> None:
+    toml, json = tmp_path / "charge.toml", tmp_path / "charge.json"
+    toml.write_text(CHARGE)
+    profile = load(toml, {})
+    json.write_text(profile.model_dump_json())
+    assert load(json, {}) == profile
+    assert profile.routes[0].payload == {"id": "{id}", "state": "paid"}
+    assert profile.routes[0].method == "POST"
+    assert (profile.errors, profile.routes[0].errors) == ({503: 0.01, 500: 0.005}, {})
+
+
+def test_given_values_replace_those_of_the_file(tmp_path: Path) -> None:
+    toml = tmp_path / "charge.toml"
+    toml.write_text(CHARGE)
+    profile = load(toml, {"latency": "1ms", "errors": {"504": "0.5"}})
+    assert (str(profile.latency), profile.errors, profile.seed) == ("1ms", {504: 0.5}, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.toml", None, "No such file"),
+        ("bad.toml", "latency = ", "not TOML"),
+        ("bad.json", "{", "not JSON"),
+        ("list.json", "[1]", "a table of settings is expected"),
+        ("deep.json", "[" * 100_000, "not JSON"),
+        ("slow.yaml", "", "must end in .toml or .json"),
+        ("impossible.toml", 'latency = "p50=2s p95=1s"', "latency: p95=1s is below p50=2s"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused_by_name(
+    tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ProfileError, match=message) as error:
+        load(path, {})
+    assert name in str(error.value)
+
+
+def test_values_that_cannot_be_are_refused_with_their_place() -> None:
+    assert refused(latncy="5ms") == "latncy: there is no such key"
+    assert "errors: 200 is no error status" in refused(errors={200: 0.1})
+    assert "errors: 503 = 1.5 is no probability" in refused(errors={503: 1.5})
+    assert "is no probability" in refused(errors={503: float("nan")})
+    assert "errors: the probabilities add up to 1.2" in refused(errors={500: 0.6, 503: 0.6})
+    assert "latency: 50 is not text" in refused(latency=50)
+    assert "routes.0.path: 'charge' does not start" in refused(routes=[{"path": "charge"}])
+    assert "uses a name twice" in refused(routes=[{"path": "/{id}/{id}"}])
+    assert "a brace that belongs to no" in refused(routes=[{"path": "/{id"}])
+    assert "more than a path" in refused(routes=[{"path": "/a?b=1"}])
+    assert "routes.0.status" in refused(routes=[{"path": "/", "status": 101}])
+    assert "is no HTTP method" in refused(routes=[{"path": "/", "method": "GET /"}])
+    assert "no header can carry" in refused(routes=[{"path": "/", "headers": {"a": "b\r\nc"}}])
+    assert "set by the mock" in refused(routes=[{"path": "/", "headers": {"Content-Length": "1"}}])
+    twice = [{"path": "/a", "method": "GET"}, {"path": "/a", "method": "get"}]
+    assert "route 'GET /a' is there twice" in refused(routes=twice)
+
+
+def test_names_in_the_json_are_filled_from_the_path() -> None:
+    route: dict[str, object] = {
+        "path": "/users/{user}/orders/{order}",
+        "json": {"links": ["/{user}/{order}", {"self": "{order}"}], "kept": "{other}", "n": {}},
+    }
+    assert body(route, '/users/a"\\b/orders/ü{user}') == (
+        b'{"links": ["/a\\"\\\\b/\\u00fc{user}", {"self": "\\u00fc{user}"}], '
+        b'"kept": "{other}", "n": {}}'
+    )
+
+
+def test_a_path_is_taken_literally_outside_its_names() -> None:
+    find = Responders(Profile.model_validate({"routes": [{"path": "/a.b/{x}"}]})).find
+    assert find("GET", "/a.b/1")[0].matched
+    assert not find("GET", "/a-b/1")[0].matched
+    assert not find("GET", "/a.b/1/2")[0].matched
+    assert not find("GET", "/a.b/")[0].matched
+
+
+def test_the_first_route_that_fits_answers() -> None:
+    routes = [{"path": "/a/{x}", "method": "PUT"}, {"path": "/a/b"}, {"path": "/a/{x}"}]
+    find = Responders(Profile.model_validate({"routes": routes, "latency": "1ms"})).find
+    assert find("PUT", "/a/b")[1] == {"x": "b"}
+    assert find("GET", "/a/b")[1] == {}
+    assert find("GET", "/a/c")[1] == {"x": "c"}
+
+
+def test_reading_a_profile_loads_no_server() -> None:
+    heavy = "{'uvicorn', 'fastapi', 'uvloop', 'hdrh', 'numpy', 'locust'}"
+    code = f"import sys, mock_upstream.profiles; print({heavy} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
