@@ -1,0 +1,19 @@
+"""Is this run.json of a short run whole, and does it obey Little's law?"""
+
+import json
+import sys
+
+run = json.load(open(sys.argv[1]))
+assert run["format"] == "brownout-run/1", run["format"]
+assert run["status"] == "complete", run["status"]
+points = [point for point in run["points"] if point["request"] == "all"]
+stages = {(name, level) for name in run["deployments"] for level in run["plan"]["load"]["levels"]}
+assert {(point["deployment"], point["level"]) for point in points} == stages, points
+for point in points:
+    where = f"{point['deployment']} at {point['level']}"
+    assert point["requests"] > 0, where
+    assert point["errors"]["rate"] == 0, (where, point["errors"])
+    assert point["response_time"]["p50"]["value"] > 0.01, where
+    if point["requests"] >= 500:
+        assert abs(point["in_flight"] / point["level"] - 1) < 0.05, (where, point["in_flight"])
+print(f"{len(points)} points, all whole")

@@ -1,0 +1,22 @@
+"""`brownout`, and `python -m loadtests`: the slim install says what is missing."""
+
+import sys
+from importlib.util import find_spec
+
+
+def main() -> None:
+    missing = [name for name in ("locust", "typer", "altair") if find_spec(name) is None]
+    if missing:
+        print(
+            f"brownout needs its load generator, and {', '.join(missing)} is not installed here.\n"
+            "Install it with: pip install 'brownout[load]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    from loadtests.cli import app  # only now: the slim install lacks what it imports
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

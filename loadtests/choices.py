@@ -1,0 +1,43 @@
+"""What a user may choose for one run without touching the plan: as texts, the same everywhere.
+
+The command line, Locust's web form and the message in between all use these names and texts.
+"""
+
+from collections.abc import Mapping
+
+from loadtests import plans
+
+
+def of(plan: plans.Plan) -> dict[str, str]:
+    """The plan's own values."""
+    load = plan.load
+    return {
+        "deployments": ",".join(plan.deployments),
+        "levels": ", ".join(map(str, load.levels)),
+        "settle": f"{load.settle:g}s",
+        "measure": f"{load.measure:g}s",
+        "think_time": f"{load.think_time:g}s",
+        "repeats": str(load.repeats),
+    }
+
+
+def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
+    """
+    The plan with what was chosen; what is absent or empty stays. A "host" (URL) takes the place of
+    the deployments.
+
+    Raises:
+        plans.PlanError: a value cannot be; the message says which and the way out.
+    """
+    names = [name.strip() for name in values.get("deployments", "").split(",") if name.strip()]
+    if host := values.get("host"):
+        plan, names = plans.for_url(host, plan), []
+    return plans.altered(
+        plan,
+        deployments=names or None,
+        levels=values.get("levels") or None,
+        settle=values.get("settle") or None,
+        measure=values.get("measure") or None,
+        think_time=values.get("think_time") or None,
+        repeats=values.get("repeats") or None,
+    )

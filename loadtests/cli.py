@@ -1,0 +1,218 @@
+"""The command line: parse, call one function, print."""
+
+import json
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from loadtests import analysis, choices, controller, plans, report, results, session
+from loadtests.compare import compare as compared
+from loadtests.deployments import DeploymentFailed
+from loadtests.engine_process import EngineFailed
+from loadtests.progress import shown
+from loadtests.report import comparison, terminal
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Find the concurrency at which a FastAPI service browns out behind a slow upstream.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+PlanArgument = Annotated[
+    str, typer.Argument(metavar="[PLAN]", help="A plan (TOML), or the name of a shipped one.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)]
+Deployments = Annotated[
+    str, typer.Option(metavar="A,B", help="Only these deployments of the plan.")
+]
+Levels = Annotated[str, typer.Option(metavar="1,5,10", help="Numbers of users instead.")]
+Settle = Annotated[str, typer.Option(metavar="2s", help="Time before each measurement instead.")]
+Measure = Annotated[str, typer.Option(metavar="5s", help="Length of each measurement instead.")]
+Repeats = Annotated[str, typer.Option(metavar="N", help="Measure each level so often instead.")]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Load generating processes, for more than one can make.")
+]
+
+
+@app.command()
+def run(
+    plan: PlanArgument = "default",
+    out: Out = Path("runs"),
+    deployments: Deployments = "",
+    levels: Levels = "",
+    settle: Settle = "",
+    measure: Measure = "",
+    repeats: Repeats = "",
+    processes: Processes = 1,
+    unresolved: Annotated[
+        Literal["pass", "fail"] | None,
+        typer.Option(help="What an SLO that could not be decided means (else exit code 3)."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
+    ] = False,
+) -> None:
+    """Bring everything up, climb the levels, write the report."""
+    with _mistakes():
+        chosen = choices.applied(
+            plans.read(plans.find(plan)),
+            {
+                "deployments": deployments,
+                "levels": levels,
+                "settle": settle,
+                "measure": measure,
+                "repeats": repeats,
+            },
+        )
+        if dry_run:
+            _print_stages(chosen)
+            return
+        with shown(console) as observer:
+            arguments = ["--processes", str(processes)] if processes > 1 else []
+            outcome = session.run(chosen, out, observer, arguments)
+    console.print(terminal.render(outcome.run))
+    if outcome.code == session.INTERRUPTED:
+        console.print("Interrupted: this is what was measured until then.")
+    _print_path(outcome.folder / "report.html")
+    _print_path(outcome.folder)
+    raise typer.Exit(_resolved(outcome.code, unresolved))
+
+
+@app.command()
+def ui(
+    plan: PlanArgument = "default",
+    out: Out = Path("runs"),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the web UI.")] = 8089,
+    processes: Processes = 1,
+) -> None:
+    """Bring everything up and open Locust's web UI, on this machine only."""
+    with _mistakes():
+        chosen = plans.read(plans.find(plan))
+        _check_port(port)
+        address = f"http://127.0.0.1:{port}"
+        arguments = ["--web-host", "127.0.0.1", "--web-port", str(port)]
+        if processes > 1:
+            arguments += ["--processes", str(processes)]
+
+        def opened() -> None:
+            console.print(f"Locust's web UI: {address}   (Ctrl-C ends it)")
+            if sys.stdout.isatty() and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
+                webbrowser.open(address)
+
+        with shown(console) as observer:
+            session.ui(chosen, out, observer, arguments, opened, _print_outcome)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run's folder.")],
+    b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another run's folder.")],
+    out: Annotated[Path, typer.Option(help="Where to write the page.", dir_okay=False)] = Path(
+        "comparison.html"
+    ),
+) -> None:
+    """Lay two saved runs side by side: the curves, and the ratios with their intervals."""
+    with _mistakes():
+        found = compared(results.read(a), results.read(b))
+        console.print(comparison.render(found))
+        out.write_text(comparison.html(found))
+    _print_path(out)
+
+
+@app.command(name="report")
+def report_again(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+) -> None:
+    """Analyse a saved run again and write its report anew."""
+    with _mistakes():
+        found = analysis.analyse(run)
+        report.write(found, run)
+    console.print(terminal.render(found))
+    _print_path(run / "report.html")
+
+
+@app.command(hidden=True)
+def control(
+    plan: str,
+    out: Path = Path("runs"),
+    announce: Annotated[int, typer.Option(help="Descriptor that takes address and token.")] = 1,
+) -> None:
+    """Serve a Locust that was started by hand; it starts this."""
+
+    def tell(link: str, token: str) -> None:
+        with os.fdopen(announce, "w") as line:
+            line.write(json.dumps({"link": link, "token": token}) + "\n")
+
+    with _mistakes(), shown(Console(force_terminal=False)) as observer:
+        code = session.control(plans.read(plans.find(plan)), out, observer, tell, _print_outcome)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _mistakes() -> Iterator[None]:
+    """Known failures become a message and an exit code; a traceback is a fault of ours."""
+    try:
+        yield
+    except (plans.PlanError, results.UnreadableRun, UsageError) as error:
+        code, text = session.USAGE, str(error)
+    except DeploymentFailed as error:
+        code, text = session.DIED, str(error)
+    except EngineFailed as error:
+        code, text = session.NOT_MEASURABLE, str(error)
+    except KeyboardInterrupt:
+        code, text = session.INTERRUPTED, "Interrupted before anything was measured."
+    else:
+        return
+    errors.print(text, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+class UsageError(Exception):
+    """What was typed cannot be done; the message says why and the way out."""
+
+
+def _print_stages(plan: plans.Plan) -> None:
+    steps = controller.expected_steps(plan)
+    for number, step in enumerate(steps, 1):
+        console.print(f"{number:3}  {step.level:5} users  {step.deployment}", markup=False)
+    seconds = controller.expected_seconds(plan, len(steps))
+    minutes, rest = divmod(round(seconds), 60)
+    console.print(f"{len(steps)} stages, at most {minutes} min {rest} s.")
+
+
+def _print_path(path: Path) -> None:
+    console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_outcome(outcome: session.Outcome) -> None:
+    console.print(terminal.render(outcome.run))
+    _print_path(outcome.folder / "report.html")
+
+
+def _resolved(code: int, unresolved: str | None) -> int:
+    if code == session.NOT_MEASURABLE and unresolved is not None:
+        return session.FINE if unresolved == "pass" else session.FAILED
+    return code
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"Port {port} cannot be used for the web UI: {error.strerror}. "
+                "Choose another with --port."
+            ) from None

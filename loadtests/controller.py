@@ -1,0 +1,137 @@
+"""Plays a plan: decides what comes next, writes the run's folder. No gevent in this process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Protocol
+
+from loadtests import stages
+from loadtests.analysis.points import points
+from loadtests.analysis.records import StageRecord
+from loadtests.engine_process import Engine, EngineFailed
+from loadtests.plans import Plan
+from loadtests.results import Point
+from loadtests.runfolder import RunFolder
+from loadtests.schedules import Played, Step
+
+SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
+BRINGING_UP = 60.0  # seconds that an engine may be silent beyond the length of a stage
+
+
+class Observer(Protocol):
+    """Who watches a run: a progress bar, plain lines, or nobody."""
+
+    def begins(self, step: Step, number: int, of: int, seconds_left: float) -> None: ...
+
+    def measured(self, point: Point) -> None: ...
+
+    def problem(self, text: str) -> None: ...
+
+
+class StoppedByHand(Exception):
+    """The test was ended from the engine's side, in the web UI or by Locust."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where the deployments answer: name -> URL; `dead` says which have ended since, and how."""
+
+    urls: Mapping[str, str]
+    dead: Callable[[], Mapping[str, str]]
+
+
+def expected_steps(plan: Plan) -> list[Step]:
+    steps: list[Step] = _schedule().expected(plan)
+    return steps
+
+
+def expected_seconds(plan: Plan, steps: int) -> float:
+    """How long so many stages take; seconds."""
+    return steps * (plan.load.settle + plan.load.measure + SWITCHING)
+
+
+def play(
+    plan: Plan, targets: Targets, engine: Engine, folder: RunFolder, observer: Observer
+) -> list[str]:
+    """
+    Have the engine play stages until the schedule ends; everything goes to the folder as it comes.
+
+    Returns:
+        The deployments that died on the way.
+
+    Raises:
+        EngineFailed: the engine is gone; what was measured until then is in the folder.
+        StoppedByHand: likewise.
+    """
+    schedule = _schedule()
+    expected = len(schedule.expected(plan))
+    so_far: list[Played] = []
+    dead: dict[str, str] = {}
+    while (step := schedule.next_stage(plan, so_far)) is not None:
+        left = expected - len(so_far)
+        observer.begins(step, len(so_far) + 1, expected, expected_seconds(plan, left))
+        record = _play_stage(stage_of(plan, step, len(so_far), targets), engine, folder)
+        found = next(p for p in points([record]) if p.request == "all")
+        observer.measured(found)
+        for name, text in targets.dead().items():
+            if name not in dead:
+                dead[name] = text
+                folder.problem(text, name)
+                observer.problem(text)
+        so_far.append(_played(step, found, alive=step.deployment not in dead))
+        expected = _still_expected(schedule, plan, so_far)
+    engine.send(stages.Finish())
+    return list(dead)
+
+
+def _schedule() -> ModuleType:
+    return import_module("loadtests.schedules.ladder")
+
+
+def _still_expected(schedule: ModuleType, plan: Plan, so_far: Sequence[Played]) -> int:
+    """Stages in all, as far as one can tell now: played ones and those not ruled out."""
+    ahead = list(so_far)
+    while (step := schedule.next_stage(plan, ahead)) is not None:
+        ahead.append(Played(step, None, 0.0))
+    return len(ahead)
+
+
+def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.Stage:
+    load = plan.load
+    return stages.Stage(
+        number=number,
+        deployment=step.deployment,
+        target=targets.urls[step.deployment].rstrip("/"),
+        level=step.level,
+        think_time=load.think_time,
+        settle=load.settle,
+        measure=load.measure,
+        requests=tuple(request.spec() for request in plan.requests),
+        seed=plan.seed,
+        own_tasks=plan.locustfile is not None,
+    )
+
+
+def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> StageRecord:
+    engine.send(stage)
+    folder.write(stage)
+    record = StageRecord(stage)
+    longest = max((request.timeout for request in stage.requests), default=60.0)
+    patience = stage.settle + stage.measure + longest + BRINGING_UP
+    while not record.closed:
+        match engine.receive(patience):
+            case stages.Stopped():
+                raise StoppedByHand
+            case stages.Begun() | stages.Report() | stages.Done() | stages.Lost() as message:
+                if message.stage == stage.number:
+                    folder.write(message)
+                    record.add(message)
+            case other:
+                raise EngineFailed(f"the load generator sent {other!r} in the middle of a stage")
+    return record
+
+
+def _played(step: Step, found: Point, *, alive: bool) -> Played:
+    p95 = found.response_time.get("p95") or found.response_time.get("mean")
+    return Played(step, p95.value if p95 else None, found.errors.rate, alive)

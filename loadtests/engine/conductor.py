@@ -1,0 +1,190 @@
+"""The barrier: a stage begins on all generators at once and is over when each has said so.
+
+Runs where Locust's runner is: in the only process, or in the master. Talks to generators by
+Locust's custom messages, which a local runner delivers to itself, so that one process, several, and
+the web UI are the same thing.
+"""
+
+import logging
+from time import perf_counter
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust import LoadTestShape
+from locust.runners import MasterRunner, Runner
+
+from loadtests.engine.generator import GRACE
+from loadtests.engine.link import Link
+from loadtests.stages import Begun, Clock, Done, Finish, Lost, Report, Stage, Started, Stopped
+
+log = logging.getLogger(__name__)
+
+PREPARE, READY, GO, REPORT = (f"brownout_{word}" for word in ("prepare", "ready", "go", "report"))
+SPAWNING = 30.0  # seconds that a change of the number of users may take
+ANSWERING = 10.0  # seconds in which a generator must acknowledge a stage
+LEAD = 0.05  # seconds from the last acknowledgement to the moment when all gates open
+
+
+class Levels(LoadTestShape):
+    """Locust's view of the level: how many users there are. It wakes when that must change."""
+
+    abstract = False  # Locust: this is a shape to use
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: int | None = 0
+        self._told: int | None = -1
+        self._changed = Event()
+
+    def set(self, users: int | None) -> None:
+        """None ends the test."""
+        self.users = users
+        self._changed.set()
+
+    def tick(self) -> tuple[int, float] | None:
+        # Locust asks once a second; a wait in here spares it the polling and us the second.
+        while self.users == self._told:
+            self._changed.clear()
+            self._changed.wait()
+        self._told = self.users
+        return None if self.users is None else (self.users, max(self.users, 100))
+
+    def forget(self) -> None:
+        """Be ready for the next test."""
+        self.users, self._told = 0, -1
+
+
+class Conductor:
+    """Takes stages from the controller and has them played."""
+
+    def __init__(self, runner: Runner, levels: Levels, link: Link) -> None:
+        self._runner, self._levels, self._link = runner, levels, link
+        self._host = runner.environment.host
+        self._ready: dict[str, Clock] = {}
+        self._done: dict[str, Done] = {}
+        self._stage: Stage | None = None
+        self._news = Event()
+        self._running: gevent.Greenlet[..., None] | None = None
+        runner.register_message(READY, self._on_ready)
+        runner.register_message(REPORT, self._on_report)
+
+    def start(self, options: dict[str, str]) -> None:
+        """A test began: ask the controller for stages."""
+        self._host = self._runner.environment.host
+        self._link.send(Started(options=options))
+        self._running = gevent.spawn(self._conduct)
+
+    def stop(self) -> None:
+        """The test is over, by itself or by hand."""
+        if self._running is not None and self._running is not gevent.getcurrent():
+            self._running.kill()
+        self._running = None
+        self._stage = None
+        self._levels.forget()
+        self._runner.environment.host = self._host  # stages of own tasks have set it
+        try:
+            self._link.send(Stopped())
+        except OSError:
+            log.debug("the controller is gone already")
+
+    def _conduct(self) -> None:
+        while True:
+            match self._link.receive():
+                case Stage() as stage:
+                    self._play(stage)
+                case Finish() | None:
+                    self._running = None
+                    self._levels.set(None)
+                    return
+                case other:
+                    log.error("unexpected message from the controller: %r", other)
+
+    def _play(self, stage: Stage) -> None:
+        self._stage = stage
+        self._ready, self._done = {}, {}
+        if stage.own_tasks:
+            self._runner.environment.host = stage.target
+        elif not self._bring(stage.level):
+            self._lose("", f"{stage.level} users did not start within {SPAWNING:.0f} s")
+            return
+        generators = self._generators()
+        self._runner.send_message(PREPARE, {"stage": stage.model_dump(), "clock": perf_counter()})
+        if not self._wait(ANSWERING, lambda: generators <= self._ready.keys()):
+            for name in generators - self._ready.keys():
+                self._lose(name, f"did not take up the stage within {ANSWERING:.0f} s")
+            return
+        at = perf_counter() + LEAD
+        for name in generators:
+            clock = self._ready[name]
+            self._runner.send_message(GO, {"at": at + clock.offset}, name)
+        self._link.send(
+            Begun(stage=stage.number, at=at, generators={n: self._ready[n] for n in generators})
+        )
+        length = stage.settle + stage.measure
+        if stage.own_tasks:
+            self._levels.set(stage.level)
+            gevent.sleep(max(0.0, at + length - perf_counter()))
+            self._levels.set(0)
+        timeout = max((request.timeout for request in stage.requests), default=60.0)
+        patience = at + length + timeout + 2 * GRACE + 5 - perf_counter()
+        self._wait(patience, lambda: self._silent(generators) <= self._missing())
+        for name in self._silent(generators):
+            reason = "lost its connection" if name in self._missing() else "fell silent"
+            self._lose(name, reason)
+        self._stage = None
+
+    def _bring(self, users: int) -> bool:
+        self._levels.set(users)
+        return self._wait(SPAWNING, lambda: self._runner.user_count == users, poll=0.01)
+
+    def _generators(self) -> set[str]:
+        if isinstance(self._runner, MasterRunner):
+            clients = self._runner.clients
+            return {node.id for node in clients.ready + clients.spawning + clients.running}
+        return {"local"}
+
+    def _missing(self) -> set[str]:
+        if isinstance(self._runner, MasterRunner):
+            present = {node.id for node in self._runner.clients.all}
+            missing = {node.id for node in self._runner.clients.missing}
+            return missing | (self._ready.keys() - present)
+        return set()
+
+    def _silent(self, generators: set[str]) -> set[str]:
+        return generators - self._done.keys()
+
+    def _lose(self, name: str, reason: str) -> None:
+        assert self._stage is not None
+        log.error("stage %d: generator %s %s", self._stage.number, name, reason)
+        self._link.send(Lost(stage=self._stage.number, generator=name, reason=reason))
+
+    def _wait(self, patience: float, reached: Any, poll: float = 0.25) -> bool:
+        deadline = perf_counter() + patience
+        while not reached():
+            if perf_counter() > deadline:
+                return False
+            self._news.clear()
+            self._news.wait(poll)
+        return True
+
+    def _on_ready(self, msg: Any, **_: Any) -> None:
+        if self._stage is None or msg.data["stage"] != self._stage.number:
+            return
+        sent, here, now = msg.data["sent"], msg.data["clock"], perf_counter()
+        # The generator read its clock somewhere between our sending and now.
+        self._ready[msg.node_id] = Clock(
+            offset=here - (sent + now) / 2, uncertainty=(now - sent) / 2
+        )
+        self._news.set()
+
+    def _on_report(self, msg: Any, **_: Any) -> None:
+        kind = Done if msg.data["type"] == "done" else Report
+        message = kind.model_validate(msg.data | {"generator": msg.node_id})
+        if self._stage is None or message.stage != self._stage.number:
+            log.warning("a report on stage %d came too late", message.stage)
+            return
+        self._link.send(message)
+        if isinstance(message, Done):
+            self._done[msg.node_id] = message
+            self._news.set()

@@ -1,0 +1,181 @@
+"""A generator: one process that makes load. It plays one stage at a time and reports slices.
+
+Every node with users runs one: a local Locust its only one, a distributed run one in each worker.
+"""
+
+import random
+from collections.abc import Callable
+from itertools import accumulate
+from time import perf_counter, process_time
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from loadtests.engine.recorder import Recorder
+from loadtests.histograms import Histogram
+from loadtests.stages import Done, Message, Report, RequestSpec, SliceMessage, Stage
+
+REPORT_EVERY = 0.5  # seconds
+TICK = 0.02  # seconds between two looks at how late timers wake
+GRACE = 2.0  # seconds beyond the longest request timeout before a request is given up
+
+
+class Generator:
+    """
+    Keeps its users parked at a gate, opens it for a stage, and closes it behind the last request.
+
+    Args:
+        name: of this node, unique in the run.
+        send: takes each Report and at last the Done of a stage.
+        running: how many users of the user's own locustfile run on this node.
+    """
+
+    def __init__(
+        self, name: str, send: Callable[[Message], None], running: Callable[[], int]
+    ) -> None:
+        self.name = name
+        self.recorder = Recorder()
+        self._send = send
+        self._running = running
+        self._gate = Event()
+        self._idle = Event()
+        self._idle.set()
+        self._in_flight = 0
+        self._stage: Stage | None = None
+        self._choices: tuple[list[RequestSpec], list[float]] = ([], [])
+        self._playing: gevent.Greenlet[..., None] | None = None
+
+    # What the users call.
+
+    def enter(self, draw: random.Random, last: int) -> Stage:
+        """
+        Wait until a stage is open and return it.
+
+        A user that comes to a stage for the first time (`last` is the number of the one before)
+        starts at a random moment of the first half of the settling time, so that users do not
+        march in step.
+        """
+        while True:
+            self._gate.wait()
+            stage = self._stage
+            assert stage is not None
+            if stage.number == last:
+                return stage
+            gevent.sleep(draw.uniform(0, stage.settle / 2))
+            if self._gate.is_set() and self._stage is stage:
+                return stage
+
+    def choose(self, draw: random.Random) -> RequestSpec:
+        """One of the stage's requests, by weight."""
+        specs, weights = self._choices
+        if len(specs) == 1:
+            return specs[0]
+        return draw.choices(specs, cum_weights=weights)[0]
+
+    def departs(self) -> None:
+        self._in_flight += 1
+        self._idle.clear()
+
+    def returns(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+
+    # What the conductor calls.
+
+    def prepare(self, stage: Stage) -> None:
+        """Take a stage up; the gate stays closed."""
+        self.abandon()
+        self._stage = stage
+        self._choices = (
+            list(stage.requests),
+            list(accumulate(request.weight for request in stage.requests)),
+        )
+
+    def go(self, at: float) -> None:
+        """Play the prepared stage from `at` on (seconds, this process's `perf_counter`)."""
+        self._playing = gevent.spawn(self._play, at)
+
+    def abandon(self) -> None:
+        """Leave the stage that is being played, if there is one; nothing more is reported."""
+        self._gate.clear()
+        if self._playing is not None:
+            self._playing.kill()
+            self._playing = None
+
+    def _play(self, at: float) -> None:
+        stage = self._stage
+        assert stage is not None
+        length = stage.settle + stage.measure
+        gevent.sleep(max(0.0, at - perf_counter()))
+        self.recorder.begin(stage.number, at, length)
+        self._gate.set()
+        reporter = _Reporter(self.name, stage.number, self.recorder, self._send)
+        _until(at + stage.settle, reporter.report)
+        watched, lag = perf_counter(), Histogram()
+        cpu = process_time()
+        ticker = gevent.spawn(_watch, lag)
+        _until(at + length, reporter.report)
+        ticker.kill()
+        share = (process_time() - cpu) / (perf_counter() - watched)
+        self._gate.clear()
+        unfinished = self._drain(stage)
+        reporter.report()
+        self._send(
+            Done(
+                stage=stage.number,
+                generator=self.name,
+                reports=reporter.sent,
+                unfinished=unfinished,
+                cpu=share,
+                lag=lag.quantile(0.99) if lag.count else 0.0,
+            )
+        )
+        self._playing = None
+
+    def _drain(self, stage: Stage) -> int:
+        """Wait for the last answers; returns how many requests had to be given up."""
+        patience = GRACE + max((request.timeout for request in stage.requests), default=60.0)
+        if not stage.own_tasks:
+            self._idle.wait(patience)
+            return self._in_flight
+        deadline = perf_counter() + patience
+        while self._running() and perf_counter() < deadline:
+            gevent.sleep(0.01)
+        return self._running()
+
+
+class _Reporter:
+    """Numbers the reports of one stage."""
+
+    def __init__(
+        self, name: str, stage: int, recorder: Recorder, send: Callable[[Message], None]
+    ) -> None:
+        self.sent = 0
+        self._name, self._stage, self._recorder, self._send = name, stage, recorder, send
+
+    def report(self) -> None:
+        slices = tuple(SliceMessage.of(part) for part in self._recorder.drain())
+        if slices:
+            report = Report(
+                stage=self._stage, generator=self._name, sequence=self.sent, slices=slices
+            )
+            self._send(report)
+            self.sent += 1
+
+
+def _until(moment: float, work: Callable[[], Any]) -> None:
+    """Do the work every REPORT_EVERY seconds until the moment has come."""
+    while (left := moment - perf_counter()) > 0:
+        gevent.sleep(min(left, REPORT_EVERY))
+        if left > REPORT_EVERY:
+            work()
+
+
+def _watch(lag: Histogram) -> None:
+    """Record how late a timer wakes: what this process adds to a response time when it is busy."""
+    while True:
+        due = perf_counter() + TICK
+        gevent.sleep(TICK)
+        lag.record(perf_counter() - due)

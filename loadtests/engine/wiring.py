@@ -1,0 +1,122 @@
+"""Hooks the engine into Locust: options, recorder, barrier, the web form."""
+
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from flask import Response, jsonify, request
+from locust import User, events
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.util.load_locustfile import load_locustfile
+
+from loadtests import choices, plans
+from loadtests.engine import keepalive, options
+from loadtests.engine.conductor import GO, PREPARE, READY, REPORT, Conductor
+from loadtests.engine.generator import Generator
+from loadtests.engine.link import ControllerFailed, connect
+from loadtests.engine.users import PlanUser
+from loadtests.stages import Message, Stage
+
+OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
+
+
+def install() -> dict[str, type[User]]:
+    """
+    Hook everything in; returns the User classes that take part, by name.
+
+    They are ours, which play the plan's requests, or those of the user's own locustfile when the
+    plan names one.
+    """
+    try:
+        path = options.plan_path()
+        plan = plans.read(path)
+    except plans.PlanError as error:
+        _give_up(error)
+    keepalive.install()
+
+    def add_options(parser: Any, **_: Any) -> None:
+        options.add(parser, plan)
+
+    def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+        if plan.locustfile is not None:
+            environment.stop_timeout = OWN_TASKS_STOP
+        if not isinstance(runner, MasterRunner):
+            _add_generator(environment, runner)
+        if not isinstance(runner, WorkerRunner):
+            _add_conductor(environment, runner, path, plan)
+        if web_ui is not None:
+            _check_forms(environment, web_ui, plan)
+
+    events.init_command_line_parser.add_listener(add_options)
+    events.init.add_listener(start)
+    if plan.locustfile is None:
+        return {PlanUser.__name__: PlanUser}
+    classes, _ = load_locustfile(str(plan.locustfile))
+    return classes
+
+
+def _give_up(error: plans.PlanError) -> None:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+
+def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner) -> None:
+    def send(message: Message) -> None:
+        runner.send_message(REPORT, message.model_dump())
+
+    generator = Generator(runner.client_id, send, lambda: runner.user_count)
+    PlanUser.generator = generator
+    environment.events.request.add_listener(generator.recorder.on_request)
+
+    def prepare(msg: Any, **_: Any) -> None:
+        stage = Stage.model_validate(msg.data["stage"])
+        generator.prepare(stage)
+        answer = {"stage": stage.number, "sent": msg.data["clock"], "clock": perf_counter()}
+        runner.send_message(READY, answer)
+
+    runner.register_message(PREPARE, prepare)
+    runner.register_message(GO, lambda msg, **_: generator.go(msg.data["at"]))
+    environment.events.test_stop.add_listener(lambda **_: generator.abandon())
+
+
+def _add_conductor(
+    environment: Any, runner: LocalRunner | MasterRunner, path: Path, plan: plans.Plan
+) -> None:
+    parsed = environment.parsed_options
+
+    def values() -> dict[str, str]:
+        return options.chosen(parsed) | {"host": environment.host or ""}
+
+    try:
+        choices.applied(plan, values())
+        link = connect(path, Path(parsed.out))
+    except plans.PlanError as error:
+        _give_up(error)
+    except ControllerFailed as error:
+        sys.exit(error.code)
+    conductor = Conductor(runner, environment.shape_class, link)
+    environment.events.test_start.add_listener(lambda **_: conductor.start(values()))
+    environment.events.test_stop.add_listener(lambda **_: conductor.stop())
+
+    def quitting(**_: Any) -> None:
+        # Without a code of ours Locust exits with 1 as soon as one request failed.
+        environment.process_exit_code = link.close() or 0
+
+    environment.events.quitting.add_listener(quitting)
+
+
+def _check_forms(environment: Any, web_ui: Any, plan: plans.Plan) -> None:
+    """Answer a form whose values cannot be before Locust takes it: it checks none of them."""
+    base = environment.parsed_options.web_base_path or ""
+
+    @web_ui.app.before_request  # type: ignore[untyped-decorator]
+    def check() -> Response | None:
+        if request.method != "POST" or request.path != f"{base}/swarm":
+            return None
+        values = {key: ",".join(request.form.getlist(key)) for key in request.form}
+        try:
+            choices.applied(plan, values)
+        except plans.PlanError as error:
+            return jsonify({"success": False, "message": str(error), "host": environment.host})
+        return None

@@ -1,0 +1,178 @@
+"""The controller's end of the line: the engine as a process, its messages as a stream."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from loadtests import stages
+from loadtests.cores import Cores
+
+CONNECTING = 60.0  # seconds that Locust may take to start
+STOPPING = 5.0  # seconds that it may take to stop
+LAST_WORDS = 5  # lines of its log that an error shows
+
+
+class Engine(Protocol):
+    """What plays stages: Locust over a socket, or a simulation with known truth."""
+
+    def send(self, message: stages.Message) -> None: ...
+
+    def receive(self, patience: float | None) -> Any:
+        """
+        The next message. Raises EngineFailed when none comes in `patience` seconds (None: wait for
+        ever), or when the engine is gone.
+        """
+
+
+class EngineFailed(Exception):
+    """The engine ended, fell silent or never came up; the message says which and where to look."""
+
+
+class Line:
+    """A loopback socket at which exactly one engine, with the token, may call."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(16)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._caller: socket.socket | None = None
+        self._buffer = b""
+
+    @property
+    def address(self) -> str:
+        host, port = self._listener.getsockname()
+        return f"{host}:{port}"
+
+    def accept(self, alive: Callable[[], bool] = lambda: True) -> int:
+        """
+        Wait for the engine to call; returns its process id.
+
+        Raises:
+            EngineFailed: it is no longer alive, or did not call in time.
+        """
+        deadline = monotonic() + CONNECTING
+        self._listener.settimeout(0.2)
+        while monotonic() < deadline and alive():
+            with suppress(TimeoutError):
+                caller, _ = self._listener.accept()
+                self._caller, self._buffer = caller, b""
+                hello = None
+                with suppress(EngineFailed, ValueError):
+                    hello = self.receive(10)
+                if isinstance(hello, stages.Hello) and secrets.compare_digest(
+                    hello.token, self.token
+                ):
+                    return hello.pid
+                caller.close()
+        raise EngineFailed("the load generator did not come up")
+
+    def send(self, message: stages.Message) -> None:
+        assert self._caller is not None
+        try:
+            self._caller.sendall(stages.encode(message))
+        except OSError as error:
+            raise EngineFailed("the load generator is gone") from error
+
+    def receive(self, patience: float | None) -> Any:
+        assert self._caller is not None
+        while b"\n" not in self._buffer:
+            self._caller.settimeout(patience)
+            try:
+                received = self._caller.recv(1 << 16)
+            except TimeoutError:
+                raise EngineFailed(
+                    f"the load generator has been silent for {patience or 0:.0f} s"
+                ) from None
+            except OSError:
+                received = b""
+            if not received:
+                raise EngineFailed("the load generator is gone")
+            self._buffer += received
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return stages.decode(line)
+
+    def close(self) -> None:
+        if self._caller is not None:
+            self._caller.close()
+        self._listener.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def engine(
+    line: Line, plan: Path, log: Path, cores: Cores, arguments: Sequence[str]
+) -> Iterator[int]:
+    """
+    Locust with our locustfile, connected to the line, for the length of the block.
+
+    Args:
+        plan: the resolved plan that it plays.
+        log: takes what it prints.
+        arguments: Locust's own, such as --headless.
+
+    Yields:
+        Its process id.
+
+    Raises:
+        EngineFailed: it did not come up; the message has its last words.
+    """
+    locustfile = Path(__file__).with_name("locustfile.py")
+    environment = os.environ | {
+        "BROWNOUT_LINK": line.address,
+        "BROWNOUT_TOKEN": line.token,
+        "BROWNOUT_PLAN": str(plan),
+        "PYTHONUNBUFFERED": "1",
+    }
+    with log.open("ab") as output, cores.pinned_to(cores.generator):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "locust", "-f", str(locustfile), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        try:
+            yield line.accept(lambda: process.poll() is None)
+        except EngineFailed as error:
+            raise EngineFailed(f"{error}{_last_words(log)}") from error
+    finally:
+        _stop(process)
+
+
+def _last_words(log: Path) -> str:
+    words = log.read_text(errors="replace").splitlines()[-LAST_WORDS:]
+    quoted = "".join(f"\n  {line}" for line in words)
+    return f"\nIts last words:{quoted}\nThe whole log: {log}" if words else f"; its log: {log}"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and its workers: on its own, then asked, then by force."""
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            if number is not None:
+                os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOPPING if number else 1.0)
+            break
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # workers that outlived their master

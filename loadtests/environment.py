@@ -1,0 +1,83 @@
+"""Where and with what a run was made: enough to repeat it, and to doubt a comparison."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PACKAGES = (
+    "brownout",
+    "locust",
+    "gevent",
+    "geventhttpclient",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "anyio",
+    "httpx",
+    "httpcore",
+    "httpx2",
+    "httpcore2",
+    "requests",
+    "urllib3",
+    "aiohttp",
+)
+
+
+def facts(seed: int) -> dict[str, Any]:
+    """Versions, machine, command and commit; what cannot be found out is left out."""
+    found = {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": platform.platform(),
+        "cpu": _cpu(),
+        "cores": len(psutil.Process().cpu_affinity())
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory": psutil.virtual_memory().total,
+        "load": round(os.getloadavg()[0], 2),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "seed": seed,
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+    return {name: fact for name, fact in found.items() if fact is not None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None
+    )
+
+
+def _commit() -> str | None:
+    """The commit of the folder that the user stands in: the service that is measured."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None

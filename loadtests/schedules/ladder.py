@@ -1,0 +1,48 @@
+"""Fixed levels, climbed by all deployments together, so that a drift of the host hits all alike."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from loadtests.plans import Plan
+from loadtests.schedules import Played, Step
+
+TOO_SLOW = 2.0  # seconds: nobody waits, and higher levels would take minutes to tell the same
+TOO_MANY_FAILURES = 0.5
+
+
+def expected(plan: Plan) -> list[Step]:
+    """
+    Every step in the order of play.
+
+    At each level the deployments take turns, in the opposite order at every other turn: whoever
+    was first is last the next time.
+    """
+    steps = []
+    forward = list(plan.deployments)
+    turn = 0
+    for level in plan.load.levels:
+        for _ in range(plan.load.repeats):
+            order = forward if turn % 2 == 0 else forward[::-1]
+            steps += [Step(name, level) for name in order]
+            turn += 1
+    return steps
+
+
+def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:
+    """The first step not yet played of a deployment that may still climb."""
+    played = Counter(one.step for one in so_far)
+    for step in expected(plan):
+        if played[step]:
+            played[step] -= 1
+        elif not any(_is_over(one, step) for one in so_far):
+            return step
+    return None
+
+
+def _is_over(played: Played, step: Step) -> bool:
+    if played.step.deployment != step.deployment:
+        return False
+    if not played.alive:
+        return True
+    collapsed = (played.p95 or 0.0) > TOO_SLOW or played.failures > TOO_MANY_FAILURES
+    return collapsed and played.step.level < step.level

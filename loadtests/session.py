@@ -1,0 +1,207 @@
+"""A session: mock and deployments up, an engine on the line, a run for each test that it begins."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from loadtests import analysis, choices, environment, plans, report, runfolder
+from loadtests.controller import Observer, StoppedByHand, Targets, play
+from loadtests.deployments import Fleet, running
+from loadtests.engine_process import EngineFailed, Line, engine
+from loadtests.plans import Plan, UrlDeployment
+from loadtests.results import Run
+from loadtests.samples import Sampler
+from loadtests.stages import Started
+
+FINE, FAILED, USAGE, NOT_MEASURABLE, DIED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run. `code` is an exit code of design: 0, 1, 3, 4 or 130."""
+
+    folder: Path
+    run: Run
+    code: int
+
+
+def run(plan: Plan, out: Path, observer: Observer, arguments: Sequence[str]) -> Outcome:
+    """
+    Play the plan once, headless.
+
+    Args:
+        arguments: for Locust, beside ours.
+
+    Raises:
+        deployments.DeploymentFailed, EngineFailed: nothing was measured.
+    """
+    folder = runfolder.make(out, plan.name)
+    with _interruptible(), Line() as line, _fleet(plan, folder) as fleet:
+        headless = ["--headless", "--only-summary", *arguments]
+        log = folder / "logs" / "generator.log"
+        with engine(line, folder / "plan.toml", log, fleet.cores, headless) as pid:
+            session = _Session(plan, out, folder, fleet, line, observer, pid)
+            return session.next() or _nothing_began(log)
+
+
+def ui(
+    plan: Plan,
+    out: Path,
+    observer: Observer,
+    arguments: Sequence[str],
+    opened: Callable[[], None],
+    recorded: Callable[[Outcome], None],
+) -> None:
+    """
+    Bring everything up with Locust's web UI and record each test until Ctrl-C.
+
+    Args:
+        arguments: for Locust, beside ours: where the UI listens.
+        opened: called when the UI answers.
+        recorded: called with each run.
+
+    Raises:
+        deployments.DeploymentFailed, EngineFailed: it did not come up.
+    """
+    folder = runfolder.make(out, plan.name)
+    with _interruptible(), Line() as line, _fleet(plan, folder) as fleet:
+        log = folder / "logs" / "generator.log"
+        with engine(line, folder / "plan.toml", log, fleet.cores, arguments) as pid:
+            opened()
+            session = _Session(plan, out, folder, fleet, line, observer, pid)
+            with suppress(KeyboardInterrupt):  # the way to end it
+                while (outcome := session.next()) is not None:
+                    recorded(outcome)
+
+
+def control(
+    plan: Plan,
+    out: Path,
+    observer: Observer,
+    announce: Callable[[str, str], None],
+    recorded: Callable[[Outcome], None],
+) -> int:
+    """
+    Serve an engine that was started first: plain Locust. Returns the exit code of the last run.
+
+    Args:
+        announce: called with the line's address and token once everything is up.
+        recorded: called with each run.
+
+    Raises:
+        deployments.DeploymentFailed: it did not come up.
+    """
+    folder = runfolder.make(out, plan.name)
+    code = FINE
+    with _interruptible(), Line() as line, _fleet(plan, folder) as fleet:
+        announce(line.address, line.token)
+        session = _Session(plan, out, folder, fleet, line, observer, line.accept())
+        while (outcome := session.next()) is not None:
+            code = outcome.code
+            recorded(outcome)
+    return code
+
+
+class _Session:
+    def __init__(
+        self,
+        plan: Plan,
+        out: Path,
+        folder: Path,
+        fleet: Fleet,
+        line: Line,
+        observer: Observer,
+        generator: int,
+    ) -> None:
+        self._plan, self._out, self._folder = plan, out, folder
+        self._fleet, self._line, self._observer = fleet, line, observer
+        self._generator = generator
+        self._runs = 0
+
+    def next(self) -> Outcome | None:
+        """Wait for the engine to begin a test and record it; None when the engine is gone."""
+        while True:
+            try:
+                message = self._line.receive(None)
+            except EngineFailed:
+                return None
+            if isinstance(message, Started):
+                return self._record(choices.applied(self._plan, message.options))
+
+    def _record(self, plan: Plan) -> Outcome:
+        path = self._folder if not self._runs else runfolder.make(self._out, plan.name)
+        self._runs += 1
+        (path / "plan.toml").write_text(plans.to_toml(plan))
+        urls = {name: one.url for name, one in self._fleet.deployments.items()}
+        urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
+        folder = runfolder.RunFolder(path, self._header(path, plan, urls))
+        status, code = "complete", FINE
+        with Sampler(self._processes, self._fleet.mock.control, folder.sample):
+            try:
+                targets = Targets(urls, self._fleet.dead)
+                code = DIED if play(plan, targets, self._line, folder, self._observer) else FINE
+            except (KeyboardInterrupt, StoppedByHand):
+                status, code = "interrupted", INTERRUPTED
+            except EngineFailed as error:
+                folder.problem(f"{error}; see {path / 'logs'}")
+                self._observer.problem(str(error))
+                status, code = "interrupted", NOT_MEASURABLE
+        folder.end(status)
+        found = analysis.analyse(path)
+        report.write(found, path)
+        return Outcome(path, found, code or _slo_code(found))
+
+    def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
+        facts = environment.facts(plan.seed) | {"cores_used": self._fleet.cores.described()}
+        how = {
+            name: {"url": urls[name]}
+            | (self._fleet.deployments[name].how if name in self._fleet.deployments else {})
+            for name in plan.deployments
+        }
+        return runfolder.header(path, plan, facts, how)
+
+    def _processes(self) -> dict[str, list[int]]:
+        try:
+            engine = psutil.Process(self._generator)
+            pids = [engine.pid, *(child.pid for child in engine.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            pids = []
+        return {**self._fleet.processes(), "generator": pids}
+
+
+def _slo_code(run: Run) -> int:
+    states = {slo.status for slo in run.slos}
+    if "missed" in states:
+        return FAILED
+    return NOT_MEASURABLE if "unresolved" in states else FINE
+
+
+def _nothing_began(log: Path) -> Outcome:
+    raise EngineFailed(f"the load generator ended before the test began; its log: {log}")
+
+
+@contextmanager
+def _fleet(plan: Plan, folder: Path) -> Iterator[Fleet]:
+    (folder / "plan.toml").write_text(plans.to_toml(plan))
+    with running(plan, folder) as fleet:
+        yield fleet
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a session as Ctrl-C does: everything is stopped and reported."""
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

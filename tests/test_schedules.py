@@ -1,0 +1,80 @@
+"""A schedule is pure: these tests play whole runs in microseconds."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.schedules import Played, Step, ladder
+
+
+def plan(deployments, levels, repeats=1):
+    return SimpleNamespace(
+        deployments=dict.fromkeys(deployments),
+        load=SimpleNamespace(levels=tuple(levels), repeats=repeats),
+    )
+
+
+def play(a_plan, result=lambda step: (0.1, 0.0, True)):
+    so_far = []
+    while (step := ladder.next_stage(a_plan, so_far)) is not None:
+        p95, failures, alive = result(step)
+        so_far.append(Played(step, p95, failures, alive))
+        assert len(so_far) < 10_000
+    return [one.step for one in so_far]
+
+
+plans = st.builds(
+    plan,
+    st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4, unique=True),
+    st.lists(st.integers(1, 500), min_size=1, max_size=6, unique=True).map(sorted),
+    st.integers(1, 3),
+)
+
+
+@given(plans)
+def test_every_deployment_meets_every_level_as_often_as_asked(a_plan):
+    steps = play(a_plan)
+    assert Counter(steps) == {
+        Step(name, level): a_plan.load.repeats
+        for name in a_plan.deployments
+        for level in a_plan.load.levels
+    }
+    assert steps == ladder.expected(a_plan)
+
+
+@given(plans)
+def test_levels_never_go_down(a_plan):
+    levels = [step.level for step in play(a_plan)]
+    assert levels == sorted(levels)
+
+
+@given(plans)
+def test_the_order_of_deployments_is_reversed_at_every_turn(a_plan):
+    steps, width = play(a_plan), len(a_plan.deployments)
+    turns = [
+        [step.deployment for step in steps[i : i + width]] for i in range(0, len(steps), width)
+    ]
+    assert all(turn == turns[i % 2] for i, turn in enumerate(turns))
+    assert len(turns) < 2 or turns[0] == turns[1][::-1]
+
+
+def test_a_deployment_whose_p95_passed_two_seconds_climbs_no_further():
+    steps = play(
+        plan("ab", [1, 10, 100]),
+        lambda step: (2.1 if step == Step("a", 10) else 0.1, 0.0, True),
+    )
+    assert Step("a", 100) not in steps
+    assert Step("b", 100) in steps
+
+
+def test_a_deployment_that_mostly_fails_climbs_no_further():
+    steps = play(plan("a", [1, 10]), lambda step: (None, 0.6, True))
+    assert steps == [Step("a", 1)]
+
+
+def test_a_dead_deployment_is_not_played_again_even_at_its_level():
+    steps = play(plan("ab", [1, 10], repeats=2), lambda s: (0.1, 0.0, s != Step("b", 1)))
+    assert steps.count(Step("b", 1)) == 1
+    assert steps.count(Step("a", 10)) == 2
