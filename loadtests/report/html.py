@@ -1,0 +1,76 @@
+"""`report.html`: everything about a run on one page that opens offline."""
+
+from itertools import groupby
+from typing import Any
+
+import tomli_w
+
+from loadtests.analysis.sentences import sentence
+from loadtests.report import charts, page
+from loadtests.results import Point, Run
+
+
+def render(run: Run) -> str:
+    names = charts.names(run)
+    curves = charts.of_run(run)
+    return page.render(
+        "report.html",
+        run=run,
+        names=names,
+        unit=charts.unit(curves),
+        looks=page.looks(names),
+        sentences={name: without_name(sentence(run, name), name) for name in names},
+        figures=page.figures(curves),
+        tables=_tables(run),
+        failing=[point for point in run.points if point.request == "all" and point.errors.kinds],
+        plan=tomli_w.dumps(_without_null(run.plan)),
+        started=run.started.replace("T", " ").replace("Z", "").removesuffix("+00:00"),
+        facts=_facts(run.environment),
+        ways={name: _facts(how) for name, how in run.deployments.items()},
+    )
+
+
+FILES = {"report.html": render}
+
+
+def without_name(text: str, name: str) -> str:
+    """The sentence after its "name: "; the page shows the name beside it."""
+    rest = text.removeprefix(f"{name}: ")
+    return rest[:1].upper() + rest[1:]
+
+
+def _tables(run: Run) -> list[tuple[str, list[tuple[int, list[Point]]]]]:
+    """(request, its points by level); all requests first, each alone only where there are some."""
+    requests = list(dict.fromkeys(point.request for point in run.points if point.request != "all"))
+    shown = ["all", *(requests if len(requests) > 1 else [])]
+    places = {name: index for index, name in enumerate(charts.names(run))}
+    tables = []
+    for request in shown:
+        points = [point for point in run.points if point.request == request]
+        points.sort(key=lambda point: (point.level, places[point.deployment]))
+        levels = [(level, list(each)) for level, each in groupby(points, lambda p: p.level)]
+        tables.append((request, levels))
+    return tables
+
+
+def _facts(facts: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested facts as flat rows: {"versions": {"locust": "2"}} -> {"versions: locust": "2"}."""
+    flat: dict[str, str] = {}
+    for name, value in facts.items():
+        key = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, dict):
+            flat |= _facts(value, f"{key}: ")
+        elif isinstance(value, (list, tuple)):
+            flat[key] = " ".join(map(str, value))
+        elif value is not None:
+            flat[key] = str(value)
+    return flat
+
+
+def _without_null(value: Any) -> Any:
+    """TOML has no null: a key without a value is left out."""
+    if isinstance(value, dict):
+        return {key: _without_null(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_null(item) for item in value if item is not None]
+    return value

@@ -1,0 +1,81 @@
+"""`summary.md`: the run in a screenful, for a pull request or a CI page."""
+
+import re
+
+from loadtests.analysis.sentences import sentence
+from loadtests.report import charts, quantities
+from loadtests.results import Point, Run
+
+_STATUS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
+
+
+def render(run: Run) -> str:
+    names = charts.names(run)
+    unit = charts.unit(charts.of_run(run))
+    blocks = [f"## brownout: {escaped(run.name)}"]
+    if run.status == "interrupted":
+        blocks.append("**Interrupted**: this is what was measured until then.")
+    blocks.append("\n".join(f"- {escaped(sentence(run, name))}" for name in names))
+    if run.problems:
+        blocks.append("\n".join(f"- ⚠️ {escaped(problem)}" for problem in run.problems))
+    if run.slos:
+        header = ["SLO", "deployment", "result", "measured", "why"]
+        rows = [
+            [
+                f"{slo.name}: {slo.text}",
+                slo.deployment,
+                _STATUS[slo.status],
+                quantities.slo_estimate(slo.text, slo.measured),
+                slo.why,
+            ]
+            for slo in run.slos
+        ]
+        blocks.append(table(header, rows))
+    header = [unit, "deployment", "throughput", "p50", "p95", "p99", "errors"]
+    points = [point for name in names for point in run.of(name)]
+    points.sort(key=lambda point: point.level)
+    blocks.append(table(header, [_row(point) for point in points]))
+    if any(not point.valid for point in points):
+        broken = [
+            f"{p.deployment} at {p.level}: {'; '.join(p.problems)}" for p in points if not p.valid
+        ]
+        blocks.append("\\* not valid: " + escaped(". ".join(broken)))
+    knees = [
+        [
+            name,
+            quantities.knee_level(knee) if knee.level is not None else "not within these levels",
+            quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s",
+            knee.then or quantities.MISSING,
+        ]
+        for name, knee in run.knees.items()
+    ]
+    if knees:
+        blocks.append(table(["knee of", unit, "throughput there", "beyond it"], knees))
+    return "\n\n".join(blocks) + "\n"
+
+
+FILES = {"summary.md": render}
+
+
+def _row(point: Point) -> list[str]:
+    times = [
+        quantities.duration_estimate(point.response_time.get(quantile))
+        for quantile in ("p50", "p95", "p99")
+    ]
+    return [
+        f"{point.level:,}",
+        point.deployment + ("" if point.valid else " *"),
+        quantities.rate_estimate(point.throughput),
+        *times,
+        quantities.errors(point.errors),
+    ]
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([escaped(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it stands: names come from users."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))

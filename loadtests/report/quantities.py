@@ -1,0 +1,99 @@
+"""Numbers as people read them: three digits, a unit, and an interval rounded outwards."""
+
+import math
+
+from loadtests.results import Errors, Estimate, Knee
+
+MISSING = "–"
+
+
+def duration(seconds: float) -> str:
+    """E.g. "51.2 ms", "1.23 s"."""
+    scale, unit = _time_unit(seconds)
+    return f"{_digits(seconds * scale)} {unit}"
+
+
+def duration_estimate(estimate: Estimate | None, *, interval: bool = True) -> str:
+    """E.g. "80.3 ±0.9 ms", or "80.3 (79.1–84.9) ms" where the interval is lopsided."""
+    if estimate is None:
+        return MISSING
+    scale, unit = _time_unit(estimate.value)
+    return f"{_scaled(estimate, scale, interval)} {unit}"
+
+
+def rate_estimate(estimate: Estimate | None, *, interval: bool = True) -> str:
+    """E.g. "771 ±10/s"."""
+    return MISSING if estimate is None else f"{_scaled(estimate, 1, interval)}/s"
+
+
+def level(value: float) -> str:
+    """A computed number of users: "9.70", "39.6", "1,250"."""
+    return _digits(value)
+
+
+def knee_level(knee: Knee) -> str:
+    """E.g. "39.6 (38.2–41.1)"."""
+    if knee.level is None:
+        return MISSING
+    return _scaled(Estimate(value=knee.level, low=knee.low, high=knee.high), 1, True, brackets=True)
+
+
+def percent(ratio: float) -> str:
+    """E.g. "0 %", "0.04 %", "12.3 %"; what is not zero never reads as zero."""
+    if not ratio:
+        return "0 %"
+    value = 100 * ratio
+    if value < 0.01:
+        return "<0.01 %"
+    return f"{value:.2f} %" if value < 1 else f"{value:.1f} %" if value < 100 else "100 %"
+
+
+def slo_estimate(text: str, estimate: Estimate | None) -> str:
+    """What an SLO such as "p95 < 250ms at 40" measured, in the unit of its metric."""
+    if estimate is None:
+        return MISSING
+    if text.startswith("throughput"):
+        return rate_estimate(estimate)
+    if text.startswith("errors"):
+        return percent(estimate.value)
+    if text.startswith("knee"):
+        return _scaled(estimate, 1, True)
+    return duration_estimate(estimate)
+
+
+def errors(errors: Errors) -> str:
+    """Their share, then the kinds with the most frequent first: "7.6 % (41 × 503, 9 × timeout)"."""
+    ranked = sorted(errors.kinds.items(), key=lambda item: (-item[1], item[0]))
+    each = ", ".join(f"{count:,} × {kind}" for kind, count in ranked)  # noqa: RUF001
+    return percent(errors.rate) + (f" ({each})" if each else "")
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    return (1.0, "s") if seconds >= 0.9995 else (1000.0, "ms")
+
+
+def _decimals(value: float) -> int:
+    """Decimals that leave three digits, at most three."""
+    if not value:
+        return 0
+    return min(max(2 - math.floor(math.log10(abs(value))), 0), 3)
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def _scaled(estimate: Estimate, scale: float, interval: bool, *, brackets: bool = False) -> str:
+    value = estimate.value * scale
+    decimals = _decimals(value)
+    text = f"{value:,.{decimals}f}"
+    if not interval or estimate.low is None or estimate.high is None:
+        return text
+    low, high = estimate.low * scale, estimate.high * scale
+    below, above = value - low, high - value
+    unit = 10**decimals
+    if brackets or max(below, above) > 1.6 * min(below, above):
+        floor, ceiling = math.floor(low * unit) / unit, math.ceil(high * unit) / unit
+        return f"{text} ({floor:,.{decimals}f}–{ceiling:,.{decimals}f})"  # noqa: RUF001
+    half = math.ceil(round(max(below, above) * unit, 6)) / unit
+    return f"{text} ±{half:,.{decimals}f}"

@@ -1,0 +1,234 @@
+"""Runs as analysis would give them, made of plain arithmetic: something for reports to show."""
+
+from collections.abc import Callable
+
+from loadtests.results import Errors, Estimate, Knee, Limit, Point, Run, SloResult
+
+LEVELS = (1, 5, 10, 20, 40, 80, 160)
+SECONDS = 5.0
+BASE = 0.0556  # the mean response time without a queue
+
+
+def about(value: float, relative: float = 0.01) -> Estimate:
+    return Estimate(value=value, low=value * (1 - relative), high=value * (1 + 1.2 * relative))
+
+
+def point(
+    deployment: str,
+    level: int,
+    *,
+    throughput: float,
+    p50: float,
+    p95: float,
+    p99: float,
+    request: str = "all",
+    kinds: dict[str, int] | None = None,
+    problems: tuple[str, ...] = (),
+    valid: bool = True,
+    limit: Limit | None = None,
+) -> Point:
+    """One point whose quantiles are null where too few requests stand behind them."""
+    requests = round(throughput * SECONDS)
+    failures = sum((kinds or {}).values())
+    succeeded = requests - failures
+    times = {
+        "p50": about(p50, 0.004) if succeeded >= 6 else None,
+        "p95": about(p95, 0.012 if requests > 1000 else 0.03) if succeeded >= 72 else None,
+        "p99": about(p99, 0.05) if succeeded >= 368 else None,
+        "mean": about(p50 * 1.06, 0.005) if succeeded else None,
+    }
+    return Point(
+        deployment=deployment,
+        request=request,
+        level=level,
+        requests=requests,
+        seconds=SECONDS,
+        throughput=about(succeeded / SECONDS, 0.02 if level < 5 else 0.008),
+        response_time=times,
+        service_time=times,
+        errors=Errors(rate=failures / requests if requests else 0.0, kinds=kinds or {}),
+        resources={"app_cpu": 0.4, "generator_cpu": 0.2, "mock_cpu": 0.1},
+        in_flight=float(level),
+        problems=list(problems),
+        valid=valid,
+        limit=limit,
+    )
+
+
+def queueing(deployment: str, knee: float) -> list[Point]:
+    """Throughput follows the load up to `knee` users, then stays; the rest waits."""
+    points = []
+    for level in LEVELS:
+        throughput = min(level, knee) / BASE
+        wait = max(level - knee, 0) / throughput
+        points.append(
+            point(
+                deployment,
+                level,
+                throughput=throughput,
+                p50=0.0512 + wait,
+                p95=0.0803 + wait * 1.02,
+                p99=0.151 + wait * 1.05,
+            )
+        )
+    return points
+
+
+def collapsing(deployment: str) -> list[Point]:
+    """Throughput falls beyond 22 users; one level is invalid, the highest one fails in part."""
+    seen = {
+        1: (17.6, 0.0527, 0.0815, 0.152),
+        5: (87.0, 0.0531, 0.0822, 0.154),
+        10: (171.0, 0.0540, 0.0836, 0.158),
+        20: (322.0, 0.0571, 0.0921, 0.171),
+        40: (391.0, 0.0981, 0.162, 0.240),
+        80: (298.0, 0.254, 0.431, 0.610),
+        160: (131.0, 0.981, 2.31, 3.02),
+    }
+    points = []
+    for level, (throughput, p50, p95, p99) in seen.items():
+        broken = level == 80
+        points.append(
+            point(
+                deployment,
+                level,
+                throughput=throughput,
+                p50=p50,
+                p95=p95,
+                p99=p99,
+                kinds={"503": 41, "timeout": 9} if level == 160 else None,
+                problems=("the generator was the bottleneck: 96 % of its core",) if broken else (),
+                valid=not broken,
+                limit=Limit(resource="cpu", utilisation=0.99, ceiling=400.0, why="one busy core")
+                if level >= 40
+                else None,
+            )
+        )
+    return points
+
+
+def example() -> Run:
+    """Three deployments, seven levels: one stays flat, one falls, one has no knee in range."""
+    return Run(
+        id="20261120-131500-example",
+        name="example",
+        started="2026-11-20T13:15:00Z",
+        problems=["async-httpx: answered 503 to 41 requests at 160 users"],
+        environment={
+            "command": "brownout run plan.toml",
+            "seed": 7,
+            "python": "3.11.9",
+            "cpu": "2 x Example CPU at 2.5 GHz",
+            "kernel": "Linux 6.1",
+            "versions": {"brownout": "0.1.0", "locust": "2.47.1", "fastapi": "0.165.0"},
+        },
+        deployments={
+            "blocking-requests": {"variant": "blocking-requests", "settings": {"threads": 40}},
+            "async-httpx": {"variant": "async-httpx", "settings": {"pool": 100}},
+            "async-aiohttp": {"variant": "async-aiohttp", "settings": {"pool": 100}},
+        },
+        plan={
+            "name": "example",
+            "seed": 7,
+            "upstream": {"latency": "p50=50ms p95=80ms p99=150ms"},
+            "deployments": {
+                "blocking-requests": {"variant": "blocking-requests"},
+                "async-httpx": {"variant": "async-httpx"},
+                "async-aiohttp": {"variant": "async-aiohttp"},
+            },
+            "requests": [{"path": "/external-data", "weight": 1}],
+            "load": {"model": "closed", "levels": list(LEVELS), "settle": "2s", "measure": "5s"},
+            "slos": {"p95": "p95 < 250ms at 40"},
+        },
+        points=[
+            *queueing("blocking-requests", 39.6),
+            *collapsing("async-httpx"),
+            *queueing("async-aiohttp", 1000.0),
+        ],
+        knees={
+            "blocking-requests": Knee(
+                level=39.6,
+                low=38.2,
+                high=41.1,
+                throughput=712.0,
+                base=BASE,
+                then="flat",
+                slope=1.4e-3,
+            ),
+            "async-httpx": Knee(
+                level=22.4,
+                low=20.9,
+                high=24.6,
+                throughput=391.0,
+                base=0.0573,
+                then="falls",
+                slope=0.018,
+            ),
+            "async-aiohttp": Knee(level=None, base=BASE),
+        },
+        slos=[
+            SloResult(
+                name="p95",
+                text="p95 < 250ms at 40",
+                deployment=name,
+                status="met",
+                measured=about(value),
+                why=f"p95 at 40 users is {value * 1000:.1f} ms, below 250 ms.",
+            )
+            for name, value in (("blocking-requests", 0.0803), ("async-aiohttp", 0.0803))
+        ]
+        + [
+            SloResult(
+                name="calm",
+                text="errors < 0.1%",
+                deployment="async-httpx",
+                status="missed",
+                measured=Estimate(value=0.0763, low=0.057, high=0.1),
+                why="7.6 % of the requests fail at 160 users.",
+            ),
+            SloResult(
+                name="p99",
+                text="p99 < 200ms at 1",
+                deployment="async-httpx",
+                status="unresolved",
+                why="p99 at 1 user needs 368 successful requests and has 88.",
+            ),
+        ],
+    )
+
+
+def changed(run: Run, alter: Callable[[Point], Point]) -> Run:
+    """The run with each of its points altered."""
+    return run.model_copy(update={"points": [alter(p) for p in run.points]})
+
+
+def many(count: int) -> Run:
+    """`count` deployments whose knees are spread over the levels."""
+    names = [f"threads[{10 * (index + 1)}]" for index in range(count)]
+    levels = [9.7 * (index + 1) for index in range(count)]
+    return example().model_copy(
+        update={
+            "points": [p for name, n in zip(names, levels, strict=True) for p in queueing(name, n)],
+            "deployments": {name: {"variant": "blocking-requests"} for name in names},
+            "knees": {
+                name: Knee(level=n, low=n * 0.97, high=n * 1.03, throughput=n / BASE, then="flat")
+                for name, n in zip(names, levels, strict=True)
+            },
+            "slos": [],
+            "problems": [],
+        }
+    )
+
+
+def single_level() -> Run:
+    """One deployment at one level, with too few requests for a p99."""
+    only = point("mine", 10, throughput=40.0, p50=0.25, p95=0.31, p99=0.4)
+    return example().model_copy(
+        update={
+            "points": [only],
+            "deployments": {"mine": {"url": "http://127.0.0.1:9000"}},
+            "knees": {"mine": Knee(level=None)},
+            "slos": [],
+            "problems": [],
+        }
+    )
