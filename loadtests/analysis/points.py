@@ -1,0 +1,130 @@
+"""Records -> points: what each level on each deployment showed."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loadtests.analysis import intervals, resources, validity
+from loadtests.analysis.records import StageRecord
+from loadtests.analysis.windows import Quarter, Window, batches, together, window
+from loadtests.results import QUANTILES, Errors, Estimate, Point
+
+ALL = "all"  # the requests of a level taken together
+Samples = Sequence[Mapping[str, Any]]
+
+
+def points(records: Sequence[StageRecord], samples: Samples = ()) -> list[Point]:
+    """
+    One point for each (deployment, level) and kind of request, and one for all of them together.
+
+    Stages of the same deployment and level are repeats and taken together. A stage that never began
+    gives no point.
+    """
+    levels: dict[tuple[str, int], list[StageRecord]] = defaultdict(list)
+    for record in records:
+        if record.begun is not None:
+            levels[record.stage.deployment, record.stage.level].append(record)
+    return [point for repeats in levels.values() for point in _level(repeats, samples)]
+
+
+def slow_quantile(records: Iterable[StageRecord], q: float) -> Estimate | None:
+    """
+    The q-quantile over all requests of one level, a failure being infinitely slow (math.inf).
+
+    None when there are not enough requests, or when nothing was measured.
+    """
+    seen = _Seen.of(_usable(list(records)), None)
+    if seen is None:
+        return None
+    failures = [batch.failed.count for batch in seen.batches]
+    return intervals.quantile([batch.ok for batch in seen.batches], q, failures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """What all points of one (deployment, level) share."""
+
+    records: Sequence[StageRecord]
+    resources: dict[str, float]
+    verdict: validity.Validity
+
+
+def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
+    usable = _usable(repeats)
+    seen = _Seen.of(usable, None)
+    if seen is None:
+        return []
+    used = resources.resources(usable, samples)
+    problems = validity.of_level(repeats, usable, seen.batches, used)
+    level = _Level(usable, used, problems)
+    names = sorted({part.request for record in usable for part in record.slices} - {ALL})
+    parts = ((name, _Seen.of(usable, name)) for name in names)
+    return [
+        _point(level, ALL, seen),
+        *(_point(level, name, part) for name, part in parts if part is not None),
+    ]
+
+
+def _usable(repeats: list[StageRecord]) -> list[StageRecord]:
+    """The complete stages, or all of them when there is none."""
+    return [record for record in repeats if record.complete] or repeats
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One kind of request in all windows of a level."""
+
+    windows: Sequence[Window]
+    whole: Quarter
+    batches: Sequence[Quarter]
+
+    @classmethod
+    def of(cls, records: Sequence[StageRecord], request: str | None) -> "_Seen | None":
+        """None when there is no window, or no such request in any."""
+        windows = [window(record, request) for record in records]
+        whole = together([quarter for one in windows for quarter in one.quarters])
+        if not whole.seconds or not (request is None or whole.started or whole.ended):
+            return None
+        response = whole.in_flight / whole.ended if whole.ended else whole.seconds
+        cycle = response + records[0].stage.think_time
+        return cls(windows, whole, batches(windows, cycle))
+
+
+def _point(level: _Level, request: str, seen: _Seen) -> Point:
+    stage = level.records[0].stage
+    whole = seen.whole
+    times = _times(seen.batches)
+    kinds = sum((one.kinds for one in seen.windows), Counter[str]())
+    verdict = level.verdict.and_of(validity.of_request(whole, times))
+    return Point(
+        deployment=stage.deployment,
+        request=request,
+        model=stage.model,
+        level=stage.level,
+        requests=whole.started,
+        seconds=whole.seconds,
+        throughput=intervals.ratio(
+            [batch.succeeded for batch in seen.batches], [batch.seconds for batch in seen.batches]
+        ),
+        response_time=times,
+        service_time=times,  # the closed model has no other intended start than the start
+        errors=Errors(
+            rate=whole.failed.count / whole.started if whole.started else 0.0,
+            kinds=dict(kinds.most_common()),
+        ),
+        resources=level.resources if request == ALL else {},
+        in_flight=whole.in_flight / whole.seconds,
+        valid=verdict.valid,
+        problems=list(verdict.problems),
+    )
+
+
+def _times(stretches: Sequence[Quarter]) -> dict[str, Estimate | None]:
+    """Of the successes."""
+    ok = [batch.ok for batch in stretches]
+    times = {name: intervals.quantile(ok, q) for name, q in QUANTILES.items()}
+    counts = [histogram.count for histogram in ok]
+    totals = [histogram.total() for histogram in ok]
+    times["mean"] = intervals.ratio(totals, counts) if any(counts) else None
+    return times

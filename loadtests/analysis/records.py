@@ -1,0 +1,213 @@
+"""What a run's files hold: stages with their slices, samples, and what went wrong.
+
+Lenient by intent: a run that was cut short, or was written by another version, is read as far as
+it goes, and what is missing is named.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from loadtests import stages
+from loadtests.results import UnreadableRun
+from loadtests.slices import Slice
+from loadtests.stages import Begun, Done, Lost, Report, Stage
+
+FORMAT = "brownout-slices/1"
+_FAMILY = "brownout-slices/"
+
+
+@dataclass(slots=True)
+class StageRecord:
+    """Everything that came back about one stage; filled while it is played, or from its file."""
+
+    stage: Stage
+    begun: Begun | None = None
+    slices: list[Slice] = field(default_factory=list)
+    dones: dict[str, Done] = field(default_factory=dict)
+    losts: list[Lost] = field(default_factory=list)
+    _received: dict[str, set[int]] = field(default_factory=dict)
+
+    def add(self, message: Begun | Report | Done | Lost) -> None:
+        """
+        Take in a message about this stage; a report that came twice counts once.
+
+        Raises:
+            ValueError: it is about another stage, or a histogram in it is broken.
+        """
+        if message.stage != self.stage.number:
+            raise ValueError(f"stage {self.stage.number} was told about stage {message.stage}")
+        match message:
+            case Begun():
+                self.begun = message
+            case Done():
+                self.dones[message.generator] = message
+            case Lost():
+                self.losts.append(message)
+            case Report():
+                received = self._received.setdefault(message.generator, set())
+                if message.sequence not in received:
+                    parts = [part.slice(message.stage) for part in message.slices]
+                    received.add(message.sequence)
+                    self.slices += parts
+
+    @property
+    def complete(self) -> bool:
+        """It began, and every generator said that it was done and sent all its reports."""
+        return self.begun is not None and not self.losts and not self.missing()
+
+    def missing(self) -> list[str]:
+        """What has not come, in words; empty when nothing is missing."""
+        if self.begun is None:
+            return ["it never began"]
+        words = []
+        for name in self.begun.generators:
+            received = self._received.get(name, set())
+            done = self.dones.get(name)
+            if done is None:
+                words.append(f"generator {name} never said that it was done")
+            elif gaps := set(range(done.reports)) - received:
+                words.append(f"{len(gaps)} of {done.reports} reports of generator {name} are lost")
+        return words
+
+
+class Header(BaseModel):
+    """The first line of `slices.jsonl`."""
+
+    type: Literal["run"] = "run"
+    format: str = FORMAT
+    id: str
+    name: str
+    started: str = ""  # ISO 8601, UTC
+    origin: float | None = None  # monotonic seconds
+    environment: dict[str, Any] = {}
+    deployments: dict[str, dict[str, Any]] = {}
+    plan: dict[str, Any] = {}
+
+
+@dataclass(slots=True)
+class Record:
+    """A run as it was written. `problems` concern the run, or a deployment, as a whole."""
+
+    header: Header
+    stages: list[StageRecord] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    status: Literal["complete", "interrupted"] = "interrupted"
+
+
+def read(folder: Path) -> Record:
+    """
+    The record of the run in this folder.
+
+    Raises:
+        UnreadableRun: there is no `slices.jsonl`, or it is something else.
+    """
+    file = folder / "slices.jsonl"
+    try:
+        lines = _lines(file)
+        header = next(lines, None)
+    except FileNotFoundError:
+        raise UnreadableRun(
+            f"{folder} holds no slices.jsonl. Give the folder that `brownout run` printed last."
+        ) from None
+    except OSError as error:
+        raise UnreadableRun(f"{file} cannot be read: {error}") from error
+    record = _begin(folder, file, header)
+    unread: list[int] = []
+    by_number: dict[int, StageRecord] = {}
+    for number, line in lines:
+        try:
+            _take(record, by_number, line)
+        except ValueError:
+            unread.append(number)
+    _name_unread(record, "slices.jsonl", unread)
+    record.stages = list(by_number.values())
+    _read_samples(record, folder / "samples.jsonl")
+    return record
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not empty, numbered from 1."""
+    with file.open("rb") as content:
+        for number, line in enumerate(content, 1):
+            if line.strip():
+                yield number, line
+
+
+def _begin(folder: Path, file: Path, header: tuple[int, bytes] | None) -> Record:
+    nameless = Header(id=folder.name, name=folder.name)
+    if header is None:
+        return Record(nameless, problems=["slices.jsonl is empty: nothing was measured."])
+    try:
+        read = Header.model_validate_json(header[1])
+    except ValidationError:
+        problem = "The first line of slices.jsonl, which says what was run, cannot be read."
+        return Record(nameless, problems=[problem])
+    if not read.format.startswith(_FAMILY):
+        raise UnreadableRun(
+            f"{file} has the format {read.format!r}; this version reads {FORMAT!r}."
+        )
+    record = Record(read)
+    if read.format != FORMAT:
+        record.problems.append(
+            f"slices.jsonl has the format {read.format!r}, this version reads {FORMAT!r}: "
+            "what it does not know is left out."
+        )
+    return record
+
+
+def _take(record: Record, by_number: dict[int, StageRecord], line: bytes) -> None:
+    """Raises ValueError when the line is not one that a run writes."""
+    plain = _object(line)
+    match plain.get("type"):
+        case "problem":
+            where, text = plain.get("deployment"), str(plain.get("text", ""))
+            record.problems.append(f"{where}: {text}" if where else text)
+        case "end":
+            if plain.get("status") == "complete":
+                record.status = "complete"
+        case _:
+            message = stages.decode(line)
+            if isinstance(message, Stage):
+                by_number.setdefault(message.number, StageRecord(message))
+            elif isinstance(message, Begun | Report | Done | Lost):
+                if message.stage not in by_number:
+                    raise ValueError(f"stage {message.stage} is not known")
+                by_number[message.stage].add(message)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    plain = json.loads(line)
+    if not isinstance(plain, dict):
+        raise ValueError(f"not an object: {line[:40]!r}")
+    return plain
+
+
+def _read_samples(record: Record, file: Path) -> None:
+    unread = []
+    try:
+        for number, line in _lines(file):
+            try:
+                sample = _object(line)
+                sample["at"] = float(sample["at"])
+            except (ValueError, KeyError, TypeError):
+                unread.append(number)
+            else:
+                record.samples.append(sample)
+    except OSError:
+        record.problems.append(
+            "samples.jsonl is missing: what the processes and the mock did is not known."
+        )
+    _name_unread(record, file.name, unread)
+
+
+def _name_unread(record: Record, file: str, numbers: list[int]) -> None:
+    if numbers:
+        first = f"line {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} lines"
+        more = "" if len(numbers) == 1 else f", the first is line {numbers[0]}"
+        record.problems.append(f"{file}: {first} cannot be read{more}.")

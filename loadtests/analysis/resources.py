@@ -1,0 +1,55 @@
+"""What processes, host and mock did while a level was measured: means over its windows."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from loadtests.analysis.records import StageRecord
+
+Sample = Mapping[str, Any]
+
+
+def resources(records: Sequence[StageRecord], samples: Sequence[Sample]) -> dict[str, float]:
+    """
+    Cores used by app, generator and mock (1.0 = one core), bytes of the app, requests in the mock.
+
+    A sample tells of the time since the one before; it counts when the middle of that time lies in
+    a window. What was not sampled is absent. The generator's share of a core comes from itself, the
+    busiest one where there are several.
+    """
+    seen: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        for before, sample in _inside(record, samples):
+            for name, value in _values(before, sample, record.stage.deployment):
+                seen[name].append(value)
+    means = {name: sum(values) / len(values) for name, values in seen.items()}
+    shares = [done.cpu for record in records for done in record.dones.values()]
+    return means | ({"generator_cpu": max(shares)} if shares else {})
+
+
+def _inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Sample]]:
+    if record.begun is None:
+        return
+    start = record.begun.at + record.stage.settle
+    end = start + record.stage.measure
+    for before, sample in pairwise(samples):
+        if start <= (before["at"] + sample["at"]) / 2 < end:
+            yield before, sample
+
+
+def _values(before: Sample, sample: Sample, deployment: str) -> Iterator[tuple[str, float]]:
+    processes = sample.get("processes") or {}
+    for name, process in (("app", deployment), ("mock", "mock")):
+        if (cpu := processes.get(process, {}).get("cpu")) is not None:
+            yield f"{name}_cpu", cpu
+    if (rss := processes.get(deployment, {}).get("rss")) is not None:
+        yield "app_rss", rss
+    then, now = before.get("mock"), sample.get("mock")
+    if then and now and then.get("epoch") == now.get("epoch"):
+        elapsed = now["elapsed"] - then["elapsed"]
+        if elapsed > 0:
+            # The ledger sums the seconds in flight: their growth is the exact mean, where a look
+            # once a second is one draw.
+            grown = now["in_flight"]["seconds"] - then["in_flight"]["seconds"]
+            yield "upstream_in_flight", grown / elapsed

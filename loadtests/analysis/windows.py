@@ -1,0 +1,112 @@
+"""The measured window of a stage, quarter second by quarter second."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from loadtests.analysis.intervals import LEAST_BATCHES
+from loadtests.analysis.records import StageRecord
+from loadtests.histograms import Histogram
+from loadtests.slices import LENGTH, seconds_in_flight
+
+
+@dataclass(slots=True)
+class Quarter:
+    """
+    One quarter second, or several in a row: what started in it, what ended in it, what was in
+    flight. `ok` and `failed` are service times by start; `in_flight` is in seconds.
+    """
+
+    ok: Histogram
+    failed: Histogram
+    ended: int = 0
+    succeeded: int = 0
+    in_flight: float = 0.0
+    seconds: float = LENGTH
+
+    @property
+    def started(self) -> int:
+        return self.ok.count + self.failed.count
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was measured in one stage: its quarters in order, the kinds of failures by start."""
+
+    quarters: Sequence[Quarter]
+    kinds: Counter[str]
+
+    @property
+    def seconds(self) -> float:
+        return sum(quarter.seconds for quarter in self.quarters)
+
+
+def window(record: StageRecord, request: str | None = None) -> Window:
+    """
+    The quarters with settle <= time < settle + measure, of one kind of request or of all.
+
+    A stage that is not complete ends with the last quarter that was reported.
+    """
+    stage = record.stage
+    first = round(stage.settle / LENGTH)
+    last = first + round(stage.measure / LENGTH)
+    if not record.complete:
+        last = min(last, max((part.index + 1 for part in record.slices), default=first))
+    slices = [part for part in record.slices if request in (None, part.request)]
+    flight = seconds_in_flight(slices, last)
+    quarters = [Quarter(Histogram(), Histogram(), in_flight=flight[i]) for i in range(first, last)]
+    kinds: Counter[str] = Counter()
+    for part in slices:
+        if first <= part.index < last:
+            quarter = quarters[part.index - first]
+            quarter.ok.add(part.ok)
+            quarter.failed.add(part.failed)
+            quarter.ended += part.ended
+            quarter.succeeded += part.succeeded
+            kinds.update(part.kinds)
+    return Window(quarters, kinds)
+
+
+def together(quarters: Sequence[Quarter]) -> Quarter:
+    """Quarters of one or of several windows as a single one."""
+    whole = Quarter(Histogram(), Histogram(), seconds=0.0)
+    for quarter in quarters:
+        whole.ok.add(quarter.ok)
+        whole.failed.add(quarter.failed)
+        whole.ended += quarter.ended
+        whole.succeeded += quarter.succeeded
+        whole.in_flight += quarter.in_flight
+        whole.seconds += quarter.seconds
+    return whole
+
+
+MOST_BATCHES = 20
+_CYCLES = 5  # a batch lasts at least so many response times: shorter ones tell the same story
+
+
+def batches(windows: Sequence[Window], cycle: float) -> list[Quarter]:
+    """
+    The windows cut into stretches that are long enough to be nearly independent of each other.
+
+    A stretch never crosses from one window into the next. Between LEAST_BATCHES and MOST_BATCHES
+    of nearly the same length; fewer when there are not so many quarter seconds, more when there
+    are more windows.
+
+    Args:
+        cycle: seconds from one request of a user to the next, the time in which a closed system
+            forgets.
+    """
+    total = sum(one.seconds for one in windows)
+    if not total:
+        return []
+    wanted = int(total / max(_CYCLES * cycle, LENGTH))
+    wanted = min(max(wanted, LEAST_BATCHES), MOST_BATCHES)
+    return [batch for one in windows for batch in _cut(one, wanted * one.seconds / total)]
+
+
+def _cut(one: Window, parts: float) -> Iterator[Quarter]:
+    count = min(max(round(parts), 1), len(one.quarters))
+    edges = [round(i * len(one.quarters) / count) for i in range(count + 1)] if count else []
+    for start, end in pairwise(edges):
+        yield together(one.quarters[start:end])

@@ -1,0 +1,228 @@
+"""A closed queue with known truth that speaks as the engine does: it proves the statistics."""
+
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+
+from loadtests.slices import LENGTH, Slice
+from loadtests.stages import (
+    Begun,
+    Clock,
+    Done,
+    Lost,
+    Message,
+    Report,
+    RequestSpec,
+    SliceMessage,
+    Stage,
+)
+
+Draw = Callable[[random.Random], float]
+
+
+def exponential(mean: float) -> Draw:
+    return lambda rng: rng.expovariate(1 / mean)
+
+
+def constant(seconds: float) -> Draw:
+    return lambda rng: seconds
+
+
+def uniform(low: float, high: float) -> Draw:
+    return lambda rng: rng.uniform(low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """`servers` that work at the same time (None: as many as there are requests), one queue."""
+
+    service: Draw
+    servers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """
+    A deployment: stations that each request passes in turn.
+
+    A request fails with the probability `failing(level)`, by status 503, after its whole way.
+    """
+
+    stations: Sequence[Station]
+    failing: Callable[[int], float] = lambda level: 0.0
+
+
+def threads(servers: int, service: Draw) -> System:
+    """A blocking service: so many threads, everything else waits."""
+    return System([Station(service, servers)])
+
+
+@dataclass(slots=True)
+class SimulatedEngine:
+    """
+    Plays stages as the real engine does, in milliseconds.
+
+    Args:
+        systems: by deployment.
+        seed: same seed, same messages.
+        cpu, lag: what each generator says of itself.
+        generators: how many share the users.
+    """
+
+    systems: Mapping[str, System]
+    seed: int = 0
+    cpu: float = 0.2
+    lag: float = 0.0005
+    generators: int = 1
+    clock: float = 1000.0  # monotonic seconds; moves on with every stage
+    dies_at: int | None = None  # the stage in which the last generator falls silent
+    _times: list[float] = field(default_factory=list)
+
+    def play(self, stage: Stage) -> Iterator[Message]:
+        names = [f"generator-{number}" for number in range(self.generators)]
+        yield Begun(
+            stage=stage.number,
+            at=self.clock,
+            generators={name: Clock(offset=0.0, uncertainty=0.0) for name in names},
+        )
+        rng = random.Random(f"{self.seed} {stage.number} {stage.seed}")
+        system = self.systems[stage.deployment]
+        self._times = []
+        recorded: dict[str, dict[tuple[int, str], Slice]] = {name: {} for name in names}
+        length = stage.settle + stage.measure
+        for user, start, end, failed, request in _requests(system, stage, length, rng):
+            slices = recorded[names[user % len(names)]]
+            _record(slices, stage.number, request, start, end, failed)
+            if not failed and start >= stage.settle:
+                self._times.append(end - start)
+        self.clock += length + 0.2
+        for name in names:
+            if stage.number == self.dies_at and name == names[-1]:
+                yield Lost(stage=stage.number, generator=name, reason="fell silent")
+                continue
+            reports = _reports(stage.number, name, recorded[name])
+            yield from reports
+            yield Done(
+                stage=stage.number,
+                generator=name,
+                reports=len(reports),
+                unfinished=0,
+                cpu=self.cpu,
+                lag=self.lag,
+            )
+
+    @property
+    def times(self) -> list[float]:
+        """Service times of the last stage's successes that started in the window; seconds."""
+        return self._times
+
+
+def stage(
+    number: int,
+    deployment: str,
+    level: int,
+    *,
+    settle: float = 2.0,
+    measure: float = 5.0,
+    think_time: float = 0.0,
+    requests: Mapping[str, float] | None = None,
+) -> Stage:
+    """A Stage with what a simulation needs; `requests` are weights by name."""
+    return Stage(
+        number=number,
+        deployment=deployment,
+        target="http://127.0.0.1:1",
+        level=level,
+        think_time=think_time,
+        settle=settle,
+        measure=measure,
+        requests=tuple(
+            RequestSpec(name=name, method="GET", path=name, weight=weight, timeout=10.0)
+            for name, weight in (requests or {"/external-data": 1.0}).items()
+        ),
+        seed=number,
+    )
+
+
+_Request = tuple[int, float, float, bool, str]
+
+
+def _requests(
+    system: System, stage: Stage, length: float, rng: random.Random
+) -> Iterator[_Request]:
+    """(user, start, end, failed, name) of every request that starts before `length`; seconds."""
+    names = [request.name for request in stage.requests]
+    weights = [request.weight for request in stage.requests]
+    failing = system.failing(stage.level)
+    # An event: (time, tie-breaker, user, station that the request leaves, or -1 for a new one).
+    tie = count()
+    events: list[tuple[float, int, int, int]] = []
+    for user in range(stage.level):
+        heappush(events, (rng.uniform(0, stage.settle / 2), next(tie), user, -1))
+    waiting: dict[int, deque[int]] = defaultdict(deque)
+    busy: dict[int, int] = defaultdict(int)
+    started: dict[int, float] = {}
+
+    def arrive(now: float, user: int, at: int) -> None:
+        station = system.stations[at]
+        if station.servers is not None and busy[at] >= station.servers:
+            waiting[at].append(user)
+        else:
+            busy[at] += 1
+            heappush(events, (now + station.service(rng), next(tie), user, at))
+
+    while events:
+        now, _, user, left = heappop(events)
+        if left < 0:
+            if now < length:
+                started[user] = now
+                arrive(now, user, 0)
+            continue
+        busy[left] -= 1
+        if waiting[left]:
+            arrive(now, waiting[left].popleft(), left)
+        if left + 1 < len(system.stations):
+            arrive(now, user, left + 1)
+            continue
+        name = rng.choices(names, weights)[0] if len(names) > 1 else names[0]
+        yield user, started[user], now, failing > 0 and rng.random() < failing, name
+        heappush(events, (now + stage.think_time, next(tie), user, -1))
+
+
+def _record(
+    slices: dict[tuple[int, str], Slice],
+    stage: int,
+    request: str,
+    start: float,
+    end: float,
+    failed: bool,
+) -> None:
+    def part(index: int) -> Slice:
+        made = Slice(stage=stage, index=index, request=request)
+        return slices.setdefault((index, request), made)
+
+    first, last = int(start / LENGTH), int(end / LENGTH)
+    begin = part(first)
+    begin.started += 1
+    begin.start_lead += (first + 1) * LENGTH - start
+    (begin.failed if failed else begin.ok).record(end - start)
+    if failed:
+        begin.kinds["503"] = begin.kinds.get("503", 0) + 1
+    finish = part(last)
+    finish.ended += 1
+    finish.end_lead += (last + 1) * LENGTH - end
+    finish.succeeded += not failed
+
+
+def _reports(stage: int, generator: str, slices: Mapping[tuple[int, str], Slice]) -> list[Report]:
+    """Two quarter seconds in each, in order."""
+    by_report: dict[int, list[SliceMessage]] = defaultdict(list)
+    for index, request in sorted(slices):
+        by_report[index // 2].append(SliceMessage.of(slices[index, request]))
+    return [
+        Report(stage=stage, generator=generator, sequence=sequence, slices=tuple(parts))
+        for sequence, parts in enumerate(by_report.values())
+    ]
