@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"cannot listen on {host} port {port}: {error.strerror}\n"
                 f"Pass {flag} 0 to let the system choose a free port."
             )
-    serve(profile, *listeners)
+    with suppress(KeyboardInterrupt):  # Ctrl-C before it listens to signals itself
+        serve(profile, *listeners)
     return 0
 
 

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from json import JSONDecodeError, loads
+from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -85,6 +85,11 @@ def _ok() -> JsonValue:
     return {"ok": True}
 
 
+def _json(payload: JsonValue) -> JsonValue:
+    dumps(payload, allow_nan=False)  # TOML has nan and inf, JSON has not
+    return payload
+
+
 LatencyText = Annotated[
     InstanceOf[Latency],
     BeforeValidator(_latency),
@@ -105,7 +110,7 @@ class Route(BaseModel):
     """None: any method."""
     status: Annotated[int, Field(ge=200, le=599)] = 200
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
-    payload: JsonValue = Field(default_factory=_ok, alias="json")
+    payload: Annotated[JsonValue, AfterValidator(_json)] = Field(default_factory=_ok, alias="json")
     """The body. `{name}` in its strings is filled from the path."""
     latency: LatencyText | None = None
     """None: the profile's."""

@@ -20,6 +20,8 @@ class MockProtocol(HttpToolsProtocol):
         self._ledger = ledger
         self.number = 0
         """Counts the connections of this process, from 1."""
+        self.lost = False
+        """Whether the client has gone away."""
         self.waiting: asyncio.Future[None] | None = None
         """What the request in hand waits for; done early when the client goes away."""
 
@@ -29,6 +31,7 @@ class MockProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.lost = True
         self._ledger.connection_closed()
         if self.waiting and not self.waiting.done():
             self.waiting.set_result(None)

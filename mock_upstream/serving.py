@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from threading import Thread
 from typing import Any, cast
@@ -39,6 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(profile: Profile, data: socket.socket, control: socket.socket) -> None:
     """Play the profile until SIGINT or SIGTERM; say so in one line of JSON once ready."""
+    _allow_connections()
     # The control API's thread gives way to a due answer after 0.2 ms instead of 5 ms.
     sys.setswitchinterval(0.0002)
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
@@ -124,12 +125,25 @@ async def _in_thread(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="control")
     thread.start()
     try:
-        while not server.started and thread.is_alive():
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError("the control API did not start; its error is above")
             await asyncio.sleep(0.001)
         yield
     finally:
         server.should_exit = True
         await asyncio.to_thread(thread.join)
+
+
+def _allow_connections() -> None:
+    """As many open sockets as the system allows; its default is often 1024, too few to wait on."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # macOS reports "unlimited" and then refuses it.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _config(app: Any, **more: Any) -> uvicorn.Config:

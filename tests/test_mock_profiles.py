@@ -92,6 +92,9 @@ def test_values_that_cannot_be_are_refused_with_their_place() -> None:
     assert "is no HTTP method" in refused(routes=[{"path": "/", "method": "GET /"}])
     assert "no header can carry" in refused(routes=[{"path": "/", "headers": {"a": "b\r\nc"}}])
     assert "set by the mock" in refused(routes=[{"path": "/", "headers": {"Content-Length": "1"}}])
+    assert "routes.0.json: Out of range float" in refused(
+        routes=[{"path": "/", "json": float("inf")}]
+    )
     twice = [{"path": "/a", "method": "GET"}, {"path": "/a", "method": "get"}]
     assert "route 'GET /a' is there twice" in refused(routes=twice)
 
