@@ -28,8 +28,8 @@ def main() -> None:
         parser.error("\n".join(refusals(error)))
     except OSError as error:
         parser.error(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; pass --port 0 to let "
-            "the system choose a free one, and as --host an address of this machine (127.0.0.1)"
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; pass --port 0 to "
+            "let the system choose a free one, and as --host an address of this machine"
         )
     # Not above: a mistake on the command line is answered without waiting for the imports.
     from app_under_test.server import serve

@@ -58,6 +58,7 @@ def session(settings: Settings) -> Iterator[requests.Session]:
         # third cheaper.
         shared.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         shared.trust_env = False
+        shared.max_redirects = 0  # as in httpx: a redirect may lead to any host
         adapter = BoundedWaitAdapter(settings.pool or settings.threads, settings.pool_timeout)
         shared.mount("http://", adapter)
         shared.mount("https://", adapter)
@@ -74,9 +75,8 @@ def connection_failure(error: requests.ConnectionError) -> Failure:
     return broken(error)
 
 
-def status_failure(error: requests.HTTPError) -> Failure:
-    response = error.response
-    return refused(response.status_code, response.headers.get("Retry-After"))
+def status_failure(error: Any) -> Failure:
+    return refused(error.response.status_code, error.response.headers.get("Retry-After"))
 
 
 FAILURES: Failures = {
@@ -85,6 +85,7 @@ FAILURES: Failures = {
     requests.Timeout: too_slow,
     requests.ConnectionError: connection_failure,
     requests.HTTPError: status_failure,
+    requests.TooManyRedirects: status_failure,
     requests.JSONDecodeError: bad_body,
     requests.RequestException: broken,
 }

@@ -7,7 +7,9 @@ import signal
 import socket
 from functools import partial
 from multiprocessing.process import BaseProcess
-from threading import Thread
+from threading import Thread, Timer
+from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,7 +18,7 @@ from uvicorn.supervisors import Multiprocess
 from app_under_test import variants
 from app_under_test.settings import Settings
 
-GRACE = 1  # seconds that requests in flight get when the service is told to end
+GRACE = 1.0  # seconds that requests in flight get when the service is told to end
 
 
 def serve(variant: str, upstream: str, settings: Settings, listener: socket.socket) -> None:
@@ -31,7 +33,6 @@ def serve(variant: str, upstream: str, settings: Settings, listener: socket.sock
         access_log=False,
         backlog=2048,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE,
         timeout_worker_healthcheck=30,  # importing takes seconds where many processes start
         workers=settings.workers,
     )
@@ -50,13 +51,33 @@ def serve(variant: str, upstream: str, settings: Settings, listener: socket.sock
 
 
 def create_app(variant: str, upstream: str, settings: Settings) -> FastAPI:
-    """The app of one process; one that was started by a supervisor ends with it."""
+    """The app of one process. uvicorn calls this in the main thread, its signal handlers set."""
+    bound_the_end()
     if supervisor := multiprocessing.parent_process():
         Thread(target=end_with, args=(supervisor,), daemon=True).start()
     return variants.create_app(variant, upstream, settings)
 
 
+def bound_the_end() -> None:
+    """
+    Ends the process a little after the signal, whatever is still under way.
+
+    uvicorn waits for the requests in flight, or cancels them with a traceback for each; neither
+    helps where the loop itself is blocked, or a thread waits for an upstream that never answers.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(end_soon, signal.getsignal(number)))
+
+
+def end_soon(shut_down: Any, number: int, frame: FrameType | None) -> None:
+    deadline = Timer(GRACE, os._exit, [0])
+    deadline.daemon = True
+    deadline.start()
+    shut_down(number, frame)
+
+
 def end_with(supervisor: BaseProcess) -> None:
+    """Waits for the supervisor's end: one that was killed could tell nobody."""
     supervisor.join()
     os.kill(os.getpid(), signal.SIGTERM)
 

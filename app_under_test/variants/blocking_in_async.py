@@ -21,9 +21,7 @@ def create_app(upstream: str, settings: Settings) -> FastAPI:
 
             async def fetch(path: str) -> Answer:
                 response = client.get(
-                    upstream + path,
-                    timeout=(settings.connect_timeout, settings.timeout),
-                    allow_redirects=False,
+                    upstream + path, timeout=(settings.connect_timeout, settings.timeout)
                 )
                 response.raise_for_status()
                 return Answer(response.status_code, response.json())

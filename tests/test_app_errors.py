@@ -1,0 +1,132 @@
+"""What the upstream does wrong reaches the caller as 502, 503 or 504, and never as a crash."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from app_under_test import variants
+from app_under_test.settings import Settings
+from tests.servers import (
+    Callers,
+    Reply,
+    ScriptedUpstream,
+    answers,
+    callers,
+    eventually,
+    reply,
+    scripted_upstream,
+    serving,
+)
+
+VARIANTS = variants.names()
+BLOCKING = ["blocking-in-async", "blocking-requests"]
+# A blocked loop is a queue of its own: there is never a second call that could wait.
+QUEUEING = [variant for variant in VARIANTS if variant != "blocking-in-async"]
+IMPATIENT = Settings(timeout=0.3)
+ONE_CONNECTION = Settings(pool=1, pool_timeout=0.2)
+PASSED_ON = ("/external-data", "/data")  # what the parser takes and the response cannot hold
+PATHS = (*PASSED_ON, "/fan-out/2")
+
+HALF = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+# What the upstream does, and the status and kind of error that the caller sees.
+FAULTS = {
+    "answers 500": (reply(500), 502, "upstream_status"),
+    "answers 502": (reply(502), 502, "upstream_status"),
+    "answers 404": (reply(404), 502, "upstream_status"),
+    "answers 429": (reply(429), 503, "upstream_overloaded"),
+    "answers 503": (reply(503), 503, "upstream_overloaded"),
+    "redirects": (reply(302, location="/elsewhere"), 502, "upstream_status"),
+    "answers HTML": (reply(body="<html>"), 502, "bad_body"),
+    "answers nothing": (reply(body=""), 502, "bad_body"),
+    "answers NaN": (reply(body='{"price": NaN}'), 502, "bad_body"),  # see PASSED_ON
+    "nests deeply": (reply(body="[" * 100_000), 502, "bad_body"),
+    "resets": (Reply(b"", "reset"), 502, "broken"),
+    "hangs up": (Reply(b"", "close"), 502, "broken"),
+    "hangs up in the body": (Reply(HALF, "close"), 502, "broken"),
+    "resets in the body": (Reply(HALF, "reset"), 502, "broken"),
+    "does not speak HTTP": (Reply(b"SSH-2.0-OpenSSH\r\n\r\n", "close"), 502, None),
+    "never answers": (Reply(b"", "stall"), 504, "timeout"),
+    "stops in the body": (Reply(HALF, "stall"), 504, "timeout"),
+    "drips": (Reply(HALF, "drip"), 504, "timeout"),
+}
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[ScriptedUpstream]:
+    with scripted_upstream() as scripted:
+        yield scripted
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def users(variant: str, upstream: ScriptedUpstream) -> Iterator[Callers]:
+    app = variants.create_app(variant, upstream.url, IMPATIENT)
+    with serving(app) as url, callers(url) as several:
+        yield several
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_has_its_status(
+    variant: str, users: Callers, upstream: ScriptedUpstream, fault: str
+) -> None:
+    if fault == "drips" and variant in BLOCKING:
+        pytest.skip("requests counts its timeout between two reads, as its docstring says")
+    upstream.reply, status, kind = FAULTS[fault]
+    paths = PATHS
+    if fault == "answers NaN":
+        paths = PASSED_ON
+    elif status == 504:
+        paths = PATHS[:1]  # each costs the whole timeout
+    for path in paths:
+        response = users.get(path)
+        assert response.status_code == status, (path, response.text)
+        body = response.json()
+        assert set(body) == {"error", "detail"}
+        assert body["detail"]
+        if kind:
+            assert body["error"] == kind, (path, response.text)
+    upstream.reply = reply()
+    assert users.get("/external-data").status_code == 200  # the client has survived it
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_upstreams_retry_after_is_passed_on(
+    users: Callers, upstream: ScriptedUpstream, status: int
+) -> None:
+    upstream.reply = reply(status, retry_after="17")
+    assert users.get("/external-data").headers["retry-after"] == "17"
+    upstream.reply = reply(status)
+    assert "retry-after" not in users.get("/external-data").headers
+
+
+@pytest.mark.parametrize("alone", QUEUEING)
+def test_a_pool_in_use_is_our_own_overload(alone: str, upstream: ScriptedUpstream) -> None:
+    """With one connection, one of two calls gives up its wait while the other is held."""
+    app = variants.create_app(alone, upstream.url, ONE_CONNECTION)
+    with serving(app) as url, callers(url) as users:
+        upstream.reply, upstream.held = reply(), True
+        started = users.start("/data", times=2)
+        eventually(lambda: any(request.done() for request in started))
+        upstream.held = False
+        refused = next(request.result() for request in started if request.done())
+        assert refused.status_code == 503
+        assert refused.json()["error"] == "pool"
+        assert int(refused.headers["retry-after"]) >= 1
+        answers(started)
+
+
+@pytest.mark.parametrize("alone", VARIANTS)
+def test_an_upstream_that_is_not_there_is_no_start_failure(alone: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    app = variants.create_app(alone, f"http://127.0.0.1:{port}", Settings())
+    with serving(app) as url, callers(url) as several:
+        for path in PATHS:
+            response = several.get(path)
+            assert (response.status_code, response.json()["error"]) == (502, "no_connection")
+        assert several.get("/health").status_code == 200

@@ -1,0 +1,147 @@
+"""`python -m app_under_test` as the harness and people start it: a process, its words, its end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app_under_test import variants
+from tests.servers import callers, eventually, scripted_upstream
+
+COMMAND = [sys.executable, "-m", "app_under_test"]
+
+
+@contextmanager
+def started(errors: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+    """The process and its ready line. What it says on stderr goes to the file `errors`."""
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+    with process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            assert line, errors.read_text()
+            yield process, json.loads(line)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("variant", variants.names())
+def test_the_ready_line_says_where_and_what(variant: str, tmp_path: Path) -> None:
+    arguments = (variant, "--upstream", "http://127.0.0.1:9/", "--threads", "3")
+    with started(tmp_path / "errors", *arguments) as (process, ready):
+        with callers(ready.pop("url")) as users:
+            gauges = users.get("/telemetry").json()
+            assert users.get("/external-data").status_code == 502
+        assert ready == {"ready": True, "pid": process.pid, "variant": variant, "workers": 1}
+        assert gauges["pid"] == process.pid
+        assert gauges["threads"]["total"] == 3
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stdout
+        assert process.stdout.read() == ""
+    assert (tmp_path / "errors").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("variant", "workers", "number"),
+    [
+        ("async-httpx", "1", signal.SIGTERM),
+        ("blocking-requests", "1", signal.SIGINT),
+        ("blocking-in-async", "2", signal.SIGTERM),
+        ("blocking-requests", "2", signal.SIGINT),
+    ],
+)
+def test_it_ends_quickly_in_the_middle_of_load(
+    variant: str, workers: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    with scripted_upstream() as upstream:
+        arguments = (variant, "--upstream", upstream.url, "--workers", workers)
+        with started(tmp_path / "errors", *arguments) as (process, ready):
+            family = [process.pid, *(c.pid for c in psutil.Process(process.pid).children(True))]
+            upstream.held = True
+            with callers(ready["url"]) as users:
+                load = users.start("/external-data", times=10)
+                eventually(lambda: upstream.in_flight >= 1)
+                process.send_signal(number)
+                assert process.wait(8) == 0
+                upstream.held = False
+                for request in load:
+                    assert request.exception() or request.result().status_code >= 500
+            eventually(lambda: not any(map(psutil.pid_exists, family)))
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+
+
+def test_workers_share_one_port_and_all_serve(tmp_path: Path) -> None:
+    arguments = ("async-aiohttp", "--upstream", "http://127.0.0.1:9", "--workers", "2")
+    with started(tmp_path / "errors", *arguments) as (process, ready):
+        assert ready["workers"] == 2
+        assert ready["pid"] == process.pid
+        seen: set[int] = set()
+        with callers(ready["url"]) as users:
+
+            def both_seen() -> bool:
+                waited = [future.result() for future in users.start("/telemetry", times=20)]
+                seen.update(response.json()["pid"] for response in waited)
+                return len(seen) == 2
+
+            eventually(both_seen)
+        assert process.pid not in seen
+
+
+def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    arguments = ("async-aiohttp", "--upstream", "http://127.0.0.1:9", "--workers", "2")
+    with started(tmp_path / "errors", *arguments) as (process, _):
+        family = [c.pid for c in psutil.Process(process.pid).children(True)]
+        assert len(family) >= 2
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+        eventually(lambda: not any(map(psutil.pid_exists, family)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nope", "--upstream", "http://u"], "async-httpx2"),
+        (["async-httpx"], "--upstream"),
+        (["async-httpx", "--upstream", "localhost:9000"], "http://127.0.0.1:9000"),
+        (["async-httpx", "--upstream", "http://u:port"], "'http://u:port' is not the URL"),
+        (["async-httpx", "--upstream", "http://u?x=1"], "'http://u?x=1' is not the URL"),
+        (["async-httpx", "--upstream", "http://u", "--threads", "0"], "--threads (or APP_THREADS)"),
+        (["async-httpx", "--upstream", "http://u", "--thread", "4"], "--thread"),
+        (["async-httpx", "--upstream", "http://u", "--port", "70000"], "'70000' is not a port"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_message_and_exit_code_2(arguments: list[str], says: str) -> None:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_port_in_use_is_said_with_the_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [*COMMAND, "async-httpx", "--upstream", "http://u", "--port", port],
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert f"port {port}: Address already in use" in done.stderr
+    assert "pass --port 0" in done.stderr
+    assert "Traceback" not in done.stderr

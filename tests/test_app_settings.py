@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app_under_test.__main__ import command_line
+from app_under_test.settings import Settings, to_flags
+
+seconds = st.floats(min_value=0, max_value=3600, exclude_min=True)
+tables = st.fixed_dictionaries(
+    {},
+    optional={
+        "threads": st.integers(1, 10_000),
+        "pool": st.integers(1, 10_000),
+        "workers": st.integers(1, 256),
+        "connect_timeout": seconds,
+        "pool_timeout": seconds,
+        "timeout": seconds,
+        "keepalive_expiry": seconds,
+    },
+)
+
+
+@given(tables)
+def test_a_plans_settings_survive_the_command_line(table: dict[str, float]) -> None:
+    given = vars(
+        command_line().parse_args(["async-httpx", "--upstream", "http://u", *to_flags(table)])
+    )
+    assert Settings(**{name: given[name] for name in table}) == Settings(**table)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"thread": 40},
+        {"threads": 0},
+        {"threads": True},
+        {"threads": 2.5},
+        {"pool": -1},
+        {"timeout": 0},
+        {"timeout": float("nan")},
+        {"pool_timeout": float("inf")},
+        {"keepalive_expiry": "soon"},
+        {"workers": 0},
+    ],
+    ids=str,
+)
+def test_an_impossible_setting_is_refused_by_its_name(table: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(table))):
+        to_flags(table)
+
+
+def test_the_environment_sets_what_no_flag_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_THREADS", "80")
+    monkeypatch.setenv("APP_POOL", "20")
+    assert Settings(pool=30) == Settings(threads=80, pool=30)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().threads = 5  # type: ignore[misc]
+
+
+def test_a_plan_is_checked_without_a_framework_or_a_client() -> None:
+    program = (
+        "import sys, app_under_test.settings, app_under_test.variants as v; v.names();"
+        "print({'fastapi', 'httpx', 'httpx2', 'requests', 'aiohttp', 'uvicorn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
