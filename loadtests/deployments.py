@@ -1,0 +1,309 @@
+"""The processes of a plan: the mock upstream and the deployments, up for the length of a `with`."""
+
+import logging
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app_under_test.settings import to_flags
+from loadtests.cores import Cores
+from loadtests.plan_deployments import argv, filled
+from loadtests.plans import CommandDeployment, Deployment, Plan, UrlDeployment, VariantDeployment
+from loadtests.process_groups import ProcessGroup, members, stop, uninterrupted
+from loadtests.readiness import Ready, announced, answers, listens
+
+PATIENCE = 30.0  # seconds that our own processes, and services that run already, may take
+CLEANING = 30.0  # seconds that a stop command may take
+
+_log = logging.getLogger("brownout")
+
+
+class DeploymentFailed(Exception):
+    """Something did not come up; the message has its last words and the way out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A deployment that answers at `url`; the rest is empty for one that ran already."""
+
+    name: str
+    url: str
+    pid: int | None = None
+    argv: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)  # beside the environment of all
+    cwd: Path | None = None
+    cores: frozenset[int] = frozenset()
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How it was started, for the record of a run."""
+        found = {
+            "pid": self.pid,
+            "argv": list(self.argv),
+            "env": dict(self.env),
+            "cwd": str(self.cwd) if self.cwd else None,
+            "cores": sorted(self.cores),
+        }
+        return {key: value for key, value in found.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Mock:
+    """The upstream that runs."""
+
+    url: str
+    control: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All that runs for a plan."""
+
+    mock: Mock
+    deployments: Mapping[str, Deployed]
+    cores: Cores
+    _groups: Mapping[str, ProcessGroup]
+
+    def dead(self) -> dict[str, str]:
+        """Those that have ended since, "mock" among them: name -> how, with the last words."""
+        ends = {name: (group.ended(), group) for name, group in self._groups.items()}
+        return {
+            name: f"{_called(name)} {end}.{group.last_words()}"
+            for name, (end, group) in ends.items()
+            if end
+        }
+
+    def processes(self) -> dict[str, list[int]]:
+        """The process ids of the mock and of each deployment that was started, by name."""
+        found = members(self._groups.values())
+        return {name: found[group.pid] for name, group in self._groups.items()}
+
+
+@contextmanager
+def running(plan: Plan, folder: Path, only: Collection[str] | None = None) -> Iterator[Fleet]:
+    """
+    Start what the plan needs, wait until it is ready, and stop it whatever happens.
+
+    Args:
+        folder: takes the upstream's profile and `logs/`.
+        only: the names of the deployments to start; None: all.
+
+    Raises:
+        DeploymentFailed: one did not become ready; the others are stopped again.
+    """
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    wanted = {n: d for n, d in plan.deployments.items() if only is None or n in only}
+    starter = _Starter(folder / "logs", Cores.here())
+    try:
+        mock = starter.mock(plan, folder / "upstream.json")
+        deployed = starter.deployments(wanted, mock.url)
+        yield Fleet(mock, deployed, starter.cores, starter.groups)
+    finally:
+        with uninterrupted():
+            stop(list(starter.groups.values()))
+            starter.clean_up()
+
+
+@dataclass(slots=True)
+class _Awaited:
+    """What is starting: `ask` gives what is known once it is ready, or why it is not."""
+
+    name: str
+    ask: Callable[[], Ready | str]
+    patience: float
+    way_out: str
+
+
+@dataclass(slots=True)
+class _Cleaning:
+    """A stop command."""
+
+    argv: list[str]
+    env: Mapping[str, str]
+    cwd: Path | None
+
+
+class _Starter:
+    """Starts processes and knows all that it has started."""
+
+    def __init__(self, logs: Path, cores: Cores) -> None:
+        self.cores = cores
+        self.groups: dict[str, ProcessGroup] = {}
+        self._logs = logs
+        self._cleaning: dict[str, _Cleaning] = {}
+        self._ports: set[int] = set()
+
+    def mock(self, plan: Plan, profile: Path) -> Mock:
+        profile.write_text(plan.upstream.model_dump_json(indent=1) + "\n")
+        words = [sys.executable, "-P", "-m", "mock_upstream", "serve", str(profile)]
+        words += ["--port", "0", "--control-port", "0"]
+        group = self._start("mock", words, {}, None, self.cores.mock)
+        ready = _all_ready([_Awaited("mock", announced(group.log), PATIENCE, "")], self.groups)[
+            "mock"
+        ]
+        return Mock(ready["url"], ready["control"], group.pid)
+
+    def deployments(self, wanted: Mapping[str, Deployment], upstream: str) -> dict[str, Deployed]:
+        """All at once, since most of a start is waiting."""
+        awaited: list[_Awaited] = []
+        started: dict[str, dict[str, Any]] = {}
+        for name, deployment in wanted.items():
+            match deployment:
+                case VariantDeployment():
+                    waiting, how = self._variant(name, deployment, upstream)
+                case CommandDeployment():
+                    waiting, how = self._command(name, deployment, upstream)
+                case UrlDeployment():
+                    waiting, how = _url(name, deployment), {}
+            awaited.append(waiting)
+            started[name] = how
+        ready = _all_ready(awaited, self.groups)
+        return {
+            name: Deployed(name=name, url=ready[name]["url"], **how)
+            for name, how in started.items()
+        }
+
+    def clean_up(self) -> None:
+        """Run the stop commands; one that fails is told, for it may have left something behind."""
+        for name, one in self._cleaning.items():
+            try:
+                group = ProcessGroup(one.argv, one.env, one.cwd, self._log_of(name))
+            except OSError as error:
+                _log.warning("the stop command of %s cannot be run: %s", name, error)
+                continue
+            end = group.wait(CLEANING)
+            stop([group])
+            if end != "ended with exit code 0":
+                what = end or f"was not done in {CLEANING:g} s"
+                _log.warning("the stop command of %s %s.%s", name, what, group.last_words())
+
+    def _variant(
+        self, name: str, deployment: VariantDeployment, upstream: str
+    ) -> tuple[_Awaited, dict[str, Any]]:
+        words = [sys.executable, "-P", "-m", "app_under_test", deployment.variant]
+        words += ["--upstream", upstream, "--port", "0", *to_flags(deployment.settings)]
+        env = {key: filled(text, upstream=upstream) for key, text in deployment.env.items()}
+        group = self._start(name, words, env, None, self.cores.apps)
+        return _Awaited(name, announced(group.log), PATIENCE, ""), self._how(
+            group, words, env, None
+        )
+
+    def _command(
+        self, name: str, deployment: CommandDeployment, upstream: str
+    ) -> tuple[_Awaited, dict[str, Any]]:
+        port = self._free_port()
+        words = argv(deployment.command, port=port, upstream=upstream)
+        env = {
+            key: filled(text, port=port, upstream=upstream) for key, text in deployment.env.items()
+        }
+        cwd = deployment.cwd
+        if deployment.stop is not None:
+            last = argv(deployment.stop, port=port, upstream=upstream)
+            self._cleaning[name] = _Cleaning(last, env, cwd)
+        group = self._start(name, words, env, cwd, self.cores.apps)
+        way_out = (
+            f"It must listen on 127.0.0.1, port {port} ({{port}} in the plan), and answer 2xx "
+            f"to GET {deployment.ready}; `ready` and `ready_timeout` say what to ask and how long.\n"
+            f"To try it by hand: {shlex.join(words)}"
+        )
+        url = f"http://127.0.0.1:{port}"
+        ask = answers(url, deployment.ready)
+        how = self._how(group, words, env, cwd)
+        return _Awaited(name, ask, deployment.ready_timeout, way_out), how
+
+    def _how(
+        self, group: ProcessGroup, words: list[str], env: dict[str, str], cwd: Path | None
+    ) -> dict[str, Any]:
+        cores = self.cores.apps if self.cores.pinned else frozenset[int]()
+        return {"pid": group.pid, "argv": tuple(words), "env": env, "cwd": cwd, "cores": cores}
+
+    def _start(
+        self,
+        name: str,
+        words: list[str],
+        env: Mapping[str, str],
+        cwd: Path | None,
+        cores: frozenset[int],
+    ) -> ProcessGroup:
+        try:
+            with uninterrupted(), self.cores.pinned_to(cores):
+                self.groups[name] = ProcessGroup(words, env, cwd, self._log_of(name))
+        except OSError as error:
+            self._cleaning.pop(name, None)  # it left nothing behind
+            culprit = error.filename or words[0]
+            raise DeploymentFailed(
+                f"{_called(name)} cannot be started: {error.strerror}: {culprit}\n"
+                f"The command: {shlex.join(words)}\n"
+                "Give the program's whole path, or start brownout where it is found."
+            ) from None
+        return self.groups[name]
+
+    def _log_of(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def _free_port(self) -> int:
+        """One that nobody listens on, and that was not given out before."""
+        while True:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                port: int = listener.getsockname()[1]
+            if port not in self._ports:
+                self._ports.add(port)
+                return port
+
+
+def _url(name: str, deployment: UrlDeployment) -> _Awaited:
+    url, ready = deployment.url, deployment.ready
+    ask = answers(url, ready) if ready else listens(url)
+    way_out = "It has to run before; or let a `command` in the plan start it."
+    return _Awaited(name, ask, PATIENCE if ready else 0.0, way_out)
+
+
+def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> dict[str, Ready]:
+    """What each of them says of itself, once all are ready."""
+    began = time.monotonic()
+    ways_out = {one.name: one.way_out for one in awaited}
+    found: dict[str, Ready] = {}
+    while True:
+        for name, group in groups.items():
+            if end := group.ended():
+                words = group.last_words()
+                raise DeploymentFailed(
+                    f"{_called(name)} {end} while starting.{_port(words)}{words}"
+                    f"\n{ways_out.get(name, '')}".rstrip()
+                )
+        for one in awaited:
+            if one.name in found:
+                continue
+            answer = one.ask()
+            if not isinstance(answer, str):
+                found[one.name] = answer
+            elif time.monotonic() - began > one.patience:
+                within = f" in {one.patience:g} s" if one.patience else ""
+                words = groups[one.name].last_words() if one.name in groups else ""
+                raise DeploymentFailed(
+                    f"{_called(one.name)} did not become ready{within}: {answer}."
+                    f"{_port(words)}{words}\n{one.way_out}".rstrip()
+                )
+        if len(found) == len(awaited):
+            return found
+        time.sleep(0.02)
+
+
+def _called(name: str) -> str:
+    return "the mock upstream" if name == "mock" else f"deployment {name!r}"
+
+
+def _port(words: str) -> str:
+    if "address already in use" not in words.lower():
+        return ""
+    return (
+        " A port that it wants is in use: end what holds it, or have it listen on {port} alone, "
+        "which is a free one each time."
+    )

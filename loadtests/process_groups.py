@@ -1,0 +1,148 @@
+"""A process with all that it starts: begun in a session of its own, and ended without leftovers."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+PATIENCE = 5.0  # seconds between asking to end and forcing
+LAST_WORDS = 5  # lines
+
+
+class ProcessGroup:
+    """A running process and its children. What they print goes to the log."""
+
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, log: Path
+    ) -> None:
+        """
+        Start it. Where one core is wanted, pin the thread that calls.
+
+        Args:
+            env: in addition to this process's own.
+
+        Raises:
+            OSError: there is no such program, or it cannot be run.
+        """
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    def ended(self) -> str | None:
+        """How it ended, in words; None while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def wait(self, seconds: float) -> str | None:
+        """As `ended`, after so many seconds at most."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self.ended()
+
+    def last_words(self) -> str:
+        """The end of its log and where the whole is, for a message; begins with a line end."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 4096))
+            lines = log.read().decode(errors="replace").strip().splitlines()[-LAST_WORDS:]
+        said = "\nIts last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
+        return f"{said}\nThe whole log: {self.log}"
+
+
+def members(groups: Iterable[ProcessGroup]) -> dict[int, list[int]]:
+    """The process ids of each group, by the id of its first process; one look at the system."""
+    found: dict[int, list[int]] = {group.pid: [] for group in groups}
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, PermissionError):
+            session = os.getsid(pid)
+            if session in found:
+                found[session].append(pid)
+    return found
+
+
+def stop(groups: Sequence[ProcessGroup]) -> None:
+    """Ask all of them to end at once, and force those that have not within 5 s."""
+    known: set[psutil.Process] = set()
+    for group in groups:
+        if group.ended() is None:
+            with suppress(psutil.NoSuchProcess):
+                known.update(psutil.Process(group.pid).children(recursive=True))
+    for process in _alive(groups, known):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            process.terminate()
+    deadline = time.monotonic() + PATIENCE
+    while _alive(groups, known) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # Again and again: a process may start another one while it is being forced.
+    deadline = time.monotonic() + PATIENCE
+    while (left := _alive(groups, known)) and time.monotonic() < deadline:
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.01)
+
+
+def _alive(groups: Sequence[ProcessGroup], known: set[psutil.Process]) -> list[psutil.Process]:
+    """Those of the groups that still run; `known` grows by them."""
+    for group in groups:
+        group.ended()  # lets the system forget it, if it has ended
+    for pids in members(groups).values():
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                known.add(psutil.Process(pid))
+    return [process for process in known if _runs(process)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """
+    Signals that would raise in the middle of the block do so at its end: no process is started and
+    forgotten, and a second Ctrl-C does not cut short the stopping.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals do not come here
+        return
+    came: list[tuple[int, FrameType | None]] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        came.append((number, frame))
+
+    before: dict[int, Any] = {}
+    for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if callable(signal.getsignal(caught)):
+            before[caught] = signal.signal(caught, remember)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            first, frame = came[0]
+            before[first](first, frame)
