@@ -83,7 +83,6 @@ async def _serve(profile: Profile, data: socket.socket, control: socket.socket) 
         # What is here now stays; the collector need not walk through it between two answers.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(5_000, 20, 100)
         await _Server(config, ready).serve(sockets=[data])
     deadlines.close()
 
