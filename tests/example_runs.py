@@ -232,3 +232,21 @@ def single_level() -> Run:
             "problems": [],
         }
     )
+
+
+def renamed(run: Run, old: str, new: str) -> Run:
+    """The run with one deployment called otherwise."""
+    return run.model_copy(
+        update={
+            "points": [
+                p.model_copy(update={"deployment": new}) if p.deployment == old else p
+                for p in run.points
+            ],
+            "deployments": {new if n == old else n: how for n, how in run.deployments.items()},
+            "knees": {new if n == old else n: knee for n, knee in run.knees.items()},
+            "slos": [
+                s.model_copy(update={"deployment": new}) if s.deployment == old else s
+                for s in run.slos
+            ],
+        }
+    )

@@ -200,8 +200,8 @@ def _chart(
     joined = [
         row if row["valid"] else row | dict.fromkeys(("value", "low", "high")) for row in rows
     ]
-    line = alt.Chart(alt.Data(values=joined))
-    each = alt.Chart(alt.Data(values=[row for row in rows if row["value"] is not None]))
+    line = alt.Chart(alt.InlineData(values=joined))
+    each = alt.Chart(alt.InlineData(values=[row for row in rows if row["value"] is not None]))
     ends = {"y": alt.Y("low:Q", scale=y["scale"], axis=y["axis"]), "y2": alt.Y2("high:Q")}
     drawn = alt.layer(
         line.mark_area(opacity=0.16).encode(x, colour, detail="run:N", **ends),
@@ -220,7 +220,8 @@ def _chart(
         each.mark_circle(size=420, opacity=0).encode(x, y, tooltip=tooltip),
     )
     both = alt.layer(_knee_marks(curves, x, colour), drawn, width=width, height=_HEIGHT)
-    return both.resolve_scale(y="independent")
+    chart: alt.LayerChart = both.resolve_scale(y="independent")
+    return chart
 
 
 def _x(curves: Sequence[Curve]) -> alt.X:
@@ -230,7 +231,8 @@ def _x(curves: Sequence[Curve]) -> alt.X:
     keeps both readable.
     """
     levels = sorted({point.level for curve in curves for point in curve.points}) or [1]
-    low, high = levels[0], levels[-1]
+    low = min([*levels, *(knee.level for _, knee in _knees(curves) if knee.level)])
+    high = levels[-1]
     if high > 500 * low:
         scale = alt.Scale(type="log", base=2, domain=[low * 0.85, high * 1.18])
     elif high > 4 * low:
@@ -257,7 +259,9 @@ def _knees(curves: Sequence[Curve]) -> list[tuple[Curve, Knee]]:
     return sorted(found, key=lambda pair: pair[1].level or 0.0)
 
 
-def _knee_marks(curves: Sequence[Curve], x: alt.X, colour: alt.Color) -> alt.LayerChart:
+def _knee_marks(
+    curves: Sequence[Curve], x: alt.X, colour: alt.Color
+) -> alt.LayerChart | alt.FacetChart:
     """A row above the plot for each knee, its interval and number, and a rule down to the axis."""
     found = _knees(curves)
     rows = [
@@ -276,7 +280,7 @@ def _knee_marks(curves: Sequence[Curve], x: alt.X, colour: alt.Color) -> alt.Lay
     height = _ROW if len(found) < 8 else _ROW * 0.75
     scale = alt.Scale(domain=[0, 1], range=[-_ROW * 0.7, -_ROW * 0.7 - height], zero=False)
     y = alt.Y("row:Q", scale=scale, axis=None)
-    base = alt.Chart(alt.Data(values=rows))
+    base = alt.Chart(alt.InlineData(values=rows))
     told = [
         alt.Tooltip("deployment:N"),
         alt.Tooltip("interval:N", title=f"knee, {unit(curves)}"),

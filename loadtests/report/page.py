@@ -87,7 +87,7 @@ def _environment() -> Environment:
 
 
 def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
+    """Vega, Vega-Lite and Vega-Embed as one script; it defines `vegaEmbed`."""
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    script: str = vl_convert.javascript_bundle(vl_version=version)
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
     return script.replace("</script", "<\\/script")

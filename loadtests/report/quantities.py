@@ -1,10 +1,13 @@
 """Numbers as people read them: three digits, a unit, and an interval rounded outwards."""
 
 import math
+from typing import Literal
 
 from loadtests.results import Errors, Estimate, Knee
 
-MISSING = "–"
+MISSING = "–"  # noqa: RUF001
+# "fitting": ±half, or (low to high) where the sides differ; "longer side": always ±half.
+Interval = Literal["fitting", "ends", "longer side", "none"]
 
 
 def duration(seconds: float) -> str:
@@ -13,17 +16,17 @@ def duration(seconds: float) -> str:
     return f"{_digits(seconds * scale)} {unit}"
 
 
-def duration_estimate(estimate: Estimate | None, *, interval: bool = True) -> str:
-    """E.g. "80.3 ±0.9 ms", or "80.3 (79.1–84.9) ms" where the interval is lopsided."""
+def duration_estimate(estimate: Estimate | None, interval: Interval = "fitting") -> str:
+    """E.g. "80.3 ±0.9 ms", or with both ends in brackets where the interval is lopsided."""
     if estimate is None:
         return MISSING
     scale, unit = _time_unit(estimate.value)
-    return f"{_scaled(estimate, scale, interval)} {unit}"
+    return f"{_scaled(estimate, interval, scale)} {unit}"
 
 
-def rate_estimate(estimate: Estimate | None, *, interval: bool = True) -> str:
+def rate_estimate(estimate: Estimate | None, interval: Interval = "fitting") -> str:
     """E.g. "771 ±10/s"."""
-    return MISSING if estimate is None else f"{_scaled(estimate, 1, interval)}/s"
+    return MISSING if estimate is None else f"{_scaled(estimate, interval)}/s"
 
 
 def level(value: float) -> str:
@@ -32,10 +35,10 @@ def level(value: float) -> str:
 
 
 def knee_level(knee: Knee) -> str:
-    """E.g. "39.6 (38.2–41.1)"."""
+    """Its value, then both ends of its interval in brackets."""
     if knee.level is None:
         return MISSING
-    return _scaled(Estimate(value=knee.level, low=knee.low, high=knee.high), 1, True, brackets=True)
+    return _scaled(Estimate(value=knee.level, low=knee.low, high=knee.high), "ends")
 
 
 def percent(ratio: float) -> str:
@@ -57,12 +60,12 @@ def slo_estimate(text: str, estimate: Estimate | None) -> str:
     if text.startswith("errors"):
         return percent(estimate.value)
     if text.startswith("knee"):
-        return _scaled(estimate, 1, True)
+        return _scaled(estimate, "ends")
     return duration_estimate(estimate)
 
 
 def errors(errors: Errors) -> str:
-    """Their share, then the kinds with the most frequent first: "7.6 % (41 × 503, 9 × timeout)"."""
+    """Their share, then how many of each kind, the most frequent first."""
     ranked = sorted(errors.kinds.items(), key=lambda item: (-item[1], item[0]))
     each = ", ".join(f"{count:,} × {kind}" for kind, count in ranked)  # noqa: RUF001
     return percent(errors.rate) + (f" ({each})" if each else "")
@@ -76,23 +79,27 @@ def _decimals(value: float) -> int:
     """Decimals that leave three digits, at most three."""
     if not value:
         return 0
-    return min(max(2 - math.floor(math.log10(abs(value))), 0), 3)
+    rounded = float(f"{abs(value):.3g}")  # 0.9999 is shown as 1.00
+    return min(max(2 - math.floor(math.log10(rounded)), 0), 3)
 
 
 def _digits(value: float) -> str:
     return f"{value:,.{_decimals(value)}f}"
 
 
-def _scaled(estimate: Estimate, scale: float, interval: bool, *, brackets: bool = False) -> str:
+def _scaled(estimate: Estimate, interval: Interval, scale: float = 1.0) -> str:
     value = estimate.value * scale
+    if not math.isfinite(value):
+        return "∞"
     decimals = _decimals(value)
     text = f"{value:,.{decimals}f}"
-    if not interval or estimate.low is None or estimate.high is None:
+    if interval == "none" or estimate.low is None or estimate.high is None:
         return text
     low, high = estimate.low * scale, estimate.high * scale
     below, above = value - low, high - value
     unit = 10**decimals
-    if brackets or max(below, above) > 1.6 * min(below, above):
+    lopsided = max(below, above) > 1.6 * min(below, above)
+    if interval == "ends" or (interval == "fitting" and lopsided):
         floor, ceiling = math.floor(low * unit) / unit, math.ceil(high * unit) / unit
         return f"{text} ({floor:,.{decimals}f}–{ceiling:,.{decimals}f})"  # noqa: RUF001
     half = math.ceil(round(max(below, above) * unit, 6)) / unit

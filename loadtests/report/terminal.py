@@ -1,0 +1,140 @@
+"""The run as a terminal shows it: the table of points, knees, sentences, SLOs and problems."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from loadtests.analysis.sentences import sentence
+from loadtests.report import charts, quantities
+from loadtests.results import Knee, Point, Run, SloResult
+
+_WIDE = 112  # columns from which every quantile has room for its interval
+_STATUS = {"met": "green", "missed": "bold red", "unresolved": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """
+    A run that rich can print, fitted to the console's width.
+
+    Below 112 columns p50 and p99 stand without their intervals, and a lopsided interval is shown
+    by its longer side. What comes from users is never
+    read as rich's markup: `threads[20]` is a name.
+    """
+
+    run: Run
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        run, names = self.run, charts.names(self.run)
+        unit = charts.unit(charts.of_run(run))
+        yield _points(run, names, unit, wide=options.max_width >= _WIDE)
+        for point in (point for name in names for point in run.of(name) if point.problems):
+            yield _problem(point)
+        if run.knees:
+            yield Text()
+            yield _knees(run.knees, unit)
+        if run.slos:
+            yield Text()
+            yield _slos(run.slos)
+        yield Text()
+        for name in names:
+            yield _named(sentence(run, name), name)
+        for problem in run.problems:
+            yield Text.assemble(("! ", "yellow"), problem)
+
+
+def render(run: Run) -> Shown:
+    return Shown(run)
+
+
+def table(*headers: str, left: int = 1) -> Table:
+    """An empty table in our style; the first `left` columns hold text, the others numbers."""
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        header_style="bold",
+    )
+    for index, header in enumerate(headers):
+        text = index < left
+        made.add_column(
+            header,
+            justify="left" if text else "right",
+            overflow="fold",
+            no_wrap=not text,
+        )
+    return made
+
+
+def _points(run: Run, names: list[str], unit: str, wide: bool) -> Table:
+    header = "users" if unit.endswith("users") else "rate"
+    levels = table("deployment", header, "throughput", "p50", "p95", "p99", "errors")
+    places = {name: place for place, name in enumerate(names)}
+    points = sorted(
+        (point for name in names for point in run.of(name)),
+        key=lambda point: (point.level, places[point.deployment]),
+    )
+    for _, each in groupby(points, key=lambda point: point.level):
+        for point in each:
+            levels.add_row(*_row(point, wide), style="" if point.valid else "dim")
+        if len(names) > 1:
+            levels.add_section()
+    return levels
+
+
+def _row(point: Point, wide: bool) -> list[Text]:
+    times, rate = point.response_time, point.errors.rate
+    every: quantities.Interval = "fitting" if wide else "none"
+    compact: quantities.Interval = "fitting" if wide else "longer side"
+    return [
+        Text(point.deployment + ("" if point.valid else " *")),
+        Text(f"{point.level:,}"),
+        Text(quantities.rate_estimate(point.throughput, compact)),
+        Text(quantities.duration_estimate(times.get("p50"), every)),
+        Text(quantities.duration_estimate(times.get("p95"), compact)),
+        Text(quantities.duration_estimate(times.get("p99"), every)),
+        Text(quantities.percent(rate), style="red" if rate else ""),
+    ]
+
+
+def _problem(point: Point) -> Text:
+    mark = "  " if point.valid else "* "
+    where = f"{point.deployment} at {point.level:,}"
+    return Text.assemble((mark, "yellow"), (where, "bold"), ": ", "; ".join(point.problems))
+
+
+def _knees(knees: dict[str, Knee], unit: str) -> Table:
+    found = table("knee of", unit, "throughput there", "beyond it")
+    for name, knee in knees.items():
+        level = quantities.knee_level(knee) if knee.level is not None else "not in these levels"
+        there = quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s"
+        found.add_row(Text(name), level, there, knee.then or quantities.MISSING)
+    return found
+
+
+def _named(text: str, name: str) -> Text:
+    line = Text(text)
+    if text.startswith(name):
+        line.stylize("bold", 0, len(name))
+    return line
+
+
+def _slos(slos: list[SloResult]) -> Table:
+    results = table("SLO", "deployment", "result", "why", left=4)
+    results.columns[2].no_wrap = True
+    for slo in slos:
+        results.add_row(
+            Text(f"{slo.name}: {slo.text}"),
+            Text(slo.deployment),
+            Text(slo.status, style=_STATUS[slo.status]),
+            Text(slo.why),
+        )
+    return results

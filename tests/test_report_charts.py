@@ -1,0 +1,129 @@
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.report import charts
+from loadtests.results import Errors, Run
+from tests import example_runs
+
+
+def rows(spec: dict[str, Any], field: str) -> list[dict[str, Any]]:
+    """Every row of the chart's data that has the field."""
+    return [row for data in spec["datasets"].values() for row in data if field in row]
+
+
+def points_of(run: Run, chart: Any) -> list[dict[str, Any]]:
+    return rows(charts.specification(chart(charts.of_run(run))), "measured")
+
+
+def test_every_point_is_drawn_with_its_value_and_interval():
+    run = example_runs.example()
+    drawn = {
+        (row["deployment"], row["level"]): row
+        for row in points_of(run, charts.p95)
+        if row["value"] is not None
+    }
+    assert len(drawn) == len(run.points)
+    for point in run.points:
+        row, estimate = drawn[point.deployment, point.level], point.response_time["p95"]
+        assert estimate is not None
+        assert (row["value"], row["low"], row["high"]) == (
+            estimate.value,
+            estimate.low,
+            estimate.high,
+        )
+
+
+def test_an_invalid_point_is_on_no_line_and_carries_its_reason():
+    run = example_runs.example()
+    invalid = [row for row in points_of(run, charts.throughput) if not row["valid"]]
+    assert {(row["deployment"], row["level"]) for row in invalid} == {("async-httpx", 80)}
+    assert {row["value"] is None for row in invalid} == {True, False}  # the line; the hollow point
+    assert all("96 % of its core" in row["problems"] for row in invalid)
+
+
+def test_a_quantile_that_is_null_is_not_drawn_as_zero():
+    run = example_runs.changed(
+        example_runs.single_level(),
+        lambda point: point.model_copy(update={"response_time": {"p95": None}}),
+    )
+    assert all(row["value"] is None for row in points_of(run, charts.p95))
+
+
+def test_knees_in_range_are_marked_and_others_are_not():
+    spec = charts.specification(charts.p95(charts.of_run(example_runs.example())))
+    marked = {row["deployment"]: row["interval"] for row in rows(spec, "interval")}
+    assert marked == {
+        "blocking-requests": "39.6 (38.2–41.1)",  # noqa: RUF001
+        "async-httpx": "22.4 (20.9–24.6)",  # noqa: RUF001
+    }
+
+
+def test_the_svg_shows_names_levels_and_units():
+    text = " ".join(ElementTree.fromstring(charts.svg(example_runs.example())).itertext())
+    for word in ("blocking-requests", "async-httpx", "async-aiohttp", "knee 39.6", "160", "2 s"):
+        assert word in text
+
+
+def test_the_png_is_twice_as_large_as_the_svg():
+    run = example_runs.single_level()
+    width = float(ElementTree.fromstring(charts.svg(run)).attrib["width"])
+    image = charts.png(run)
+    assert image.startswith(b"\x89PNG")
+    assert int.from_bytes(image[16:20]) == pytest.approx(2 * width, abs=2)
+
+
+def test_twelve_deployments_all_look_different():
+    spec = charts.specification(charts.curves(example_runs.many(12)))
+    assert len({row["deployment"] for row in rows(spec, "measured")}) == 12
+    text = charts.svg(example_runs.many(12))
+    assert all(f"threads[{10 * n}]" in text for n in range(1, 13))
+
+
+def failing(run: Run) -> Run:
+    return example_runs.changed(
+        run,
+        lambda p: p.model_copy(
+            update={
+                "response_time": dict.fromkeys(p.response_time),
+                "errors": Errors(rate=1.0, kinds={"503": p.requests}),
+                "throughput": example_runs.about(0.0),
+            }
+        ),
+    )
+
+
+def stretched(run: Run) -> Run:
+    """Response times from 0.1 ms to 5 minutes."""
+    return example_runs.changed(
+        run,
+        lambda p: p.model_copy(
+            update={"response_time": {"p95": example_runs.about(1e-4 * 3e6 ** (p.level / 160))}}
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        example_runs.example().model_copy(update={"points": [], "knees": {}}),
+        failing(example_runs.single_level()),
+        stretched(example_runs.example()),
+    ],
+    ids=["no points", "all failed", "huge range"],
+)
+def test_unusual_runs_are_drawn(run):
+    ElementTree.fromstring(charts.svg(run))
+
+
+@given(st.floats(1e-6, 600), st.floats(1.01, 1e6))
+def test_ticks_rise_and_stay_within_the_axis(low, factor):
+    ticks = charts.one_two_five(low, low * factor)
+    assert ticks == sorted(set(ticks))
+    assert all(low <= tick <= low * factor for tick in ticks)
+    assert len(ticks) <= 12
+    if factor >= 10:
+        assert ticks

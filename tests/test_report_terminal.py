@@ -1,0 +1,50 @@
+from rich.console import Console
+
+from loadtests.report import terminal
+from loadtests.results import Knee, Run
+from tests import example_runs
+
+
+def printed(run: Run, width: int) -> str:
+    console = Console(width=width, force_terminal=False, color_system=None)
+    with console.capture() as capture:
+        console.print(terminal.render(run))
+    return capture.get()
+
+
+def test_eighty_columns_hold_every_name_and_every_p95_with_its_interval():
+    text = printed(example_runs.example(), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("blocking-requests  ") >= 7
+    assert "80.3 ±1.2 ms" in text
+
+
+def test_a_wide_console_shows_all_intervals():
+    lines = printed(example_runs.example(), 160).splitlines()
+    row = next(line for line in lines if line.split()[:2] == ["async-aiohttp", "160"])
+    assert row.count("±") == 4
+
+
+def test_what_is_not_valid_is_marked_with_its_reason():
+    text = printed(example_runs.example(), 100)
+    assert "async-httpx * " in text
+    assert "* async-httpx at 80: the generator was the bottleneck: 96 % of its core" in text
+
+
+def test_names_are_not_read_as_markup():
+    assert "threads[10]" in printed(example_runs.many(2), 80)
+
+
+def test_a_plain_console_gets_no_escape_codes():
+    assert "\x1b" not in printed(example_runs.example(), 80)
+
+
+def test_slos_and_problems_are_shown():
+    text = printed(example_runs.example(), 140)
+    assert "unresolved  p99 at 1 user needs 368 successful requests and has 88." in text
+    assert "! async-httpx: answered 503 to 41 requests at 160 users" in text
+
+
+def test_a_knee_that_was_not_reached_says_so():
+    run = example_runs.single_level().model_copy(update={"knees": {"mine": Knee(level=None)}})
+    assert "not in these levels" in printed(run, 80)
