@@ -67,13 +67,13 @@ class Responder:
         return delay, self._status
 
     def answer(self, status: int, values: Mapping[str, str]) -> tuple[list[Header], bytes]:
-        """Headers and body; `values` are those of the path."""
+        """Headers (a list of its own, to add to) and body; `values` are those of the path."""
         if status in self._error_bodies:
             body, headers = self._error_bodies[status], [_JSON]
         else:
             headers = self._headers
             if status in _BODILESS:
-                return headers, b""
+                return [*headers], b""
             pieces = self._pieces
             if len(pieces) > 1:
                 # Each second piece is a name; its value goes between quotes that are there.

@@ -166,6 +166,8 @@ def test_answers_without_a_body_leave_the_connection_usable(charge: MockUpstream
     with connected(charge.url) as caller:
         none, body = ask(caller, "/gone")
         assert (none.status, body, none.headers["content-length"]) == (204, b"", None)
+        again, _ = ask(caller, "/gone")
+        assert again.headers.keys() == none.headers.keys()
         head, body = ask(caller, "/down", "HEAD")
         assert (head.status, body) == (503, b"")
         large, _ = ask(caller, "/charge/2", "POST", b"x" * 1_000_000)
