@@ -15,8 +15,6 @@ from app_under_test.settings import Settings, flag
 
 
 def main() -> None:
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, leave)
     parser = command_line()
     given = vars(parser.parse_args())
     variant, upstream = given.pop("variant"), given.pop("upstream")
@@ -31,13 +29,15 @@ def main() -> None:
             f"cannot listen on {host}, port {port}: {error.strerror or error}; pass --port 0 to "
             "let the system choose a free one, and as --host an address of this machine"
         )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
     # Not above: a mistake on the command line is answered without waiting for the imports.
     from app_under_test.server import serve
 
     serve(variant, upstream, settings, listener)
 
 
-def leave(signal_number: int, frame: FrameType | None) -> NoReturn:
+def leave(number: int, frame: FrameType | None) -> NoReturn:
     """
     Ends the process at once.
 

@@ -73,15 +73,19 @@ class ScriptedUpstream:
     """
 
     def __init__(self) -> None:
-        self.reply = reply()
-        self.held = False
         self.url = ""
         self.connections = 0  # accepted ever
+        self.in_flight = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.reset()
+
+    def reset(self) -> None:
+        """As new, but for the connections, which a service may have kept."""
+        self.reply = reply()
+        self.held = False
         self.heads: list[str] = []  # request line and headers
         self.paths: list[str] = []
-        self.in_flight = 0
         self.peak = 0
-        self._writers: set[asyncio.StreamWriter] = set()
 
     async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
         server = await asyncio.start_server(self.converse, "127.0.0.1", 0, backlog=1000)

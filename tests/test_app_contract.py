@@ -33,32 +33,51 @@ def service(variant: str, **settings: object) -> Iterator[tuple[Callers, Scripte
             yield users, upstream
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_answers_the_contract(variant: str) -> None:
-    with service(variant) as (users, upstream):
-        upstream.reply = reply(201, '{"price": [1, "\\u00e4"]}')
-        assert users.get("/external-data").json() == {"price": [1, "ä"]}
-        assert upstream.paths == ["/prefix/external-data"]
-
-        upstream.paths.clear()
-        both = {"one": {"price": [1, "ä"]}, "two": {"price": [1, "ä"]}}
-        assert users.get("/data").json() == both
-        assert sorted(upstream.paths) == ["/prefix/one", "/prefix/two"]
-
-        upstream.paths.clear()
-        assert users.get("/fan-out/3").json() == {"statuses": [201, 201, 201]}
-        assert sorted(upstream.paths) == [f"/prefix/item/{i}" for i in range(3)]
-
-        upstream.paths.clear()
-        assert users.get("/health").json() == users.get("/health-sync").json() == {"ok": True}
-        for path in ("/fan-out/0", "/fan-out/1001", "/fan-out/3?max_concurrent=0", "/fan-out/x"):
-            assert users.get(path).status_code == 422, path
-        assert upstream.paths == []
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_gauges_are_there(variant: str) -> None:
-    with service(variant, threads=7) as (users, _):
+@pytest.fixture(scope="module")
+def served(variant: str) -> Iterator[tuple[Callers, ScriptedUpstream]]:
+    with service(variant) as pair:
+        yield pair
+
+
+@pytest.fixture
+def users(served: tuple[Callers, ScriptedUpstream]) -> Callers:
+    return served[0]
+
+
+@pytest.fixture
+def upstream(served: tuple[Callers, ScriptedUpstream]) -> ScriptedUpstream:
+    served[1].reset()
+    return served[1]
+
+
+def test_every_variant_answers_the_contract(users: Callers, upstream: ScriptedUpstream) -> None:
+    upstream.reply = reply(201, '{"price": [1, "\\u00e4"]}')
+    assert users.get("/external-data").json() == {"price": [1, "ä"]}
+    assert upstream.paths == ["/prefix/external-data"]
+
+    upstream.paths.clear()
+    both = {"one": {"price": [1, "ä"]}, "two": {"price": [1, "ä"]}}
+    assert users.get("/data").json() == both
+    assert sorted(upstream.paths) == ["/prefix/one", "/prefix/two"]
+
+    upstream.paths.clear()
+    assert users.get("/fan-out/3").json() == {"statuses": [201, 201, 201]}
+    assert sorted(upstream.paths) == [f"/prefix/item/{i}" for i in range(3)]
+
+    upstream.paths.clear()
+    assert users.get("/health").json() == users.get("/health-sync").json() == {"ok": True}
+    for path in ("/fan-out/0", "/fan-out/1001", "/fan-out/3?max_concurrent=0", "/fan-out/x"):
+        assert users.get(path).status_code == 422, path
+    assert upstream.paths == []
+
+
+def test_the_gauges_are_there() -> None:
+    with service("async-httpx2", threads=7) as (users, _):
         gauges = users.get("/telemetry").json()
         assert gauges["threads"] == {"total": 7, "borrowed": 0, "waiting": 0}
         assert gauges["pid"] > 0
@@ -111,28 +130,28 @@ def test_async_variants_hold_more_callers_than_there_are_threads(variant: str) -
         assert answers(started) == [(200, {"ok": True})] * 60
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_several_calls_are_gathered_or_made_one_by_one(variant: str) -> None:
-    with service(variant) as (users, upstream):
-        upstream.held = True
-        started = users.start("/data")
-        at_once = 1 if variant in ONE_BY_ONE else 2
-        eventually(lambda: upstream.in_flight == at_once)
-        upstream.held = False
-        assert answers(started)[0][0] == 200
-        assert upstream.peak == at_once
+def test_several_calls_are_gathered_or_made_one_by_one(
+    variant: str, users: Callers, upstream: ScriptedUpstream
+) -> None:
+    upstream.held = True
+    started = users.start("/data")
+    at_once = 1 if variant in ONE_BY_ONE else 2
+    eventually(lambda: upstream.in_flight == at_once)
+    upstream.held = False
+    assert answers(started)[0][0] == 200
+    assert upstream.peak == at_once
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_fan_out_keeps_to_its_bound(variant: str) -> None:
-    with service(variant) as (users, upstream):
-        upstream.held = True
-        started = users.start("/fan-out/9?max_concurrent=3")
-        at_once = 1 if variant in ONE_BY_ONE else 3
-        eventually(lambda: upstream.in_flight == at_once)
-        upstream.held = False
-        assert answers(started) == [(200, {"statuses": [200] * 9})]
-        assert upstream.peak == at_once
+def test_fan_out_keeps_to_its_bound(
+    variant: str, users: Callers, upstream: ScriptedUpstream
+) -> None:
+    upstream.held = True
+    started = users.start("/fan-out/9?max_concurrent=3")
+    at_once = 1 if variant in ONE_BY_ONE else 3
+    eventually(lambda: upstream.in_flight == at_once)
+    upstream.held = False
+    assert answers(started) == [(200, {"statuses": [200] * 9})]
+    assert upstream.peak == at_once
 
 
 @pytest.mark.parametrize("variant", SHARING)
@@ -166,13 +185,11 @@ def test_httpx_keeps_no_connection_alive_above_20(variant: str, keeps: bool) -> 
         assert (upstream.connections == 30) == keeps
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_no_caller_gets_another_callers_cookies(variant: str) -> None:
-    with service(variant) as (users, upstream):
-        upstream.reply = reply(set_cookie="session=alice; Path=/")
-        users.get("/external-data")
-        users.get("/external-data")
-        assert not any("cookie" in head.lower() for head in upstream.heads)
+def test_no_caller_gets_another_callers_cookies(users: Callers, upstream: ScriptedUpstream) -> None:
+    upstream.reply = reply(set_cookie="session=alice; Path=/")
+    users.get("/external-data")
+    users.get("/external-data")
+    assert not any("cookie" in head.lower() for head in upstream.heads)
 
 
 def test_an_unknown_variant_is_answered_with_those_there_are() -> None:

@@ -23,7 +23,7 @@ VARIANTS = variants.names()
 BLOCKING = ["blocking-in-async", "blocking-requests"]
 # A blocked loop is a queue of its own: there is never a second call that could wait.
 QUEUEING = [variant for variant in VARIANTS if variant != "blocking-in-async"]
-IMPATIENT = Settings(timeout=0.3)
+IMPATIENT = Settings(timeout=0.2)
 ONE_CONNECTION = Settings(pool=1, pool_timeout=0.2)
 PASSED_ON = ("/external-data", "/data")  # what the parser takes and the response cannot hold
 PATHS = (*PASSED_ON, "/fan-out/2")
