@@ -271,7 +271,7 @@ def _knee_marks(
             "level": knee.level,
             "low": knee.low,
             "high": knee.high,
-            "text": f"knee {quantities.level(knee.level or 0.0)}",
+            "text": f"knee {quantities.level(knee.level or 0.0)} {curve.run}".rstrip(),
             "interval": quantities.knee_level(knee),
         }
         # The highest knee stands lowest: then no rule runs through the label of another.
