@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.report import charts
+from loadtests.report.curves import of_run
 from loadtests.results import Errors, Run
 from tests import example_runs
 
@@ -16,7 +17,7 @@ def rows(spec: dict[str, Any], field: str) -> list[dict[str, Any]]:
 
 
 def points_of(run: Run, chart: Any) -> list[dict[str, Any]]:
-    return rows(charts.specification(chart(charts.of_run(run))), "measured")
+    return rows(charts.specification(chart(of_run(run))), "measured")
 
 
 def test_every_point_is_drawn_with_its_value_and_interval():
@@ -54,7 +55,7 @@ def test_a_quantile_that_is_null_is_not_drawn_as_zero():
 
 
 def test_knees_in_range_are_marked_and_others_are_not():
-    spec = charts.specification(charts.p95(charts.of_run(example_runs.example())))
+    spec = charts.specification(charts.p95(of_run(example_runs.example())))
     marked = {row["deployment"]: row["interval"] for row in rows(spec, "interval")}
     assert marked == {
         "blocking-requests": "39.6 (38.2–41.1)",  # noqa: RUF001

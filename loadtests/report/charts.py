@@ -3,41 +3,19 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import vl_convert
 
 from loadtests.report import quantities
+from loadtests.report.curves import Curve, of_run, unit
 from loadtests.report.palette import LIGHT, config
 from loadtests.results import Estimate, Knee, Point, Run
 
 _WIDTH, _HEIGHT = 470, 330
 _ROW = 15  # pixels that each knee takes above the plot
 _TIME = "datum.value < 0.9995 ? format(datum.value * 1000, ',~r') + ' ms' : datum.value + ' s'"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """One line of the charts. `run` tells the curves of two runs apart; empty for one run."""
-
-    name: str
-    points: Sequence[Point]
-    knee: Knee | None
-    run: str = ""
-
-
-def names(run: Run) -> list[str]:
-    """The deployments in the order in which the plan has them."""
-    return list(dict.fromkeys([*run.deployments, *(point.deployment for point in run.points)]))
-
-
-def of_run(run: Run, label: str = "") -> list[Curve]:
-    return [
-        Curve(name=name, points=run.of(name), knee=run.knees.get(name), run=label)
-        for name in names(run)
-    ]
 
 
 def p95(
@@ -96,12 +74,6 @@ def side_by_side(curves: Sequence[Curve]) -> alt.HConcatChart:
 
 def curves(run: Run) -> alt.HConcatChart:
     return side_by_side(of_run(run))
-
-
-def unit(curves: Sequence[Curve]) -> str:
-    """What a level counts."""
-    models = {point.model for curve in curves for point in curve.points}
-    return "requests per second" if models == {"open"} else "concurrent users"
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -197,15 +169,13 @@ def _chart(
     tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in told.items()]
 
     # Only dots lead through an invalid point: a line would claim what was not measured.
-    joined = [
-        row if row["valid"] else row | dict.fromkeys(("value", "low", "high")) for row in rows
-    ]
-    line = alt.Chart(alt.InlineData(values=joined))
+    line = alt.Chart(alt.InlineData(values=[row if row["valid"] else _gap(row) for row in rows]))
+    dots = alt.Chart(alt.InlineData(values=_around_invalid(rows)))
     each = alt.Chart(alt.InlineData(values=[row for row in rows if row["value"] is not None]))
     ends = {"y": alt.Y("low:Q", scale=y["scale"], axis=y["axis"]), "y2": alt.Y2("high:Q")}
     drawn = alt.layer(
         line.mark_area(opacity=0.16).encode(x, colour, detail="run:N", **ends),
-        each.mark_line(strokeWidth=1.5, strokeDash=[1, 4], opacity=0.8).encode(
+        dots.mark_line(strokeWidth=1.5, strokeDash=[1, 4], opacity=0.8).encode(
             x, y, colour, detail="run:N"
         ),
         line.mark_line(strokeWidth=2).encode(x, y, colour, dash),
@@ -222,6 +192,21 @@ def _chart(
     both = alt.layer(_knee_marks(curves, x, colour), drawn, width=width, height=_HEIGHT)
     chart: alt.LayerChart = both.resolve_scale(y="independent")
     return chart
+
+
+def _gap(row: dict[str, Any]) -> dict[str, Any]:
+    return row | dict.fromkeys(("value", "low", "high"))
+
+
+def _around_invalid(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The invalid points and the neighbours of each on its curve; gaps for the others."""
+    kept = []
+    for index, row in enumerate(rows):
+        near = [row, *rows[max(index - 1, 0) : index], *rows[index + 1 : index + 2]]
+        curve = [(r["deployment"], r["run"]) == (row["deployment"], row["run"]) for r in near]
+        invalid = any(same and not r["valid"] for same, r in zip(curve, near, strict=True))
+        kept.append(row if invalid else _gap(row))
+    return kept
 
 
 def _x(curves: Sequence[Curve]) -> alt.X:

@@ -6,21 +6,21 @@ from typing import Any
 import tomli_w
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import charts, page
+from loadtests.report import curves, page
 from loadtests.results import Point, Run
 
 
 def render(run: Run) -> str:
-    names = charts.names(run)
-    curves = charts.of_run(run)
+    names = curves.names(run)
+    lines = curves.of_run(run)
     return page.render(
         "report.html",
         run=run,
         names=names,
-        unit=charts.unit(curves),
+        unit=curves.unit(lines),
         looks=page.looks(names),
         sentences={name: without_name(sentence(run, name), name) for name in names},
-        figures=page.figures(curves),
+        figures=page.figures(lines),
         tables=_tables(run),
         failing=[point for point in run.points if point.request == "all" and point.errors.kinds],
         plan=tomli_w.dumps(_without_null(run.plan)),
@@ -43,7 +43,7 @@ def _tables(run: Run) -> list[tuple[str, list[tuple[int, list[Point]]]]]:
     """(request, its points by level); all requests first, each alone only where there are some."""
     requests = list(dict.fromkeys(point.request for point in run.points if point.request != "all"))
     shown = ["all", *(requests if len(requests) > 1 else [])]
-    places = {name: index for index, name in enumerate(charts.names(run))}
+    places = {name: index for index, name in enumerate(curves.names(run))}
     tables = []
     for request in shown:
         points = [point for point in run.points if point.request == request]

@@ -3,15 +3,15 @@
 import re
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import charts, quantities
+from loadtests.report import curves, quantities
 from loadtests.results import Point, Run
 
 _STATUS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
 
 
 def render(run: Run) -> str:
-    names = charts.names(run)
-    unit = charts.unit(charts.of_run(run))
+    names = curves.names(run)
+    unit = curves.unit(curves.of_run(run))
     blocks = [f"## brownout: {escaped(run.name)}"]
     if run.status == "interrupted":
         blocks.append("**Interrupted**: this is what was measured until then.")

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadtests.report import charts, palette, quantities
-from loadtests.report.charts import Curve
+from loadtests.report.curves import Curve
 
 # The outlines of Vega's symbols in a box of 16 by 16, for legends in HTML.
 _OUTLINES = {

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import charts, quantities
+from loadtests.report import curves, quantities
 from loadtests.results import Knee, Point, Run, SloResult
 
 _WIDE = 112  # columns from which every quantile has room for its interval
@@ -32,8 +32,8 @@ class Shown:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        run, names = self.run, charts.names(self.run)
-        unit = charts.unit(charts.of_run(run))
+        run, names = self.run, curves.names(self.run)
+        unit = curves.unit(curves.of_run(run))
         yield _points(run, names, unit, wide=options.max_width >= _WIDE)
         for point in (point for name in names for point in run.of(name) if point.problems):
             yield _problem(point)
