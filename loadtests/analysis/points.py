@@ -18,12 +18,12 @@ def points(records: Sequence[StageRecord], samples: Samples = ()) -> list[Point]
     """
     One point for each (deployment, level) and kind of request, and one for all of them together.
 
-    Stages of the same deployment and level are repeats and taken together. A stage that never began
-    gives no point.
+    Stages of the same deployment and level are repeats and taken together. A stage of which nothing
+    came back gives no point; one that was lost gives an invalid one that says so.
     """
     levels: dict[tuple[str, int], list[StageRecord]] = defaultdict(list)
     for record in records:
-        if record.begun is not None:
+        if record.begun is not None or record.losts:
             levels[record.stage.deployment, record.stage.level].append(record)
     return [point for repeats in levels.values() for point in _level(repeats, samples)]
 
@@ -32,11 +32,9 @@ def slow_quantile(records: Iterable[StageRecord], q: float) -> Estimate | None:
     """
     The q-quantile over all requests of one level, a failure being infinitely slow (math.inf).
 
-    None when there are not enough requests, or when nothing was measured.
+    None when there are not enough requests.
     """
     seen = _Seen.of(_usable(list(records)), None)
-    if seen is None:
-        return None
     failures = [batch.failed.count for batch in seen.batches]
     return intervals.quantile([batch.ok for batch in seen.batches], q, failures)
 
@@ -53,8 +51,6 @@ class _Level:
 def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     usable = _usable(repeats)
     seen = _Seen.of(usable, None)
-    if seen is None:
-        return []
     used = resources.resources(usable, samples)
     problems = validity.of_level(repeats, usable, seen.batches, used)
     level = _Level(usable, used, problems)
@@ -62,7 +58,7 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     parts = ((name, _Seen.of(usable, name)) for name in names)
     return [
         _point(level, ALL, seen),
-        *(_point(level, name, part) for name, part in parts if part is not None),
+        *(_point(level, name, part) for name, part in parts if part.whole.ended),
     ]
 
 
@@ -80,14 +76,11 @@ class _Seen:
     batches: Sequence[Quarter]
 
     @classmethod
-    def of(cls, records: Sequence[StageRecord], request: str | None) -> "_Seen | None":
-        """None when there is no window, or no such request in any."""
+    def of(cls, records: Sequence[StageRecord], request: str | None) -> "_Seen":
         windows = [window(record, request) for record in records]
         whole = together([quarter for one in windows for quarter in one.quarters])
-        if not whole.seconds or not (request is None or whole.started or whole.ended):
-            return None
         response = whole.in_flight / whole.ended if whole.ended else whole.seconds
-        cycle = response + records[0].stage.think_time
+        cycle = response + (records[0].stage.think_time if records else 0.0)
         return cls(windows, whole, batches(windows, cycle))
 
 
@@ -104,9 +97,7 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         level=stage.level,
         requests=whole.started,
         seconds=whole.seconds,
-        throughput=intervals.ratio(
-            [batch.succeeded for batch in seen.batches], [batch.seconds for batch in seen.batches]
-        ),
+        throughput=_throughput(seen.batches),
         response_time=times,
         service_time=times,  # the closed model has no other intended start than the start
         errors=Errors(
@@ -114,9 +105,17 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
             kinds=dict(kinds.most_common()),
         ),
         resources=level.resources if request == ALL else {},
-        in_flight=whole.in_flight / whole.seconds,
+        in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
         valid=verdict.valid,
         problems=list(verdict.problems),
+    )
+
+
+def _throughput(stretches: Sequence[Quarter]) -> Estimate:
+    if not stretches:
+        return Estimate(value=0.0)  # of a lost stage, whose point is not valid
+    return intervals.ratio(
+        [batch.succeeded for batch in stretches], [batch.seconds for batch in stretches]
     )
 
 

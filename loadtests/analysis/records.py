@@ -5,6 +5,7 @@ it goes, and what is missing is named.
 """
 
 import json
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,7 @@ def read(folder: Path) -> Record:
             unread.append(number)
     _name_unread(record, "slices.jsonl", unread)
     record.stages = list(by_number.values())
+    _find_plan(record, folder / "plan.toml")
     _read_samples(record, folder / "samples.jsonl")
     return record
 
@@ -186,6 +188,16 @@ def _object(line: bytes) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise ValueError(f"not an object: {line[:40]!r}")
     return plain
+
+
+def _find_plan(record: Record, file: Path) -> None:
+    """The plan stands in the header, or beside it."""
+    if record.header.plan:
+        return
+    try:
+        record.header.plan = tomllib.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        record.problems.append(f"The plan is not known, nor are its SLOs: {error}.")
 
 
 def _read_samples(record: Record, file: Path) -> None:

@@ -58,6 +58,8 @@ def of_level(
 
 def of_request(whole: Quarter, times: Mapping[str, Estimate | None]) -> Validity:
     """What concerns one kind of request; failures and a lack of requests leave it valid."""
+    if not whole.seconds:
+        return Validity(valid=False)  # of_level says why
     if not whole.started:
         return Validity(
             valid=False,

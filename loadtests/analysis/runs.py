@@ -1,0 +1,84 @@
+"""A run's files -> Run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loadtests import slos
+from loadtests.analysis import records
+from loadtests.analysis.knees import knees
+from loadtests.analysis.points import ALL, points
+from loadtests.analysis.records import Record
+from loadtests.analysis.slo_results import Evidence, slo_result
+from loadtests.results import Knee, Point, Run, SloResult
+
+
+def analyse(folder: Path) -> Run:
+    """
+    The Run that the files in a run's folder tell of, however far it came.
+
+    Raises:
+        UnreadableRun: there is no `slices.jsonl`, or it is something else.
+    """
+    return run_of(records.read(folder))
+
+
+def run_of(record: Record) -> Run:
+    """The Run of a record."""
+    header = record.header
+    found = points(record.stages, record.samples)
+    think_time = next((one.stage.think_time for one in record.stages), 0.0)
+    bends = knees(found, think_time)
+    results, problems = _slos(record, found, bends)
+    return Run(
+        id=header.id,
+        name=header.name,
+        started=header.started,
+        status=record.status,
+        problems=[*record.problems, *problems],
+        environment=header.environment,
+        deployments=header.deployments,
+        plan=header.plan,
+        points=found,
+        knees=bends,
+        slos=results,
+    )
+
+
+def _slos(
+    record: Record, found: list[Point], bends: Mapping[str, Knee]
+) -> tuple[list[SloResult], list[str]]:
+    """The results, and a problem for each SLO that cannot be read."""
+    plan = record.header.plan
+    results, problems = [], []
+    for name, text in _table(plan, "slos").items():
+        try:
+            slo = slos.parse(str(text))
+        except ValueError as error:
+            problems.append(f"The SLO {name} = {text!r} cannot be read: {error}")
+            continue
+        for deployment in [slo.deployment] if slo.deployment else _deployments(record):
+            evidence = Evidence(
+                deployment=deployment,
+                levels=_table(plan, "load").get("levels", []),
+                points={
+                    point.level: point
+                    for point in found
+                    if (point.deployment, point.request) == (deployment, ALL)
+                },
+                records=[one for one in record.stages if one.stage.deployment == deployment],
+                knee=bends.get(deployment),
+            )
+            results.append(slo_result(name, slo, evidence))
+    return results, problems
+
+
+def _deployments(record: Record) -> list[str]:
+    """Those of the plan; of a run without one, those that were measured."""
+    planned = _table(record.header.plan, "deployments") or record.header.deployments
+    return list(planned) or list(dict.fromkeys(one.stage.deployment for one in record.stages))
+
+
+def _table(plan: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = plan.get(name)
+    return value if isinstance(value, dict) else {}

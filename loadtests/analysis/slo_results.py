@@ -1,0 +1,183 @@
+"""Whether the plan's SLOs were kept. What was not measured well enough is unresolved, never met."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+from loadtests.analysis import knees
+from loadtests.analysis.intervals import CONFIDENCE
+from loadtests.analysis.points import slow_quantile
+from loadtests.analysis.records import StageRecord
+from loadtests.analysis.words import duration, percent, rate, users
+from loadtests.results import QUANTILES, Estimate, Knee, Point, SloResult
+from loadtests.slos import Slo
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of one deployment. `levels`: those of the plan."""
+
+    deployment: str
+    levels: Sequence[int]
+    points: Mapping[int, Point]  # of all requests, by level
+    records: Sequence[StageRecord]
+    knee: Knee | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """An interval with infinite ends where there is no bound; `why` tells of the measurement."""
+
+    value: float
+    low: float
+    high: float
+    why: str
+    shown: bool = True  # the value is worth showing
+
+
+class _Unresolved(Exception):
+    """The message says what is missing."""
+
+
+def slo_result(name: str, slo: Slo, evidence: Evidence) -> SloResult:
+    """
+    Met when the whole 95 % interval keeps the promise, missed when none of it does.
+
+    A failure counts as infinitely slow. Errors without a level are missed when a single level
+    misses, and met when every level was measured and all together meet.
+    """
+    try:
+        seen = _measured(slo, evidence)
+    except _Unresolved as reason:
+        return SloResult(
+            name=name,
+            text=slo.text,
+            deployment=evidence.deployment,
+            status="unresolved",
+            why=f"{reason}.",
+        )
+    status = _status(slo, seen)
+    unsure = ", and its 95 % interval holds the threshold" if status == "unresolved" else ""
+    return SloResult(
+        name=name,
+        text=slo.text,
+        deployment=evidence.deployment,
+        status=status,
+        measured=_estimate(seen),
+        why=f"{seen.why}{unsure}.",
+    )
+
+
+def _measured(slo: Slo, evidence: Evidence) -> _Measured:
+    if slo.metric == "knee":
+        return _knee(evidence)
+    if slo.level is None:
+        return _errors_everywhere(slo, evidence)
+    point = _point(evidence, slo.level)
+    match slo.metric:
+        case "errors":
+            return _errors(point.errors.rate, point.requests, f"at {users(slo.level)}")
+        case "throughput":
+            return _of(point.throughput, f"throughput at {users(slo.level)}", rate)
+        case "mean":
+            return _mean(point)
+        case quantile:
+            return _quantile(quantile, evidence, point)
+
+
+def _point(evidence: Evidence, level: int) -> Point:
+    point = evidence.points.get(level)
+    if point is None:
+        raise _Unresolved(f"{users(level)} were not measured")
+    if not point.valid:
+        reason = "; ".join(point.problems)
+        raise _Unresolved(f"the measurement at {users(level)} is not valid: {reason}")
+    return point
+
+
+def _quantile(name: str, evidence: Evidence, point: Point) -> _Measured:
+    records = [record for record in evidence.records if record.stage.level == point.level]
+    estimate = slow_quantile(records, QUANTILES[name])
+    if estimate is None:
+        raise _Unresolved(f"{point.requests} requests at {users(point.level)} are too few")
+    what = f"{name} at {users(point.level)}"
+    if math.isinf(estimate.value):
+        failed = percent(point.errors.rate)
+        why = f"{failed} of the requests at {users(point.level)} fail, which counts as too slow"
+        low = -math.inf if estimate.low is None else estimate.low
+        return _Measured(math.inf, low, math.inf, why, shown=False)
+    return _of(estimate, what, duration)
+
+
+def _mean(point: Point) -> _Measured:
+    where = f"at {users(point.level)}"
+    if point.errors.rate:
+        why = f"{percent(point.errors.rate)} of the requests {where} fail: no mean is slow enough"
+        return _Measured(math.inf, math.inf, math.inf, why, shown=False)
+    mean = point.response_time.get("mean")
+    if mean is None:
+        raise _Unresolved(f"no request was measured {where}")
+    return _of(mean, f"the mean {where}", duration)
+
+
+def _of(estimate: Estimate, what: str, told: Callable[[float], str]) -> _Measured:
+    low = -math.inf if estimate.low is None else estimate.low
+    high = math.inf if estimate.high is None else estimate.high
+    return _Measured(estimate.value, low, high, f"{what} is {told(estimate.value)}")
+
+
+def _errors(share: float, requests: int, where: str) -> _Measured:
+    """With the exact binomial interval (Clopper and Pearson 1934)."""
+    if not requests:
+        raise _Unresolved(f"no request was measured {where}")
+    failed = round(share * requests)
+    exact = stats.binomtest(failed, requests).proportion_ci(CONFIDENCE, "exact")
+    why = f"{failed:,} of {requests:,} requests {where} failed"
+    return _Measured(failed / requests, float(exact.low), float(exact.high), why)
+
+
+def _errors_everywhere(slo: Slo, evidence: Evidence) -> _Measured:
+    seen = [
+        (point, _errors(point.errors.rate, point.requests, f"at {users(level)}"))
+        for level, point in sorted(evidence.points.items())
+        if point.valid
+    ]
+    for _, one in seen:
+        if _status(slo, one) == "missed":
+            return one
+    for level in evidence.levels:
+        _point(evidence, level)
+    requests = sum(point.requests for point, _ in seen)
+    failed = sum(point.errors.rate * point.requests for point, _ in seen)
+    return _errors(failed / requests if requests else 0.0, requests, "at all levels together")
+
+
+def _knee(evidence: Evidence) -> _Measured:
+    knee = evidence.knee
+    if knee is not None and knee.level is not None:
+        return _of(Estimate(value=knee.level, low=knee.low, high=knee.high), "the knee", users)
+    beyond = knees.at_least(list(evidence.points.values()))
+    if beyond is None:
+        raise _Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
+    why = f"no knee was found up to {users(max(evidence.points))}"
+    return _Measured(math.inf, beyond, math.inf, why, shown=False)
+
+
+def _status(slo: Slo, seen: _Measured) -> Literal["met", "missed", "unresolved"]:
+    if slo.metric == "errors" and slo.threshold in (0.0, 1.0):
+        # No number of requests proves that none will ever fail: what was seen decides.
+        return "met" if slo.holds(seen.value) else "missed"
+    ends = slo.holds(seen.low), slo.holds(seen.high)
+    if all(ends):
+        return "met"
+    return "unresolved" if any(ends) else "missed"
+
+
+def _estimate(seen: _Measured) -> Estimate | None:
+    if not seen.shown:
+        return None
+    low, high = (end if math.isfinite(end) else None for end in (seen.low, seen.high))
+    return Estimate(value=seen.value, low=low, high=high)
