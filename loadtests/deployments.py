@@ -209,8 +209,8 @@ class _Starter:
             self._cleaning[name] = _Cleaning(last, env, cwd)
         group = self._start(name, words, env, cwd, self.cores.apps)
         way_out = (
-            f"It must listen on 127.0.0.1, port {port} ({{port}} in the plan), and answer 2xx "
-            f"to GET {deployment.ready}; `ready` and `ready_timeout` say what to ask and how long.\n"
+            f"It must listen on 127.0.0.1, port {port} ({{port}} in the plan), and answer 2xx to "
+            f"GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how long.\n"
             f"To try it by hand: {shlex.join(words)}"
         )
         url = f"http://127.0.0.1:{port}"
@@ -241,7 +241,7 @@ class _Starter:
             raise DeploymentFailed(
                 f"{_called(name)} cannot be started: {error.strerror}: {culprit}\n"
                 f"The command: {shlex.join(words)}\n"
-                "Give the program's whole path, or start brownout where it is found."
+                "Give the program's whole path; `python -m ...` is the Python that runs brownout."
             ) from None
         return self.groups[name]
 

@@ -29,7 +29,6 @@ _PHRASES = {
     "model_type": "must be a table of key = value",
     "path_type": "must be a path, in quotes",
     "string_type": "must be text, in quotes",
-    "too_short": "is empty; at least {min_length} is needed",
     "tuple_type": "must be a list, in [ ]",
 }
 

@@ -8,13 +8,11 @@ import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import tomli_w
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     InstanceOf,
@@ -34,8 +32,9 @@ from loadtests.plan_deployments import (
     folder_of_plan,
 )
 from loadtests.plan_errors import PlanError, explain, mistakes, no_such
-from loadtests.plan_fields import Duration, SlicesDuration, Table, Whole, name_of_deployment
+from loadtests.plan_fields import Table, Whole, name_of_deployment
 from loadtests.plan_hosts import check_host, parts_of
+from loadtests.plan_load import Load
 from loadtests.plan_requests import Expect, Request
 from loadtests.slos import Slo, parse
 from mock_upstream.profiles import Profile
@@ -62,19 +61,6 @@ __all__ = [
 ]
 
 
-def _rising(levels: tuple[int, ...]) -> tuple[int, ...]:
-    for low, high in pairwise(levels):
-        if high <= low:
-            raise ValueError(f"{high} follows {low}; levels rise, and each is there once")
-    return levels
-
-
-def _at_least_a_second(seconds: float) -> float:
-    if seconds < 1:
-        raise ValueError("must be 1s or more; less holds too few requests to judge by")
-    return seconds
-
-
 def _slo(value: object) -> object:
     if isinstance(value, str):
         return parse(value)
@@ -82,23 +68,6 @@ def _slo(value: object) -> object:
 
 
 SloText = Annotated[InstanceOf[Slo], BeforeValidator(_slo), PlainSerializer(lambda slo: slo.text)]
-
-
-class Load(Table):
-    """How hard, and for how long. In the closed model a level is a number of users."""
-
-    model: Literal["closed"] = "closed"
-    levels: Annotated[
-        tuple[Annotated[Whole, Field(ge=1, le=20_000)], ...],
-        Field(min_length=1),
-        AfterValidator(_rising),
-    ] = Field(default=(1, 5, 10, 20, 40, 80, 160), examples=[[1, 5, 10]])
-    settle: SlicesDuration = 2.0
-    """Unrecorded, at the begin of each stage."""
-    measure: Annotated[SlicesDuration, AfterValidator(_at_least_a_second)] = 5.0
-    think_time: Duration = 0.0
-    """Between an answer and the same user's next request."""
-    repeats: Annotated[Whole, Field(ge=1, le=1000)] = Field(default=1, examples=[3])
 
 
 class Plan(Table):
@@ -113,7 +82,7 @@ class Plan(Table):
     load: Load = Load()
     upstream: Profile = Profile()
     deployments: dict[str, Deployment] = Field(
-        min_length=1, description="write [deployments.NAME] with variant, command or url"
+        description="write [deployments.NAME] with variant, command or url"
     )
     requests: tuple[Request, ...] = ()
     slos: dict[str, SloText] = Field(default_factory=dict)
@@ -163,6 +132,8 @@ class Plan(Table):
     @field_validator("deployments")
     @classmethod
     def _names(cls, deployments: dict[str, Deployment]) -> dict[str, Deployment]:
+        if not deployments:
+            raise ValueError("is empty; write [deployments.NAME] with variant, command or url")
         for name in deployments:
             name_of_deployment(name)
         return deployments
@@ -331,10 +302,15 @@ def _whole(text: str) -> int | str:
 def _data(plan: Plan) -> dict[str, Any]:
     """The plan as TOML's types."""
     data = plan.model_dump(mode="json", exclude_none=True)
-    if Profile.model_validate(data["upstream"]) != plan.upstream:
-        # Its JSON holds a null, which TOML lacks.
+    if any(_holds_null(route.payload) for route in plan.upstream.routes):  # which TOML lacks
         data["upstream"] = plan.upstream.model_dump_json()
     return data
+
+
+def _holds_null(value: object) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_holds_null, value.values() if isinstance(value, dict) else value))
+    return value is None
 
 
 def _checked(data: dict[str, Any], folder: Path | None = None, source: str = "") -> Plan:

@@ -1,0 +1,40 @@
+"""How hard the deployments are loaded, and for how long."""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from loadtests.plan_fields import Duration, SlicesDuration, Table, Whole
+from mock_upstream.durations import format_duration
+
+
+def _rising(levels: tuple[int, ...]) -> tuple[int, ...]:
+    if not levels:
+        raise ValueError("[] is empty; at least one is needed, for example levels = [1, 5, 10]")
+    for low, high in pairwise(levels):
+        if high <= low:
+            raise ValueError(f"{high} follows {low}; levels rise, and each is there once")
+    return levels
+
+
+def _at_least_a_second(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError(f"{format_duration(seconds)!r} is too short; 1s is the least to judge by")
+    return seconds
+
+
+class Load(Table):
+    """How hard, and for how long. In the closed model a level is a number of users."""
+
+    model: Literal["closed"] = "closed"
+    levels: Annotated[
+        tuple[Annotated[Whole, Field(ge=1, le=20_000)], ...],
+        AfterValidator(_rising),
+    ] = Field(default=(1, 5, 10, 20, 40, 80, 160), examples=[[1, 5, 10]])
+    settle: SlicesDuration = 2.0
+    """Unrecorded, at the begin of each stage."""
+    measure: Annotated[SlicesDuration, AfterValidator(_at_least_a_second)] = 5.0
+    think_time: Duration = 0.0
+    """Between an answer and the same user's next request."""
+    repeats: Annotated[Whole, Field(ge=1, le=1000)] = Field(default=1, examples=[3])

@@ -1,0 +1,315 @@
+"""Deployments: real processes that come up, are watched, and are all gone afterwards."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from loadtests import deployments, plans, process_groups
+from loadtests.cores import Cores
+from loadtests.deployments import DeploymentFailed, Fleet, running
+from loadtests.process_groups import ProcessGroup, stop, uninterrupted
+from tests.servers import eventually, scripted_upstream
+
+SERVE = [sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
+
+
+def plan_of(**tables: dict[str, object]) -> plans.Plan:
+    """A plan with these deployments; a command is asked for / unless it says otherwise."""
+    for table in tables.values():
+        if "command" in table:
+            table.setdefault("ready", "/")
+    requests = [{"path": "/external-data"}]
+    return plans.Plan.model_validate({"name": "x", "deployments": tables, "requests": requests})
+
+
+def python(code: str) -> list[str]:
+    """A command that runs the code, with the port as its first argument."""
+    return [sys.executable, "-c", code, "{port}"]
+
+
+def run(pid: int) -> bool:
+    """Whether the process is there and not merely waiting to be forgotten."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def all_of(fleet: Fleet) -> list[int]:
+    return [pid for pids in fleet.processes().values() for pid in pids]
+
+
+def test_a_fleet_answers_through_its_upstream_and_is_gone_afterwards(tmp_path):
+    command = "python -m app_under_test async-httpx2 --upstream {upstream} --port {port}"
+    plan = plan_of(
+        variant={"variant": "async-httpx", "settings": {"workers": 2}, "env": {"A": "{upstream}"}},
+        command={"command": command, "ready": "/health"},
+    )
+    with running(plan, tmp_path) as fleet:
+        for one in fleet.deployments.values():
+            assert httpx.get(f"{one.url}/external-data").json() == {"ok": True}
+        ledger = httpx.get(f"{fleet.mock.control}/ledger").json()
+        assert ledger["arrivals"] == 2
+        assert set(fleet.processes()) == {"mock", "variant", "command"}
+        assert len(fleet.processes()["variant"]) >= 3  # two workers, and who watches over them
+        assert fleet.dead() == {}
+        assert fleet.deployments["variant"].env == {"A": fleet.mock.url}
+        assert fleet.deployments["command"].how["argv"][0] == sys.executable
+        assert "--workers" in fleet.deployments["variant"].argv
+        if fleet.cores.pinned:
+            for pid in fleet.processes()["variant"]:
+                assert set(psutil.Process(pid).cpu_affinity()) == fleet.cores.apps
+        pids = all_of(fleet)
+    assert not [pid for pid in pids if run(pid)]
+    assert '"ready": true' in (tmp_path / "logs" / "variant.log").read_text()
+
+
+def test_only_what_is_wanted_is_started(tmp_path):
+    plan = plan_of(a={"command": SERVE}, b={"command": python("raise SystemExit('never')")})
+    with running(plan, tmp_path, only=["a"]) as fleet:
+        assert set(fleet.processes()) == {"mock", "a"}
+
+
+def test_a_service_that_runs_already_is_left_alone(tmp_path):
+    with scripted_upstream() as service:
+        plan = plan_of(there={"url": service.url})
+        with running(plan, tmp_path) as fleet:
+            assert fleet.deployments["there"].url == service.url
+            assert fleet.deployments["there"].pid is None
+        assert service.paths == []
+        assert httpx.get(service.url).json() == {"ok": True}
+
+
+def test_a_service_that_does_not_run_is_told_at_once(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with (
+        pytest.raises(DeploymentFailed, match=rf"'there' did not .* connecting to {url} gives"),
+        running(plan_of(there={"url": url}), tmp_path),
+    ):
+        pass
+
+
+def test_a_command_that_ends_is_told_with_its_last_words_and_the_others_are_stopped(tmp_path):
+    code = "print('\\n'.join(f'line {n}' for n in range(9))); raise SystemExit(3)"
+    plan = plan_of(fine={"command": SERVE}, broken={"command": python(code)})
+    with pytest.raises(DeploymentFailed) as caught, running(plan, tmp_path):
+        pass
+    message = str(caught.value)
+    assert message.startswith("deployment 'broken' ended with exit code 3 while starting.")
+    said = "".join(f"\n  line {n}" for n in range(4, 9))
+    log = tmp_path / "logs" / "broken.log"
+    assert f"\nIts last words:{said}\nThe whole log: {log}\n" in message
+    assert "To try it by hand: " in message
+    assert not [child for child in psutil.Process().children(recursive=True) if run(child.pid)]
+
+
+def test_a_command_that_never_answers_is_given_up(tmp_path):
+    plan = plan_of(
+        mute={"command": python("import time; time.sleep(60)"), "ready_timeout": "300ms"},
+        fine={"command": SERVE},
+    )
+    with (
+        pytest.raises(DeploymentFailed, match=r"'mute' did not become ready in 0.3 s: GET http"),
+        running(plan, tmp_path),
+    ):
+        pass
+    plan = plan_of(wrong={"command": SERVE, "ready": "/nothing-here", "ready_timeout": "3s"})
+    with (
+        pytest.raises(DeploymentFailed, match=r"/nothing-here is answered 404"),
+        running(plan, tmp_path),
+    ):
+        pass
+
+
+def test_a_port_in_use_is_told_as_such(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code = f"import socket; socket.create_server(('127.0.0.1', {port}))"
+        plan = plan_of(fixed={"command": python(code)})
+        with (
+            pytest.raises(DeploymentFailed, match=r"A port that it wants is in use: .*\{port\}"),
+            running(plan, tmp_path),
+        ):
+            pass
+
+
+def test_a_program_that_does_not_exist_is_told(tmp_path):
+    plan = plan_of(typo={"command": "uvicron shop.main:app --port {port}", "stop": "touch {port}"})
+    with (
+        pytest.raises(DeploymentFailed, match=r"'typo' cannot be started: No such file .*uvicron"),
+        running(plan, tmp_path),
+    ):
+        pass
+
+
+def test_what_died_is_told_with_its_last_words(tmp_path):
+    with running(plan_of(mine={"command": SERVE}), tmp_path) as fleet:
+        mine = fleet.deployments["mine"]
+        httpx.get(f"{mine.url}/last-request")
+        os.kill(mine.pid, signal.SIGKILL)
+        eventually(fleet.dead)
+        dead = fleet.dead()
+        assert set(dead) == {"mine"}
+        assert dead["mine"].startswith("deployment 'mine' was killed by SIGKILL.")
+        assert "/last-request" in dead["mine"]
+        os.kill(fleet.mock.pid, signal.SIGKILL)
+        eventually(lambda: "mock" in fleet.dead())
+
+
+def test_the_stop_command_is_run_last(tmp_path):
+    code = (
+        "import sys, socket; socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('free')"
+    )
+    plan = plan_of(mine={"command": SERVE, "stop": python(code)})
+    with running(plan, tmp_path):
+        pass
+    assert (tmp_path / "logs" / "mine.log").read_text().endswith("free\n")
+
+
+def test_a_stop_command_that_fails_is_told(tmp_path, caplog):
+    plan = plan_of(
+        a={"command": SERVE, "stop": python("raise SystemExit('left a container behind')")},
+        b={"command": SERVE, "stop": "no-such-program"},
+    )
+    with running(plan, tmp_path):
+        pass
+    assert "left a container behind" in caplog.text
+    assert "the stop command of b cannot be run" in caplog.text
+
+
+STUBBORN = """
+import os, signal, socket, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if len(sys.argv) > 2:
+    for left in range(int(sys.argv[2])):
+        subprocess.Popen([sys.executable, "-c", sys.argv[3], "0"], start_new_session=left > 0)
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+def test_processes_that_will_not_end_are_forced_and_so_are_those_that_left_the_group(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(process_groups, "PATIENCE", 1.0)
+    words = [sys.executable, "-c", STUBBORN, "0", "2", STUBBORN]
+    group = ProcessGroup(words, {}, None, tmp_path / "log")
+    try:
+        eventually(lambda: (tmp_path / "log").read_text().count("up") == 3)
+        family = [group.pid, *(c.pid for c in psutil.Process(group.pid).children(recursive=True))]
+        assert len(family) == 3
+    finally:
+        stop([group])
+    assert group.ended() == "was killed by SIGKILL"
+    assert not [pid for pid in family if run(pid)]
+
+
+def test_children_that_outlive_their_parent_are_stopped(tmp_path):
+    code = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', sys.argv[1]]).pid)"
+    )
+    words = [sys.executable, "-c", code, "import time; time.sleep(60)"]
+    group = ProcessGroup(words, {}, None, tmp_path / "log")
+    assert group.wait(20) == "ended with exit code 0"
+    orphan = int((tmp_path / "log").read_text())
+    assert run(orphan)
+    stop([group])
+    assert not run(orphan)
+
+
+@pytest.mark.parametrize("phase", ["mock", "command"])
+def test_an_interrupt_in_the_middle_of_starting_leaves_nothing_behind(tmp_path, monkeypatch, phase):
+    started: list[ProcessGroup] = []
+
+    class Interrupted(ProcessGroup):
+        """Ctrl-C comes at the worst moment: the process is there, nobody knows of it yet."""
+
+        def __init__(self, argv, env, cwd, log: Path) -> None:
+            super().__init__(argv, env, cwd, log)
+            started.append(self)
+            if log.stem == phase:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(deployments, "ProcessGroup", Interrupted)
+    plan = plan_of(command={"command": python("import time; time.sleep(60)")})
+    with pytest.raises(KeyboardInterrupt), running(plan, tmp_path):
+        pass
+    assert [group.log.stem for group in started][-1] == phase
+    assert not [group for group in started if run(group.pid)]
+
+
+def test_an_interrupt_while_waiting_leaves_nothing_behind(tmp_path):
+    marker = tmp_path / "pid"
+    code = f"import os, time; open({str(marker)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    plan = plan_of(mute={"command": python(code)})
+
+    def interrupt() -> None:
+        eventually(lambda: marker.exists() and marker.read_text())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), running(plan, tmp_path):
+        pass
+    thread.join()
+    assert not run(int(marker.read_text()))
+
+
+def test_a_signal_waits_for_the_end_of_what_must_not_be_cut_short():
+    reached = []
+
+    def do() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        do()
+    assert reached == ["the end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("available", "apps", "mock", "generator", "shared"),
+    [
+        ([3], {3}, {3}, {3}, True),
+        ([0, 1], {1}, {0}, {0}, False),
+        ([2, 4, 6], {6}, {2}, {4}, False),
+        (range(8), {2, 3, 4, 5, 6, 7}, {0}, {1}, False),
+    ],
+)
+def test_generator_and_deployments_have_cores_of_their_own(
+    available, apps, mock, generator, shared
+):
+    cores = Cores.among(available, pinned=True)
+    assert (cores.apps, cores.mock, cores.generator, cores.shared) == (
+        apps,
+        mock,
+        generator,
+        shared,
+    )
+
+
+def test_where_nothing_can_be_pinned_everything_is_shared():
+    cores = Cores.among([0, 1], pinned=False)
+    assert cores.shared
+    before = os.sched_getaffinity(0)
+    with cores.pinned_to(cores.generator):
+        assert os.sched_getaffinity(0) == before
+
+
+def test_pinning_ends_with_its_block():
+    cores = Cores.here()
+    before = os.sched_getaffinity(0)
+    with cores.pinned_to(cores.apps):
+        assert os.sched_getaffinity(0) == cores.apps
+    assert os.sched_getaffinity(0) == before
