@@ -1,7 +1,5 @@
 import json
 import re
-import shutil
-import subprocess
 import tomllib
 from html import unescape
 from html.parser import HTMLParser
@@ -11,6 +9,7 @@ import pytest
 
 from loadtests.report import html
 from tests import example_runs
+from tests.browser import needs_browser, opened
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -122,20 +121,8 @@ def test_a_run_without_points_still_has_a_page():
     assert "Interrupted." in Page(html.render(empty)).texts
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs the chromium browser")
+@needs_browser
 def test_a_browser_draws_both_charts_and_complains_of_nothing(text, tmp_path):
-    file = tmp_path / "report.html"
-    file.write_text(text)
-    browser = subprocess.run(
-        [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu"),
-            *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=5000", "--dump-dom"),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            file.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert browser.stdout.count("vega-embed") >= 2
-    assert [line for line in browser.stderr.splitlines() if "CONSOLE" in line] == []
+    document, complaints = opened(text, tmp_path)
+    assert document.count('class="chart vega-embed') == 2
+    assert complaints == []

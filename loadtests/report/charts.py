@@ -156,7 +156,7 @@ def _chart(
     places = alt.Scale(domain=deployments)
     colour = alt.Color("deployment:N", scale=places, legend=key)
     shape = alt.Shape("deployment:N", scale=places, legend=key)
-    runs = list(dict.fromkeys(curve.run for curve in curves))
+    runs = sorted({curve.run for curve in curves})
     dash = alt.StrokeDash(
         "run:N",
         sort=runs,

@@ -77,6 +77,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "duration": quantities.duration_estimate,
         "rate": quantities.rate_estimate,
+        "ratio": quantities.ratio_estimate,
         "percent": quantities.percent,
         "knee": quantities.knee_level,
         "slo": quantities.slo_estimate,

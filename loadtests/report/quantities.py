@@ -29,6 +29,11 @@ def rate_estimate(estimate: Estimate | None, interval: Interval = "fitting") -> 
     return MISSING if estimate is None else f"{_scaled(estimate, interval)}/s"
 
 
+def ratio_estimate(estimate: Estimate | None) -> str:
+    """Its value and both ends with two decimals: the sides of a ratio are never quite alike."""
+    return MISSING if estimate is None else _scaled(estimate, "ends", decimals=2)
+
+
 def level(value: float) -> str:
     """A computed number of users: "9.70", "39.6", "1,250"."""
     return _digits(value)
@@ -87,11 +92,13 @@ def _digits(value: float) -> str:
     return f"{value:,.{_decimals(value)}f}"
 
 
-def _scaled(estimate: Estimate, interval: Interval, scale: float = 1.0) -> str:
+def _scaled(
+    estimate: Estimate, interval: Interval, scale: float = 1.0, decimals: int | None = None
+) -> str:
     value = estimate.value * scale
     if not math.isfinite(value):
         return "∞"
-    decimals = _decimals(value)
+    decimals = _decimals(value) if decimals is None else decimals
     text = f"{value:,.{decimals}f}"
     if interval == "none" or estimate.low is None or estimate.high is None:
         return text

@@ -1,0 +1,119 @@
+"""Two runs side by side, for a terminal and as a page: curves overlaid, ratios with intervals."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.text import Text
+
+from loadtests.compare import METRICS, Comparison, LevelRatios, Pair
+from loadtests.report import curves, page, quantities
+from loadtests.report.curves import Curve
+from loadtests.report.terminal import table
+from loadtests.results import Estimate, Knee, Point
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A comparison that rich can print; a ratio whose interval does not hold 1 is bold."""
+
+    comparison: Comparison
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        found = self.comparison
+        unit = "users" if curves.unit(overlaid(found)).endswith("users") else "rate"
+        yield Text.assemble(("A  ", "bold"), f"{found.a.name}  {found.a.id}")
+        yield Text.assemble(("B  ", "bold"), f"{found.b.name}  {found.b.id}")
+        for difference in found.differences:
+            yield Text.assemble(("! ", "yellow"), difference)
+        for pair in found.pairs:
+            yield Text()
+            yield Text.assemble((label(pair), "bold"), ": B / A")
+            ratios = table(unit, *METRICS, left=0)
+            for level in pair.levels:
+                ratios.add_row(f"{level.level:,}", *(_ratio(level.ratios[m]) for m in METRICS))
+            yield ratios
+            for level in pair.levels:
+                for problem in level.problems:
+                    yield Text(f"  at {level.level:,}: {problem}")
+            if pair.knee_a and pair.knee_b:
+                yield Text(f"  knee: A {knee(pair.knee_a)}, B {knee(pair.knee_b)}")
+        for alone in lonely(found):
+            yield Text(alone)
+
+
+def render(comparison: Comparison) -> Shown:
+    return Shown(comparison)
+
+
+def html(comparison: Comparison) -> str:
+    """The page; A solid, B dashed."""
+    lines = overlaid(comparison)
+    names = list(dict.fromkeys(line.name for line in lines))
+    return page.render(
+        "comparison.html",
+        a=comparison.a,
+        b=comparison.b,
+        differences=comparison.differences,
+        lonely=list(lonely(comparison)),
+        names=names,
+        looks=page.looks(names),
+        unit=curves.unit(lines),
+        figures=page.figures(lines),
+        pairs=[(label(pair), pair, list(_levels(comparison, pair))) for pair in comparison.pairs],
+        knee=knee,
+        apart=apart,
+    )
+
+
+def overlaid(comparison: Comparison) -> list[Curve]:
+    """The curves of both runs; the two of a pair share a name, and so a colour."""
+    a, b = comparison.a, comparison.b
+    lines = []
+    for pair in comparison.pairs:
+        name = label(pair)
+        lines.append(Curve(name=name, points=a.of(pair.a), knee=pair.knee_a, run="A"))
+        lines.append(Curve(name=name, points=b.of(pair.b), knee=pair.knee_b, run="B"))
+    lines += [line for line in curves.of_run(a, "A") if line.name in comparison.alone_a]
+    lines += [line for line in curves.of_run(b, "B") if line.name in comparison.alone_b]
+    return lines
+
+
+def label(pair: Pair) -> str:
+    return pair.a if pair.a == pair.b else f"{pair.a} → {pair.b}"
+
+
+def knee(knee: Knee | None) -> str:
+    if knee is None:
+        return quantities.MISSING
+    return "not within these levels" if knee.level is None else quantities.knee_level(knee)
+
+
+def lonely(comparison: Comparison) -> Iterator[str]:
+    """What has no counterpart, in words."""
+    for run, names in (("A", comparison.alone_a), ("B", comparison.alone_b)):
+        if names:
+            yield f"Only in {run}: {', '.join(names)}."
+    if not comparison.pairs:
+        yield "No deployment has the same name in both runs, so there are no ratios."
+
+
+def apart(ratio: Estimate | None) -> bool:
+    """Whether the interval leaves 1 out: the two runs differ by more than their noise."""
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return False
+    return ratio.low > 1 or ratio.high < 1
+
+
+def _ratio(ratio: Estimate | None) -> Text:
+    return Text(quantities.ratio_estimate(ratio), style="bold" if apart(ratio) else "")
+
+
+def _levels(comparison: Comparison, pair: Pair) -> Iterator[tuple[LevelRatios, Point, Point]]:
+    """Each level with its point in A and in B."""
+    a = {point.level: point for point in comparison.a.of(pair.a)}
+    b = {point.level: point for point in comparison.b.of(pair.b)}
+    for level in pair.levels:
+        yield level, a[level.level], b[level.level]

@@ -1,0 +1,115 @@
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from loadtests.compare import Comparison, compare
+from loadtests.report import charts, comparison
+from loadtests.results import Estimate, Point
+from tests import example_runs
+from tests.browser import needs_browser, opened
+
+
+def slower(point: Point) -> Point:
+    """A fifth more time for every response."""
+    times = {
+        name: estimate and example_runs.about(estimate.value * 1.2)
+        for name, estimate in point.response_time.items()
+    }
+    return point.model_copy(update={"response_time": times})
+
+
+@pytest.fixture(scope="module")
+def found() -> Comparison:
+    a = example_runs.example()
+    b = example_runs.renamed(example_runs.changed(a, slower), "async-aiohttp", "[bold]new")
+    return compare(a, b)
+
+
+@pytest.fixture(scope="module")
+def page(found) -> str:
+    return comparison.html(found)
+
+
+def printed(found: Comparison, width: int = 80) -> str:
+    console = Console(width=width, force_terminal=False, color_system=None)
+    with console.capture() as capture:
+        console.print(comparison.render(found))
+    return capture.get()
+
+
+def test_the_terminal_shows_a_ratio_with_its_interval_for_every_level(found):
+    text = printed(found)
+    assert max(map(len, text.splitlines())) <= 80
+    rows = [line for line in text.splitlines() if "1.20 (" in line]
+    assert len(rows) == 13  # two pairs of seven levels, one of them not valid
+    assert "at 80: A is not valid: the generator was the bottleneck" in text
+
+
+def test_what_has_no_counterpart_is_named_as_it_is_written(found):
+    text = printed(found)
+    assert "Only in A: async-aiohttp." in text
+    assert "Only in B: [bold]new." in text
+
+
+def test_differences_between_the_runs_come_first(found):
+    other = found.b.model_copy(update={"environment": {"cpu": "another"}})
+    text = printed(compare(found.a, other), width=160)
+    assert text.index("cpu is") < text.index("B / A")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "differs"),
+    [
+        (Estimate(value=1.2, low=1.1, high=1.3), True),
+        (Estimate(value=0.8, low=0.7, high=0.9), True),
+        (Estimate(value=1.2, low=0.9, high=1.5), False),
+        (Estimate(value=1.2), False),
+        (None, False),
+    ],
+)
+def test_only_a_ratio_whose_interval_leaves_one_out_stands_out(ratio, differs):
+    assert comparison.apart(ratio) is differs
+
+
+def test_the_curves_of_a_pair_share_a_colour_and_differ_in_their_line(found):
+    lines = comparison.overlaid(found)
+    by_name = {
+        line.name: [other.run for other in lines if other.name == line.name] for line in lines
+    }
+    assert by_name["async-httpx"] == ["A", "B"]
+    assert by_name["async-aiohttp"] == ["A"]
+    svg = charts.svg_of(charts.side_by_side(lines))
+    ElementTree.fromstring(svg)
+    assert 'stroke-dasharray="5,4"' in svg
+
+
+def test_the_page_overlays_both_runs(page):
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    for figure in data["figures"]:
+        rows = [row for rows in figure["spec"]["datasets"].values() for row in rows]
+        assert {row["run"] for row in rows if "run" in row} == {"A", "B"}
+
+
+def test_the_page_tells_the_ratios_and_links_to_them(found, page):
+    levels = [level for pair in found.pairs for level in pair.levels]
+    ratios = [level.ratios[quantile] for level in levels for quantile in ("p50", "p95", "p99")]
+    assert page.count("<b>1.20 (") == len([ratio for ratio in ratios if ratio])
+    assert 'href="#ratios-title"' in page
+    assert 'id="ratios-title"' in page
+
+
+def test_runs_without_a_common_deployment_are_shown_without_ratios():
+    a, b = example_runs.example(), example_runs.many(2)
+    page = comparison.html(compare(a, b))
+    assert "so there are no ratios" in page
+    assert "ratios-title" not in page
+
+
+@needs_browser
+def test_a_browser_draws_the_comparison_and_complains_of_nothing(page, tmp_path):
+    document, complaints = opened(page, tmp_path)
+    assert document.count('class="chart vega-embed') == 2
+    assert complaints == []
