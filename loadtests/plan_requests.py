@@ -61,6 +61,14 @@ def _default_name(request: dict[str, Any]) -> str:
     return str(path if method == "GET" else f"{method} {path}")
 
 
+def _json(payload: JsonValue) -> JsonValue:
+    try:
+        json.dumps(payload, allow_nan=False)
+    except ValueError:
+        raise ValueError(f"{payload!r:.60} holds nan or inf, for which JSON has no word") from None
+    return payload
+
+
 def _many(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else (value,)
 
@@ -92,7 +100,7 @@ class Request(Table):
     weight: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1.0
     """How often it is asked, against the others."""
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
-    payload: JsonValue = Field(default=None, alias="json")
+    payload: Annotated[JsonValue, AfterValidator(_json)] = Field(default=None, alias="json")
     body: str | None = None
     timeout: PositiveDuration = 10.0
     expect: Expect = Expect()

@@ -67,10 +67,8 @@ class Sampler:
 
     def _run(self) -> None:
         self._sample()  # what the first one is counted from; psutil does so for each thread
-        due = time.monotonic() + INTERVAL
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+        while not self._stopping.wait(INTERVAL):  # never less: CPU time is counted in ticks
             self._write(self._sample())
-            due = max(due + INTERVAL, time.monotonic())
         if self._ledger:
             self._ledger.close()
 

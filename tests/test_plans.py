@@ -223,6 +223,7 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
         (BASE + '[deployments.b]\nurl = "ftp://x"\n', ["deployments.b.url: 'ftp://x' is not"]),
         (BASE + '[deployments.b]\nurl = "http://8.8.8.8"\n', ["deployments.b.url:", "allow_hosts"]),
         (BASE + 'body = "x"\njson = 1\n', ["requests[0]: has both json and body"]),
+        (BASE + "json = [inf]\n", ["requests[0].json: [inf] holds nan or inf"]),
         (BASE + 'method = "PSOT"\n', ["requests[0].method:", "did you mean 'POST'?"]),
         (BASE + "weight = 0\n", ["requests[0].weight: 0 must be above 0"]),
         (BASE + 'timeout = "0s"\n', ["requests[0].timeout: '0s' is too short"]),
@@ -258,12 +259,17 @@ def test_a_plan_that_is_not_there_is_refused_by_name(tmp_path):
         plans.find("defaults")
 
 
-scalars = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text()
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=5,
-)
+def nested(scalars):
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=5,
+    )
+
+
+numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+values = nested(st.booleans() | numbers | st.text())
+anything = nested(st.booleans() | numbers | st.just(float("inf")) | st.text() | st.dates())
 nullable = st.none() | values | st.lists(st.none() | values, max_size=3)
 quarters = st.integers(4, 400).map(lambda n: f"{n * 250}ms")
 seconds = st.floats(1e-5, 3000).map(lambda s: f"{s:.9f}s")
@@ -363,7 +369,7 @@ def places(value, path=()):
             yield from places(part, (*path, key))
 
 
-@given(data=st.data(), junk=values, extra=st.booleans())
+@given(data=st.data(), junk=anything, extra=st.booleans())
 @quick
 def test_a_plan_with_anything_anywhere_is_read_or_refused_in_our_words(data, junk, extra, read):
     table = json.loads(

@@ -1,0 +1,104 @@
+"""Samples: what processes used, of processes that come and go."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from loadtests import samples
+from loadtests.samples import Sampler
+from tests.servers import eventually, mock_upstream
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch):
+    monkeypatch.setattr(samples, "INTERVAL", 0.1)
+
+
+@contextmanager
+def python(code: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_busy_process_uses_a_core_and_an_idle_one_none():
+    found: list[dict[str, Any]] = []
+    with python("while True: pass") as busy, python("import time; time.sleep(60)") as idle:
+        pids = {"busy": [busy.pid], "both": [busy.pid, idle.pid], "idle": [idle.pid]}
+
+        def used(name: str) -> float:
+            return sum(sample["processes"][name]["cpu"] for sample in found)
+
+        with Sampler(lambda: pids, None, found.append):
+            eventually(lambda: len(found) >= 5 and used("busy") > used("idle"))
+    names = [set(sample["processes"]) for sample in found]
+    assert names == [{"busy", "both", "idle"}] * len(found)
+    # Loose at the edges of the clock's ticks; a second core is out of reach for one thread.
+    assert used("busy") / len(found) < 1.5
+    for sample in found:
+        assert sample["type"] == "sample"
+        assert sample["mock"] is None
+        assert all(0 <= share <= 1 for share in sample["cores"])
+        both, one = sample["processes"]["both"], sample["processes"]["busy"]
+        assert both["rss"] > one["rss"] > 1e6
+        assert (one["threads"], both["threads"]) == (1, 2)
+        assert both["descriptors"] > one["descriptors"] >= 3
+    times = [sample["at"] for sample in found]
+    assert times == sorted(times)
+    assert times[-1] - times[0] >= 0.09 * (len(times) - 1)  # never early
+
+
+def test_a_process_that_vanished_is_left_out():
+    found: list[dict[str, Any]] = []
+    with python("import time; time.sleep(60)") as mortal:
+        pids = {"mortal": [mortal.pid], "myself": [os.getpid()]}
+        with Sampler(lambda: pids, None, found.append):
+            eventually(lambda: any("mortal" in sample["processes"] for sample in found))
+            mortal.kill()
+            mortal.wait()
+            seen = len(found)
+            eventually(lambda: len(found) >= seen + 3)
+    assert set(found[-1]["processes"]) == {"myself"}
+
+
+def test_a_process_that_is_new_is_left_out_until_its_use_is_known():
+    found: list[dict[str, Any]] = []
+    pids: dict[str, list[int]] = {}
+    with Sampler(lambda: pids, None, found.append):
+        eventually(lambda: len(found) >= 2)
+        pids["late"] = [os.getpid()]
+        eventually(lambda: "late" in found[-1]["processes"])
+    first = next(n for n, sample in enumerate(found) if "late" in sample["processes"])
+    assert first > 2
+    assert found[first]["processes"]["late"]["cpu"] < os.cpu_count() + 1
+
+
+def test_the_ledger_of_the_mock_is_in_each_sample_as_long_as_there_is_one():
+    found: list[dict[str, Any]] = []
+    with mock_upstream("--latency", "1ms") as mock:
+        with Sampler(dict, mock.control, found.append):
+            eventually(lambda: len(found) >= 3)
+        assert [sample["mock"]["arrivals"] for sample in found] == [0] * len(found)
+        assert found[-1]["mock"]["in_flight"]["now"] == 0
+    found.clear()
+    with Sampler(dict, mock.control, found.append):
+        eventually(lambda: len(found) >= 2)
+    assert found[-1]["mock"] is None
+
+
+def test_nothing_is_written_after_the_end():
+    found: list[dict[str, Any]] = []
+    with Sampler(dict, None, found.append) as sampler:
+        eventually(lambda: found)
+        sampler.stop()
+        written = len(found)
+        assert not [t for t in threading.enumerate() if t.name == "sampler"]
+    assert len(found) == written
