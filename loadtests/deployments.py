@@ -209,8 +209,8 @@ class _Starter:
             self._cleaning[name] = _Cleaning(last, env, cwd)
         group = self._start(name, words, env, cwd, self.cores.apps)
         way_out = (
-            f"It must listen on 127.0.0.1, port {port} ({{port}} in the plan), and answer 2xx to "
-            f"GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how long.\n"
+            f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and answer "
+            f"2xx to GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how long.\n"
             f"To try it by hand: {shlex.join(words)}"
         )
         url = f"http://127.0.0.1:{port}"
