@@ -60,7 +60,7 @@ def create_app(variant: str, upstream: str, settings: Settings) -> FastAPI:
 
 def bound_the_end() -> None:
     """
-    Ends the process a little after the signal, whatever is still under way.
+    Ends the process a little after the first signal, whatever is under way, and at the second.
 
     uvicorn waits for the requests in flight, or cancels them with a traceback for each; neither
     helps where the loop itself is blocked, or a thread waits for an upstream that never answers.
@@ -70,10 +70,14 @@ def bound_the_end() -> None:
 
 
 def end_soon(shut_down: Any, number: int, frame: FrameType | None) -> None:
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: os._exit(0))
     deadline = Timer(GRACE, os._exit, [0])
     deadline.daemon = True
     deadline.start()
-    shut_down(number, frame)
+    # uvicorn raises the signal again when it has shut down: SIGINT would end a worker process with
+    # a traceback.
+    shut_down(signal.SIGTERM, frame)
 
 
 def end_with(supervisor: BaseProcess) -> None:
