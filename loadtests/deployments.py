@@ -209,9 +209,9 @@ class _Starter:
             self._cleaning[name] = _Cleaning(last, env, cwd)
         group = self._start(name, words, env, cwd, self.cores.apps)
         way_out = (
-            f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and answer "
-            f"2xx to GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how long.\n"
-            f"To try it by hand: {shlex.join(words)}"
+            f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and "
+            f"answer 2xx to GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how "
+            f"long.\nTo try it by hand: {shlex.join(words)}"
         )
         url = f"http://127.0.0.1:{port}"
         ask = answers(url, deployment.ready)
