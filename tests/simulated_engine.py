@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
+from typing import Any
 
+from loadtests.analysis.records import StageRecord
 from loadtests.slices import LENGTH, Slice
 from loadtests.stages import (
     Begun,
     Clock,
     Done,
     Lost,
-    Message,
     Report,
     RequestSpec,
     SliceMessage,
@@ -81,7 +82,7 @@ class SimulatedEngine:
     dies_at: int | None = None  # the stage in which the last generator falls silent
     _times: list[float] = field(default_factory=list)
 
-    def play(self, stage: Stage) -> Iterator[Message]:
+    def play(self, stage: Stage) -> Iterator[Begun | Report | Done | Lost]:
         names = [f"generator-{number}" for number in range(self.generators)]
         yield Begun(
             stage=stage.number,
@@ -118,6 +119,24 @@ class SimulatedEngine:
     def times(self) -> list[float]:
         """Service times of the last stage's successes that started in the window; seconds."""
         return self._times
+
+
+def record(engine: SimulatedEngine, played: Stage) -> StageRecord:
+    """What the controller would hold after the stage."""
+    made = StageRecord(played)
+    for message in engine.play(played):
+        made.add(message)
+    return made
+
+
+def ladder(
+    engine: SimulatedEngine, deployment: str, levels: Sequence[int], **options: Any
+) -> list[StageRecord]:
+    """A stage for each level; the options are those of `stage`."""
+    return [
+        record(engine, stage(number, deployment, level, **options))
+        for number, level in enumerate(levels)
+    ]
 
 
 def stage(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.histograms import LONGEST, Histogram, merged
@@ -38,6 +38,7 @@ def test_decoding_gives_back_what_was_encoded(seconds):
     assert Histogram.decode(histogram(seconds).encode()) == histogram(seconds)
 
 
+@settings(max_examples=25)  # the library walks through all of its counters in Python
 @given(durations)
 def test_the_library_reads_the_same_buckets_from_the_encoding(seconds):
     ours = histogram(seconds)

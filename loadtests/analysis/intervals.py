@@ -106,7 +106,7 @@ def quantile(
     half = ratio_error(within, sizes)
     if half is not None:
         low = min(low, math.floor((q - half) * count))
-        high = max(high, math.ceil((q + half) * count) + 1)
+        high = max(high, math.ceil((q + half) * count))
     return Estimate(value=value, low=at(low), high=at(high))
 
 

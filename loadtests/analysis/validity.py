@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from loadtests.analysis import intervals
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter
+from loadtests.analysis.words import duration, percent
 from loadtests.results import Estimate
 
 BUSY = 0.9  # of one core: generator and mock are single processes
@@ -98,8 +99,8 @@ def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) 
     times = intervals.quantile([batch.ok for batch in batches], 0.5)
     if times is not None and latest > LATE and latest > LATE_SHARE * times.value:
         return (
-            f"the load generator was the bottleneck: its timers woke {latest * 1000:.0f} ms late, "
-            f"against a p50 of {times.value * 1000:.0f} ms"
+            f"the load generator was the bottleneck: its timers woke {duration(latest)} late, "
+            f"against a p50 of {duration(times.value)}"
         )
     return None
 
@@ -107,7 +108,7 @@ def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) 
 def _busy(who: str, cpu: float | None) -> str | None:
     if cpu is None or cpu <= BUSY:
         return None
-    return f"the {who} was the bottleneck: it used {cpu:.0%} of a core"
+    return f"the {who} was the bottleneck: it used {percent(cpu)} of a core"
 
 
 def _little(level: int, think_time: float, batches: Sequence[Quarter]) -> str | None:

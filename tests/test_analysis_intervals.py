@@ -1,0 +1,95 @@
+"""Intervals: the textbook cases, and coverage on queues whose truth is known."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated_engine import SimulatedEngine, exponential, record, stage, threads
+
+from loadtests.analysis import intervals
+from loadtests.analysis.points import points
+from loadtests.histograms import Histogram
+
+
+def histogram(seconds):
+    made = Histogram()
+    for one in seconds:
+        made.record(one)
+    return made
+
+
+@pytest.mark.parametrize(("q", "least"), [(0.5, 6), (0.95, 72), (0.99, 368)])
+def test_a_quantile_takes_as_many_requests_as_bound_it_from_both_sides(q, least):
+    assert intervals.enough(least, q)
+    assert not intervals.enough(least - 1, q)
+    low, high = intervals.order_statistics(least, q)
+    assert 1 <= low < high <= least
+    assert intervals.quantile([histogram([0.05] * (least - 1))], q) is None
+
+
+def test_the_ranks_for_a_median_of_twenty_are_those_of_the_tables():
+    assert intervals.order_statistics(20, 0.5) == (6, 15)
+
+
+@given(st.integers(368, 5000), st.sampled_from([0.5, 0.95, 0.99]))
+def test_the_ranks_enclose_the_quantile(count, q):
+    low, high = intervals.order_statistics(count, q)
+    assert 1 <= low <= math.ceil(q * count) <= high <= count
+
+
+@given(st.lists(st.lists(st.floats(1e-3, 10), min_size=1), min_size=8, max_size=12))
+def test_the_interval_holds_the_value(batches):
+    found = intervals.quantile([histogram(batch) for batch in batches], 0.5)
+    assert found is not None
+    assert found.low is None or found.low <= found.value
+    assert found.high is None or found.high >= found.value
+
+
+def test_requests_that_wait_together_widen_the_interval():
+    """Every batch has a time of its own, so there are 20 independent values and not 2,000."""
+    rng = random.Random(5)
+    together = [histogram([rng.lognormvariate(-3, 0.5)] * 100) for _ in range(20)]
+    apart = [histogram(rng.lognormvariate(-3, 0.5) for _ in range(100)) for _ in range(20)]
+    wide, narrow = (intervals.quantile(batches, 0.5) for batches in (together, apart))
+    assert (wide.high - wide.low) / wide.value > 5 * (narrow.high - narrow.low) / narrow.value
+
+
+def test_failures_count_as_infinitely_slow():
+    batches = [histogram([0.05] * 10) for _ in range(10)]
+    assert intervals.quantile(batches, 0.95).value == pytest.approx(0.05, rel=1e-3)
+    slowed = intervals.quantile(batches, 0.95, failures=[1] * 10)
+    assert slowed.value == math.inf
+    assert intervals.quantile(batches, 0.5, failures=[1] * 10).value == pytest.approx(
+        0.05, rel=1e-3
+    )
+
+
+def test_a_ratio_of_few_batches_has_no_interval():
+    found = intervals.ratio([1, 2, 3], [1, 1, 1])
+    assert (found.value, found.low, found.high) == (2.0, None, None)
+
+
+@pytest.mark.parametrize("users", [6, 10, 40])
+def test_about_nineteen_of_twenty_intervals_hold_the_truth(users):
+    """A queue with ten servers: below its knee, at it, and far beyond it."""
+    played = stage(0, "queue", users, settle=1.0, measure=5.0)
+
+    def played_with(seed, measure):
+        engine = SimulatedEngine({"queue": threads(10, exponential(0.05))}, seed)
+        return points([record(engine, played.model_copy(update={"measure": measure}))])[0]
+
+    truth = played_with(seed=-1, measure=400.0)
+    runs = [played_with(seed, 5.0) for seed in range(100)]
+    for name in ("p50", "p95", "p99", "mean"):
+        exact = truth.response_time[name].value
+        held = sum(_holds(run.response_time[name], exact) for run in runs)
+        assert 88 <= held <= 100, name
+    assert sum(_holds(run.throughput, truth.throughput.value) for run in runs) >= 88
+
+
+def _holds(estimate, exact):
+    low = -math.inf if estimate.low is None else estimate.low
+    high = math.inf if estimate.high is None else estimate.high
+    return low <= exact <= high

@@ -1,0 +1,92 @@
+"""Validity: each reason is found, and good points are left alone."""
+
+import pytest
+from simulated_engine import SimulatedEngine, constant, exponential, record, stage, threads
+
+from loadtests.analysis.points import points
+from loadtests.analysis.records import StageRecord
+
+SYSTEMS = {"fine": threads(40, exponential(0.05)), "instant": threads(40, constant(0.002))}
+PLAYED = stage(0, "fine", 40)
+
+
+def judged(played=PLAYED, **options):
+    return points([record(SimulatedEngine(SYSTEMS, **options), played)])[0]
+
+
+def altered(change, played=PLAYED):
+    made = StageRecord(played)
+    for message in SimulatedEngine(SYSTEMS).play(played):
+        made.add(change(message))
+    return points([made])[0]
+
+
+def test_a_good_point_is_valid_and_has_no_problem():
+    assert (judged().valid, judged().problems) == (True, [])
+
+
+@pytest.mark.parametrize("think_time", [0.0, 0.05, 0.5])
+def test_little_holds_in_good_points_whatever_the_think_time(think_time):
+    for seed in range(15):
+        found = judged(stage(0, "fine", 60, think_time=think_time), seed=seed)
+        assert found.valid, found.problems
+
+
+def test_users_who_are_neither_waiting_nor_thinking_contradict_little():
+    found = altered(lambda message: message, played=PLAYED.model_copy(update={"level": 40}))
+    assert found.valid
+    records = [record(SimulatedEngine(SYSTEMS), PLAYED)]
+    records[0].stage = PLAYED.model_copy(update={"level": 42})
+    (contradicted,) = (p for p in points(records) if p.request == "all")
+    assert not contradicted.valid
+    assert "42 users, but 40.0 in flight" in contradicted.problems[0]
+
+
+def test_a_busy_generator_is_the_bottleneck():
+    found = judged(cpu=0.97)
+    assert not found.valid
+    assert found.problems == ["the load generator was the bottleneck: it used 97 % of a core"]
+
+
+def test_a_late_generator_is_the_bottleneck_only_where_that_shows():
+    assert not judged(lag=0.02).valid  # of a p50 of 35 ms
+    assert judged(lag=0.009).valid
+    assert judged(stage(0, "fine", 640), lag=0.02).valid  # of a p50 of 790 ms
+
+
+def test_a_busy_mock_is_the_bottleneck():
+    played = record(SimulatedEngine(SYSTEMS), PLAYED)
+    samples = [{"at": played.begun.at + n, "processes": {"mock": {"cpu": 0.95}}} for n in range(8)]
+    found = points([played], samples)[0]
+    assert found.problems == ["the mock was the bottleneck: it used 95 % of a core"]
+
+
+def test_requests_that_were_given_up_are_named():
+    def give_up(message):
+        if message.type != "done":
+            return message
+        return message.model_copy(update={"unfinished": 3})
+
+    found = altered(give_up)
+    assert not found.valid
+    assert "3 requests were given up" in found.problems[0]
+
+
+def test_a_lost_generator_is_named():
+    found = judged(generators=2, dies_at=0)
+    assert not found.valid
+    assert "generator generator-1 fell silent" in found.problems[0]
+
+
+def test_a_service_that_fails_everything_is_measured_validly():
+    system = threads(40, exponential(0.05))
+    broken = type(system)(system.stations, failing=lambda level: 1.0)
+    found = points([record(SimulatedEngine({"fine": broken}), PLAYED)])[0]
+    assert (found.valid, found.problems) == (True, ["every request failed"])
+    assert set(found.response_time.values()) == {None}
+
+
+def test_too_few_requests_are_a_note():
+    found = judged(stage(0, "fine", 1))
+    assert found.valid
+    assert found.problems == [f"{found.requests} successful requests are too few for p99"]
