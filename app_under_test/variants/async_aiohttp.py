@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from fastapi import FastAPI
 
 from app_under_test.contract import Answer, Calls, async_service, gathered
@@ -80,7 +81,9 @@ def create_app(upstream: str, settings: Settings) -> FastAPI:
     return async_service(settings, calls(), FAILURES)
 
 
-def status_failure(error: aiohttp.ClientResponseError) -> Failure:
+def response_failure(error: aiohttp.ClientResponseError) -> Failure:
+    if isinstance(error.__cause__, HttpProcessingError):
+        return broken(error)  # what came was no HTTP; the status 400 in it is aiohttp's invention
     return refused(error.status, error.headers.get("Retry-After") if error.headers else None)
 
 
@@ -89,6 +92,6 @@ FAILURES: Failures = {
     aiohttp.ConnectionTimeoutError: no_connection,
     aiohttp.ClientConnectorError: no_connection,
     aiohttp.ServerTimeoutError: too_slow,
-    aiohttp.ClientResponseError: status_failure,
+    aiohttp.ClientResponseError: response_failure,
     aiohttp.ClientError: broken,
 }
