@@ -136,7 +136,8 @@ def _rows(
                     "measured": text(estimate),
                     "requests": f"{point.requests:,}",
                     "errors": quantities.errors(point.errors),
-                    "problems": "; ".join(point.problems) or "none",
+                    "problems": ("" if point.valid else "not valid: ")
+                    + ("; ".join(point.problems) or "none"),
                 }
             )
     return rows

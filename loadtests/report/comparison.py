@@ -23,7 +23,7 @@ class Shown:
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
         found = self.comparison
-        unit = "users" if curves.unit(overlaid(found)).endswith("users") else "rate"
+        unit = curves.short_unit(overlaid(found))
         yield Text.assemble(("A  ", "bold"), f"{found.a.name}  {found.a.id}")
         yield Text.assemble(("B  ", "bold"), f"{found.b.name}  {found.b.id}")
         for difference in found.differences:
@@ -61,6 +61,7 @@ def html(comparison: Comparison) -> str:
         names=names,
         looks=page.looks(names),
         unit=curves.unit(lines),
+        short=curves.short_unit(lines),
         figures=page.figures(lines),
         pairs=[(label(pair), pair, list(_levels(comparison, pair))) for pair in comparison.pairs],
         knee=knee,

@@ -32,3 +32,8 @@ def unit(curves: Sequence[Curve]) -> str:
     """What a level counts."""
     models = {point.model for curve in curves for point in curve.points}
     return "requests per second" if models == {"open"} else "concurrent users"
+
+
+def short_unit(curves: Sequence[Curve]) -> str:
+    """The same as the head of a narrow column."""
+    return "users" if unit(curves).endswith("users") else "rate"

@@ -18,6 +18,7 @@ def render(run: Run) -> str:
         run=run,
         names=names,
         unit=curves.unit(lines),
+        short=curves.short_unit(lines),
         looks=page.looks(names),
         sentences={name: without_name(sentence(run, name), name) for name in names},
         figures=page.figures(lines),

@@ -34,7 +34,7 @@ class Shown:
     ) -> Iterator[RenderableType]:
         run, names = self.run, curves.names(self.run)
         unit = curves.unit(curves.of_run(run))
-        yield _points(run, names, unit, wide=options.max_width >= _WIDE)
+        yield _points(run, names, wide=options.max_width >= _WIDE)
         for point in (point for name in names for point in run.of(name) if point.problems):
             yield _problem(point)
         if run.knees:
@@ -74,9 +74,9 @@ def table(*headers: str, left: int = 1) -> Table:
     return made
 
 
-def _points(run: Run, names: list[str], unit: str, wide: bool) -> Table:
-    header = "users" if unit.endswith("users") else "rate"
-    levels = table("deployment", header, "throughput", "p50", "p95", "p99", "errors")
+def _points(run: Run, names: list[str], wide: bool) -> Table:
+    unit = curves.short_unit(curves.of_run(run))
+    levels = table("deployment", unit, "throughput", "p50", "p95", "p99", "errors")
     places = {name: place for place, name in enumerate(names)}
     points = sorted(
         (point for name in names for point in run.of(name)),
@@ -106,9 +106,9 @@ def _row(point: Point, wide: bool) -> list[Text]:
 
 
 def _problem(point: Point) -> Text:
-    mark = "  " if point.valid else "* "
-    where = f"{point.deployment} at {point.level:,}"
-    return Text.assemble((mark, "yellow"), (where, "bold"), ": ", "; ".join(point.problems))
+    mark, style = ("  ", "dim") if point.valid else ("* ", "yellow")
+    where = f"{point.deployment} at {point.level:,}: "
+    return Text(mark + where + "; ".join(point.problems), style=style)
 
 
 def _knees(knees: dict[str, Knee], unit: str) -> Table:
