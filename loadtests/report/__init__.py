@@ -9,7 +9,6 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from tempfile import NamedTemporaryFile
 
 from loadtests import results
 from loadtests.results import Run
@@ -38,19 +37,10 @@ def write(run: Run, folder: Path) -> list[Path]:
 
 def replace(path: Path, content: bytes) -> None:
     """Put the content in the place of what was there, so that no reader sees half of it."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
-        try:
-            draft.write(content)
-            draft.close()
-            Path(draft.name).chmod(0o666 & ~_umask())
-            Path(draft.name).replace(path)
-        except BaseException:
-            Path(draft.name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    """The mode that files are made with; a temporary file would be for its owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
