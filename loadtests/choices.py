@@ -3,9 +3,12 @@
 The command line, Locust's web form and the message in between all use these names and texts.
 """
 
+import re
 from collections.abc import Mapping
 
 from loadtests import plans
+
+_BETWEEN_NAMES = re.compile(r",(?![^\[]*\])")  # a matrix makes names such as threads[20,2]
 
 
 def of(plan: plans.Plan) -> dict[str, str]:
@@ -29,7 +32,8 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
     Raises:
         plans.PlanError: a value cannot be; the message says which and the way out.
     """
-    names = [name.strip() for name in values.get("deployments", "").split(",") if name.strip()]
+    chosen = _BETWEEN_NAMES.split(values.get("deployments", ""))
+    names = [name.strip() for name in chosen if name.strip()]
     if host := values.get("host"):
         plan, names = plans.for_url(host, plan), []
     return plans.altered(

@@ -126,7 +126,7 @@ def compare(
     with _mistakes():
         found = compared(results.read(a), results.read(b))
         console.print(comparison.render(found))
-        out.write_text(comparison.html(found))
+        report.replace(out, comparison.html(found).encode())
     _print_path(out)
 
 

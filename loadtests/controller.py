@@ -35,7 +35,7 @@ class StoppedByHand(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Where the deployments answer: name -> URL; `dead` says which have ended since, and how."""
+    """Where the deployments answer, name -> URL; `dead` says who has ended since, and how."""
 
     urls: Mapping[str, str]
     dead: Callable[[], Mapping[str, str]]
@@ -58,7 +58,7 @@ def play(
     Have the engine play stages until the schedule ends; everything goes to the folder as it comes.
 
     Returns:
-        The deployments that died on the way.
+        Who died on the way: deployments, or "mock".
 
     Raises:
         EngineFailed: the engine is gone; what was measured until then is in the folder.
@@ -80,6 +80,8 @@ def play(
                 folder.problem(text, name)
                 observer.problem(text)
         so_far.append(_played(step, found, alive=step.deployment not in dead))
+        if "mock" in dead:
+            break  # nothing that comes would be an answer of the upstream
         expected = _still_expected(schedule, plan, so_far)
     engine.send(stages.Finish())
     return list(dead)
@@ -119,7 +121,7 @@ def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> Stage
     record = StageRecord(stage)
     longest = max((request.timeout for request in stage.requests), default=60.0)
     patience = stage.settle + stage.measure + longest + BRINGING_UP
-    while not record.closed:
+    while not _is_over(record):
         match engine.receive(patience):
             case stages.Stopped():
                 raise StoppedByHand
@@ -130,6 +132,14 @@ def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> Stage
             case other:
                 raise EngineFailed(f"the load generator sent {other!r} in the middle of a stage")
     return record
+
+
+def _is_over(record: StageRecord) -> bool:
+    """Every generator has had its last word, or the stage never came up."""
+    if record.begun is None:
+        return bool(record.losts)
+    heard = record.dones.keys() | {lost.generator for lost in record.losts}
+    return record.begun.generators.keys() <= heard
 
 
 def _played(step: Step, found: Point, *, alive: bool) -> Played:

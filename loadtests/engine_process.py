@@ -1,10 +1,7 @@
 """The controller's end of the line: the engine as a process, its messages as a stream."""
 
-import os
 import secrets
-import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,10 +12,9 @@ from typing import Any, Protocol, Self
 
 from loadtests import stages
 from loadtests.cores import Cores
+from loadtests.process_groups import ProcessGroup, stop, uninterrupted
 
 CONNECTING = 60.0  # seconds that Locust may take to start
-STOPPING = 5.0  # seconds that it may take to stop
-LAST_WORDS = 5  # lines of its log that an error shows
 
 
 class Engine(Protocol):
@@ -132,47 +128,22 @@ def engine(
         Its process id.
 
     Raises:
-        EngineFailed: it did not come up; the message has its last words.
+        EngineFailed: it did not come up, or is lost; the message has its last words.
     """
     locustfile = Path(__file__).with_name("locustfile.py")
-    environment = os.environ | {
+    words = [sys.executable, "-m", "locust", "-f", str(locustfile), *arguments]
+    env = {
         "BROWNOUT_LINK": line.address,
         "BROWNOUT_TOKEN": line.token,
         "BROWNOUT_PLAN": str(plan),
-        "PYTHONUNBUFFERED": "1",
     }
-    with log.open("ab") as output, cores.pinned_to(cores.generator):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "locust", "-f", str(locustfile), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
+    with uninterrupted(), cores.pinned_to(cores.generator):
+        group = ProcessGroup(words, env, None, log)
     try:
-        try:
-            yield line.accept(lambda: process.poll() is None)
-        except EngineFailed as error:
-            raise EngineFailed(f"{error}{_last_words(log)}") from error
+        yield line.accept(lambda: group.ended() is None)
+    except EngineFailed as error:
+        how = group.ended()
+        raise EngineFailed(f"{error}{f': it {how}' if how else ''}.{group.last_words()}") from error
     finally:
-        _stop(process)
-
-
-def _last_words(log: Path) -> str:
-    words = log.read_text(errors="replace").splitlines()[-LAST_WORDS:]
-    quoted = "".join(f"\n  {line}" for line in words)
-    return f"\nIts last words:{quoted}\nThe whole log: {log}" if words else f"; its log: {log}"
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process and its workers: on its own, then asked, then by force."""
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            if number is not None:
-                os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOPPING if number else 1.0)
-            break
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # workers that outlived their master
+        with uninterrupted():
+            stop([group])

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
 PACKAGES = (
     "brownout",
     "locust",
@@ -44,7 +45,7 @@ def facts(seed: int) -> dict[str, Any]:
         else os.cpu_count(),
         "memory": psutil.virtual_memory().total,
         "load": round(os.getloadavg()[0], 2),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": os.environ.get(COMMAND) or shlex.join(["brownout", *sys.argv[1:]]),
         "commit": _commit(),
         "seed": seed,
         "versions": {name: found for name in PACKAGES if (found := _version(name))},

@@ -141,7 +141,11 @@ class _Session:
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
         folder = runfolder.RunFolder(path, self._header(path, plan, urls))
         status, code = "complete", FINE
-        with Sampler(self._processes, self._fleet.mock.control, folder.sample):
+        cores = self._fleet.cores
+        with (
+            cores.pinned_to(cores.mock | cores.generator),  # this process samples and analyses
+            Sampler(self._processes, self._fleet.mock.control, folder.sample),
+        ):
             try:
                 targets = Targets(urls, self._fleet.dead)
                 code = DIED if play(plan, targets, self._line, folder, self._observer) else FINE

@@ -18,7 +18,7 @@ class Slice:
     """
     Requests of one kind that *started* in [index * LENGTH, (index + 1) * LENGTH) of a stage.
 
-    Starts count in the quarter second in which they happen, ends in theirs. The leads are seconds: a
+    Starts count in the quarter second in which they happen, ends in theirs. Leads are seconds: a
     start (or an end) at time s adds (end of its quarter second - s) to `start_lead` (`end_lead`).
     From these four sums the seconds in flight of every quarter second follow exactly
     (`seconds_in_flight`), however long a request lasts.

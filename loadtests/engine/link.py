@@ -2,15 +2,18 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gevent.lock import RLock
 
 from loadtests import stages
+from loadtests.environment import COMMAND
 
 LINK, TOKEN = "BROWNOUT_LINK", "BROWNOUT_TOKEN"
 
@@ -42,6 +45,9 @@ class Link:
 
     def close(self) -> int | None:
         """Hang up. Returns the exit code of a controller that this engine started."""
+        with suppress(OSError):  # the controller may have hung up first
+            # Closing alone would leave it open: the reader holds the descriptor, too.
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         return self.controller.wait() if self.controller else None
 
@@ -61,7 +67,10 @@ def connect(plan: Path, out: Path) -> Link:
     reads, writes = os.pipe()
     command = [sys.executable, "-m", "loadtests", "control", str(plan)]
     command += ["--out", str(out), "--announce", str(writes)]
-    controller = subprocess.Popen(command, pass_fds=[writes], start_new_session=True)
+    environment = {**os.environ, COMMAND: shlex.join(["locust", *sys.argv[1:]])}
+    controller = subprocess.Popen(
+        command, env=environment, pass_fds=[writes], start_new_session=True
+    )
     os.close(writes)
     with os.fdopen(reads) as announced:
         line = announced.readline()

@@ -1,0 +1,288 @@
+"""Whole runs, as a user starts them: real processes, sockets, files, exit codes."""
+
+import json
+import os
+import signal
+import sys
+
+import httpx
+import psutil
+import pytest
+
+from loadtests import results
+from tests.brownout_runs import LOCUST, PLAN, brownout, finished, started
+from tests.servers import eventually, serving
+
+FILES = {"slices.jsonl", "samples.jsonl", "plan.toml", "run.json", "report.html", "curves.png"}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN)
+    return file
+
+
+def stages(run):
+    return sorted((p.deployment, p.level) for p in run.points if p.request == "all")
+
+
+def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tmp_path, plan):
+    slos = '[slos]\nfast = "p50 < 5s at 4"\n'
+    plan.write_text(PLAN + slos)
+    code, invocation = finished("run", "plan.toml", cwd=tmp_path)
+    assert code == 0, invocation.output
+    run = invocation.run()
+    assert stages(run) == [("async", 1), ("async", 4), ("threads", 1), ("threads", 4)]
+    assert run.status == "complete"
+    assert all(point.errors.rate == 0 for point in run.points)
+    assert all(point.response_time["mean"].value > 0.02 for point in run.points)
+    folder = tmp_path / invocation.lines[-1].strip()
+    assert {file.name for file in folder.iterdir()} >= FILES
+    assert [slo.status for slo in run.slos] == ["met", "met"]
+    assert "Traceback" not in invocation.output
+
+    again, report = finished("report", str(folder), cwd=tmp_path)
+    assert again == 0, report.output
+    assert results.read(folder) == run
+
+    compared, comparison = finished("compare", str(folder), str(folder), cwd=tmp_path)
+    assert compared == 0, comparison.output
+    assert (tmp_path / "comparison.html").exists()
+
+
+def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
+    plan.write_text(PLAN + '[slos]\nfast = "p50 < 1ms at 4"\nsharp = "p99 < 1s at 1"\n')
+    words = ("run", "plan.toml", "--deployments", "async")
+    code, invocation = finished(*words, cwd=tmp_path)
+    assert code == 1, invocation.output
+    assert {slo.name: slo.status for slo in invocation.run().slos} == {
+        "fast": "missed",
+        "sharp": "unresolved",  # one user and a second: too few requests for a p99
+    }
+
+
+def test_an_slo_without_enough_requests_is_unresolved_and_a_flag_says_what_that_means(
+    tmp_path, plan
+):
+    plan.write_text(PLAN + '[slos]\nsharp = "p99 < 1s at 1"\n')
+    words = ("run", "plan.toml", "--deployments", "async", "--levels", "1")
+    assert finished(*words, cwd=tmp_path)[0] == 3
+    assert finished(*words, "--unresolved", "pass", cwd=tmp_path)[0] == 0
+
+
+def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_path, plan):
+    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
+        invocation.until("[1/4")
+        invocation.interrupt()
+        assert invocation.end() == 130
+    run = invocation.run()
+    assert run.status == "interrupted"
+    assert len(stages(run)) >= 1
+    assert "Traceback" not in invocation.output
+
+
+def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on(tmp_path, plan):
+    mortal = tmp_path / "mortal.py"
+    mortal.write_text(
+        "import http.server, sys\n"
+        "class Mortal(http.server.SimpleHTTPRequestHandler):\n"
+        "    asked = 0\n"
+        "    def do_GET(self):\n"
+        "        Mortal.asked += 1\n"
+        "        if Mortal.asked > 5: print('giving up', flush=True); import os; os._exit(7)\n"
+        "        self.send_response(204); self.end_headers()\n"
+        "http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Mortal).serve_forever()\n"
+    )
+    plan.write_text(
+        PLAN
+        + f'[deployments.mortal]\ncommand = "{sys.executable} {mortal} {{port}}"\nready = "/"\n'
+    )
+    code, invocation = finished("run", "plan.toml", cwd=tmp_path)
+    assert code == 4, invocation.output
+    assert "deployment 'mortal' ended with exit code 7" in invocation.output
+    assert "giving up" in invocation.output
+    run = invocation.run()
+    assert stages(run).count(("async", 4)) == 1
+    assert ("mortal", 4) not in stages(run)
+
+
+def test_a_service_that_does_not_start_ends_the_run_before_it_begins(tmp_path, plan):
+    plan.write_text(PLAN + "[deployments.bad]\ncommand = \"python -c 'raise SystemExit(9)'\ {port}"\n")
+    code, invocation = finished("run", "plan.toml", cwd=tmp_path)
+    assert code == 4
+    assert "deployment 'bad' ended with exit code 9 while starting" in invocation.output
+    assert "Traceback" not in invocation.output
+
+
+def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp_path, plan):
+    plan.write_text(PLAN + '[deployments.gone]\nurl = "http://127.0.0.1:9"\n')
+    code, invocation = finished("run", "plan.toml", cwd=tmp_path)
+    assert code == 4
+    assert "gone" in invocation.output
+    assert "127.0.0.1:9" in invocation.output
+
+
+def test_a_load_generator_that_is_killed_loses_nothing_that_was_measured(tmp_path, plan):
+    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
+        invocation.until("[2/4")
+        locust = [p for p in invocation.left_behind() if "locust" in " ".join(p.cmdline())]
+        locust[0].kill()
+        assert invocation.end() == 3
+    assert "the load generator is gone" in invocation.output
+    assert len(stages(invocation.run())) >= 2
+
+
+def test_a_worker_that_is_lost_makes_its_stage_invalid(tmp_path, plan):
+    plan.write_text(PLAN.replace('measure = "1s"', 'measure = "3s"'))
+    with brownout("run", "plan.toml", "--processes", "2", cwd=tmp_path) as invocation:
+        invocation.until("[1/4")
+        master = next(p for p in invocation.left_behind() if "locust" in " ".join(p.cmdline()))
+        master.children()[0].kill()
+        invocation.end()
+    run = invocation.run()
+    lost = [point for point in run.points if not point.valid]
+    assert lost, invocation.output
+    assert any("generator" in problem for point in lost for problem in point.problems)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "nowhere.toml"], "nowhere.toml"),
+        (["run", "plan.toml", "--levels", "0"], "0"),
+        (["run", "plan.toml", "--deployments", "asink"], "async"),
+        (["report", "."], "slices.jsonl"),
+        (["compare", ".", "."], "run.json"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(tmp_path, plan, words, says):
+    code, invocation = finished(*words, cwd=tmp_path)
+    assert code == 2, invocation.output
+    assert says in invocation.output
+    assert "Traceback" not in invocation.output
+
+
+def test_a_dry_run_starts_nothing(tmp_path, plan):
+    code, invocation = finished("run", "plan.toml", "--dry-run", cwd=tmp_path)
+    assert code == 0
+    assert "4 stages" in invocation.output
+    assert not (tmp_path / "runs").exists()
+
+
+async def hello(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+def test_the_users_own_locustfile_keeps_its_tasks(tmp_path, plan):
+    own = tmp_path / "own_tasks.py"
+    own.write_text(
+        "from locust import FastHttpUser, HttpUser, constant, task\n"
+        "class Shopper(FastHttpUser):\n"
+        "    wait_time = constant(0.01)\n"
+        "    @task\n"
+        "    def shop(self):\n"
+        "        self.client.get('/basket')\n"
+        "        self.client.get('/pay', name='paying')\n"
+    )
+    with serving(hello) as first, serving(hello) as second:
+        plan.write_text(
+            'name = "own"\nlocustfile = "own_tasks.py"\n'
+            f'[deployments.first]\nurl = "{first}"\n[deployments.second]\nurl = "{second}"\n'
+            '[load]\nlevels = [2]\nsettle = "250ms"\nmeasure = "1s"\n'
+        )
+        code, invocation = finished("run", "plan.toml", cwd=tmp_path)
+    assert code == 0, invocation.output
+    found = {(p.deployment, p.request) for p in invocation.run().points if p.requests > 10}
+    assert found == {
+        (deployment, request)
+        for deployment in ("first", "second")
+        for request in ("/basket", "paying", "all")
+    }
+
+
+def test_plain_locust_plays_the_plan_and_writes_a_run(tmp_path, plan):
+    words = [*LOCUST, "--headless", "--only-summary", "--plan", "plan.toml", "--levels", "2"]
+    with started(words, tmp_path) as invocation:
+        assert invocation.end() == 0, invocation.output
+    folders = list((tmp_path / "runs").iterdir())
+    assert [stages(results.read(folder)) for folder in folders] == [[("async", 2), ("threads", 2)]]
+
+
+def test_plain_locust_with_a_host_measures_that_host(tmp_path, plan):
+    with serving(hello) as url:
+        words = [*LOCUST, "--headless", "--only-summary", "--plan", "plan.toml"]
+        with started([*words, "--host", url], tmp_path) as invocation:
+            assert invocation.end() == 0, invocation.output
+    run = results.read(next((tmp_path / "runs").iterdir()))
+    assert stages(run) == [(url.removeprefix("http://"), level) for level in (1, 4)]
+
+
+@pytest.mark.parametrize(
+    "words", [["--host", "http://example.org"], ["--levels", "1.5"], ["--plan", "nowhere"]]
+)
+def test_plain_locust_refuses_what_a_plan_would_refuse(tmp_path, plan, words):
+    with started([*LOCUST, "--headless", "--plan", "plan.toml", *words], tmp_path) as invocation:
+        assert invocation.end() == 2, invocation.output
+    assert "Traceback" not in invocation.output
+
+
+def form(url, **values):
+    return httpx.post(f"{url}/swarm", data=values, timeout=30).json()
+
+
+def test_the_web_ui_answers_a_wrong_form_and_plays_a_right_one_twice(tmp_path, plan, free_port):
+    url = f"http://127.0.0.1:{free_port}"
+    with brownout("ui", "plan.toml", "--port", str(free_port), cwd=tmp_path) as invocation:
+        invocation.until(url)
+        page = httpx.get(url).text
+        assert "deployments" in page
+        wrong = form(url, deployments="async", levels="3, 2", settle="250ms", measure="1s")
+        assert wrong["success"] is False
+        assert "2 follows 3" in wrong["message"]
+        stranger = form(url, host="http://example.org", levels="1")
+        assert stranger["success"] is False
+        assert "example.org" in stranger["message"]
+
+        assert form(url, deployments="async", levels="2", settle="0s", measure="1s")["success"]
+        invocation.until("async at 2 users")
+        invocation.until("report.html")
+        eventually(lambda: httpx.get(f"{url}/stats/requests").json()["state"] == "stopped")
+
+        assert form(url, deployments="threads", levels="3", settle="0s", measure="8s")["success"]
+        eventually(lambda: httpx.get(f"{url}/stats/requests").json()["user_count"] == 3)
+        assert httpx.post(f"{url}/stop").json()["success"]
+        eventually(lambda: invocation.output.count("report.html") == 2)
+        invocation.interrupt()
+        assert invocation.end() == 0, invocation.output
+    first, second = map(results.read, sorted((tmp_path / "runs").iterdir()))
+    assert (stages(first), first.status) == ([("async", 2)], "complete")
+    assert second.status == "interrupted"
+    assert "Traceback" not in invocation.output
+
+
+def test_a_port_in_use_is_told_with_the_way_out(tmp_path, plan, free_port):
+    with serving(hello) as url:
+        port = url.rsplit(":", 1)[1]
+        code, invocation = finished("ui", "plan.toml", "--port", port, cwd=tmp_path)
+    assert code == 2
+    assert "--port" in invocation.output
+
+
+def test_sigterm_stops_everything_as_ctrl_c_does(tmp_path, plan):
+    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
+        invocation.until("[1/4")
+        os.kill(invocation.process.pid, signal.SIGTERM)
+        assert invocation.end() == 130
+    assert json.loads((tmp_path / invocation.lines[-1].strip() / "run.json").read_text())
+
+
+def test_nothing_is_left_when_it_is_interrupted_while_starting(tmp_path, plan):
+    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
+        eventually(lambda: len(invocation.left_behind()) > 1)
+        assert psutil.pid_exists(invocation.process.pid)
+        invocation.interrupt()
+        assert invocation.end() == 130
+    assert "Traceback" not in invocation.output
