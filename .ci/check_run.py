@@ -2,8 +2,9 @@
 
 import json
 import sys
+from pathlib import Path
 
-run = json.load(open(sys.argv[1]))
+run = json.loads(Path(sys.argv[1]).read_text())
 assert run["format"] == "brownout-run/1", run["format"]
 assert run["status"] == "complete", run["status"]
 points = [point for point in run["points"] if point["request"] == "all"]

@@ -121,7 +121,7 @@ def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> Stage
     record = StageRecord(stage)
     longest = max((request.timeout for request in stage.requests), default=60.0)
     patience = stage.settle + stage.measure + longest + BRINGING_UP
-    while not _is_over(record):
+    while not is_over(record):
         match engine.receive(patience):
             case stages.Stopped():
                 raise StoppedByHand
@@ -134,7 +134,7 @@ def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> Stage
     return record
 
 
-def _is_over(record: StageRecord) -> bool:
+def is_over(record: StageRecord) -> bool:
     """Every generator has had its last word, or the stage never came up."""
     if record.begun is None:
         return bool(record.losts)

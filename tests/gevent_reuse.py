@@ -1,11 +1,7 @@
-"""Prints how many connections 20 requests of one FastHttpUser session open, low and high descriptors.
+"""Prints how many connections 20 requests of one session open, at low and at high descriptors.
 
 A process of its own: importing Locust patches everything.
 """
-
-import gevent.monkey
-
-gevent.monkey.patch_all()
 
 import json
 import os

@@ -108,7 +108,8 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on(tmp_path
 
 
 def test_a_service_that_does_not_start_ends_the_run_before_it_begins(tmp_path, plan):
-    plan.write_text(PLAN + "[deployments.bad]\ncommand = \"python -c 'raise SystemExit(9)'\ {port}"\n")
+    bad = "[deployments.bad]\ncommand = \"python -c 'raise SystemExit(9)' {port}\"\n"
+    plan.write_text(PLAN + bad)
     code, invocation = finished("run", "plan.toml", cwd=tmp_path)
     assert code == 4
     assert "deployment 'bad' ended with exit code 9 while starting" in invocation.output

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from loadtests import plans, stages
 from loadtests.analysis.records import StageRecord
-from loadtests.controller import _is_over
+from loadtests.controller import is_over
 from loadtests.cores import Cores
 from loadtests.engine_process import Line
 from loadtests.histograms import merged
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--latency", default="p50=50ms p95=80ms p99=150ms")
     arguments = parser.parse_args()
     cores = Cores.here()
-    with tempfile.TemporaryDirectory() as folder, cores.pinned_to(cores.apps):
+    with cores.pinned_to(cores.apps):
         mock = subprocess.Popen(
             [sys.executable, "-m", "mock_upstream", "serve", "--latency", arguments.latency],
             stdout=subprocess.PIPE,
@@ -48,8 +48,7 @@ def main() -> None:
         url = json.loads(mock.stdout.readline())["url"]
         worst, rows = 0.0, []
         for number in range(arguments.rounds):
-            for row in one_round(url, arguments.seconds, cores):
-                rows.append((number, *row))
+            rows += [(number, *row) for row in one_round(url, arguments.seconds, cores)]
     finally:
         mock.terminate()
         mock.wait()
@@ -114,7 +113,7 @@ def play(line, number, level, url, seconds):
     )  # fmt: skip
     line.send(stage)
     record = StageRecord(stage)
-    while not _is_over(record):
+    while not is_over(record):
         message = line.receive(60)
         if not isinstance(message, stages.Started):
             record.add(message)
