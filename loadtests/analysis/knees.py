@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy import stats
 
 from loadtests.results import Estimate, Knee, Point
 
@@ -41,10 +42,10 @@ def knee(points: Sequence[Point], think_time: float) -> Knee:
     seen = usable(points)
     if not seen:
         return Knee(level=None)
-    base = _base(seen)
+    most = _plateau(seen)
+    base = _base(seen, most.value, think_time)
     if len(seen) < LEAST_LEVELS:
         return Knee(level=None, base=base.value)
-    most = _plateau(seen)
     cycle = base.value + think_time
     level = most.value * cycle
     top = seen[-1]
@@ -94,33 +95,18 @@ class _Value:
             return cls(estimate.value, math.inf)
         return cls(estimate.value, (estimate.high - estimate.low) / 2)
 
-    def agrees(self, other: "_Value") -> bool:
-        return abs(self.value - other.value) <= math.hypot(self.half, other.half)
 
-
-def _pooled(values: Sequence[_Value], weights: Sequence[float]) -> _Value:
-    total = sum(weights)
-    mean = sum(w * one.value for w, one in zip(weights, values, strict=True)) / total
-    halves = (w * one.half for w, one in zip(weights, values, strict=True))
-    return _Value(mean, math.hypot(*halves) / total)
-
-
-def _base(seen: Sequence[Point]) -> _Value:
+def _base(seen: Sequence[Point], most: float, think_time: float) -> _Value:
     """
     R_0, the mean response time without a queue.
 
-    The lowest level has the fewest requests, so those that follow are taken in, by their number of
-    requests, as long as their means agree with what is there: the more there is, the smaller the
-    queue that is noticed.
+    The lowest level has the fewest requests, so those that follow are taken in, up to half way to
+    the knee and as long as no queue is to be noticed in them.
     """
-    values = [_Value.of(point.response_time["mean"]) for point in seen]
-    weights = [float(point.requests) for point in seen]
-    base = values[0]
-    for count in range(1, len(seen)):
-        if math.isinf(values[count].half) or not base.agrees(values[count]):
-            break
-        base = _pooled(values[: count + 1], weights[: count + 1])
-    return base
+    means = [_Value.of(point.response_time["mean"]) for point in seen]
+    half_way = most * (means[0].value + think_time) / 2
+    count = max(sum(point.level <= half_way for point in seen), 1)
+    return _pooled(means[:count], [point.requests for point in seen[:count]])
 
 
 def _plateau(seen: Sequence[Point]) -> _Value:
@@ -129,16 +115,39 @@ def _plateau(seen: Sequence[Point]) -> _Value:
 
     The highest one alone would be the luckiest one, and too high.
     """
-    values = [_Value.of(point.throughput) for point in seen]
-    highest = max(values, key=lambda one: one.value)
-    if math.isinf(highest.half):
-        return highest
-    flat = [
-        (one, point.seconds)
-        for one, point in zip(values, seen, strict=True)
-        if not math.isinf(one.half) and one.agrees(highest)
-    ]
-    return _pooled([one for one, _ in flat], [seconds for _, seconds in flat])
+    ranked = sorted(seen, key=lambda point: point.throughput.value, reverse=True)
+    rates = [_Value.of(point.throughput) for point in ranked]
+    return _pooled(rates, [point.seconds for point in ranked])
+
+
+_RESOLUTION = 0.001  # of a value: a histogram's buckets; no interval is narrower than that
+_SIGNIFICANCE = 0.01
+_DEVIATIONS = float(stats.norm.ppf(0.975))  # in half an interval
+
+
+def _pooled(values: Sequence[_Value], weights: Sequence[float]) -> _Value:
+    """
+    The mean of as many values from the front as may be one and the same; the first at least.
+
+    They may when Cochran's Q, the sum of their squared deviations in units of their errors, is not
+    significant (The combination of estimates from different experiments, Biometrics 1954). The
+    weights are sizes of samples: inverse variances, estimated from a few batches each, would favour
+    those that happen to look certain. The interval grows by the Birge ratio where the values
+    disagree more than their own intervals say.
+    """
+    for count in range(len(values), 1, -1):
+        means = np.array([one.value for one in values[:count]])
+        halves = np.maximum([one.half for one in values[:count]], _RESOLUTION * means)
+        if not np.isfinite(halves).all():
+            continue
+        shares = np.array(weights[:count]) / sum(weights[:count])
+        mean = float(shares @ means)
+        deviations = (means - mean) / (halves / _DEVIATIONS)
+        q = float(deviations @ deviations)
+        if stats.chi2.sf(q, count - 1) > _SIGNIFICANCE:
+            disagreement = max(1.0, math.sqrt(q / (count - 1)))
+            return _Value(mean, disagreement * float(np.linalg.norm(shares * halves)))
+    return values[0]
 
 
 def _then(beyond: Sequence[Point], most: _Value) -> Literal["flat", "falls", "errors"] | None:

@@ -1,0 +1,122 @@
+"""Knees on queues whose knee is known from their settings."""
+
+import pytest
+from simulated_engine import (
+    SimulatedEngine,
+    Station,
+    System,
+    constant,
+    exponential,
+    ladder,
+    threads,
+    uniform,
+)
+
+from loadtests.analysis.knees import at_least, knee
+from loadtests.analysis.points import points
+from loadtests.results import Errors, Estimate, Point
+
+LEVELS = (1, 5, 10, 20, 40, 80, 160)
+
+
+def found(system, levels=LEVELS, seed=0, **options):
+    records = ladder(SimulatedEngine({"a": system}, seed), "a", levels, **options)
+    return knee(points(records), options.get("think_time", 0.0))
+
+
+def point(level, throughput, *, mean=0.05, rate=0.0, seconds=5.0, noise=0.01):
+    def about(value):
+        return Estimate(value=value, low=value * (1 - noise), high=value * (1 + noise))
+
+    times = {"p50": about(mean), "p95": about(2 * mean), "p99": None, "mean": about(mean)}
+    return Point(
+        deployment="a",
+        request="all",
+        level=level,
+        requests=round(throughput * seconds / (1 - rate)),
+        seconds=seconds,
+        throughput=about(throughput),
+        response_time=times,
+        service_time=times,
+        errors=Errors(rate=rate),
+    )
+
+
+def rising(*levels):
+    return [point(level, 20.0 * level) for level in levels]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_forty_threads_of_fifty_milliseconds_have_their_knee_at_forty(seed):
+    bend = found(threads(40, uniform(0.03, 0.07)), seed=seed)
+    assert bend.level == pytest.approx(40, rel=0.03)
+    assert bend.low < bend.level < bend.high
+    assert bend.throughput == pytest.approx(800, rel=0.03)
+    assert bend.base == pytest.approx(0.05, rel=0.03)
+    assert bend.then == "flat"
+    # Beyond it each further user adds one 800th of a second to everybody's wait.
+    assert bend.slope == pytest.approx(1 / 800, rel=0.1)
+
+
+def test_think_time_moves_the_knee_out():
+    bend = found(threads(10, uniform(0.03, 0.07)), think_time=0.1)
+    assert bend.level == pytest.approx(10 * (0.05 + 0.1) / 0.05, rel=0.05)
+
+
+def test_most_intervals_hold_the_knee():
+    bends = [found(threads(20, exponential(0.05)), (1, 5, 10, 40, 80), seed) for seed in range(40)]
+    assert sum(bend.low <= 20 <= bend.high for bend in bends) >= 32
+
+
+def test_a_service_that_does_one_thing_at_a_time_has_its_knee_at_one_user():
+    bend = found(threads(1, constant(0.05)), (1, 2, 5, 10))
+    assert bend.level == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_service_without_a_limit_has_no_knee(seed):
+    bend = found(System([Station(exponential(0.05))]), seed=seed)
+    assert (bend.level, bend.then, bend.slope) == (None, None, None)
+    assert bend.base == pytest.approx(0.05, rel=0.05)
+
+
+def test_levels_that_end_at_the_knee_have_not_seen_it():
+    assert found(threads(40, uniform(0.03, 0.07)), (1, 5, 10, 20, 40)).level is None
+
+
+def test_fewer_than_three_valid_levels_tell_of_no_knee():
+    seen = [point(1, 20), point(10, 100), point(20, 100)]
+    assert knee(seen, 0.0).level is not None
+    invalid = seen[1].model_copy(update={"valid": False})
+    assert knee([seen[0], invalid, seen[2]], 0.0).level is None
+    assert knee([], 0.0).level is None
+
+
+def test_the_plateau_is_the_mean_of_what_cannot_be_told_apart_rather_than_the_luckiest_level():
+    seen = [*rising(1, 5), point(20, 198), point(40, 202), point(80, 200)]
+    assert knee(seen, 0.0).throughput == pytest.approx(200, rel=1e-3)
+
+
+def test_throughput_that_falls_by_more_than_its_noise_is_said_to_fall():
+    assert knee([*rising(1, 5, 10), point(40, 200), point(80, 120)], 0.0).then == "falls"
+    noisy = [*rising(1, 5, 10), point(40, 200, noise=0.1), point(80, 180, noise=0.1)]
+    assert knee(noisy, 0.0).then == "flat"
+
+
+def test_failures_beyond_the_knee_are_its_end_unless_answers_become_fewer_as_well():
+    quick = [*rising(1, 5, 10), point(40, 200), point(80, 150, rate=0.6)]
+    assert knee(quick, 0.0).then == "errors"
+    slow = [*rising(1, 5, 10), point(40, 200), point(80, 50, rate=0.6)]
+    assert knee(slow, 0.0).then == "falls"
+
+
+def test_one_level_beyond_the_knee_gives_a_slope_from_the_knee_on():
+    seen = [*rising(1, 5, 10), point(80, 200, mean=0.4)]
+    bend = knee(seen, 0.0)
+    assert bend.level == pytest.approx(10)
+    assert bend.slope == pytest.approx((0.8 - 0.1) / 70)
+
+
+def test_a_knee_that_was_not_seen_lies_beyond_nine_tenths_of_the_levels():
+    assert at_least(rising(1, 5, 10)) == pytest.approx(9)
+    assert at_least(rising(1, 5)) is None

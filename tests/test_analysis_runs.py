@@ -1,0 +1,131 @@
+"""From a run's folder to its Run, whole or cut off anywhere."""
+
+import json
+from time import perf_counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from simulated_engine import SimulatedEngine, constant, exponential, stage, threads
+
+from loadtests import results
+from loadtests.analysis import analyse
+from loadtests.results import UnreadableRun
+from loadtests.runfolder import RunFolder
+
+PLAN = {
+    "name": "shop",
+    "deployments": {"slow": {"variant": "x"}, "quick": {"variant": "y"}},
+    "load": {"levels": [1, 5, 20]},
+    "slos": {"fast": "p95 < 90ms at 5", "sure": "p95(quick) < 90ms at 20"},
+}
+
+
+def written(folder, levels=(1, 5, 20), *, status="complete", plan=PLAN, **options):
+    """A run of two deployments as the controller writes it."""
+    folder.mkdir(exist_ok=True)
+    engine = SimulatedEngine(
+        {"slow": threads(2, constant(0.1)), "quick": threads(99, constant(0.05))}
+    )
+    header = {"id": folder.name, "name": "shop", "started": "2026-01-01T00:00:00", "plan": plan}
+    run = RunFolder(folder, header)
+    number = 0
+    for level in levels:
+        for name in engine.systems:
+            played = stage(number, name, level, **options)
+            run.write(played)
+            for message in engine.play(played):
+                run.write(message)
+            run.sample({"type": "sample", "at": engine.clock - 1.0, "processes": {}, "mock": None})
+            number += 1
+    run.end(status)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("runs") / "a", settle=0.5, measure=2.0)
+
+
+def test_a_run_has_its_points_knees_and_slos(folder):
+    run = analyse(folder)
+    assert (run.id, run.name, run.status, run.problems) == ("a", "shop", "complete", [])
+    assert [point.level for point in run.of("slow")] == [1, 5, 20]
+    assert run.knees["slow"].level == pytest.approx(2, rel=0.05)
+    assert run.knees["quick"].level is None
+    assert [(slo.name, slo.deployment, slo.status) for slo in run.slos] == [
+        ("fast", "slow", "unresolved"),
+        ("fast", "quick", "met"),
+        ("sure", "quick", "met"),
+    ]
+
+
+def test_a_run_survives_the_way_through_json(folder, tmp_path):
+    run = analyse(folder)
+    (tmp_path / "run.json").write_text(results.to_json(run))
+    assert results.read(tmp_path) == run
+
+
+def test_analysing_twice_gives_the_same(folder):
+    assert analyse(folder) == analyse(folder)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(part=st.floats(0, 1))
+def test_a_file_that_is_cut_off_anywhere_is_read_as_far_as_it_goes(folder, tmp_path, part):
+    whole = (folder / "slices.jsonl").read_bytes()
+    cut = whole[: int(part * len(whole))]
+    (tmp_path / "slices.jsonl").write_bytes(cut)
+    run = analyse(tmp_path)
+    assert results.Run.model_validate_json(results.to_json(run)) == run
+    assert run.status == ("complete" if len(cut) >= len(whole) - 1 else "interrupted")
+    last = cut.rpartition(b"\n")[2]
+    if last and len(cut) < len(whole) - 1:
+        assert any("cannot be read" in problem for problem in run.problems)
+
+
+@given(junk=st.lists(st.binary(max_size=40) | st.just(b'{"type": "done"}'), max_size=5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_junk_behind_the_first_line_is_no_mistake_of_the_reader(tmp_path, junk):
+    header = json.dumps({"type": "run", "format": "brownout-slices/1", "id": "1", "name": "n"})
+    (tmp_path / "slices.jsonl").write_bytes(b"\n".join([header.encode(), *junk]))
+    assert analyse(tmp_path).points == []
+
+
+def test_an_interrupted_run_says_so_and_keeps_what_was_measured(tmp_path):
+    run = analyse(written(tmp_path, (1,), status="interrupted"))
+    assert run.status == "interrupted"
+    assert len(run.points) == 4
+    assert {slo.status for slo in run.slos} == {"unresolved"}
+
+
+def test_an_slo_that_cannot_be_read_is_a_problem_of_the_run(tmp_path):
+    plan = PLAN | {"slos": {"odd": "p96 < 1s at 1"}}
+    run = analyse(written(tmp_path, (1,), plan=plan))
+    assert run.slos == []
+    assert run.problems[0].startswith("The SLO odd = 'p96 < 1s at 1' cannot be read: ")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(UnreadableRun, match=r"no slices\.jsonl"):
+        analyse(tmp_path)
+
+
+def test_ten_minutes_of_load_are_analysed_in_two_seconds(tmp_path):
+    """Thirty stages, nine tenths of a thousand quarter seconds with many distinct times in each."""
+    engine = SimulatedEngine({"a": threads(40, exponential(0.05))})
+    run = RunFolder(tmp_path, {"id": "1", "name": "n", "plan": PLAN})
+    for number in range(30):
+        played = stage(number, "a", (10, 40, 80)[number % 3], settle=2.5, measure=5.0)
+        run.write(played)
+        for message in engine.play(played):
+            run.write(message)
+    run.end("complete")
+    best = 9.0
+    for _ in range(3):  # the best of three: others work on this machine, too
+        begin = perf_counter()
+        analyse(tmp_path)
+        best = min(best, perf_counter() - begin)
+    assert best < 2.0

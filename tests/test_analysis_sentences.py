@@ -1,0 +1,114 @@
+"""The sentence says what happened, in the numbers that the points hold."""
+
+import pytest
+from example_runs import example
+from simulated_engine import (
+    SimulatedEngine,
+    Station,
+    System,
+    constant,
+    exponential,
+    ladder,
+    threads,
+    uniform,
+)
+
+from loadtests.analysis import words
+from loadtests.analysis.knees import knees
+from loadtests.analysis.points import points
+from loadtests.analysis.sentences import sentence
+from loadtests.results import Knee, Run
+
+LEVELS = (1, 5, 10, 20, 40, 80)
+
+
+def told(system, levels=LEVELS, status="complete", **options):
+    engine = SimulatedEngine({"a": system}, **options)
+    found = points(ladder(engine, "a", levels))
+    run = Run(id="r", name="r", started="", status=status, points=found, knees=knees(found, 0.0))
+    return sentence(run, "a")
+
+
+def test_a_knee_with_a_plateau():
+    text = told(threads(20, constant(0.05)))
+    assert text == (
+        "a: flat to 20 users, then p95 grows 2.5 ms per user; throughput stops at 400/s."
+    )
+
+
+def test_a_knee_with_a_fall_names_where_it_falls_to():
+    run = example()
+    text = sentence(run, "async-httpx")
+    lowest = words.rate(run.of("async-httpx")[-1].throughput.value)
+    assert text == (
+        "async-httpx: flat to 22 users, then p95 grows 18 ms per user; "
+        f"throughput falls from 391/s to {lowest} at 160 users; "
+        "7.6 % of the requests fail at 160 users."
+    )
+
+
+def test_a_knee_with_failures_beyond_it():
+    system = System([Station(constant(0.05), 20)], failing=lambda n: 0.4 if n > 50 else 0.0)
+    assert told(system).endswith(" of the requests fail at 80 users.")
+
+
+def test_no_knee_within_the_levels():
+    text = told(System([Station(constant(0.05))]))
+    assert text == "a: follows the load up to 80 users: p95 50 ms, 1,600/s."
+
+
+def test_a_service_that_blocks_itself():
+    assert told(threads(1, constant(0.05)), (1, 2, 5, 10)) == (
+        "a: serves one request at a time: throughput stops at 20/s, p95 grows 50 ms per user."
+    )
+
+
+def test_a_service_that_fails_every_request():
+    system = System([Station(constant(0.05))], failing=lambda n: 1.0)
+    assert told(system) == "a: every request failed, from 1 user on (503)."
+
+
+def test_too_few_levels_tell_too_little():
+    text = told(threads(20, uniform(0.04, 0.06)), (1, 5))
+    assert text.startswith("a: 2 of 2 levels tell too little: at 5 users p95 ")
+
+
+def test_an_interrupted_run_says_so():
+    text = told(System([Station(constant(0.05))]), (1, 5, 10), status="interrupted")
+    assert text.startswith("a: follows the load up to 10 users before the run was interrupted: ")
+
+
+def test_levels_that_cannot_be_relied_on_give_the_reason_instead_of_numbers():
+    assert told(threads(20, exponential(0.05)), cpu=0.95) == (
+        "a: no level can be relied on: the load generator was the bottleneck: "
+        "it used 95 % of a core."
+    )
+
+
+def test_a_deployment_that_was_not_measured():
+    run = Run(id="r", name="r", started="", knees={"a": Knee(level=None)})
+    assert sentence(run, "a") == "a: nothing was measured."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (words.duration(0.0821), "82.1 ms"),
+        (words.duration(0.0013, 2), "1.3 ms"),
+        (words.duration(0.9999), "1 s"),
+        (words.duration(2.3456), "2.35 s"),
+        (words.rate(2950.4), "2,950/s"),
+        (words.rate(100), "100/s"),
+        (words.users(1), "1 user"),
+        (words.users(1.04), "1 user"),
+        (words.users(2.44), "2.4 users"),
+        (words.users(38.4), "38 users"),
+        (words.users(12000), "12,000 users"),
+        (words.percent(0.0), "0 %"),
+        (words.percent(0.00001), "less than 0.01 %"),
+        (words.percent(0.0763), "7.6 %"),
+        (words.percent(0.999999), "100 %"),
+    ],
+)
+def test_numbers_are_rounded_as_one_says_them(text, said):
+    assert text == said
