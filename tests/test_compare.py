@@ -109,7 +109,7 @@ def test_what_makes_runs_unlike_is_said():
         "upstream: latency is p50=50ms p95=80ms p99=150ms in A, 10ms in B",
         "requests: GET /external-data in A, GET /data in B",
         "load: levels is [1, 5, 10, 20, 40, 80, 160] in A, [1, 2] in B",
-        "machine: cpu is 2 x Example CPU at 2.5 GHz in A, another in B",
+        "environment: cpu is 2 x Example CPU at 2.5 GHz in A, another in B",
         "version: locust is 2.47.1 in A, 2.47.2 in B",
         "run B was interrupted",
     ]
