@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from loadtests import plans
 
+PLANNED = "the plan's deployments"  # stands in Locust's Host field; a URL there replaces them
 _BETWEEN_NAMES = re.compile(r",(?![^\[]*\])")  # a matrix makes names such as threads[20,2]
 
 
@@ -34,7 +35,8 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
     """
     chosen = _BETWEEN_NAMES.split(values.get("deployments", ""))
     names = [name.strip() for name in chosen if name.strip()]
-    if host := values.get("host"):
+    host = values.get("host") or PLANNED
+    if host != PLANNED:
         plan, names = plans.for_url(host, plan), []
     return plans.altered(
         plan,

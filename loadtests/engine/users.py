@@ -7,6 +7,7 @@ import gevent
 from locust import FastHttpUser, constant, task
 from locust.contrib.fasthttp import FastHttpSession
 
+from loadtests import choices
 from loadtests.engine.generator import Generator
 from loadtests.engine.recorder import UnexpectedAnswer
 from loadtests.stages import RequestSpec, Stage
@@ -15,7 +16,7 @@ from loadtests.stages import RequestSpec, Stage
 class PlanUser(FastHttpUser):
     """Sends one of the stage's requests at a time to the stage's deployment, and thinks."""
 
-    host = ""  # the stage names the target
+    host = choices.PLANNED  # Locust shows it; the stage names the target
     wait_time = constant(0)
     concurrency = (
         1  # one connection for each deployment; also the client's hidden resends: at most one

@@ -53,6 +53,8 @@ def install() -> dict[str, type[User]]:
     if plan.locustfile is None:
         return {PlanUser.__name__: PlanUser}
     classes, _ = load_locustfile(str(plan.locustfile))
+    for kind in classes.values():
+        kind.host = choices.PLANNED  # the form would take their own for one that was typed
     return classes
 
 
