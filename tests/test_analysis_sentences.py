@@ -17,7 +17,7 @@ from loadtests.analysis import words
 from loadtests.analysis.knees import knees
 from loadtests.analysis.points import points
 from loadtests.analysis.sentences import sentence
-from loadtests.results import Knee, Run
+from loadtests.results import Estimate, Knee, Run
 
 LEVELS = (1, 5, 10, 20, 40, 80)
 
@@ -45,6 +45,20 @@ def test_a_knee_with_a_fall_names_where_it_falls_to():
         f"throughput falls from 391/s to {lowest} at 160 users; "
         "7.6 % of the requests fail at 160 users."
     )
+
+
+def test_a_p95_that_rises_before_the_knee_is_not_called_flat():
+    run = example()
+    points = [
+        point.model_copy(
+            update={"response_time": {**point.response_time, "p95": Estimate(value=0.5)}}
+        )
+        if (point.deployment, point.level) == ("blocking-requests", 20)
+        else point
+        for point in run.points
+    ]
+    text = sentence(run.model_copy(update={"points": points}), "blocking-requests")
+    assert "flat to 10 users, at 20 p95 is already 500 ms, then p95 grows" in text
 
 
 def test_a_knee_with_failures_beyond_it():

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 
 from loadtests.analysis import knees
 from loadtests.analysis.words import duration, percent, rate, users
 from loadtests.results import Knee, Point, Run
 
 ONE_AT_A_TIME = 1.5  # users; a knee up to here is a service that blocks itself
+SWOLLEN = 1.5  # times the p95 of the lower levels: no longer flat
 
 
 def sentence(run: Run, deployment: str) -> str:
@@ -52,13 +55,29 @@ def _with_knee(
     if level <= ONE_AT_A_TIME:
         start = f"serves one request at a time: {end}"
         told = f"{start}, {grows}" if grows else start
-    elif grows:
-        told = f"flat to {users(level)}, then {grows}; {end}"
     else:
-        told = f"flat to {users(level)}, then {end}"
+        flat = _flat(points, level)
+        told = f"{flat}, then {grows}; {end}" if grows else f"{flat}, then {end}"
     if failing:
         told += f"; {percent(failing)} of the requests fail at {users(last.level)}"
     return f"{told}."
+
+
+def _flat(points: Sequence[Point], knee: float) -> str:
+    """
+    How far p95 stays level. Throughput may follow the load to the knee while p95 has long risen:
+    a pool that opens a connection for every other request answers all, but late.
+    """
+    below = [
+        (point.level, p95.value)
+        for point in points
+        if point.level <= knee and point.valid and (p95 := point.response_time.get("p95"))
+    ]
+    usual = median(value for _, value in below[: (len(below) + 1) // 2]) if below else 0.0
+    for (before, _), (at, value) in pairwise(below):
+        if value > SWOLLEN * usual:
+            return f"flat to {users(before)}, at {at} p95 is already {duration(value)}"
+    return f"flat to {users(knee)}"
 
 
 def _state(point: Point) -> str:
