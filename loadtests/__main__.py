@@ -13,9 +13,12 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    from loadtests.cli import app  # only now: the slim install lacks what it imports
+    try:
+        from loadtests.cli import app  # only now: the slim install lacks what it imports
 
-    app()
+        app()
+    except KeyboardInterrupt:  # the imports take a second or two
+        sys.exit(130)
 
 
 if __name__ == "__main__":
