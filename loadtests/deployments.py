@@ -13,8 +13,8 @@ from typing import Any
 
 from app_under_test.settings import to_flags
 from loadtests.cores import Cores
-from loadtests.plan_deployments import argv, filled
 from loadtests.plans import CommandDeployment, Deployment, Plan, UrlDeployment, VariantDeployment
+from loadtests.plans.deployments import argv, filled
 from loadtests.process_groups import ProcessGroup, members, stop, uninterrupted
 from loadtests.readiness import Ready, announced, answers, listens
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import loadtests
 from loadtests import plans
-from loadtests.plan_deployments import argv
 from loadtests.plans import PlanError
+from loadtests.plans.deployments import argv
 from loadtests.stages import RequestSpec
 
 BASE = """

@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from loadtests.plan_errors import no_such
-from loadtests.plan_fields import PositiveDuration, Table, Whole
+from loadtests.plans.errors import no_such
+from loadtests.plans.fields import PositiveDuration, Table, Whole
 from loadtests.stages import RequestSpec
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2

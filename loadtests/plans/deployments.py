@@ -19,9 +19,9 @@ from pydantic import (
 
 from app_under_test import variants
 from app_under_test.settings import Settings, to_flags
-from loadtests.plan_errors import mistakes, no_such, shown
-from loadtests.plan_fields import PositiveDuration, Table
-from loadtests.plan_hosts import parts_of
+from loadtests.plans.errors import mistakes, no_such, shown
+from loadtests.plans.fields import PositiveDuration, Table
+from loadtests.plans.hosts import parts_of
 
 _SHELL = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"}
 

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from loadtests.plan_deployments import (
+from loadtests.plans.deployments import (
     CommandDeployment,
     Deployment,
     UrlDeployment,
@@ -31,11 +31,11 @@ from loadtests.plan_deployments import (
     expanded,
     folder_of_plan,
 )
-from loadtests.plan_errors import PlanError, explain, mistakes, no_such
-from loadtests.plan_fields import Table, Whole, name_of_deployment
-from loadtests.plan_hosts import check_host, parts_of
-from loadtests.plan_load import Load
-from loadtests.plan_requests import Expect, Request
+from loadtests.plans.errors import PlanError, explain, mistakes, no_such
+from loadtests.plans.fields import Table, Whole, name_of_deployment
+from loadtests.plans.hosts import check_host, parts_of
+from loadtests.plans.load import Load
+from loadtests.plans.requests import Expect, Request
 from loadtests.slos import Slo, parse
 from mock_upstream.profiles import Profile
 from mock_upstream.profiles import load as load_profile

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from loadtests.plan_fields import Duration, SlicesDuration, Table, Whole
+from loadtests.plans.fields import Duration, SlicesDuration, Table, Whole
 from mock_upstream.durations import format_duration
 
 

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import psutil
 
-from loadtests.plan_errors import PlanError
+from loadtests.plans.errors import PlanError
 
 VARIABLE = "BROWNOUT_ALLOW_HOSTS"
 
