@@ -6,8 +6,8 @@ from typing import Literal
 from loadtests.results import Errors, Estimate, Knee
 
 MISSING = "–"  # noqa: RUF001
-# "fitting": ±half, or (low to high) where the sides differ; "longer side": always ±half.
-Interval = Literal["fitting", "ends", "longer side", "none"]
+# "fitting": ±half, or (low to high) where the sides differ; "compact": these with a digit less.
+Interval = Literal["fitting", "ends", "compact", "none"]
 
 
 def duration(seconds: float) -> str:
@@ -106,7 +106,10 @@ def _scaled(
     below, above = value - low, high - value
     unit = 10**decimals
     lopsided = max(below, above) > 1.6 * min(below, above)
-    if interval == "ends" or (interval == "fitting" and lopsided):
+    if interval == "ends" or lopsided:
+        if interval == "compact":
+            decimals = max(decimals - 1, 0)
+            unit = 10**decimals
         floor, ceiling = math.floor(low * unit) / unit, math.ceil(high * unit) / unit
         return f"{text} ({floor:,.{decimals}f}–{ceiling:,.{decimals}f})"  # noqa: RUF001
     half = math.ceil(round(max(below, above) * unit, 6)) / unit

@@ -22,9 +22,8 @@ class Shown:
     """
     A run that rich can print, fitted to the console's width.
 
-    Below 112 columns p50 and p99 stand without their intervals, and a lopsided interval is shown
-    by its longer side. What comes from users is never
-    read as rich's markup: `threads[20]` is a name.
+    Below 112 columns p50 and p99 stand without their intervals. What comes from users is never read
+    as rich's markup: `threads[20]` is a name.
     """
 
     run: Run
@@ -93,7 +92,7 @@ def _points(run: Run, names: list[str], wide: bool) -> Table:
 def _row(point: Point, wide: bool) -> list[Text]:
     times, rate = point.response_time, point.errors.rate
     every: quantities.Interval = "fitting" if wide else "none"
-    compact: quantities.Interval = "fitting" if wide else "longer side"
+    compact: quantities.Interval = "fitting" if wide else "compact"
     return [
         Text(point.deployment + ("" if point.valid else " *")),
         Text(f"{point.level:,}"),
