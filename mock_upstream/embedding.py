@@ -1,0 +1,199 @@
+"""
+A mock upstream for the length of a `with`, as a process of its own.
+
+A process, and not a thread: a test that blocks its own event loop, or holds the interpreter's
+lock, must not make the upstream late. Imports little until something is started.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import cache
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from mock_upstream.ledger import Account
+    from mock_upstream.profiles import Profile
+
+_PATIENCE = 30.0  # seconds that an answer of the control API may take on a machine that is busy
+_GRACE = 10.0  # seconds to end after SIGTERM
+
+
+class Upstream:
+    """A mock that runs. What it plays can be changed, and what it did can be read."""
+
+    def __init__(
+        self, url: str, control: str, process: subprocess.Popen[str], complaints: IO[str]
+    ) -> None:
+        self.url = url
+        """What the service under test calls; stays the same whatever is configured."""
+        self.control = control
+        """The control API."""
+        self._process = process
+        self._complaints = complaints
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def configure(
+        self, profile: Profile | Mapping[str, Any] | str | Path | None = None, /, **values: Any
+    ) -> None:
+        """
+        Play another profile from the next request on; the arguments are those of `running`.
+
+        Raises:
+            ProfileError: it cannot be played; the one before stays.
+        """
+        self._ask("PUT", "/profile", _json(_profile(profile, values)))
+
+    def reset(self) -> None:
+        """Drop the answers that are owed, and let the ledger count from zero."""
+        self._ask("POST", "/reset")
+
+    def start_timeline(self) -> None:
+        """Let the profile's timeline begin now."""
+        self._ask("POST", "/timeline/start")
+
+    def ledger(self, *, reset_peak: bool = False) -> Account:
+        """
+        What it did since the start or the last reset.
+
+        Args:
+            reset_peak: lets the peak in flight start again, after this reading.
+        """
+        text = self._ask("GET", f"/ledger?reset_peak={str(reset_peak).lower()}")
+        account: Account = _accounts().validate_json(text)
+        return account
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
+        # Not urllib: it would hand even loopback to a proxy of the environment.
+        address = urlsplit(self.control).netloc
+        try:
+            with closing(HTTPConnection(address, timeout=_PATIENCE)) as connection:
+                connection.request(method, path, body, {"content-type": "application/json"})
+                response = connection.getresponse()
+                text = response.read()
+        except OSError as error:
+            end = self._process.poll()
+            how = f"it ended with exit code {end}" if end is not None else str(error)
+            raise RuntimeError(
+                f"the mock upstream does not answer {method} {path}: {how}{self._last_words()}"
+            ) from None
+        if response.status >= 400:
+            raise _refusal(response.status, f"{method} {path}", text.decode(errors="replace"))
+        return text
+
+    def _last_words(self) -> str:
+        return _last_words(self._complaints)
+
+
+@contextmanager
+def running(
+    profile: Profile | Mapping[str, Any] | str | Path | None = None, /, **values: Any
+) -> Iterator[Upstream]:
+    """
+    A mock upstream on free ports of this machine, ready, and stopped at the end.
+
+    Args:
+        profile: a latency as text ("50ms"), a `Profile`, its values as a mapping, or the `Path`
+            of a .toml or .json file. None: the default profile.
+        values: single values of the profile, as in `running(latency="50ms", errors={503: 0.1})`.
+
+    Raises:
+        ProfileError: the profile cannot be played.
+        RuntimeError: the mock did not start; the message has its last words.
+    """
+    played = _profile(profile, values)
+    with (
+        tempfile.TemporaryDirectory(prefix="mock_upstream-") as folder,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+    ):
+        file = Path(folder, "profile.json")
+        file.write_text(_json(played), encoding="utf-8")
+        with _process(file, complaints) as process:
+            assert process.stdout
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the mock upstream did not start{_last_words(complaints)}")
+            ready = json.loads(line)
+            yield Upstream(ready["url"], ready["control"], process, complaints)
+
+
+@contextmanager
+def _process(profile: Path, complaints: IO[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "mock_upstream.tethered", "serve", str(profile)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        text=True,
+        # Ctrl-C is for whoever uses the mock, who may still want to read the ledger.
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _profile(
+    profile: Profile | Mapping[str, Any] | str | Path | None, values: Mapping[str, Any]
+) -> Profile:
+    from mock_upstream.profiles import Profile, load
+
+    match profile:
+        case Path():
+            return load(profile, values)
+        case str():
+            return load(None, {"latency": profile, **values})
+        case Profile():
+            return load(None, {**profile.model_dump(by_alias=True), **values})
+        case Mapping():
+            return load(None, {**profile, **values})
+        case None:
+            return load(None, values)
+    raise TypeError(
+        f"{profile!r} is no profile; give a latency such as '50ms', a Profile, a mapping or a Path"
+    )
+
+
+def _json(profile: Profile) -> str:
+    return profile.model_dump_json(by_alias=True)
+
+
+@cache
+def _accounts() -> TypeAdapter[Account]:
+    from pydantic import TypeAdapter
+
+    from mock_upstream.ledger import Account
+
+    return TypeAdapter(Account)
+
+
+def _refusal(status: int, question: str, text: str) -> Exception:
+    from mock_upstream.profiles import ProfileError
+
+    kind = ProfileError if status in (400, 413, 422) else RuntimeError
+    return kind(f"the mock upstream answers {status} to {question}: {text}")
+
+
+def _last_words(complaints: IO[str]) -> str:
+    complaints.seek(0)
+    text = complaints.read().strip()
+    return f"; its last words:\n{text}" if text else ""
