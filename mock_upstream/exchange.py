@@ -3,15 +3,31 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mock_upstream.deadlines import Deadlines
-from mock_upstream.protocol import EXTENSION, MockProtocol
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
+
+EXTENSION = "mock_upstream"
+"""Where the app finds (Connection, arrival in monotonic seconds) in `scope["extensions"]`."""
+
+
+class Connection(Protocol):
+    """What a request may know of the connection that it came on."""
+
+    transport: asyncio.Transport
+    number: int
+    """Counts the connections of this process, from 1."""
+    requests: int
+    """That began on this connection so far: 1 during the first."""
+    lost: bool
+    """Whether the client has gone away."""
+    waiting: asyncio.Future[None] | None
+    """What the request in hand waits for; done early when the client goes away."""
 
 
 @dataclass(slots=True)
@@ -26,7 +42,17 @@ class Answer:
 class Exchange:
     """A request in the mock. Faults act on `transport`, and then wait until the client is gone."""
 
-    __slots__ = ("_deadlines", "_receive", "_send", "arrival", "connection", "scope")
+    __slots__ = (
+        "_deadlines",
+        "_receive",
+        "_send",
+        "arrival",
+        "connection",
+        "dropped",
+        "finished",
+        "scope",
+        "status",
+    )
 
     def __init__(
         self,
@@ -36,10 +62,16 @@ class Exchange:
         deadlines: Deadlines,
     ) -> None:
         self.scope = scope
-        self.connection: MockProtocol
+        self.connection: Connection
         self.arrival: float
         """Monotonic seconds, stamped when the request's first byte was parsed."""
         self.connection, self.arrival = scope["extensions"][EXTENSION]
+        self.status = 0
+        """Of the answer that was begun; 0 before."""
+        self.finished = False
+        """Whether the answer was sent to its end."""
+        self.dropped = False
+        """Whether a reset has ended it."""
         self._receive = receive
         self._send = send
         self._deadlines = deadlines
@@ -58,18 +90,42 @@ class Exchange:
         return dict(self.scope["headers"])
 
     @property
+    def query(self) -> bytes:
+        """As it came: without the '?', still percent-encoded."""
+        return bytes(self.scope["query_string"])
+
+    @property
+    def address(self) -> str:
+        """The client's host."""
+        client = self.scope["client"]
+        return str(client[0]) if client else ""
+
+    @property
     def transport(self) -> asyncio.Transport:
-        transport = self.connection.transport
-        assert isinstance(transport, asyncio.Transport)
-        return transport
+        return self.connection.transport
+
+    async def received(self) -> bool:
+        """Read the request to its end. False if the client went away before."""
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return False
+            if not message.get("more_body", False):
+                return True
 
     async def until(self, when: float) -> bool:
         """Wait for a moment (monotonic seconds). False when the client went away first."""
-        if self.connection.lost:
+        return await self.wait(self._deadlines.at(when))
+
+    async def wait(self, future: asyncio.Future[None]) -> bool:
+        """Wait for `future`, which is done early, and False given, if the client goes away."""
+        connection = self.connection
+        if connection.lost:
+            future.cancel()
             return False
-        self.connection.waiting = self._deadlines.at(when)
-        await self.connection.waiting
-        return not self.connection.lost
+        connection.waiting = future
+        await future
+        return not connection.lost
 
     async def gone(self) -> None:
         """Wait until the client has gone away; then uvicorn takes a missing answer as it is."""
@@ -77,7 +133,14 @@ class Exchange:
             pass
 
     async def start(self, status: int, headers: list[Header]) -> None:
+        self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def body(self, data: bytes, more: bool = False) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self.finished = not more
+
+    def drop(self) -> None:
+        """End it without an answer: the client sees its connection closed."""
+        self.dropped = True
+        self.transport.close()

@@ -1,18 +1,14 @@
 """The ASGI app: one request, from its arrival to the ledger."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from time import monotonic
 from typing import Any
 
 from mock_upstream.deadlines import Deadlines
+from mock_upstream.exchange import Exchange, Receive, Send
 from mock_upstream.ledger import Ledger
 from mock_upstream.profiles import Profile
-from mock_upstream.protocol import EXTENSION
 from mock_upstream.routes import Responders
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class Mock:
@@ -30,46 +26,32 @@ class Mock:
         self._deadlines = deadlines
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        connection, arrival = scope["extensions"][EXTENSION]
-        method = scope["method"]
-        responder, values = self._responders.find(method, scope["path"])
+        exchange = Exchange(scope, receive, send, self._deadlines)
+        arrival = exchange.arrival
+        responder, values = self._responders.find(scope["method"], scope["path"])
         delay, status = responder.draw()
         ledger = self._ledger
         ledger.arrived(arrival, delay, responder.matched)
-        answered = False
         try:
             # Whoever has not sent all of a request is not waiting for the answer yet.
-            if method not in _WITHOUT_BODY and not await _received(receive):
+            if scope["method"] not in _WITHOUT_BODY and not await exchange.received():
                 return
             due = arrival + delay
             delivery = monotonic()
             if delivery < due:
-                connection.waiting = self._deadlines.at(due)
-                await connection.waiting
-                if connection.lost:  # which ends the wait early
+                if not await exchange.until(due):
                     return
                 delivery = monotonic()
             headers, body = responder.answer(status, values)
             timing = b"asked;dur=%.3f, late;dur=%.3f" % (delay * 1e3, (delivery - due) * 1e3)
             headers.append((b"server-timing", timing))
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-            answered = True
+            await exchange.start(status, headers)
+            await exchange.body(body)
         finally:
-            if answered:
+            if exchange.finished:
                 ledger.answered(arrival, delay, delivery, status)
             else:
                 ledger.disconnected(arrival)
 
 
 _WITHOUT_BODY = {"GET", "HEAD"}
-
-
-async def _received(receive: Receive) -> bool:
-    """Read the request to its end; False if the client went away before."""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return False
-        if not message.get("more_body", False):
-            return True

@@ -6,24 +6,20 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mock_upstream.exchange import EXTENSION
 from mock_upstream.ledger import Ledger
-
-EXTENSION = "mock_upstream"
-"""Where the app finds (MockProtocol, arrival in monotonic seconds) in `scope["extensions"]`."""
 
 
 class MockProtocol(HttpToolsProtocol):
-    """One connection. The transport, for whoever must break it, is `transport`."""
+    """One connection: uvicorn's, and a `Connection` of the mock's."""
 
     def __init__(self, ledger: Ledger, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._ledger = ledger
         self.number = 0
-        """Counts the connections of this process, from 1."""
+        self.requests = 0
         self.lost = False
-        """Whether the client has gone away."""
         self.waiting: asyncio.Future[None] | None = None
-        """What the request in hand waits for; done early when the client goes away."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -39,4 +35,5 @@ class MockProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         arrival = monotonic()
         super().on_message_begin()
+        self.requests += 1
         self.scope["extensions"] = {EXTENSION: (self, arrival)}  # type: ignore[dict-item]
