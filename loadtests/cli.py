@@ -30,7 +30,7 @@ console = Console()
 errors = Console(stderr=True)
 
 PlanArgument = Annotated[
-    str, typer.Argument(metavar="[PLAN]", help="A plan (TOML), or the name of a shipped one.")
+    str, typer.Argument(metavar="PLAN", help="A plan (TOML), or the name of a shipped one.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)]
 Deployments = Annotated[

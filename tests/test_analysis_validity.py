@@ -1,7 +1,16 @@
 """Validity: each reason is found, and good points are left alone."""
 
 import pytest
-from simulated_engine import SimulatedEngine, constant, exponential, record, stage, threads
+from simulated_engine import (
+    SimulatedEngine,
+    Station,
+    System,
+    constant,
+    exponential,
+    record,
+    stage,
+    threads,
+)
 
 from loadtests.analysis.points import points
 from loadtests.analysis.records import StageRecord
@@ -90,3 +99,17 @@ def test_too_few_requests_are_a_note():
     found = judged(stage(0, "fine", 1))
     assert found.valid
     assert found.problems == [f"{found.requests} successful requests are too few for p99"]
+
+
+def with_pauses(pause):
+    """One user, answers after 1 ms, and so many seconds between an answer and the next request."""
+    system = System([Station(constant(0.001))])
+    played = stage(0, "a", 1, think_time=pause, measure=5.0)
+    made = record(SimulatedEngine({"a": system}), played)
+    made.stage = played.model_copy(update={"think_time": 0.0})
+    return next(p for p in points([made]) if p.request == "all")
+
+
+def test_the_clients_own_work_between_fast_answers_is_no_contradiction():
+    assert with_pauses(0.0001).valid
+    assert not with_pauses(0.001).valid
