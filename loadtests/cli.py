@@ -171,7 +171,7 @@ def _mistakes() -> Iterator[None]:
     except EngineFailed as error:
         code, text = session.NOT_MEASURABLE, str(error)
     except KeyboardInterrupt:
-        code, text = session.INTERRUPTED, "Interrupted before anything was measured."
+        code, text = session.INTERRUPTED, "Interrupted."
     else:
         return
     errors.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import Fleet, running
 from loadtests.engine_process import EngineFailed, Line, engine
 from loadtests.plans import Plan, UrlDeployment
+from loadtests.process_groups import uninterrupted
 from loadtests.results import Run
 from loadtests.samples import Sampler
 from loadtests.stages import Started
@@ -140,7 +141,7 @@ class _Session:
         urls = {name: one.url for name, one in self._fleet.deployments.items()}
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
         folder = runfolder.RunFolder(path, self._header(path, plan, urls))
-        status, code = "complete", FINE
+        status, codes = "complete", set[int]()
         cores = self._fleet.cores
         with (
             cores.pinned_to(cores.mock | cores.generator),  # this process samples and analyses
@@ -148,17 +149,21 @@ class _Session:
         ):
             try:
                 targets = Targets(urls, self._fleet.dead)
-                code = DIED if play(plan, targets, self._line, folder, self._observer) else FINE
+                if play(plan, targets, self._line, folder, self._observer):
+                    codes.add(DIED)
             except (KeyboardInterrupt, StoppedByHand):
-                status, code = "interrupted", INTERRUPTED
+                status = "interrupted"
+                codes.add(INTERRUPTED)
             except EngineFailed as error:
                 folder.problem(f"{error}; see {path / 'logs'}")
                 self._observer.problem(str(error))
-                status, code = "interrupted", NOT_MEASURABLE
+                status = "interrupted"
+                codes.add(NOT_MEASURABLE)
         folder.end(status)
-        found = analysis.analyse(path)
-        report.write(found, path)
-        return Outcome(path, found, code or _slo_code(found))
+        with uninterrupted():  # a second Ctrl-C waits for the report
+            found = analysis.analyse(path)
+            report.write(found, path)
+        return Outcome(path, found, _weightiest(codes | _slo_codes(found)))
 
     def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
         facts = environment.facts(plan.seed) | {"cores_used": self._fleet.cores.described()}
@@ -178,11 +183,15 @@ class _Session:
         return {**self._fleet.processes(), "generator": pids}
 
 
-def _slo_code(run: Run) -> int:
-    states = {slo.status for slo in run.slos}
-    if "missed" in states:
-        return FAILED
-    return NOT_MEASURABLE if "unresolved" in states else FINE
+def _slo_codes(run: Run) -> set[int]:
+    codes = {"met": FINE, "missed": FAILED, "unresolved": NOT_MEASURABLE}
+    return {codes[slo.status] for slo in run.slos}
+
+
+def _weightiest(codes: set[int]) -> int:
+    """The one that a caller must hear of first, where several hold."""
+    order = (INTERRUPTED, DIED, FAILED, NOT_MEASURABLE)
+    return next((code for code in order if code in codes), FINE)
 
 
 def _nothing_began(log: Path) -> Outcome:
