@@ -23,7 +23,7 @@ def create_app(mock: Mock, ledger: Ledger, on_loop: OnLoop) -> FastAPI:
 
     @app.get("/ledger")
     async def read_ledger(reset_peak: bool = False) -> Account:
-        account: Account = await on_loop(lambda: ledger.account(reset_peak))
+        account: Account = await on_loop(lambda: mock.account(reset_peak))
         return account
 
     @app.get("/profile")

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from uuid import uuid4
 
 from hdrh.histogram import HdrHistogram
 
 from mock_upstream.durations import LONGEST
+from mock_upstream.fidelity import Fidelity
 
 _MICROSECONDS = 1_000_000
 _LONGEST = int(LONGEST * _MICROSECONDS)
@@ -43,32 +45,81 @@ class Delays:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """The servers of the profile's capacity, and the requests that wait for one."""
+
+    busy: int
+    waiting: int
+    peak: int
+    """Most that waited at a time; starts again with the peak of the requests in flight."""
+    wasted: float
+    """Seconds that servers spent on requests whose client had gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseAccount:
+    """The requests that arrived in one phase of the timeline, whenever they were answered."""
+
+    arrivals: int
+    answers: dict[int, int]
+    delivered: Delays
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """
-    The ledger at one moment, all counts since the start of the process.
+    The ledger at one moment, all counts since the start of the process or the last reset.
 
-    arrivals = the answers + disconnects + in_flight.now, always.
+    arrivals = the answers + disconnects + unanswered + in_flight.now, always.
     """
 
     epoch: str
     """Names this process: another one means that the mock was restarted and counts from zero."""
+    generation: int
+    """Counts the resets: another one means that all counts began again."""
+    dropped: int
+    """Replies that were pending at the last reset; none of the counts below has them."""
     elapsed: float
-    """Seconds since the start."""
+    """Seconds since the start or the last reset."""
+    version: int
+    """Of the profile that is played; grows when another takes its place."""
+    phase: str | None
+    """Of the timeline, now; null where there is none."""
     arrivals: int
     in_flight: InFlight
     connections: Connections
+    """Of the process; a reset leaves them."""
     answers: dict[int, int]
-    """By status."""
+    """By status; only those that were sent to their end."""
     unmatched: int
     """Of the arrivals: those that no route fitted."""
     disconnects: int
     """Requests whose client went away before the answer."""
+    unanswered: int
+    """Requests that the mock ended without a whole answer, as a fault or a full queue wants it."""
+    refused: dict[str, int]
+    """Arrivals that were turned away at once, by what did it; with or without an answer."""
+    early_retries: int
+    """Requests that came again before the Retry-After that they were given was over."""
+    faults: dict[str, int]
+    """How often each happened, by name."""
+    queue: Queue | None
+    """Null where the profile has no capacity."""
     asked: Delays
-    """What the profile wanted, for every request."""
+    """What the profile wanted without a queue, for every request that was not refused."""
+    queued: Delays
+    """Waited for a server, for every request that got one."""
+    service: Delays
+    """With a server, for every request that got one."""
     delivered: Delays
-    """From arrival to the start of the answer, for every answer."""
+    """From arrival to the start of the answer, for every answer that was not a refusal."""
     late: Delays
-    """delivered - asked, for every answer."""
+    """delivered - (asked, or with a capacity: network + queued + service), for the same."""
+    phases: dict[str, PhaseAccount]
+    mock_ok: bool
+    """Whether the mock kept up in its last full second; if not, do not blame the service."""
+    fidelity: Fidelity
+    """Why it did not, and for how many seconds."""
 
 
 class Ledger:
@@ -76,20 +127,41 @@ class Ledger:
 
     def __init__(self) -> None:
         self.epoch = uuid4().hex
+        self.generation = 1
+        self._accepted = 0
+        self._closed = 0
+        self.budget = inf
+        """Seconds of lateness from where on an answer counts as overdue."""
+        self._begin(dropped=0)
+
+    def clear(self, dropped: int) -> None:
+        """Count from zero; whatever was in flight, so many, has been dropped."""
+        self.generation += 1
+        self._begin(dropped)
+
+    def _begin(self, dropped: int) -> None:
         self._started = monotonic()
+        self._dropped = dropped
         self._arrivals = 0
         self._in_flight = 0
         self._peak = 0
         self._stays = 0.0  # of the requests that have left
         self._arrived = 0.0  # sum of the arrival times of those that have not
-        self._accepted = 0
-        self._closed = 0
         self._answers: Counter[int] = Counter()
         self._unmatched = 0
         self._disconnects = 0
+        self._unanswered = 0
+        self._refused: Counter[str] = Counter()
+        self._early_retries = 0
+        self._faults: Counter[str] = Counter()
         self._asked = _Record()
+        self._queued = _Record()
+        self._service = _Record()
         self._delivered = _Record()
         self._late = _Record()
+        self._delivered_count = 0
+        self._overdue = 0
+        self._phases: dict[str, PhaseCounts] = {}
 
     def connection_opened(self) -> int:
         """The connection's number, from 1."""
@@ -99,33 +171,84 @@ class Ledger:
     def connection_closed(self) -> None:
         self._closed += 1
 
-    def arrived(self, arrival: float, delay: float, matched: bool) -> None:
-        """A request that should be answered `delay` seconds after its arrival."""
+    def arrived(self, arrival: float) -> int:
+        """The request's number, from 1."""
         self._arrivals += 1
         self._arrived += arrival - self._started
         self._in_flight += 1
         if self._in_flight > self._peak:
             self._peak = self._in_flight
-        if not matched:
-            self._unmatched += 1
-        self._asked.record(delay)
+        return self._arrivals
 
-    def answered(self, arrival: float, delay: float, delivery: float, status: int) -> None:
+    def strayed(self) -> None:
+        """No route fitted."""
+        self._unmatched += 1
+
+    def refused(self, by: str) -> None:
+        self._refused[by] += 1
+
+    def retried_early(self) -> None:
+        self._early_retries += 1
+
+    def accepted(self, asked: float) -> None:
+        self._asked.record(asked)
+
+    def served(self, queued: float, service: float) -> None:
+        self._queued.record(queued)
+        self._service.record(service)
+
+    def fault(self, name: str) -> None:
+        self._faults[name] += 1
+
+    def phase(self, name: str) -> "PhaseCounts":
+        """The counts of one phase, to write to."""
+        phase = self._phases.get(name)
+        if phase is None:
+            phase = self._phases[name] = PhaseCounts()
+        return phase
+
+    def answered(self, arrival: float, status: int) -> None:
         self._left(arrival)
         self._answers[status] += 1
-        self._delivered.record(delivery - arrival)
-        self._late.record(delivery - (arrival + delay))
+
+    def delivered(self, delay: float, late: float, overdue: float) -> None:
+        """`overdue`: lateness, less what the client took to send the request."""
+        self._delivered.record(delay)
+        self._late.record(late)
+        self._delivered_count += 1
+        if overdue > self.budget:
+            self._overdue += 1
+
+    def punctuality(self) -> tuple[int, int]:
+        """How many answers, and how many of them were later than the budget."""
+        return self._delivered_count, self._overdue
 
     def disconnected(self, arrival: float) -> None:
         self._left(arrival)
         self._disconnects += 1
 
-    def account(self, reset_peak: bool) -> Account:
+    def unanswered(self, arrival: float) -> None:
+        self._left(arrival)
+        self._unanswered += 1
+
+    def account(
+        self,
+        *,
+        reset_peak: bool = False,
+        version: int = 1,
+        phase: str | None = None,
+        queue: Queue | None = None,
+        fidelity: Fidelity,
+    ) -> Account:
         """All of it; `reset_peak` lets the peak start again from what is in flight now."""
         now = monotonic() - self._started
         account = Account(
             epoch=self.epoch,
+            generation=self.generation,
+            dropped=self._dropped,
             elapsed=now,
+            version=version,
+            phase=phase,
             arrivals=self._arrivals,
             in_flight=InFlight(
                 now=self._in_flight,
@@ -136,9 +259,19 @@ class Ledger:
             answers=dict(sorted(self._answers.items())),
             unmatched=self._unmatched,
             disconnects=self._disconnects,
+            unanswered=self._unanswered,
+            refused=dict(self._refused),
+            early_retries=self._early_retries,
+            faults=dict(self._faults),
+            queue=queue,
             asked=self._asked.delays(),
+            queued=self._queued.delays(),
+            service=self._service.delays(),
             delivered=self._delivered.delays(),
             late=self._late.delays(),
+            phases={name: phase.account() for name, phase in self._phases.items()},
+            mock_ok=not fidelity.reasons,
+            fidelity=fidelity,
         )
         if reset_peak:
             self._peak = self._in_flight
@@ -148,6 +281,25 @@ class Ledger:
         self._in_flight -= 1
         self._arrived -= arrival - self._started
         self._stays += monotonic() - arrival
+
+
+class PhaseCounts:
+    """What happened to the requests that arrived in one phase."""
+
+    def __init__(self) -> None:
+        self.arrivals = 0
+        self.answers: Counter[int] = Counter()
+        self._delivered = _Record()
+
+    def delivered(self, delay: float) -> None:
+        self._delivered.record(delay)
+
+    def account(self) -> PhaseAccount:
+        return PhaseAccount(
+            arrivals=self.arrivals,
+            answers=dict(sorted(self.answers.items())),
+            delivered=self._delivered.delays(),
+        )
 
 
 class _Record:

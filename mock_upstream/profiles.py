@@ -10,18 +10,16 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    InstanceOf,
     JsonValue,
-    PlainSerializer,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 
-from mock_upstream.latency import Latency, parse
+from mock_upstream.fidelity import Budget
+from mock_upstream.fields import Duration, LatencyText
+from mock_upstream.latency import parse
 
 DEFAULT_LATENCY = "p50=50ms p95=80ms p99=150ms"
 
@@ -30,14 +28,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # The mock writes these itself, by the body that it sends.
 _OWN_HEADERS = {"content-length", "transfer-encoding"}
-
-
-def _latency(value: object) -> Latency:
-    if isinstance(value, Latency):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text; write a latency such as '50ms'")
-    return parse(value)
 
 
 def _errors(errors: dict[int, float]) -> dict[int, float]:
@@ -90,12 +80,6 @@ def _json(payload: JsonValue) -> JsonValue:
     return payload
 
 
-LatencyText = Annotated[
-    InstanceOf[Latency],
-    BeforeValidator(_latency),
-    PlainSerializer(str),
-    WithJsonSchema({"type": "string"}),
-]
 Errors = Annotated[dict[int, float], AfterValidator(_errors)]
 
 
@@ -114,6 +98,8 @@ class Route(BaseModel):
     """The body. `{name}` in its strings is filled from the path."""
     latency: LatencyText | None = None
     """None: the profile's."""
+    network: Duration | None = None
+    """None: the profile's."""
     errors: Errors | None = None
     """None: the profile's."""
 
@@ -131,11 +117,15 @@ class Profile(BaseModel):
     seed: int = 0
     """The same seed gives the n-th request of a route the same delay and status."""
     latency: LatencyText = parse(DEFAULT_LATENCY)
-    """From a request's arrival to its answer; see `mock_upstream.latency`."""
+    """Of the service, for one request; see `mock_upstream.latency`."""
+    network: Duration = 0.0
+    """On the way: half before the server and half after it, and added to the latency."""
     errors: Errors = {}
     """Error status -> probability; such an answer takes as long as a good one."""
     routes: tuple[Route, ...] = ()
     """Without any, every method and path is answered 200 {"ok": true}."""
+    budget: Budget = Budget()
+    """From where on the mock says that it does not keep up."""
 
     @model_validator(mode="after")
     def _every_route_can_be_reached(self) -> Self:

@@ -25,6 +25,7 @@ class Responder:
         self.matched = matched
         """False: the one that answers where no route of the profile does."""
         self.latency = profile.latency if route.latency is None else route.latency
+        self.network = profile.network if route.network is None else route.network
         self._method = route.method
         names = path_names(route.path)
         self._literal = None if names else route.path
@@ -95,7 +96,8 @@ class Responders:
                 "error": "no route of the profile has this method and path",
                 "routes": [route.name for route in profile.routes],
             }
-            rest = Route(path="/", status=404, json=nothing, latency=Constant(0.0), errors={})
+            now = {"latency": Constant(0.0), "network": "0ms", "errors": {}}
+            rest = Route.model_validate({"path": "/", "status": 404, "json": nothing, **now})
         else:
             rest = Route(path="/")
         self._rest = Responder(rest, profile, matched=not profile.routes)

@@ -83,7 +83,9 @@ async def _serve(profile: Profile, data: socket.socket, control: socket.socket) 
         # What is here now stays; the collector need not walk through it between two answers.
         gc.collect()
         gc.freeze()
+        watch = loop.create_task(mock.watch.run())
         await _Server(config, ready).serve(sockets=[data])
+        watch.cancel()
     deadlines.close()
 
 

@@ -149,7 +149,8 @@ def test_a_route_answers_what_the_service_expects(charge: MockUpstream) -> None:
     assert (response.status, json.loads(body)) == (201, {"id": "a b", "state": "paid"})
     assert response.headers["x-kind"] == "charge"
     assert response.headers.get_all("content-type") == ["application/vnd.shop+json"]
-    assert re.fullmatch(r"asked;dur=1\.000, late;dur=\d+\.\d{3}", response.headers["server-timing"])
+    timing = r"asked;dur=1\.000, queue;dur=0\.000, service;dur=1\.000, late;dur=\d+\.\d{3}"
+    assert re.fullmatch(timing, response.headers["server-timing"])
 
 
 def test_a_request_that_no_route_fits_is_told_which_there_are(charge: MockUpstream) -> None:
