@@ -30,13 +30,21 @@ class Connection(Protocol):
     """What the request in hand waits for; done early when the client goes away."""
 
 
+class Content(Protocol):
+    """What a body is made of: bytes, or what makes them only where they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+
 @dataclass(slots=True)
 class Answer:
     """What a well-behaved upstream would send: whole, at once, once it is due."""
 
     status: int
     headers: list[Header]
-    body: bytes
+    body: Content
 
 
 class Exchange:
@@ -138,7 +146,8 @@ class Exchange:
 
     async def body(self, data: bytes, more: bool = False) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        self.finished = not more
+        # Without a client uvicorn takes and drops it.
+        self.finished = not (more or self.connection.lost)
 
     def drop(self) -> None:
         """End it without an answer: the client sees its connection closed."""

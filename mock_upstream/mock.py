@@ -115,7 +115,7 @@ class Mock:
         )
         answer = Answer(job.status, headers, body)
         await exchange.start(answer.status, answer.headers)
-        await exchange.body(answer.body)
+        await exchange.body(body)
         ledger.delivered(delivery - arrival, delivery - due, delivery - answerable)
 
 

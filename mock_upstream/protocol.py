@@ -4,7 +4,7 @@ import asyncio
 from time import monotonic
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mock_upstream.exchange import EXTENSION
 from mock_upstream.ledger import Ledger
@@ -20,6 +20,7 @@ class MockProtocol(HttpToolsProtocol):
         self.requests = 0
         self.lost = False
         self.waiting: asyncio.Future[None] | None = None
+        self._in_hand: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -29,6 +30,10 @@ class MockProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self.lost = True
         self._ledger.connection_closed()
+        # uvicorn tells the request that came last, which may be queued behind the one in hand.
+        if self._in_hand and not self._in_hand.response_complete:
+            self._in_hand.disconnected = True
+            self._in_hand.message_event.set()
         if self.waiting and not self.waiting.done():
             self.waiting.set_result(None)
 
@@ -37,3 +42,7 @@ class MockProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.requests += 1
         self.scope["extensions"] = {EXTENSION: (self, arrival)}  # type: ignore[dict-item]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._in_hand = cycle
+        super()._start_asgi_task(cycle, app)
