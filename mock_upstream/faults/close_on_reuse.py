@@ -1,0 +1,16 @@
+"""A kept connection is closed as the next request arrives: the race of every connection pool."""
+
+from typing import ClassVar, Literal
+
+from mock_upstream import endings
+from mock_upstream.exchange import Answer, Exchange
+from mock_upstream.faults import Fault
+
+
+class CloseOnReuse(Fault):
+    at: ClassVar[Literal["arrival", "due"]] = "arrival"
+
+    on_reuse: Literal[True] = True
+
+    async def play(self, exchange: Exchange, answer: Answer) -> None:
+        await endings.close(exchange)

@@ -1,0 +1,17 @@
+"""The answer stops in the middle of its body, and the connection stays open."""
+
+from mock_upstream import endings
+from mock_upstream.bodies import Share, send_share
+from mock_upstream.exchange import Answer, Exchange
+from mock_upstream.faults import Fault
+from mock_upstream.fields import PositiveDuration
+
+
+class HangMidBody(Fault):
+    share: Share = 0.5
+    longest: PositiveDuration = 600.0
+    """After that the connection is closed."""
+
+    async def play(self, exchange: Exchange, answer: Answer) -> None:
+        await send_share(exchange, answer, self.share)
+        await endings.hang(exchange, self.longest)

@@ -1,0 +1,17 @@
+"""In the middle of a chunked body comes something that is no chunk: a proxy's bug."""
+
+from mock_upstream import endings
+from mock_upstream.bodies import Share, frame, send_share
+from mock_upstream.exchange import Answer, Exchange
+from mock_upstream.faults import Fault
+
+
+class MalformedChunk(Fault):
+    share: Share = 0.5
+
+    async def play(self, exchange: Exchange, answer: Answer) -> None:
+        frame(answer, "chunked")
+        if await send_share(exchange, answer, self.share):
+            # Past uvicorn, which would make a good chunk of it; nothing may be sent by it now.
+            exchange.transport.write(b"what length?\r\n")
+        await endings.close(exchange)
