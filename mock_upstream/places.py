@@ -1,0 +1,51 @@
+"""Places in a profile, dotted: `capacity.servers`, `routes.POST /charge.latency`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+
+def put(values: Any, place: str, value: JsonValue) -> Any:
+    """
+    A copy of JSON values with the one at a dotted place replaced; what is not there is made.
+
+    In a list, elements are named by number, and routes also by method and path:
+    `routes.0.latency`, `routes.POST /charge.latency`.
+
+    Raises:
+        ValueError: the place leads through something that has no parts.
+    """
+    return _put(values, place, value, place)
+
+
+def _put(values: Any, rest: str, value: JsonValue, place: str) -> Any:
+    if isinstance(values, list):
+        number, after = _element(values, rest, place)
+        changed = _put(values[number], after, value, place) if after else value
+        return [*values[:number], changed, *values[number + 1 :]]
+    if values is not None and not isinstance(values, dict):
+        raise ValueError(f"{place}: there is nothing below {values!r:.60}")
+    name, _, after = rest.partition(".")
+    if not name:
+        raise ValueError(f"{place!r} is no dotted place, such as capacity.servers")
+    values = values or {}
+    return {**values, name: _put(values.get(name), after, value, place) if after else value}
+
+
+def _element(values: list[Any], rest: str, place: str) -> tuple[int, str]:
+    number, _, after = rest.partition(".")
+    if number.isascii() and number.isdigit() and int(number) < len(values):
+        return int(number), after
+    names = [_route_name(value) for value in values]
+    fitting = [name for name in names if rest == name or rest.startswith(f"{name}.")]
+    if not fitting:
+        raise ValueError(f"{place}: there is no {rest!r} among its {len(values)} elements")
+    name = max(fitting, key=len)
+    return names.index(name), rest[len(name) + 1 :]
+
+
+def _route_name(value: Any) -> str:
+    if not isinstance(value, Mapping) or "path" not in value:
+        return "\0"  # the name of nothing
+    return f"{value.get('method') or 'ANY'} {value['path']}"
