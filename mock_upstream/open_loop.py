@@ -51,13 +51,20 @@ def question(address: str, method: str, path: str) -> bytes:
 
 
 def drive(
-    url: str, questions: Sequence[bytes], rate: float, seconds: float, patience: float
+    url: str,
+    questions: Sequence[bytes],
+    rate: float,
+    seconds: float,
+    *,
+    connections: int,
+    patience: float,
 ) -> list[Seen]:
     """
     Ask the questions in turns at Poisson arrivals of the same seed, and wait for the answers.
 
     Args:
         rate: requests per second.
+        connections: opened before the first request; more are opened when these do not suffice.
         patience: seconds to wait for answers after the last request; those that come later are
             given up, and their connections closed.
     """
@@ -66,7 +73,7 @@ def drive(
     gc.disable()  # what one run keeps is bounded, and a collection would make requests late
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(_Driver(url, questions).drive(rate, seconds, patience))
+            return runner.run(_Driver(url, questions).drive(rate, seconds, connections, patience))
     finally:
         gc.enable()
 
@@ -81,8 +88,12 @@ class _Driver:
         self._owed = 0
         self._all_answered = asyncio.Event()
 
-    async def drive(self, rate: float, seconds: float, patience: float) -> list[Seen]:
+    async def drive(
+        self, rate: float, seconds: float, connections: int, patience: float
+    ) -> list[Seen]:
         deadlines = Deadlines()
+        for _ in range(connections):
+            self._idle.append(await self._connect())
         random, turns = Random(0), cycle(range(len(self._questions)))
         seen = []
         opening = set()
@@ -122,6 +133,11 @@ class _Driver:
             self.settled()
         else:
             connection.ask(one, self._questions[one.question])
+
+    async def _connect(self) -> "_Connection":
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
+        return connection
 
     def opened(self, connection: "_Connection") -> None:
         self._open.add(connection)
