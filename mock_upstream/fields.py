@@ -32,7 +32,7 @@ def _latency(value: object, info: ValidationInfo) -> Latency:
         return value
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not text; write a latency such as '50ms'")
-    return parse(value)
+    return parse(value, (info.context or {}).get("folder"))
 
 
 Duration = Annotated[
@@ -49,4 +49,8 @@ LatencyText = Annotated[
     PlainSerializer(str),
     WithJsonSchema({"type": "string"}),
 ]
-"""A distribution of delays; text in a profile, see `mock_upstream.latency`."""
+"""
+A distribution of delays; text in a profile, see `mock_upstream.latency`.
+
+`file(...)` is read from the folder in the validation's context, {"folder": Path}, or not at all.
+"""

@@ -1,158 +1,105 @@
 """
 How long the upstream takes: a distribution, written as text.
 
-    50ms                               always the same
-    uniform(20ms,80ms)                 anything between, equally likely
-    exponential(50ms)                  by its mean
-    lognormal(p50=50ms,p99=200ms)      by two quantiles
+    50ms                                   always the same
+    uniform(20ms,80ms)                     anything between, equally likely
+    exponential(50ms)                      by its mean
+    gamma(mean=50ms,shape=2.5)             the more even the larger the shape
+    erlang(mean=50ms,shape=3)              a gamma of whole steps
+    lognormal(p50=50ms,p99=200ms)          by two quantiles
+    lognormal(mean=60ms,p50=50ms)          by mean and median
+    pareto(min=20ms,alpha=1.5,max=10s)     a heavy tail, up to a bound
     p50=50ms p95=120ms p99=300ms max=1s    by any quantiles, cut off at max
+    file(calls.csv, unit=ms)               as it was recorded
+    file(calls.jsonl, field=took, unit=ms)
+    0.9*lognormal(p50=20ms,p99=80ms) + 0.1*uniform(1s,2s)
+    0.9*(p50=20ms p95=80ms) + 0.1*2s       parts, each as often as its weight says
 
-Each is an inverse CDF: one uniform number in, seconds out. No delay exceeds an hour.
+`mock_upstream.distributions` says what each of them is.
 """
 
+import json
 import re
-from abc import ABC, abstractmethod
-from bisect import bisect_right
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from math import exp, log, log1p
+from pathlib import Path
 from statistics import NormalDist
 
-from mock_upstream.durations import LONGEST, NUMBER, format_duration, format_number, parse_duration
+from mock_upstream.distributions import (
+    Constant,
+    Exponential,
+    Gamma,
+    Latency,
+    Lognormal,
+    LognormalOfMean,
+    Mixture,
+    Pareto,
+    Percentiles,
+    Uniform,
+    rank,
+)
+from mock_upstream.durations import NUMBER, UNITS, format_duration, parse_duration
+from mock_upstream.recorded import Recorded, RecordedError, load
 
+__all__ = [
+    "Constant",
+    "Exponential",
+    "Gamma",
+    "Latency",
+    "LatencyError",
+    "Lognormal",
+    "LognormalOfMean",
+    "Mixture",
+    "Pareto",
+    "Percentiles",
+    "Recorded",
+    "Uniform",
+    "parse",
+]
+
+LONGEST_TEXT = 2000  # characters
+MOST_PARTS = 16
+DEEPEST = 4  # brackets in brackets
+
+_SHORTEST = 1e-9  # seconds; below it lies no clock's tick
+_SHOWN = 100  # characters around the place of a mistake
 _NORMAL = NormalDist()
-_Z99 = _NORMAL.inv_cdf(0.99)
-_LOG_LONGEST = log(LONGEST)
-
-
-class Latency(ABC):
-    """A distribution of delays. `str` gives the text that `parse` reads back as an equal one."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def quantile(self, u: float) -> float:
-        """Seconds that a share u of all delays stays within; 0 < u < 1, never decreasing."""
-
-    @abstractmethod
-    def __str__(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Constant(Latency):
-    """Always the same delay."""
-
-    value: float  # seconds
-
-    def quantile(self, u: float) -> float:
-        return self.value
-
-    def __str__(self) -> str:
-        return format_duration(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform(Latency):
-    """Every delay from low to high is equally likely."""
-
-    low: float  # seconds
-    high: float  # seconds
-
-    def quantile(self, u: float) -> float:
-        return self.low * (1 - u) + self.high * u
-
-    def __str__(self) -> str:
-        return f"uniform({format_duration(self.low)},{format_duration(self.high)})"
-
-
-@dataclass(frozen=True, slots=True)
-class Exponential(Latency):
-    """Memoryless, as service times are in the queues of textbooks."""
-
-    mean: float  # seconds
-
-    def quantile(self, u: float) -> float:
-        return min(-self.mean * log1p(-u), LONGEST)
-
-    def __str__(self) -> str:
-        return f"exponential({format_duration(self.mean)})"
-
-
-@dataclass(frozen=True, slots=True)
-class Lognormal(Latency):
-    """A body with a long tail, the usual first guess for a remote call."""
-
-    p50: float  # seconds
-    p99: float  # seconds
-
-    def quantile(self, u: float) -> float:
-        spread = (log(self.p99) - log(self.p50)) / _Z99
-        return exp(min(log(self.p50) + spread * _NORMAL.inv_cdf(u), _LOG_LONGEST))
-
-    def __str__(self) -> str:
-        return f"lognormal(p50={format_duration(self.p50)},p99={format_duration(self.p99)})"
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles(Latency):
-    """
-    Through the given quantiles exactly, and straight between them on lognormal paper.
-
-    Interpolation is linear in (normal quantile, log of the delay): monotone, exact where the
-    truth is lognormal. Beyond the outermost quantiles the outermost line goes on, up to `most`.
-    """
-
-    points: tuple[tuple[float, float], ...]  # (percent, seconds), both rising, two at least
-    most: float | None = None  # seconds; tails end here
-    _z: tuple[float, ...] = field(init=False, repr=False, compare=False)
-    _log: tuple[float, ...] = field(init=False, repr=False, compare=False)
-    _log_most: float = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        put = object.__setattr__  # frozen for everyone else
-        put(self, "_z", tuple(_NORMAL.inv_cdf(percent / 100) for percent, _ in self.points))
-        put(self, "_log", tuple(log(seconds) for _, seconds in self.points))
-        put(self, "_log_most", _LOG_LONGEST if self.most is None else log(self.most))
-
-    def quantile(self, u: float) -> float:
-        z, xs, ys = _NORMAL.inv_cdf(u), self._z, self._log
-        right = min(max(bisect_right(xs, z), 1), len(xs) - 1)
-        x0, x1, y0, y1 = xs[right - 1], xs[right], ys[right - 1], ys[right]
-        slope = (y1 - y0) / (x1 - x0)
-        # Capped inside, and from the right end beyond it: rounding must not let pieces overlap.
-        y = y1 + slope * (z - x1) if z >= x1 else min(y0 + slope * (z - x0), y1)
-        return exp(min(y, self._log_most))
-
-    def __str__(self) -> str:
-        words = [f"{_rank(percent)}={format_duration(seconds)}" for percent, seconds in self.points]
-        if self.most is not None:
-            words.append(f"max={format_duration(self.most)}")
-        return " ".join(words)
-
-
-def _rank(percent: float) -> str:
-    return "p" + format_number(Decimal(repr(percent)))
 
 
 class LatencyError(ValueError):
     """A latency that cannot be; the message shows the place in the text."""
 
     def __init__(self, text: str, start: int, end: int, why: str) -> None:
-        shown = re.sub(r"\s", " ", text)
-        mark = "^" * max(end - start, 1)
-        super().__init__(f"{why} (column {start + 1})\n  {shown}\n  {' ' * start}{mark}")
+        shown = "".join(char if char.isprintable() else " " for char in text)
+        first = max(start - _SHOWN // 2, 0) if len(text) > _SHOWN else 0
+        last = first + _SHOWN
+        mark = " " * (start - first) + "^" * max(min(end, last) - start, 1)
+        super().__init__(f"{why} (column {start + 1})\n  {shown[first:last]}\n  {mark}")
 
 
-def parse(text: str) -> Latency:
+def parse(text: str, folder: Path | None = None) -> Latency:
     """
     The distribution that the text describes; see the top of this module.
+
+    Args:
+        folder: where `file(...)` looks for a relative path. None: no file is read, as is right
+            for a text that came over the network.
 
     Raises:
         LatencyError: with the place and the reason.
     """
-    return _Parser(text).latency()
+    if len(text) > LONGEST_TEXT:
+        raise LatencyError(
+            text,
+            LONGEST_TEXT,
+            LONGEST_TEXT,
+            f"{len(text):,} characters are too many for a latency; {LONGEST_TEXT:,} are the most",
+        )
+    latency = _Parser(text, folder).latency()
+    if len(str(latency)) > LONGEST_TEXT:  # which could then not be read back
+        raise LatencyError(text, 0, 0, f"written out, it has more than {LONGEST_TEXT:,} characters")
+    return latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,54 +112,110 @@ class _Token:
         return self.start + len(self.text)
 
 
+_Value = tuple[float, _Token]
+_Reader = Callable[[str], _Value]
+
+
 class _Parser:
-    """Recursive descent over the tokens of one text."""
+    """Recursive descent through one text."""
 
-    _TOKEN = re.compile(rf"{NUMBER}\s*[A-Za-zµ%]*|[A-Za-z_][\w.]*|\S")
+    _TOKEN = re.compile(rf"\s*({NUMBER}\s*[A-Za-zµ%]*|[A-Za-z_][\w.]*|\S|$)")
+    _RAW = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^,()"]*)')
     _RANK = re.compile(r"p(\d+(?:\.\d+)?)")
+    _NUMBER = re.compile(NUMBER)
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, folder: Path | None) -> None:
         self._text = text
-        found = (_Token(m.group().rstrip(), m.start()) for m in self._TOKEN.finditer(text))
-        self._tokens = [*found, _Token("", len(text))]
-        self._next = 0
+        self._folder = folder
+        self._at = 0
+        self._depth = 0
 
     def latency(self) -> Latency:
-        functions = self._functions()
-        first, second = self._tokens[0], self._tokens[min(1, len(self._tokens) - 1)]
-        result: Latency
-        if not first.text:
-            raise self._error(first, "the latency is empty; write one such as 50ms")
-        if second.text == "=":
-            result = self._percentiles()
-        elif first.text in functions:
-            self._next += 1
-            result = functions[first.text]()
-        elif first.text[0].isalpha():
-            known = ", ".join(functions)
-            raise self._error(
-                first,
-                f"there is no latency called {first.text!r}; there are: {known}, p50=... p95=...",
-            )
-        else:
-            result = Constant(self._duration()[0])
+        if not self._peek().text:
+            raise self._error(self._peek(), "the latency is empty; write one such as 50ms")
+        result = self._sum()
         if self._peek().text:
             raise self._error(self._peek(), f"{self._peek().text!r} is one thing too many")
         return result
 
-    def _functions(self) -> dict[str, Callable[[], Latency]]:
-        return {
+    def _sum(self) -> Latency:
+        """Quantiles, one distribution, or several with their weights."""
+        first = self._peek()
+        if self._is_quantile(first):
+            return self._percentiles()
+        parts: list[tuple[float, Latency]] = []
+        bare: _Token | None = None
+        while True:
+            at = self._peek()
+            weight = self._weight()
+            if weight is None:
+                bare = bare or at
+            parts.append((1.0 if weight is None else weight, self._part()))
+            if not self._operator("+"):
+                break
+            if len(parts) == MOST_PARTS:
+                raise self._error(self._peek(), f"{MOST_PARTS} parts are the most there may be")
+        if bare and len(parts) > 1:
+            raise self._error(bare, f"{bare.text!r} needs a weight; write 0.9*{bare.text}")
+        if not any(weight for weight, _ in parts):
+            whole = _Token(self._text[first.start : self._at], first.start)
+            raise self._error(whole, "every weight is 0; one must be above 0")
+        return parts[0][1] if len(parts) == 1 else Mixture(tuple(parts))
+
+    def _weight(self) -> float | None:
+        """What stands before a `*`, which is left behind."""
+        before, token = self._at, self._take()
+        if not token.text or not self._operator("*"):
+            self._at = before
+            return None
+        if not self._NUMBER.fullmatch(token.text):
+            raise self._error(token, f"{token.text!r} is no weight; write a number, such as 0.9")
+        weight = float(token.text)
+        if weight < 0:
+            raise self._error(token, f"the weight {token.text} is negative")
+        if weight and not 1e-6 <= weight <= 1e6:
+            raise self._error(token, "a weight is 0, or between 0.000001 and 1000000")
+        return weight
+
+    def _part(self) -> Latency:
+        functions: dict[str, Callable[[], Latency]] = {
             "uniform": self._uniform,
             "exponential": self._exponential,
+            "gamma": self._gamma,
+            "erlang": self._erlang,
             "lognormal": self._lognormal,
+            "pareto": self._pareto,
+            "file": self._file,
         }
+        token = self._peek()
+        if token.text == "(":
+            return self._brackets()
+        if token.text in functions:
+            self._take()
+            return functions[token.text]()
+        if self._is_quantile(token):
+            raise self._error(token, "quantiles need brackets here: 0.9*(p50=20ms p95=80ms)")
+        if token.text[:1].isalpha():
+            known = ", ".join(functions)
+            raise self._error(
+                token,
+                f"there is no latency called {token.text!r}; there are: {known}, p50=... p95=...",
+            )
+        return Constant(self._duration("")[0])
+
+    def _brackets(self) -> Latency:
+        opening = self._take()
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise self._error(opening, f"more than {DEEPEST} brackets in brackets")
+        result = self._sum()
+        self._expect(")")
+        self._depth -= 1
+        return result
 
     def _uniform(self) -> Latency:
-        self._expect("(")
-        low, low_at = self._duration()
-        self._expect(",")
-        high, high_at = self._duration()
-        self._expect(")")
+        given = self._arguments({"low": self._duration, "high": self._duration})
+        (low, low_at), (high, high_at) = given["low"], given["high"]
         if high < low:
             raise self._error(
                 high_at, f"{high_at.text} is below {low_at.text}; the lower comes first"
@@ -220,55 +223,94 @@ class _Parser:
         return Uniform(low, high)
 
     def _exponential(self) -> Latency:
-        self._expect("(")
-        mean = self._positive("the mean")
-        self._expect(")")
-        return Exponential(mean)
+        return Exponential(self._arguments({"mean": self._positive})["mean"][0])
+
+    def _gamma(self) -> Latency:
+        given = self._arguments({"mean": self._positive, "shape": self._number(0.1, 1000)})
+        return Gamma(given["mean"][0], given["shape"][0])
+
+    def _erlang(self) -> Latency:
+        given = self._arguments({"mean": self._positive, "shape": self._number(1, 1000)})
+        shape, at = given["shape"]
+        if not shape.is_integer():
+            raise self._error(at, f"erlang's shape counts steps; for {at.text} take gamma")
+        return Gamma(given["mean"][0], shape)
 
     def _lognormal(self) -> Latency:
+        names = dict.fromkeys(("p50", "p99", "mean"), self._positive)
+        given = self._arguments(names, needs=({"p50", "p99"}, {"mean", "p50"}))
+        p50 = given["p50"][0]
+        for name, why in (("p99", ""), ("mean", "; a lognormal's mean lies above")):
+            if name in given and given[name][0] < p50:
+                at = given[name][1]
+                raise self._error(at, f"{name}={at.text} is below p50={format_duration(p50)}{why}")
+        if "mean" in given:
+            return LognormalOfMean(given["mean"][0], p50)
+        return Lognormal(p50, given["p99"][0])
+
+    def _pareto(self) -> Latency:
+        given = self._arguments(
+            {"min": self._positive, "alpha": self._number(0.01, 100), "max": self._positive},
+        )
+        (least, _), (alpha, _), (most, at) = given["min"], given["alpha"], given["max"]
+        if most <= least:
+            raise self._error(at, f"max={at.text} is not above min={format_duration(least)}")
+        return Pareto(least, alpha, most)
+
+    def _file(self) -> Latency:
         self._expect("(")
-        values = []
-        for name, after in (("p50", ","), ("p99", ")")):
-            self._expect(name)
+        place = self._raw()
+        options: dict[str, str] = {}
+        while self._peek().text == ",":
+            self._take()
+            name = self._take()
+            if name.text not in ("field", "unit"):
+                raise self._error(name, f"file has no {name.text!r}; it takes field and unit")
+            if name.text in options:
+                raise self._error(name, f"{name.text} is given twice")
             self._expect("=")
-            at = self._peek()
-            values.append(self._positive(name))
-            self._expect(after)
-        p50, p99 = values
-        if p99 < p50:
-            raise self._error(at, f"p99={at.text} is below p50={format_duration(p50)}")
-        return Lognormal(p50, p99)
+            value = self._raw()
+            if name.text == "unit" and value.text not in UNITS:
+                raise self._error(
+                    value, f"unknown unit {value.text!r}; there are: {', '.join(UNITS)}"
+                )
+            options[name.text] = self._unquoted(value)
+        self._expect(")")
+        if self._folder is None:
+            raise self._error(place, "no file is read here; name it in a profile's file instead")
+        try:
+            return load(self._folder / self._unquoted(place), **options)
+        except RecordedError as error:
+            raise self._error(place, str(error)) from None
 
     def _percentiles(self) -> Latency:
-        points: dict[float, tuple[float, _Token]] = {}
-        most: tuple[float, _Token] | None = None
-        while self._peek().text:
+        points: dict[float, _Value] = {}
+        most: _Value | None = None
+        first = self._peek()
+        while self._peek().text not in ("", ")"):
             name = self._take()
             percent = None if name.text == "max" else self._percent(name)
             self._expect("=")
-            at = self._peek()
             if percent in points or (percent is None and most):
                 raise self._error(name, f"{name.text} is given twice")
-            value = self._positive(name.text), at
+            value = self._positive(name.text)
             if percent is None:
                 most = value
             else:
                 points[percent] = value
         if len(points) < 2:
-            raise self._error(
-                _Token(self._text, 0),
-                "one quantile makes no spread; give two or more, or just 50ms",
-            )
+            whole = _Token(self._text[first.start : self._at], first.start)
+            raise self._error(whole, "one quantile makes no spread; give two or more, or just 50ms")
         ranked = [(percent, *points[percent]) for percent in sorted(points)]
         for (low_rank, low, _), (high_rank, high, at) in pairwise(ranked):
             if high < low:
-                low_text = f"{_rank(low_rank)}={format_duration(low)}"
-                raise self._error(at, f"{_rank(high_rank)}={at.text} is below {low_text}")
+                low_text = f"{rank(low_rank)}={format_duration(low)}"
+                raise self._error(at, f"{rank(high_rank)}={at.text} is below {low_text}")
             if not _NORMAL.inv_cdf(low_rank / 100) < _NORMAL.inv_cdf(high_rank / 100):
-                raise self._error(at, f"{_rank(high_rank)} and {_rank(low_rank)} are too close")
+                raise self._error(at, f"{rank(high_rank)} and {rank(low_rank)} are too close")
         top_rank, top, _ = ranked[-1]
         if most and most[0] < top:
-            top_text = f"{_rank(top_rank)}={format_duration(top)}"
+            top_text = f"{rank(top_rank)}={format_duration(top)}"
             raise self._error(most[1], f"max={most[1].text} is below {top_text}")
         return Percentiles(tuple((rank, x) for rank, x, _ in ranked), most[0] if most else None)
 
@@ -281,20 +323,109 @@ class _Parser:
             raise self._error(name, f"{name.text} is no quantile; they lie between p0 and p100")
         return percent
 
-    def _positive(self, what: str) -> float:
-        seconds, at = self._duration()
+    def _is_quantile(self, token: _Token) -> bool:
+        """Whether `name =` comes next."""
+        return token.text[:1].isalpha() and self._peek(token.end).text == "="
+
+    def _arguments(
+        self, readers: Mapping[str, _Reader], needs: tuple[set[str], ...] = ()
+    ) -> dict[str, _Value]:
+        """
+        What stands in a function's brackets: by place or by name, as in Python.
+
+        With `needs` (the sets of names that may stand together) by name only.
+        """
+        names = list(readers)
+        ways = needs or (set(names),)
+        listed = ", or ".join(" and ".join(sorted(way, key=names.index)) for way in ways)
+        given: dict[str, _Value] = {}
+        self._expect("(")
+        while True:
+            token = self._peek()
+            if self._is_quantile(token):
+                self._take()
+                self._expect("=")
+                name = token.text
+                if name not in readers:
+                    raise self._error(token, f"there is no {name!r} here; it takes {listed}")
+                if name in given:
+                    raise self._error(token, f"{name} is given twice")
+            elif token.text == ")" and not needs:
+                break
+            elif needs:
+                raise self._error(token, f"expected {listed}, each with its name and =")
+            elif len(given) == len(names) or names[len(given)] in given:
+                raise self._error(token, f"{token.text!r} is one thing too many")
+            else:
+                name = names[len(given)]
+            given[name] = readers[name](name)
+            if self._peek().text != ",":
+                break
+            self._take()
+        missing = min((way - set(given) for way in ways), key=len)
+        if missing:
+            name = min(missing, key=names.index)
+            raise self._error(self._peek(), f"{name} is missing; it takes {listed}")
+        if set(given) not in ways:
+            raise self._error(self._peek(), f"that is too much; it takes {listed}")
+        self._expect(")")
+        return given
+
+    def _number(self, least: float, most: float) -> _Reader:
+        def read(what: str) -> _Value:
+            token = self._take()
+            if not self._NUMBER.fullmatch(token.text):
+                raise self._error(token, f"{what} must be a number, not {token.text!r}")
+            number = float(token.text)
+            if not least <= number <= most:
+                raise self._error(token, f"{what} must lie between {least:g} and {most:g}")
+            return number, token
+
+        return read
+
+    def _positive(self, what: str) -> _Value:
+        seconds, at = self._duration(what)
         if seconds == 0:
             raise self._error(at, f"{what} must be above 0; 0ms alone means no delay")
-        return seconds
+        return seconds, at
 
-    def _duration(self) -> tuple[float, _Token]:
+    def _duration(self, what: str) -> _Value:
         token = self._take()
         if not token.text:
             raise self._error(token, "a duration such as 50ms is missing here")
         try:
-            return parse_duration(token.text), token
+            seconds = parse_duration(token.text)
         except ValueError as error:
             raise self._error(token, str(error)) from None
+        if 0 < seconds < _SHORTEST:
+            raise self._error(token, f"{token.text!r} is shorter than a nanosecond; 0ms is none")
+        return seconds, token
+
+    def _raw(self) -> _Token:
+        """A path or a name: up to the next comma or bracket, or in double quotes."""
+        match = self._RAW.match(self._text, self._at)
+        assert match  # it may be empty
+        self._at = match.end()
+        token = _Token(match.group(1).rstrip(), match.start(1))
+        if not token.text:
+            raise self._error(token, "a name is missing here")
+        return token
+
+    def _unquoted(self, token: _Token) -> str:
+        if not token.text.startswith('"'):
+            return token.text
+        try:
+            return str(json.loads(token.text))
+        except ValueError:
+            raise self._error(token, "quoted text is written as in JSON") from None
+
+    def _operator(self, sign: str) -> bool:
+        """Take it if it comes next; the `+` of `+ 0.1` is none of a number's."""
+        rest = self._text[self._at :].lstrip()
+        if not rest.startswith(sign):
+            return False
+        self._at = len(self._text) - len(rest) + 1
+        return True
 
     def _expect(self, text: str) -> None:
         token = self._take()
@@ -302,13 +433,14 @@ class _Parser:
             found = repr(token.text) if token.text else "the end"
             raise self._error(token, f"expected {text!r}, found {found}")
 
-    def _peek(self) -> _Token:
-        return self._tokens[self._next]
+    def _peek(self, at: int | None = None) -> _Token:
+        match = self._TOKEN.match(self._text, self._at if at is None else at)
+        assert match  # there is always a next token, if only the end
+        return _Token(match.group(1).rstrip(), match.start(1))
 
     def _take(self) -> _Token:
         token = self._peek()
-        if token.text:
-            self._next += 1
+        self._at = token.end
         return token
 
     def _error(self, token: _Token, why: str) -> LatencyError:
