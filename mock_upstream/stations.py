@@ -77,8 +77,9 @@ class Station(ABC):
     c servers in front of one FIFO queue.
 
     Times may not go back; one that does counts as the latest seen, so that requests are served
-    in the order in which they enter. To drop everybody, make a new station: slots of the old
-    one stay harmless.
+    in the order in which they enter. So whoever is still on the way enters when it gets here,
+    not before with a time to come: that would hold up all that are here already.
+    To drop everybody, make a new station: slots of the old one stay harmless.
     """
 
     def __init__(self, capacity: Capacity) -> None:
