@@ -123,7 +123,10 @@ class Exchange:
 
     async def until(self, when: float) -> bool:
         """Wait for a moment (monotonic seconds). False when the client went away first."""
-        return await self.wait(self._deadlines.at(when))
+        if await self.wait(self._deadlines.at(when)):
+            return True
+        self._deadlines.called_off()
+        return False
 
     async def wait(self, future: asyncio.Future[None]) -> bool:
         """Wait for `future`, which is done early, and False given, if the client goes away."""

@@ -1,6 +1,6 @@
 """What the mock truly did: the ground truth of every run. Written and read on one event loop."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
@@ -10,6 +10,8 @@ from hdrh.histogram import HdrHistogram
 
 from mock_upstream.durations import LONGEST
 from mock_upstream.fidelity import Fidelity
+from mock_upstream.limiter import Limited
+from mock_upstream.stations import Load
 
 _MICROSECONDS = 1_000_000
 _LONGEST = int(LONGEST * _MICROSECONDS)
@@ -42,18 +44,6 @@ class Delays:
     p95: float | None
     p99: float | None
     max: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """The servers of the profile's capacity, and the requests that wait for one."""
-
-    busy: int
-    waiting: int
-    peak: int
-    """Most that waited at a time; starts again with the peak of the requests in flight."""
-    wasted: float
-    """Seconds that servers spent on requests whose client had gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +89,12 @@ class Account:
     """Requests that the mock ended without a whole answer, as a fault or a full queue wants it."""
     refused: dict[str, int]
     """Arrivals that were turned away at once, by what did it; with or without an answer."""
-    early_retries: int
-    """Requests that came again before the Retry-After that they were given was over."""
     faults: dict[str, int]
     """How often each happened, by name."""
-    queue: Queue | None
-    """Null where the profile has no capacity."""
+    queue: Load | None
+    """The servers and who waits for one; null where the profile has no capacity."""
+    limits: list[Limited]
+    """Each of the profile's; with the requests that came again before they should."""
     asked: Delays
     """What the profile wanted without a queue, for every request that was not refused."""
     queued: Delays
@@ -152,7 +142,6 @@ class Ledger:
         self._disconnects = 0
         self._unanswered = 0
         self._refused: Counter[str] = Counter()
-        self._early_retries = 0
         self._faults: Counter[str] = Counter()
         self._asked = _Record()
         self._queued = _Record()
@@ -161,7 +150,7 @@ class Ledger:
         self._late = _Record()
         self._delivered_count = 0
         self._overdue = 0
-        self._phases: dict[str, PhaseCounts] = {}
+        self._phases: defaultdict[str, _Phase] = defaultdict(_Phase)
 
     def connection_opened(self) -> int:
         """The connection's number, from 1."""
@@ -171,24 +160,21 @@ class Ledger:
     def connection_closed(self) -> None:
         self._closed += 1
 
-    def arrived(self, arrival: float) -> int:
-        """The request's number, from 1."""
+    def arrived(self, arrival: float, matched: bool, phase: str | None) -> int:
+        """The request's number, from 1. `matched`: whether it fits a route."""
         self._arrivals += 1
         self._arrived += arrival - self._started
         self._in_flight += 1
         if self._in_flight > self._peak:
             self._peak = self._in_flight
+        if not matched:
+            self._unmatched += 1
+        if phase is not None:
+            self._phases[phase].arrivals += 1
         return self._arrivals
-
-    def strayed(self) -> None:
-        """No route fitted."""
-        self._unmatched += 1
 
     def refused(self, by: str) -> None:
         self._refused[by] += 1
-
-    def retried_early(self) -> None:
-        self._early_retries += 1
 
     def accepted(self, asked: float) -> None:
         self._asked.record(asked)
@@ -200,24 +186,21 @@ class Ledger:
     def fault(self, name: str) -> None:
         self._faults[name] += 1
 
-    def phase(self, name: str) -> "PhaseCounts":
-        """The counts of one phase, to write to."""
-        phase = self._phases.get(name)
-        if phase is None:
-            phase = self._phases[name] = PhaseCounts()
-        return phase
-
-    def answered(self, arrival: float, status: int) -> None:
+    def answered(self, arrival: float, status: int, phase: str | None) -> None:
         self._left(arrival)
         self._answers[status] += 1
+        if phase is not None:
+            self._phases[phase].answers[status] += 1
 
-    def delivered(self, delay: float, late: float, overdue: float) -> None:
+    def delivered(self, delay: float, late: float, overdue: float, phase: str | None) -> None:
         """`overdue`: lateness, less what the client took to send the request."""
         self._delivered.record(delay)
         self._late.record(late)
         self._delivered_count += 1
         if overdue > self.budget:
             self._overdue += 1
+        if phase is not None:
+            self._phases[phase].delivered.record(delay)
 
     def punctuality(self) -> tuple[int, int]:
         """How many answers, and how many of them were later than the budget."""
@@ -234,10 +217,11 @@ class Ledger:
     def account(
         self,
         *,
-        reset_peak: bool = False,
-        version: int = 1,
-        phase: str | None = None,
-        queue: Queue | None = None,
+        reset_peak: bool,
+        version: int,
+        phase: str | None,
+        queue: Load | None,
+        limits: list[Limited],
         fidelity: Fidelity,
     ) -> Account:
         """All of it; `reset_peak` lets the peak start again from what is in flight now."""
@@ -261,9 +245,9 @@ class Ledger:
             disconnects=self._disconnects,
             unanswered=self._unanswered,
             refused=dict(self._refused),
-            early_retries=self._early_retries,
             faults=dict(self._faults),
             queue=queue,
+            limits=limits,
             asked=self._asked.delays(),
             queued=self._queued.delays(),
             service=self._service.delays(),
@@ -283,22 +267,17 @@ class Ledger:
         self._stays += monotonic() - arrival
 
 
-class PhaseCounts:
-    """What happened to the requests that arrived in one phase."""
-
+class _Phase:
     def __init__(self) -> None:
         self.arrivals = 0
         self.answers: Counter[int] = Counter()
-        self._delivered = _Record()
-
-    def delivered(self, delay: float) -> None:
-        self._delivered.record(delay)
+        self.delivered = _Record()
 
     def account(self) -> PhaseAccount:
         return PhaseAccount(
             arrivals=self.arrivals,
             answers=dict(sorted(self.answers.items())),
-            delivered=self._delivered.delays(),
+            delivered=self.delivered.delays(),
         )
 
 

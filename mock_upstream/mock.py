@@ -1,15 +1,20 @@
 """The ASGI app: one request, from its arrival to the ledger."""
 
+import asyncio
 from collections.abc import MutableMapping
+from functools import partial
 from time import monotonic
 from typing import Any
 
+from mock_upstream import bodies
 from mock_upstream.deadlines import Deadlines
-from mock_upstream.exchange import Answer, Exchange, Receive, Send
+from mock_upstream.exchange import Answer, Exchange, Header, Receive, Send
+from mock_upstream.faults import Fault
 from mock_upstream.fidelity import Watch
 from mock_upstream.ledger import Account, Ledger
-from mock_upstream.playing import Job, Playing
+from mock_upstream.playing import Job, Playing, Refusal
 from mock_upstream.profiles import Profile
+from mock_upstream.stations import Slot
 
 
 class Mock:
@@ -27,8 +32,9 @@ class Mock:
         self._pending: set[Exchange] = set()
         self.watch = Watch(deadlines, ledger.punctuality)
         self.version = 0
-        """Counts the profiles that were played."""
-        self.play(profile)
+        """Counts the profiles that were played, from 1."""
+        self._playing: Playing
+        self._start(Playing(profile, monotonic()))
 
     @property
     def profile(self) -> Profile:
@@ -38,18 +44,25 @@ class Mock:
         """
         Another profile for all requests from now on; those before it keep theirs.
 
+        Whoever waits for a server goes on waiting; draws and the timeline begin again.
+
         Returns:
             Its version.
         """
-        self._playing = Playing(profile)
-        self._ledger.budget = profile.budget.late
-        self.watch.budget = profile.budget
-        self.version += 1
+        self._start(Playing(profile, monotonic(), self._playing))
         return self.version
+
+    def start_timeline(self) -> None:
+        """From its beginning."""
+        self._playing.started = monotonic()
+
+    def stop_timeline(self) -> None:
+        """Back to before its start."""
+        self._playing.started = None
 
     def reset(self) -> int:
         """
-        Begin again: the profile's draws, the ledger's counts.
+        Begin again: draws, timeline, queue, limits and the ledger's counts.
 
         Returns:
             How many pending replies were dropped; their clients see a closed connection.
@@ -58,65 +71,132 @@ class Mock:
         for exchange in self._pending:
             exchange.drop()
         self._pending.clear()
-        self._playing = Playing(self._playing.profile)
+        self._playing = Playing(self._playing.profile, monotonic())
         self._ledger.clear(dropped)
         self.watch.clear()
         return dropped
 
     def account(self, reset_peak: bool = False) -> Account:
         """What it did since the start or the last reset."""
+        playing, now = self._playing, monotonic()
         return self._ledger.account(
-            reset_peak=reset_peak, version=self.version, fidelity=self.watch.fidelity
+            reset_peak=reset_peak,
+            version=self.version,
+            phase=playing.phase(now),
+            queue=playing.station.load(now, reset_peak) if playing.station else None,
+            limits=playing.limiter.account() if playing.limiter else [],
+            fidelity=self.watch.fidelity,
         )
+
+    def _start(self, playing: Playing) -> None:
+        self._playing = playing
+        self._ledger.budget = playing.profile.budget.late
+        self.watch.budget = playing.profile.budget
+        self.version += 1
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send, self._deadlines)
-        ledger = self._ledger
-        job = self._playing.job(exchange)
-        number = ledger.arrived(exchange.arrival)
-        if not job.responder.matched:
-            ledger.strayed()
+        playing = self._playing
+        job = playing.job(exchange)
+        job.number = self._ledger.arrived(job.arrival, job.responder.matched, job.phase)
         self._pending.add(exchange)
         try:
-            await self._answer(exchange, job, number)
+            refusal = playing.admit(exchange, job) if playing.guarded else None
+            if refusal is not None:
+                await self._refuse(exchange, job, refusal)
+            elif job.fault is not None and job.fault.at == "arrival":
+                await self._fail(exchange, job, job.fault, job.answer())
+            else:
+                await self._serve(exchange, job)
         finally:
             self._pending.discard(exchange)
-            if exchange.dropped:
-                pass  # its generation of the ledger is over
-            elif exchange.finished:
-                ledger.answered(exchange.arrival, exchange.status)
-            else:
-                ledger.disconnected(exchange.arrival)
+            if playing.guarded:
+                job.leave(monotonic())
+            if not exchange.dropped:  # by the end of the ledger's generation
+                self._book(exchange, job)
 
-    async def _answer(self, exchange: Exchange, job: Job, number: int) -> None:
-        arrival, ledger = exchange.arrival, self._ledger
-        asked = job.network + job.service
-        ledger.accepted(asked)
-        due = answerable = arrival + asked
+    async def _refuse(self, exchange: Exchange, job: Job, refusal: Refusal) -> None:
+        """Turn it away at once, but not faster than the network."""
+        self._ledger.refused(refusal.by)
+        if exchange.scope["method"] not in _WITHOUT_BODY and not await exchange.received():
+            return
+        if job.network and not await exchange.until(job.arrival + job.network):
+            return
+        answer = refusal.answer()
+        if refusal.fault is not None:
+            job.broken = True
+            await refusal.fault.play(exchange, answer)
+        else:
+            answer.headers += _numbers(exchange, job)
+            await exchange.start(answer.status, answer.headers)
+            await exchange.body(answer.body[:])
+
+    async def _serve(self, exchange: Exchange, job: Job) -> None:
+        arrival, ledger = job.arrival, self._ledger
+        ledger.accepted(job.asked)
+        ready = arrival
         # Whoever has not sent all of a request is not waiting for the answer yet.
         if exchange.scope["method"] not in _WITHOUT_BODY:
             if not await exchange.received():
                 return
-            answerable = max(due, monotonic())
-        delivery = monotonic()
-        if delivery < due:
-            if not await exchange.until(due):
+            ready = monotonic()
+        if job.slot is not None and not await self._turn(exchange, job, job.slot):
+            return
+        begin, begun = job.begin, monotonic()
+        if begun < begin:
+            if not await exchange.until(begin):
                 return
-            delivery = monotonic()
-        headers, body = job.responder.answer(job.status, job.values)
-        headers += (
-            (b"x-mock-request", b"%d" % number),
-            (b"x-mock-connection", b"%d" % exchange.connection.number),
-            (
-                b"server-timing",
-                b"asked;dur=%.3f, queue;dur=0.000, service;dur=%.3f, late;dur=%.3f"
-                % (asked * 1e3, job.service * 1e3, (delivery - due) * 1e3),
-            ),
-        )
-        answer = Answer(job.status, headers, body)
-        await exchange.start(answer.status, answer.headers)
-        await exchange.body(body)
-        ledger.delivered(delivery - arrival, delivery - due, delivery - answerable)
+            begun = monotonic()
+        answer = job.answer()
+        answer.headers += _numbers(exchange, job)
+        answer.headers.append((b"server-timing", job.timing(begun - begin)))
+        if job.fault is not None:
+            await self._fail(exchange, job, job.fault, answer)
+        elif job.body is not None:
+            await bodies.send(exchange, answer, job.body, job.due)
+        else:
+            await exchange.start(answer.status, answer.headers)
+            await exchange.body(answer.body[:])
+        if exchange.finished:
+            ledger.delivered(begun - arrival, begun - begin, begun - max(begin, ready), job.phase)
+
+    async def _turn(self, exchange: Exchange, job: Job, slot: Slot) -> bool:
+        """Wait until the server is done, or the answer begins. False: the client went away."""
+        while (when := job.turn) is None or when > monotonic():
+            turn = self._deadlines.at(when) if when else asyncio.Future[None]()
+            slot.moved = partial(_ring, turn)
+            if not await exchange.wait(turn):
+                return False
+        if when == slot.due:
+            job.leave_server(when)
+        self._ledger.served(job.queued, job.served)
+        return True
+
+    async def _fail(self, exchange: Exchange, job: Job, fault: Fault, answer: Answer) -> None:
+        self._ledger.fault(fault.name)
+        job.broken = True
+        await fault.play(exchange, answer)
+
+    def _book(self, exchange: Exchange, job: Job) -> None:
+        """The end of it, whichever it was."""
+        if exchange.finished:
+            self._ledger.answered(job.arrival, exchange.status, job.phase)
+        elif job.broken:
+            self._ledger.unanswered(job.arrival)
+        else:
+            self._ledger.disconnected(job.arrival)
 
 
 _WITHOUT_BODY = {"GET", "HEAD"}
+
+
+def _ring(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
+
+
+def _numbers(exchange: Exchange, job: Job) -> tuple[Header, Header]:
+    return (
+        (b"x-mock-request", b"%d" % job.number),
+        (b"x-mock-connection", b"%d" % exchange.connection.number),
+    )

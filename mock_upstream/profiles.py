@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cached_property
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -17,9 +18,15 @@ from pydantic import (
     model_validator,
 )
 
+from mock_upstream.bodies import Body
+from mock_upstream.capacity import Capacity
+from mock_upstream.faults import FaultTable
 from mock_upstream.fidelity import Budget
 from mock_upstream.fields import Duration, LatencyText
 from mock_upstream.latency import parse
+from mock_upstream.limits import Limit
+from mock_upstream.schedule import Schedule, TimelineError
+from mock_upstream.timeline import Timeline
 
 DEFAULT_LATENCY = "p50=50ms p95=80ms p99=150ms"
 
@@ -102,6 +109,10 @@ class Route(BaseModel):
     """None: the profile's."""
     errors: Errors | None = None
     """None: the profile's."""
+    faults: tuple[FaultTable, ...] | None = None
+    """None: the profile's."""
+    body: Body | None = None
+    """None: the profile's."""
 
     @property
     def name(self) -> str:
@@ -122,6 +133,16 @@ class Profile(BaseModel):
     """On the way: half before the server and half after it, and added to the latency."""
     errors: Errors = {}
     """Error status -> probability; such an answer takes as long as a good one."""
+    capacity: Capacity | None = None
+    """None: no request ever waits for another."""
+    limits: tuple[Limit, ...] = ()
+    """A request must pass all of them."""
+    faults: tuple[FaultTable, ...] = ()
+    """The first one that happens to a request is played."""
+    body: Body | None = None
+    """None: a route's own, at once."""
+    timeline: Timeline | None = None
+    """What changes while it is played."""
     routes: tuple[Route, ...] = ()
     """Without any, every method and path is answered 200 {"ok": true}."""
     budget: Budget = Budget()
@@ -137,6 +158,28 @@ class Profile(BaseModel):
                 )
             seen.add(route.name)
         return self
+
+    @model_validator(mode="after")
+    def _every_phase_can_be_played(self) -> Self:
+        try:
+            _ = self.schedule
+        except TimelineError as error:
+            raise ValueError(f"timeline: {error}") from None
+        return self
+
+    @cached_property
+    def schedule(self) -> "Schedule[Profile] | None":
+        """The profile as it is at each time; None: always as it is."""
+        if self.timeline is None:
+            return None
+        return Schedule(self.timeline, self.model_dump(mode="json"), _changed, self)
+
+
+def _changed(values: Mapping[str, Any]) -> Profile:
+    try:
+        return Profile.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(describe(error)) from None
 
 
 class ProfileError(ValueError):

@@ -1,7 +1,8 @@
 """A profile's routes, made ready to answer quickly."""
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import accumulate, count
 from json import dumps
@@ -9,10 +10,13 @@ from json import dumps
 from pydantic import JsonValue
 
 from mock_upstream.draws import Stream
+from mock_upstream.faults import Fault
 from mock_upstream.latency import Constant
 from mock_upstream.profiles import Profile, Route, path_names
 
 Header = tuple[bytes, bytes]
+Ordinals = defaultdict[str, Iterator[int]]
+"""Counts the requests of each route, by its name."""
 
 _BODILESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
 _JSON: Header = (b"content-type", b"application/json")
@@ -21,7 +25,10 @@ _JSON: Header = (b"content-type", b"application/json")
 class Responder:
     """One route: whether a request is its own, how long the answer takes and what it is."""
 
-    def __init__(self, route: Route, profile: Profile, *, matched: bool = True) -> None:
+    def __init__(
+        self, route: Route, profile: Profile, ordinals: Ordinals, *, matched: bool = True
+    ) -> None:
+        self.name = route.name
         self.matched = matched
         """False: the one that answers where no route of the profile does."""
         self.latency = profile.latency if route.latency is None else route.latency
@@ -30,7 +37,15 @@ class Responder:
         names = path_names(route.path)
         self._literal = None if names else route.path
         self._pattern = re.compile(_pattern(route.path))
-        self._ordinals = count()
+        self._ordinals = ordinals[route.name]
+        self.body = profile.body if route.body is None else route.body
+        self.sizes = Stream(profile.seed, route.name, "size")
+        faults = profile.faults if route.faults is None else route.faults
+        self.faults = [
+            (fault, Stream(profile.seed, route.name, f"fault {place}"))
+            for place, fault in enumerate(faults)
+        ]
+        self.refusals = Stream(profile.seed, route.name, "outage")
         self._delays = Stream(profile.seed, route.name, "latency")
         self._failures = Stream(profile.seed, route.name, "errors")
         errors = profile.errors if route.errors is None else route.errors
@@ -45,7 +60,7 @@ class Responder:
         # Outside of its strings JSON has no `{name}`, so the text can be cut at each of them.
         cut = re.compile(rf"\{{({'|'.join(names)})\}}") if names else re.compile(r"(?!)")
         self._pieces = cut.split(dumps(route.payload))
-        self._error_bodies = {status: _error_body(status) for status in errors}
+        self._error_statuses = frozenset(errors)
 
     def match(self, method: str, path: str) -> Mapping[str, str] | None:
         """The path's values if the request is this route's; None if not."""
@@ -56,51 +71,62 @@ class Responder:
         found = self._pattern.fullmatch(path)
         return found.groupdict() if found else None
 
-    def draw(self) -> tuple[float, int]:
-        """Delay in seconds and status of the route's next request."""
+    def draw(self) -> tuple[float, int, int]:
+        """Delay in seconds and status of the route's next request, and its ordinal."""
         ordinal = next(self._ordinals)
         delay = self.latency.quantile(self._delays.uniform(ordinal))
         if self._errors:
             u = self._failures.uniform(ordinal)
             for bound, status in self._errors:
                 if u < bound:
-                    return delay, status
-        return delay, self._status
+                    return delay, status, ordinal
+        return delay, self._status, ordinal
+
+    def fault(self, ordinal: int, request_on_connection: int) -> Fault | None:
+        """The first that happens to the request."""
+        for fault, draws in self.faults:
+            if fault.happens(ordinal, draws.uniform(ordinal), request_on_connection):
+                return fault
+        return None
+
+    def fails(self, status: int) -> bool:
+        """Whether the status is one of the errors, which have bodies of their own."""
+        return status in self._error_statuses
 
     def answer(self, status: int, values: Mapping[str, str]) -> tuple[list[Header], bytes]:
         """Headers (a list of its own, to add to) and body; `values` are those of the path."""
-        if status in self._error_bodies:
-            body, headers = self._error_bodies[status], [_JSON]
-        else:
-            headers = self._headers
-            if status in _BODILESS:
-                return [*headers], b""
-            pieces = self._pieces
-            if len(pieces) > 1:
-                # Each second piece is a name; its value goes between quotes that are there.
-                pieces = [
-                    dumps(values[piece])[1:-1] if place % 2 else piece
-                    for place, piece in enumerate(pieces)
-                ]
-            body = "".join(pieces).encode()
-        return [*headers, (b"content-length", b"%d" % len(body))], body
+        if status in self._error_statuses:
+            return error_answer(status)
+        if status in _BODILESS:
+            return [*self._headers], b""
+        pieces = self._pieces
+        if len(pieces) > 1:
+            # Each second piece is a name; its value goes between quotes that are there.
+            pieces = [
+                dumps(values[piece])[1:-1] if place % 2 else piece
+                for place, piece in enumerate(pieces)
+            ]
+        body = "".join(pieces).encode()
+        return [*self._headers, (b"content-length", b"%d" % len(body))], body
 
 
 class Responders:
     """All routes of a profile."""
 
-    def __init__(self, profile: Profile) -> None:
-        self._routes = [Responder(route, profile) for route in profile.routes]
+    def __init__(self, profile: Profile, ordinals: Ordinals | None = None) -> None:
+        """Profiles that are to go on where others were share their ordinals with them."""
+        ordinals = defaultdict(count) if ordinals is None else ordinals
+        self._routes = [Responder(route, profile, ordinals) for route in profile.routes]
         if profile.routes:
             nothing: dict[str, JsonValue] = {
                 "error": "no route of the profile has this method and path",
                 "routes": [route.name for route in profile.routes],
             }
-            now = {"latency": Constant(0.0), "network": "0ms", "errors": {}}
+            now = {"latency": Constant(0.0), "network": "0ms", "errors": {}, "faults": ()}
             rest = Route.model_validate({"path": "/", "status": 404, "json": nothing, **now})
         else:
             rest = Route(path="/")
-        self._rest = Responder(rest, profile, matched=not profile.routes)
+        self._rest = Responder(rest, profile, ordinals, matched=not profile.routes)
 
     def find(self, method: str, path: str) -> tuple[Responder, Mapping[str, str]]:
         """Whoever answers, and the path's values."""
@@ -121,9 +147,14 @@ def _pattern(path: str) -> str:
     )
 
 
-def _error_body(status: int) -> bytes:
+def error_answer(status: int, reason: str | None = None) -> tuple[list[Header], bytes]:
+    """Headers and body of an answer that says that something failed."""
+    body = dumps({"error": reason or _phrase(status), "status": status}).encode()
+    return [_JSON, (b"content-length", b"%d" % len(body))], body
+
+
+def _phrase(status: int) -> str:
     try:
-        reason = HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
-        reason = "Error"
-    return dumps({"error": reason, "status": status}).encode()
+        return "Error"
