@@ -23,8 +23,8 @@ _MARKER = "mock_upstream"
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        f"{_MARKER}(profile=None, /, **values): what the fixture mock_upstream plays, as "
-        'latency text, path or values such as latency="50ms", errors={503: 0.1}',
+        f"{_MARKER}(profile=None, /, **values): what the fixture mock_upstream plays: latency "
+        'text, a path or a mapping, and single values such as latency="50ms", errors={503: 0.1}',
     )
 
 
@@ -36,16 +36,15 @@ def mock_upstream_session() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def mock_upstream(
-    request: pytest.FixtureRequest, mock_upstream_session: Upstream
-) -> Iterator[Upstream]:
+def mock_upstream(request: pytest.FixtureRequest, mock_upstream_session: Upstream) -> Upstream:
     """The mock with an empty ledger; it plays the marker's profile until `configure` is called."""
+    from mock_upstream.profiles import ProfileError
+
     marker = request.node.get_closest_marker(_MARKER)
-    if marker:
-        mock_upstream_session.configure(*marker.args, **marker.kwargs)
-    else:
-        mock_upstream_session.configure()
+    arguments, values = (marker.args, marker.kwargs) if marker else ((), {})
+    try:
+        mock_upstream_session.configure(*arguments, **values)
+    except ProfileError as error:
+        pytest.fail(str(error), pytrace=False)
     mock_upstream_session.reset()
-    yield mock_upstream_session
-    # Nobody waits for these any more, and the next test may be long.
-    mock_upstream_session.reset()
+    return mock_upstream_session
