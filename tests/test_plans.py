@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import tomli_w
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import loadtests
@@ -398,6 +398,7 @@ def test_a_plan_with_anything_anywhere_is_read_or_refused_in_our_words(data, jun
         spot[data.draw(st.text())] = junk
     else:
         spot[last] = junk
+    assume(not JARGON.search(json.dumps(table, default=str)))  # it may well be quoted to the user
     try:
         read(tomli_w.dumps(table))
     except PlanError as error:
