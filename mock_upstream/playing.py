@@ -8,10 +8,13 @@ from math import ceil
 
 from mock_upstream import faults
 from mock_upstream.bodies import Body
+from mock_upstream.draws import Stream
 from mock_upstream.exchange import Answer, Exchange, Header
 from mock_upstream.faults import Fault
 from mock_upstream.limiter import Limiter, Permit
 from mock_upstream.limiter import Refusal as Limitation
+from mock_upstream.overrides import OverrideError, Overrides
+from mock_upstream.overrides import parse as parse_overrides
 from mock_upstream.profiles import Profile
 from mock_upstream.routes import Ordinals, Responder, Responders, error_answer
 from mock_upstream.schedule import Schedule, State
@@ -26,6 +29,7 @@ class Job:
         "body",
         "broken",
         "fault",
+        "key",
         "network",
         "number",
         "ordinal",
@@ -40,14 +44,21 @@ class Job:
         "values",
     )
 
-    def __init__(self, arrival: float, responder: Responder, values: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arrival: float,
+        responder: Responder,
+        values: Mapping[str, str],
+        draw: tuple[float, int, int],
+    ) -> None:
         self.arrival = arrival
         """As all times: in monotonic seconds."""
         self.number = 0
         self.responder = responder
         self.values = values
         """Of the names in the route's path."""
-        self.service, self.status, self.ordinal = responder.draw()
+        self.service, self.status, self.ordinal = draw
+        self.key: bytes | None = None
         self.network = responder.network
         """Seconds on the way, half of them before the server and half after."""
         self.fault: Fault | None = None
@@ -64,6 +75,19 @@ class Job:
         """Of the timeline, when it arrived."""
         self.broken = False
         """Whether it is to end without a whole answer."""
+
+    def override(self, asked: Overrides) -> None:
+        """What the request itself asks for."""
+        if asked.status is not None:
+            self.status = asked.status
+        if asked.fault is not None:
+            self.fault = asked.fault
+        if asked.size is not None:
+            self.body = (self.body or Body()).model_copy(update={"size": asked.size})
+
+    def draw(self, stream: Stream) -> float:
+        """For another purpose."""
+        return stream.uniform(self.ordinal) if self.key is None else stream.keyed(self.key)
 
     @property
     def asked(self) -> float:
@@ -128,7 +152,7 @@ class Job:
         headers, content = self.responder.answer(self.status, self.values)
         answer = Answer(self.status, headers, content)
         if self.body is not None:
-            self.body.fill(answer, self.responder.sizes.uniform(self.ordinal))
+            self.body.fill(answer, self.draw(self.responder.sizes))
         return answer
 
 
@@ -141,6 +165,8 @@ class Refusal:
     end: int | str
     """An error status, or the name of a fault."""
     headers: list[Header] = field(default_factory=list)
+    reason: str | None = None
+    """None: the status says it."""
 
     @property
     def fault(self) -> Fault | None:
@@ -148,7 +174,7 @@ class Refusal:
 
     def answer(self) -> Answer:
         status = self.end if isinstance(self.end, int) else 503
-        headers, content = error_answer(status)
+        headers, content = error_answer(status, self.reason)
         return Answer(status, [*headers, *self.headers], content)
 
 
@@ -164,6 +190,8 @@ class Playing:
         """When the timeline did."""
         if profile.timeline is not None and profile.timeline.start == "serve":
             self.started = now
+        self._began = now
+        self._longest = profile.caps.delay
         self._schedule = profile.schedule
         self._ordinals: Ordinals = defaultdict(count)
         self._ready: dict[int, Responders] = {}  # by the profile's identity
@@ -182,16 +210,36 @@ class Playing:
             if state.played is not self._present:
                 self._change(state.played, arrival)
         responder, values = self._responders.find(scope["method"], scope["path"])
-        job = Job(arrival, responder, values)
-        if state is not None:
-            job.phase = state.phase
-            job.service *= state.factor
-            if state.outage is not None and responder.refusals.uniform(job.ordinal) < state.refused:
-                job.refusal = Refusal("outage", state.outage)
-        if responder.faults:
-            job.fault = responder.fault(job.ordinal, exchange.connection.requests)
+        asked = key = latency = refusal = None
+        if self.profile.overrides:
+            try:
+                asked = parse_overrides(
+                    scope["headers"],
+                    scope["query_string"],
+                    longest=self._longest,
+                    largest=self.profile.caps.body,
+                )
+            except OverrideError as error:
+                refusal = Refusal("override", 400, reason=str(error))
+            else:
+                if asked is not None:
+                    key, latency = asked.key, asked.latency
+        job = Job(arrival, responder, values, responder.draw(key, latency, arrival - self._began))
+        job.key, job.refusal = key, refusal
         if responder.body is not None and not responder.fails(job.status):
             job.body = responder.body
+        if responder.faults:
+            job.fault = responder.fault(job.ordinal, key, exchange.connection.requests)
+        if asked is not None:
+            job.override(asked)
+        if state is not None:
+            job.phase = state.phase
+            if latency is None:
+                job.service *= state.factor
+            if state.outage is not None and job.draw(responder.refusals) < state.refused:
+                job.refusal = job.refusal or Refusal("outage", state.outage)
+        if job.service > self._longest:
+            job.service = self._longest
         return job
 
     def admit(self, exchange: Exchange, job: Job) -> Refusal | None:
@@ -236,7 +284,7 @@ class Playing:
             self.limiter = Limiter(profile.limits, now)
         else:
             self.limiter.adopt(profile.limits)
-        self.guarded = bool(self._schedule or self.station or self.limiter)
+        self.guarded = bool(profile.overrides or self._schedule or self.station or self.limiter)
         """Whether anybody is turned away at all."""
 
 

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
@@ -14,18 +14,23 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    PositiveInt,
     ValidationError,
     model_validator,
 )
 
 from mock_upstream.bodies import Body
 from mock_upstream.capacity import Capacity
+from mock_upstream.draws import Sampling
+from mock_upstream.durations import LONGEST
 from mock_upstream.faults import FaultTable
 from mock_upstream.fidelity import Budget
-from mock_upstream.fields import Duration, LatencyText
+from mock_upstream.fields import Duration, LatencyText, PositiveDuration
 from mock_upstream.latency import parse
 from mock_upstream.limits import Limit
 from mock_upstream.schedule import Schedule, TimelineError
+from mock_upstream.sizes import PositiveBytes
+from mock_upstream.spells import Spells
 from mock_upstream.timeline import Timeline
 
 DEFAULT_LATENCY = "p50=50ms p95=80ms p99=150ms"
@@ -90,6 +95,17 @@ def _json(payload: JsonValue) -> JsonValue:
 Errors = Annotated[dict[int, float], AfterValidator(_errors)]
 
 
+class Caps(BaseModel):
+    """How much a profile, or an override, may ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delay: PositiveDuration = LONGEST
+    """Longer ones are cut to it."""
+    body: PositiveBytes = 100_000_000
+    chunks: PositiveInt = 10_000
+
+
 class Route(BaseModel):
     """What is answered to one method and path; the first route that matches wins."""
 
@@ -129,6 +145,10 @@ class Profile(BaseModel):
     """The same seed gives the n-th request of a route the same delay and status."""
     latency: LatencyText = parse(DEFAULT_LATENCY)
     """Of the service, for one request; see `mock_upstream.latency`."""
+    sampling: Sampling = "random"
+    """Whether the draws of consecutive requests lie together evenly."""
+    spells: Spells | None = None
+    """None: no slow spells."""
     network: Duration = 0.0
     """On the way: half before the server and half after it, and added to the latency."""
     errors: Errors = {}
@@ -143,6 +163,9 @@ class Profile(BaseModel):
     """None: a route's own, at once."""
     timeline: Timeline | None = None
     """What changes while it is played."""
+    overrides: bool = True
+    """Whether a request may ask for its own latency, status, fault, size and key."""
+    caps: Caps = Caps()
     routes: tuple[Route, ...] = ()
     """Without any, every method and path is answered 200 {"ok": true}."""
     budget: Budget = Budget()
@@ -203,8 +226,13 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Profile:
 
 def describe(error: ValidationError) -> str:
     """Every complaint with the place of its value, a line each, without pydantic's trimmings."""
+    return describe_all(error.errors(include_url=False, include_context=False))
+
+
+def describe_all(problems: Iterable[Mapping[str, Any]]) -> str:
+    """The same of pydantic's complaints by themselves."""
     lines = []
-    for problem in error.errors(include_url=False, include_context=False):
+    for problem in problems:
         place = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

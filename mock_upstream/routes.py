@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from itertools import accumulate, count
 from json import dumps
@@ -11,8 +12,9 @@ from pydantic import JsonValue
 
 from mock_upstream.draws import Stream
 from mock_upstream.faults import Fault
-from mock_upstream.latency import Constant
+from mock_upstream.latency import Constant, Latency
 from mock_upstream.profiles import Profile, Route, path_names
+from mock_upstream.spells import Chain
 
 Header = tuple[bytes, bytes]
 Ordinals = defaultdict[str, Iterator[int]]
@@ -38,16 +40,15 @@ class Responder:
         self._literal = None if names else route.path
         self._pattern = re.compile(_pattern(route.path))
         self._ordinals = ordinals[route.name]
-        self.body = profile.body if route.body is None else route.body
-        self.sizes = Stream(profile.seed, route.name, "size")
+        stream = partial(Stream, profile.seed, route.name, sampling=profile.sampling)
+        self._delays = stream("latency")
+        self._failures = stream("errors")
+        self.refusals = stream("outage")
+        self.sizes = stream("size")
         faults = profile.faults if route.faults is None else route.faults
-        self.faults = [
-            (fault, Stream(profile.seed, route.name, f"fault {place}"))
-            for place, fault in enumerate(faults)
-        ]
-        self.refusals = Stream(profile.seed, route.name, "outage")
-        self._delays = Stream(profile.seed, route.name, "latency")
-        self._failures = Stream(profile.seed, route.name, "errors")
+        self.faults = [(fault, stream(f"fault {n}")) for n, fault in enumerate(faults)]
+        self.body = profile.body if route.body is None else route.body
+        self._spells = Chain(profile.spells, profile.seed) if profile.spells and matched else None
         errors = profile.errors if route.errors is None else route.errors
         self._errors = list(zip(accumulate(errors.values()), errors, strict=True))
         self._status = route.status
@@ -71,21 +72,38 @@ class Responder:
         found = self._pattern.fullmatch(path)
         return found.groupdict() if found else None
 
-    def draw(self) -> tuple[float, int, int]:
-        """Delay in seconds and status of the route's next request, and its ordinal."""
+    def draw(
+        self, key: bytes | None = None, latency: Latency | None = None, at: float = 0.0
+    ) -> tuple[float, int, int]:
+        """
+        Delay in seconds and status of the route's next request, and its ordinal.
+
+        Args:
+            key: draws in place of the ordinal.
+            latency: in place of the route's.
+            at: seconds since the beginning; slow spells come by it.
+        """
         ordinal = next(self._ordinals)
-        delay = self.latency.quantile(self._delays.uniform(ordinal))
+        delays = self._delays
+        u = delays.uniform(ordinal) if key is None else delays.keyed(key)
+        if latency is not None:
+            delay = latency.quantile(u)
+        elif self._spells is not None:
+            delay = self._spells.delay(at, u, self.latency)
+        else:
+            delay = self.latency.quantile(u)
         if self._errors:
-            u = self._failures.uniform(ordinal)
+            u = self._failures.uniform(ordinal) if key is None else self._failures.keyed(key)
             for bound, status in self._errors:
                 if u < bound:
                     return delay, status, ordinal
         return delay, self._status, ordinal
 
-    def fault(self, ordinal: int, request_on_connection: int) -> Fault | None:
+    def fault(self, ordinal: int, key: bytes | None, request_on_connection: int) -> Fault | None:
         """The first that happens to the request."""
         for fault, draws in self.faults:
-            if fault.happens(ordinal, draws.uniform(ordinal), request_on_connection):
+            u = draws.uniform(ordinal) if key is None else draws.keyed(key)
+            if fault.happens(ordinal, u, request_on_connection):
                 return fault
         return None
 
