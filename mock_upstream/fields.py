@@ -32,7 +32,9 @@ def _latency(value: object, info: ValidationInfo) -> Latency:
         return value
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not text; write a latency such as '50ms'")
-    return parse(value, (info.context or {}).get("folder"))
+    context = info.context or {}
+    known: Latency | None = context.get("latencies", {}).get(value)
+    return known or parse(value, context.get("folder"))
 
 
 Duration = Annotated[
@@ -53,4 +55,5 @@ LatencyText = Annotated[
 A distribution of delays; text in a profile, see `mock_upstream.latency`.
 
 `file(...)` is read from the folder in the validation's context, {"folder": Path}, or not at all.
+{"latencies": {text: Latency}} are there already: those of the profile that is to be changed.
 """

@@ -2,8 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,20 +16,21 @@ from pydantic import (
     JsonValue,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
 from mock_upstream.bodies import Body
 from mock_upstream.capacity import Capacity
 from mock_upstream.draws import Sampling
-from mock_upstream.durations import LONGEST
+from mock_upstream.durations import LONGEST, format_duration
 from mock_upstream.faults import FaultTable
 from mock_upstream.fidelity import Budget
 from mock_upstream.fields import Duration, LatencyText, PositiveDuration
-from mock_upstream.latency import parse
+from mock_upstream.latency import Latency, parse
 from mock_upstream.limits import Limit
 from mock_upstream.schedule import Schedule, TimelineError
-from mock_upstream.sizes import PositiveBytes
+from mock_upstream.sizes import PositiveBytes, format_bytes
 from mock_upstream.spells import Spells
 from mock_upstream.timeline import Timeline
 
@@ -183,9 +184,27 @@ class Profile(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _every_phase_can_be_played(self) -> Self:
+    def _keeps_to_its_caps(self) -> Self:
+        caps = self.caps
+        for place, latency in self._placed("latency"):
+            if latency.quantile(0.5) > caps.delay:
+                longest = format_duration(caps.delay)
+                raise ValueError(f"{place}: the median of {latency} is above caps.delay, {longest}")
+        for place, body in self._placed("body"):
+            if body.size is not None and body.size.quantile(0.5) > caps.body:
+                largest = format_bytes(caps.body)
+                raise ValueError(f"{place}.size: {body.size} is above caps.body, {largest}")
+            if body.chunks is not None and body.chunks > caps.chunks:
+                raise ValueError(
+                    f"{place}.chunks: {body.chunks} is above caps.chunks, {caps.chunks}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _every_phase_can_be_played(self, info: ValidationInfo) -> Self:
         try:
-            _ = self.schedule
+            # Laid out once: it takes as long as checking a profile for each phase and step.
+            vars(self)["schedule"] = self._laid_out(info.context or {})
         except TimelineError as error:
             raise ValueError(f"timeline: {error}") from None
         return self
@@ -193,14 +212,34 @@ class Profile(BaseModel):
     @cached_property
     def schedule(self) -> "Schedule[Profile] | None":
         """The profile as it is at each time; None: always as it is."""
+        return self._laid_out({})
+
+    @property
+    def latencies(self) -> dict[str, Latency]:
+        """By their texts; for the context in which a changed profile is validated."""
+        latencies = [latency for _, latency in self._placed("latency")]
+        if self.spells and self.spells.latency:
+            latencies.append(self.spells.latency)
+        return {str(latency): latency for latency in latencies}
+
+    def _placed(self, name: str) -> Iterator[tuple[str, Any]]:
+        """A setting of the profile and of its routes, wherever it is given."""
+        owners = {"": self} | {f"routes.{n}.": route for n, route in enumerate(self.routes)}
+        for place, owner in owners.items():
+            value = getattr(owner, name)
+            if value is not None:
+                yield f"{place}{name}", value
+
+    def _laid_out(self, context: Mapping[str, Any]) -> "Schedule[Profile] | None":
         if self.timeline is None:
             return None
-        return Schedule(self.timeline, self.model_dump(mode="json"), _changed, self)
+        known = {**context, "latencies": self.latencies}
+        return Schedule(self.timeline, self.model_dump(mode="json"), partial(_changed, known), self)
 
 
-def _changed(values: Mapping[str, Any]) -> Profile:
+def _changed(context: Mapping[str, Any], values: Mapping[str, Any]) -> Profile:
     try:
-        return Profile.model_validate(values)
+        return Profile.model_validate(values, context=context)
     except ValidationError as error:
         raise ValueError(describe(error)) from None
 
@@ -213,12 +252,15 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Profile:
     """
     The profile of a .toml or .json file, single values of it replaced.
 
+    Files that it names lie in its folder; without a file, in the current one.
+
     Raises:
         ProfileError: no such file, not TOML or JSON, or values that cannot be.
     """
     values = {**(_read(path) if path else {}), **overrides}
+    folder = path.parent if path else Path()
     try:
-        return Profile.model_validate(values)
+        return Profile.model_validate(values, context={"folder": folder.absolute()})
     except ValidationError as error:
         where = f"profile {path}" if path else "profile"
         raise ProfileError(f"{where}: {describe(error)}") from None

@@ -10,10 +10,12 @@ from json import dumps
 
 from pydantic import JsonValue
 
+from mock_upstream.bodies import Body
 from mock_upstream.draws import Stream
 from mock_upstream.faults import Fault
 from mock_upstream.latency import Constant, Latency
-from mock_upstream.profiles import Profile, Route, path_names
+from mock_upstream.profiles import Caps, Profile, Route, path_names
+from mock_upstream.sizes import Capped
 from mock_upstream.spells import Chain
 
 Header = tuple[bytes, bytes]
@@ -47,7 +49,7 @@ class Responder:
         self.sizes = stream("size")
         faults = profile.faults if route.faults is None else route.faults
         self.faults = [(fault, stream(f"fault {n}")) for n, fault in enumerate(faults)]
-        self.body = profile.body if route.body is None else route.body
+        self.body = _capped(profile.body if route.body is None else route.body, profile.caps)
         self._spells = Chain(profile.spells, profile.seed) if profile.spells and matched else None
         errors = profile.errors if route.errors is None else route.errors
         self._errors = list(zip(accumulate(errors.values()), errors, strict=True))
@@ -156,6 +158,12 @@ class Responders:
 
 
 _NO_VALUES: Mapping[str, str] = {}
+
+
+def _capped(body: Body | None, caps: Caps) -> Body | None:
+    if body is None or body.size is None:
+        return body
+    return body.model_copy(update={"size": Capped(body.size, caps.body)})
 
 
 def _pattern(path: str) -> str:

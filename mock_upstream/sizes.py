@@ -84,6 +84,20 @@ class Lognormal(Size):
         return f"lognormal(p50={format_bytes(self.p50)},p99={format_bytes(self.p99)})"
 
 
+@dataclass(frozen=True, slots=True)
+class Capped(Size):
+    """Another distribution, but never above so much."""
+
+    size: Size
+    most: int  # bytes
+
+    def quantile(self, u: float) -> int:
+        return min(self.size.quantile(u), self.most)
+
+    def __str__(self) -> str:
+        return str(self.size)
+
+
 def parse_size(text: str) -> Size:
     """
     The distribution that the text describes; see the top of this module.
