@@ -62,7 +62,12 @@ class Upstream:
         self._ask("POST", "/reset")
 
     def start_timeline(self) -> None:
-        """Let the profile's timeline begin now."""
+        """
+        Let the profile's timeline begin now.
+
+        Raises:
+            RuntimeError: the profile has none.
+        """
         self._ask("POST", "/timeline/start")
 
     def ledger(self, *, reset_peak: bool = False) -> Account:
@@ -90,8 +95,15 @@ class Upstream:
             raise RuntimeError(
                 f"the mock upstream does not answer {method} {path}: {how}{self._last_words()}"
             ) from None
+        if response.status == 422:
+            from mock_upstream.profiles import ProfileError
+
+            raise ProfileError(json.loads(text)["error"])
         if response.status >= 400:
-            raise _refusal(response.status, f"{method} {path}", text.decode(errors="replace"))
+            said = text.decode(errors="replace")
+            raise RuntimeError(
+                f"the mock upstream answers {response.status} to {method} {path}: {said}"
+            )
         return text
 
     def _last_words(self) -> str:
@@ -184,13 +196,6 @@ def _accounts() -> TypeAdapter[Account]:
     from mock_upstream.ledger import Account
 
     return TypeAdapter(Account)
-
-
-def _refusal(status: int, question: str, text: str) -> Exception:
-    from mock_upstream.profiles import ProfileError
-
-    kind = ProfileError if status in (400, 413, 422) else RuntimeError
-    return kind(f"the mock upstream answers {status} to {question}: {text}")
 
 
 def _last_words(complaints: IO[str]) -> str:

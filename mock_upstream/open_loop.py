@@ -7,6 +7,7 @@ Each waits on a connection of its own, kept for the next one, so that no answer 
 import asyncio
 import gc
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from random import Random
@@ -81,7 +82,7 @@ def drive(
 class _Driver:
     def __init__(self, url: str, questions: Sequence[bytes]) -> None:
         parts = urlsplit(url)
-        self._address = parts.hostname, parts.port
+        self._host, self._port = parts.hostname or "", parts.port or 80
         self._questions = questions
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
@@ -92,8 +93,9 @@ class _Driver:
         self, rate: float, seconds: float, connections: int, patience: float
     ) -> list[Seen]:
         deadlines = Deadlines()
-        for _ in range(connections):
-            self._idle.append(await self._connect())
+        with suppress(OSError):  # more than the system allows; those beyond will be missed
+            for _ in range(connections):
+                self._idle.append(await self._connect())
         random, turns = Random(0), cycle(range(len(self._questions)))
         seen = []
         opening = set()
@@ -111,13 +113,11 @@ class _Driver:
                 task = asyncio.create_task(self._ask_anew(one))
                 opening.add(task)
                 task.add_done_callback(opening.discard)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 while self._owed:
                     self._all_answered.clear()
                     await self._all_answered.wait()
-        except TimeoutError:
-            pass
         for task in opening:
             task.cancel()
         for connection in list(self._open):
@@ -126,9 +126,8 @@ class _Driver:
         return seen
 
     async def _ask_anew(self, one: Seen) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
+            connection = await self._connect()
         except OSError:
             self.settled()
         else:
@@ -136,7 +135,9 @@ class _Driver:
 
     async def _connect(self) -> "_Connection":
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
+        _, connection = await loop.create_connection(
+            lambda: _Connection(self), self._host, self._port
+        )
         return connection
 
     def opened(self, connection: "_Connection") -> None:

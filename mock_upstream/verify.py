@@ -87,7 +87,7 @@ def verify(upstream: Upstream, profile: Profile, rate: float, seconds: float) ->
         kept_up(account),
         *distributed(seen, profile, asker.routes),
     ]
-    if profile.capacity and not _has(profile, "limits", "faults", "timeline"):
+    if profile.capacity and not (profile.limits or profile.timeline or _faulty(profile)):
         checks.append(_capacity(asker, profile.capacity.servers))
     if all(check.holds is not False for check in checks):
         checks.append(_headroom(asker, profile, rate))
@@ -112,7 +112,7 @@ def counted(seen: Sequence[Seen], account: Account, profile: Profile) -> Iterato
     lost = account.unanswered + account.disconnects + account.in_flight.now
     agree = statuses == told and unanswered == lost and account.arrivals == len(seen)
     yield Check("the ledger's answers", f"{statuses.total():,}", f"{told.total():,}", agree)
-    may_fail = _has(profile, "faults", "capacity", "limits", "timeline")
+    may_fail = _faulty(profile) or profile.capacity or profile.limits or profile.timeline
     answered = statuses.total()
     yield Check(
         "answered",
@@ -226,7 +226,7 @@ class _Asker:
         ]
         longest = max(one.quantile(0.999999) for one in latencies)
         # What a fault keeps waiting may never come.
-        self._patience = min(longest + 5, _PATIENCE) if _has(profile, "faults") else _PATIENCE
+        self._patience = min(longest + 5, _PATIENCE) if _faulty(profile) else _PATIENCE
         draws = [(place + 0.5) / 1000 for place in range(1000)]
         self.mean = sum(fmean(map(one.quantile, draws)) for one in latencies) / len(latencies)
         """Seconds that a request takes, without any network."""
@@ -289,9 +289,8 @@ def _headroom(asker: _Asker, profile: Profile, rate: float) -> Check:
     return Check("headroom", "", f"{good / rate:g} times the rate, {good:,.0f}/s{why}", None)
 
 
-def _has(profile: Profile, *parts: str) -> bool:
-    """Whether the profile, or a route of it, has any of these parts."""
-    return any(getattr(one, part, None) for one in (profile, *profile.routes) for part in parts)
+def _faulty(profile: Profile) -> bool:
+    return bool(profile.faults) or any(route.faults for route in profile.routes)
 
 
 def _unsteady(profile: Profile) -> str | None:
@@ -300,7 +299,7 @@ def _unsteady(profile: Profile) -> str | None:
         return "the timeline changes it"
     if profile.capacity and profile.capacity.slowdown != Slowdown():
         return "it grows with the load"
-    if _has(profile, "spells"):
+    if profile.spells:
         return "it comes in spells"
     return None
 
