@@ -155,4 +155,4 @@ class Exchange:
     def drop(self) -> None:
         """End it without an answer: the client sees its connection closed."""
         self.dropped = True
-        self.transport.close()
+        self.transport.abort()

@@ -102,7 +102,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
-            connection.transport.close()
+            connection.transport.abort()  # close would wait for clients that do not read
         await super().shutdown(sockets)
 
     @contextmanager

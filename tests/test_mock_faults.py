@@ -4,7 +4,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault, FaultTable, When
 from mock_upstream.profiles import describe
 from tests.mock_exchanges import BODY, ask, connected, played, request, rest, whole
-from tests.servers import eventually
+from tests.servers import eventually, mock_upstream
 
 HALF = BODY[: len(BODY) // 2]
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST instead of FIN
@@ -368,3 +368,63 @@ def test_a_fault_that_cannot_be_is_refused_with_its_place(table: Any, complaint:
     with pytest.raises(ValidationError) as refused:
         Faults.model_validate({"faults": [table]})
     assert describe(refused.value).startswith(complaint)
+
+
+def test_the_mock_plays_what_its_profile_names_and_the_ledger_tells_of_it(tmp_path: Path) -> None:
+    profile = tmp_path / "faults.toml"
+    settings = {"hang": ', longest = "10ms"', "hang-mid-body": ', longest = "10ms"'}
+    settings["drip"] = ', piece = "5B", interval = "1ms"'
+    routes = [
+        f'[[routes]]\npath = "/{name}"\nfaults = [{{fault = "{name}"{settings.get(name, "")}}}]'
+        for name in faults.names()
+    ]
+    several = """
+        [[routes]]
+        path = "/several"
+        faults = [
+            {fault = "error-status", status = 500, first = 2},
+            {fault = "error-status", status = 502, every = 3},
+            {fault = "error-status", status = 504, probability = 0.5},
+            {fault = "error-status", status = 503, probability = 0.5, on_reuse = true},
+        ]
+        [[routes]]
+        path = "/ok"
+        faults = []
+    """
+    profile.write_text('latency = "1ms"\n' + "\n".join(routes) + several)
+
+    with mock_upstream(str(profile)) as mock:
+        port = int(mock.url.rpartition(":")[2])
+        for name in faults.names():
+            for _ in range(2):
+                if name in ("drip", "error-status"):
+                    with connected(port) as client:
+                        request(client, f"/{name}")
+                        assert whole(client)
+                else:
+                    ask(port, f"/{name}", kept=True)
+        eventually(lambda: mock.ledger()["in_flight"]["now"] == 0)
+        ledger = mock.ledger()
+        assert ledger["faults"] == dict.fromkeys(faults.names(), 2)
+        assert ledger["answers"] == {"200": 2 * 8 + 2, "503": 2}
+        assert ledger["unanswered"] == 2 * 8
+        assert ledger["disconnects"] == 0
+        assert ledger["arrivals"] == 36
+
+        with httpx.Client(base_url=mock.url, limits=httpx.Limits(max_keepalive_connections=0)) as c:
+            statuses = [c.get("/several").status_code for _ in range(100)]
+        assert statuses[:2] == [500, 500]
+        assert [statuses[n] for n in range(2, 100, 3)] == [502] * 33
+        drawn = [status for n, status in enumerate(statuses) if n > 1 and n % 3 != 2]
+        assert set(drawn) == {200, 504}
+        assert 15 < drawn.count(504) < 50  # of 65
+        with httpx.Client(base_url=mock.url) as client:
+            assert {client.get("/several").status_code for _ in range(60)} == {200, 502, 503, 504}
+
+
+def test_a_client_that_never_reads_does_not_keep_the_mock_from_stopping() -> None:
+    with ExitStack() as stack, mock_upstream("--latency", "1ms") as mock:
+        for _ in range(3):
+            client = stack.enter_context(connected(int(mock.url.rpartition(":")[2])))
+            request(client, "/?mock_size=100MB")
+        eventually(lambda: mock.ledger()["arrivals"] == 3)
