@@ -19,6 +19,7 @@ _NORMAL = NormalDist()
 _Z99 = _NORMAL.inv_cdf(0.99)
 _LOG_LONGEST = log(LONGEST)
 _NEAR = 1e-10  # relative; how closely a mixture's quantile is found
+_INSTANT = 1e-6  # seconds; below it the same closeness is an absolute one
 _STEP = 0.0625  # of the normal quantile, between two nodes of a mixture
 _LARGEST_SHARE = nextafter(1, 0)
 
@@ -325,7 +326,7 @@ class Mixture(Latency):
         if at_low >= u or at_high <= u:
             return low if at_low >= u else high
         start = reach = high - low
-        while high - low > _NEAR * high:
+        while high - low > _NEAR * (high + _INSTANT):
             middle = (low + high) / 2
             secant = low + (high - low) * (u - at_low) / (at_high - at_low)
             side = 1.0 if secant <= middle else -1.0

@@ -3,18 +3,30 @@
 from contextlib import suppress
 from itertools import pairwise
 from statistics import NormalDist
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special, stats
 
+from mock_upstream import gamma
+from mock_upstream.draws import Stream
 from mock_upstream.durations import LONGEST, format_duration, parse_duration
 from mock_upstream.latency import (
+    DEEPEST,
+    LONGEST_TEXT,
+    MOST_PARTS,
     Constant,
     Exponential,
+    Gamma,
     Latency,
     LatencyError,
     Lognormal,
+    LognormalOfMean,
+    Mixture,
+    Pareto,
     Percentiles,
     Uniform,
     parse,
@@ -34,13 +46,29 @@ def percentiles(draw: st.DrawFn) -> Latency:
     return Percentiles(tuple(zip(chosen, values, strict=True)), most)
 
 
-latencies = st.one_of(
+@st.composite
+def mixtures(draw: st.DrawFn, parts: st.SearchStrategy[Latency]) -> Latency:
+    weights = draw(
+        st.lists(st.just(0.0) | st.floats(1e-6, 1e6), min_size=2, max_size=4).filter(any)
+    )
+    return Mixture(tuple((weight, draw(parts)) for weight in weights))
+
+
+plain_latencies = st.one_of(
     st.builds(Constant, duration),
     st.tuples(duration, duration).map(lambda pair: Uniform(*sorted(pair))),
     st.builds(Exponential, positive),
     st.tuples(positive, positive).map(lambda pair: Lognormal(*sorted(pair))),
+    st.builds(Gamma, positive, st.floats(0.1, 1000)),
+    st.tuples(positive, positive).map(lambda pair: LognormalOfMean(max(pair), min(pair))),
+    st.tuples(positive, positive)
+    .filter(lambda pair: pair[0] != pair[1])
+    .flatmap(
+        lambda pair: st.builds(Pareto, st.just(min(pair)), st.floats(0.01, 100), st.just(max(pair)))
+    ),
     percentiles(),
 )
+latencies = plain_latencies | mixtures(plain_latencies | mixtures(plain_latencies))
 
 
 @given(latencies)
@@ -66,7 +94,79 @@ def test_each_given_quantile_is_met(latency: Percentiles) -> None:
         assert latency.quantile(percent / 100) == pytest.approx(seconds, rel=1e-12)
 
 
-@given(st.text("p5m09.=s()-,+eEux "))
+@given(latencies, shares)
+def test_the_cdf_is_the_inverse_of_the_quantile(latency: Latency, share: float) -> None:
+    delay = latency.quantile(share)
+    # A nearby delay: at a jump the CDF is only beyond it what it was asked for.
+    assert latency.cdf(delay * (1 + 1e-6)) >= share - 1e-6
+    assert latency.cdf(delay * (1 - 1e-6) - 1e-15) <= share + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("text", "law"),
+    [
+        ("uniform(20ms,80ms)", stats.uniform(0.02, 0.06)),
+        ("exponential(50ms)", stats.expon(scale=0.05)),
+        ("gamma(mean=50ms,shape=0.3)", stats.gamma(0.3, scale=0.05 / 0.3)),
+        ("gamma(50ms,2.5)", stats.gamma(2.5, scale=0.02)),
+        ("erlang(mean=50ms,shape=100)", stats.gamma(100, scale=0.0005)),
+        ("lognormal(mean=60ms,p50=50ms)", stats.lognorm((2 * np.log(1.2)) ** 0.5, scale=0.05)),
+        ("pareto(min=10ms,alpha=1.2,max=10s)", stats.truncpareto(1.2, 1000, scale=0.01)),
+    ],
+)
+def test_a_law_is_that_of_scipy(text: str, law: Any) -> None:
+    latency = parse(text)
+    some = np.array([1e-9, 1e-4, *np.linspace(0.01, 0.99, 197), 0.9999, 1 - 1e-9])
+    delays = [latency.quantile(u) for u in some]
+    assert delays == pytest.approx(law.ppf(some), rel=2e-7)
+    assert [latency.cdf(x) for x in delays] == pytest.approx(some, rel=1e-5)
+    stream = Stream(11, "ANY /", "latency")
+    drawn = [latency.quantile(stream.uniform(n)) for n in range(5000)]
+    assert stats.kstest(drawn, law.cdf).pvalue > 0.001
+
+
+def test_a_mixture_draws_from_its_parts_by_their_weights() -> None:
+    latency = parse("3*lognormal(p50=20ms,p99=80ms) + 1*gamma(mean=1.5s,shape=30)")
+    body = stats.lognorm(np.log(4) / stats.norm.ppf(0.99), scale=0.02)
+    slow = stats.gamma(30, scale=0.05)
+
+    def cdf(x: np.ndarray) -> np.ndarray:
+        return 0.75 * body.cdf(x) + 0.25 * slow.cdf(x)
+
+    stream = Stream(11, "ANY /", "latency")
+    drawn = [latency.quantile(stream.uniform(n)) for n in range(5000)]
+    assert stats.kstest(drawn, cdf).pvalue > 0.001
+    some = np.linspace(0.001, 0.999, 333)
+    assert [cdf(latency.quantile(u)) for u in some] == pytest.approx(some, rel=1e-8)
+
+
+@pytest.mark.parametrize("shape", [0.1, 0.5, 1, 2.5, 30, 1000])
+def test_the_inverse_gamma_function_is_scipys(shape: float) -> None:
+    for z in np.linspace(-8, 8, 81).tolist():
+        if z > 0:
+            truth = special.gammainccinv(shape, stats.norm.sf(z))
+        else:
+            truth = special.gammaincinv(shape, stats.norm.cdf(z))
+        assert gamma.log_quantile(shape, z) == pytest.approx(np.log(truth), rel=1e-11, abs=1e-11)
+    for x in (shape * np.logspace(-3, 1, 50)).tolist():
+        assert gamma.cdf(shape, x) == pytest.approx(special.gammainc(shape, x), rel=1e-10)
+
+
+@pytest.mark.parametrize("text", ["gamma(50ms,2.5)", "0.5*exponential(50ms) + 0.5*uniform(1s,2s)"])
+def test_a_delay_does_not_depend_on_what_was_drawn_before(text: str) -> None:
+    used = parse(text)
+    some = [used.quantile(n / 100) for n in range(1, 100)]
+    assert [parse(text).quantile(n / 100) for n in range(1, 100)] == some
+
+
+def test_what_a_mixture_repeats_it_repeats_exactly() -> None:
+    latency = parse("0.9*5ms + 0.09*uniform(7ms,9ms) + 0.01*(p50=1s p95=1s max=3s)")
+    assert {latency.quantile(u / 1000) for u in range(1, 900)} == {0.005}
+    assert latency.quantile(0.945) == pytest.approx(0.008)
+    assert latency.quantile(0.995) == pytest.approx(1)
+
+
+@given(st.text("p5m09.=s()-,+eEux* "))
 def test_any_text_is_a_latency_or_refused(text: str) -> None:
     with suppress(LatencyError):
         assert isinstance(parse(text), Latency)
@@ -98,6 +198,17 @@ def test_durations_have_a_number_and_a_unit(text: str, seconds: float) -> None:
         ("p99=300ms p50=50ms p95=120ms", 0.95, 0.12),
         ("p50=50ms p95=120ms p99=300ms max=1s", 1 - 1e-12, 1.0),
         ("p50=50ms p95=50ms", 0.7, 0.05),
+        ("gamma(mean=50ms, shape=1)", 0.5, 0.05 * 0.6931471805599453),
+        ("pareto(min=1s,alpha=1,max=2s)", 0.5, 4 / 3),
+        ("lognormal(p50=50ms,mean=60ms)", 0.5, 0.05),
+        ("uniform(low=20ms,high=80ms)", 0.5, 0.05),
+        ("0.9*50ms + 0.1*2s", 0.89, 0.05),
+        ("0.9*50ms+0.1*2s", 0.91, 2),
+        (".5*50ms +.5*2s", 0.51, 2),
+        ("1*uniform(0s,1s) + 1*uniform(1s,2s)", 0.75, 1.5),
+        ("0*1s + 2*50ms", 0.999, 0.05),
+        ("0.5*(0.5*1ms + 0.5*2ms) + 0.5*(p50=1s p95=2s)", 0.3, 0.002),
+        ("(50ms)", 0.5, 0.05),
     ],
 )
 def test_a_text_means_its_distribution(text: str, share: float, seconds: float) -> None:
@@ -150,6 +261,39 @@ def test_between_two_quantiles_the_line_is_straight_on_lognormal_paper() -> None
         ("61m", "longer than an hour", "61m"),
         ("50ms 60ms", "'60ms' is one thing too many", "60ms"),
         ("", "the latency is empty", ""),
+        ("1e-30s", "shorter than a nanosecond", "1e-30s"),
+        ("gamma(50ms)", "shape is missing; it takes mean and shape", ")"),
+        ("gamma(50ms,0)", "shape must lie between 0.1 and 1000", "0"),
+        ("gamma(50ms,nan)", "shape must be a number, not 'nan'", "nan"),
+        ("gamma(50ms,2,3)", "'3' is one thing too many", "3"),
+        ("gamma(50ms,mean=2ms)", "mean is given twice", "mean"),
+        ("gamma(shape=2,shape=3)", "shape is given twice", "shape"),
+        ("gamma(0ms,2)", "mean must be above 0", "0ms"),
+        ("erlang(50ms,2.5)", "erlang's shape counts steps", "2.5"),
+        ("lognormal(mean=40ms,p50=50ms)", "mean=40ms is below p50=50ms", "40ms"),
+        ("lognormal(50ms,60ms)", "expected p50 and p99, or p50 and mean", "50ms"),
+        ("lognormal(p50=1ms,p99=2ms,mean=3ms)", "that is too much", ")"),
+        ("pareto(1ms,1.5)", "max is missing", ")"),
+        ("pareto(1s,1.5,1ms)", "max=1ms is not above min=1s", "1ms"),
+        ("pareto(1ms,-1,2s)", "alpha must lie between 0.01 and 100", "-1"),
+        ("pareto(1ms,inf,2s)", "alpha must be a number, not 'inf'", "inf"),
+        ("0*50ms + 0*1s", "every weight is 0", "0*50ms + 0*1s"),
+        ("0*50ms", "every weight is 0", "0*50ms"),
+        ("0.9*50ms + 1s", "'1s' needs a weight", "1s"),
+        ("50ms + 0.1*1s", "'50ms' needs a weight", "50ms"),
+        ("-1*50ms + 2*1s", "the weight -1 is negative", "-1"),
+        ("nan*50ms + 1*2s", "'nan' is no weight", "nan"),
+        ("1e9*50ms + 1*2s", "a weight is 0, or between", "1e9"),
+        ("0.9*p50=1ms p95=2ms", "quantiles need brackets here", "p50"),
+        ("0.9*50ms +", "a duration such as 50ms is missing", ""),
+        ("0.5*(1ms", "expected ')', found the end", ""),
+        ("0.9**50ms", "'*' is not a duration", "*"),
+        ("(" * (DEEPEST + 1) + "1ms", "brackets in brackets", "("),
+        ("file(x.csv, unit=h)", "unknown unit 'h'", "h"),
+        ("file()", "a name is missing here", ")"),
+        ("file(x.csv, colum=1)", "file has no 'colum'", "colum"),
+        ("file(x.csv, unit=ms, unit=s)", "unit is given twice", "unit"),
+        ("file(x.csv)", "no file is read here", "x.csv"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(text: str, reason: str, fragment: str) -> None:
@@ -160,3 +304,27 @@ def test_what_cannot_be_is_refused_with_its_place(text: str, reason: str, fragme
     start = mark.index("^")
     assert shown[start : mark.rindex("^") + 1] == fragment
     assert f"(column {start - 1})" in message  # the text is shown after two spaces
+
+
+def test_a_text_too_long_or_of_too_many_parts_is_refused_at_once() -> None:
+    with pytest.raises(LatencyError, match=r"2,001 characters are too many .*column 2001"):
+        parse("5" * (LONGEST_TEXT + 1))
+    with pytest.raises(LatencyError, match="16 parts are the most"):
+        parse(" + ".join(["1*1ms"] * (MOST_PARTS + 1)))
+    parse(" + ".join(["1*1ms"] * MOST_PARTS))
+
+
+@pytest.mark.parametrize(("place", "column"), [(0, 1), (700, 701), (1900, 1901)])
+def test_of_a_long_text_the_neighbourhood_of_the_mistake_is_shown(place: int, column: int) -> None:
+    with pytest.raises(LatencyError) as refused:
+        parse(" " * place + "oops" + " " * 90)
+    message, shown, mark = str(refused.value).split("\n")
+    assert f"(column {column})" in message
+    assert len(shown) < 110
+    assert shown[mark.index("^") : mark.rindex("^") + 1] == "oops"
+
+
+def test_a_message_shows_no_control_characters() -> None:
+    with pytest.raises(LatencyError) as refused:
+        parse("50ms \x1b[2J\n\x00")
+    assert str(refused.value).replace("\n", "").isprintable()
