@@ -15,13 +15,11 @@ How long the upstream takes: a distribution, written as text.
     0.9*lognormal(p50=20ms,p99=80ms) + 0.1*uniform(1s,2s)
     0.9*(p50=20ms p95=80ms) + 0.1*2s       parts, each as often as its weight says
 
-`mock_upstream.distributions` says what each of them is.
+`mock_upstream.distributions`, `mixtures` and `recorded` say what each of them is.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
@@ -33,14 +31,15 @@ from mock_upstream.distributions import (
     Latency,
     Lognormal,
     LognormalOfMean,
-    Mixture,
     Pareto,
     Percentiles,
     Uniform,
     rank,
 )
 from mock_upstream.durations import NUMBER, UNITS, format_duration, parse_duration
+from mock_upstream.mixtures import Mixture
 from mock_upstream.recorded import Recorded, RecordedError, load
+from mock_upstream.tokens import LatencyError, Token, Tokens
 
 __all__ = [
     "Constant",
@@ -63,19 +62,7 @@ MOST_PARTS = 16
 DEEPEST = 4  # brackets in brackets
 
 _SHORTEST = 1e-9  # seconds; below it lies no clock's tick
-_SHOWN = 100  # characters around the place of a mistake
 _NORMAL = NormalDist()
-
-
-class LatencyError(ValueError):
-    """A latency that cannot be; the message shows the place in the text."""
-
-    def __init__(self, text: str, start: int, end: int, why: str) -> None:
-        shown = "".join(char if char.isprintable() else " " for char in text)
-        first = max(start - _SHOWN // 2, 0) if len(text) > _SHOWN else 0
-        last = first + _SHOWN
-        mark = " " * (start - first) + "^" * max(min(end, last) - start, 1)
-        super().__init__(f"{why} (column {start + 1})\n  {shown[first:last]}\n  {mark}")
 
 
 def parse(text: str, folder: Path | None = None) -> Latency:
@@ -102,79 +89,66 @@ def parse(text: str, folder: Path | None = None) -> Latency:
     return latency
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    text: str
-    start: int
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
-
-
-_Value = tuple[float, _Token]
+_Value = tuple[float, Token]
 _Reader = Callable[[str], _Value]
 
 
-class _Parser:
+class _Parser(Tokens):
     """Recursive descent through one text."""
 
-    _TOKEN = re.compile(rf"\s*({NUMBER}\s*[A-Za-zµ%]*|[A-Za-z_][\w.]*|\S|$)")
-    _RAW = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^,()"]*)')
     _RANK = re.compile(r"p(\d+(?:\.\d+)?)")
     _NUMBER = re.compile(NUMBER)
 
     def __init__(self, text: str, folder: Path | None) -> None:
-        self._text = text
+        super().__init__(text)
         self._folder = folder
-        self._at = 0
         self._depth = 0
 
     def latency(self) -> Latency:
-        if not self._peek().text:
-            raise self._error(self._peek(), "the latency is empty; write one such as 50ms")
+        if not self.peek().text:
+            raise self.error(self.peek(), "the latency is empty; write one such as 50ms")
         result = self._sum()
-        if self._peek().text:
-            raise self._error(self._peek(), f"{self._peek().text!r} is one thing too many")
+        if self.peek().text:
+            raise self.error(self.peek(), f"{self.peek().text!r} is one thing too many")
         return result
 
     def _sum(self) -> Latency:
         """Quantiles, one distribution, or several with their weights."""
-        first = self._peek()
+        first = self.peek()
         if self._is_quantile(first):
             return self._percentiles()
         parts: list[tuple[float, Latency]] = []
-        bare: _Token | None = None
+        bare: Token | None = None
         while True:
-            at = self._peek()
+            at = self.peek()
             weight = self._weight()
             if weight is None:
                 bare = bare or at
             parts.append((1.0 if weight is None else weight, self._part()))
-            if not self._operator("+"):
+            if not self.operator("+"):
                 break
             if len(parts) == MOST_PARTS:
-                raise self._error(self._peek(), f"{MOST_PARTS} parts are the most there may be")
+                raise self.error(self.peek(), f"{MOST_PARTS} parts are the most there may be")
         if bare and len(parts) > 1:
-            raise self._error(bare, f"{bare.text!r} needs a weight; write 0.9*{bare.text}")
+            raise self.error(bare, f"{bare.text!r} needs a weight; write 0.9*{bare.text}")
         if not any(weight for weight, _ in parts):
-            whole = _Token(self._text[first.start : self._at], first.start)
-            raise self._error(whole, "every weight is 0; one must be above 0")
+            whole = self.since(first)
+            raise self.error(whole, "every weight is 0; one must be above 0")
         return parts[0][1] if len(parts) == 1 else Mixture(tuple(parts))
 
     def _weight(self) -> float | None:
         """What stands before a `*`, which is left behind."""
-        before, token = self._at, self._take()
-        if not token.text or not self._operator("*"):
-            self._at = before
+        token = self.take()
+        if not token.text or not self.operator("*"):
+            self.back_to(token)
             return None
         if not self._NUMBER.fullmatch(token.text):
-            raise self._error(token, f"{token.text!r} is no weight; write a number, such as 0.9")
+            raise self.error(token, f"{token.text!r} is no weight; write a number, such as 0.9")
         weight = float(token.text)
         if weight < 0:
-            raise self._error(token, f"the weight {token.text} is negative")
+            raise self.error(token, f"the weight {token.text} is negative")
         if weight and not 1e-6 <= weight <= 1e6:
-            raise self._error(token, "a weight is 0, or between 0.000001 and 1000000")
+            raise self.error(token, "a weight is 0, or between 0.000001 and 1000000")
         return weight
 
     def _part(self) -> Latency:
@@ -187,29 +161,29 @@ class _Parser:
             "pareto": self._pareto,
             "file": self._file,
         }
-        token = self._peek()
+        token = self.peek()
         if token.text == "(":
             return self._brackets()
         if token.text in functions:
-            self._take()
+            self.take()
             return functions[token.text]()
         if self._is_quantile(token):
-            raise self._error(token, "quantiles need brackets here: 0.9*(p50=20ms p95=80ms)")
+            raise self.error(token, "quantiles need brackets here: 0.9*(p50=20ms p95=80ms)")
         if token.text[:1].isalpha():
             known = ", ".join(functions)
-            raise self._error(
+            raise self.error(
                 token,
                 f"there is no latency called {token.text!r}; there are: {known}, p50=... p95=...",
             )
         return Constant(self._duration("")[0])
 
     def _brackets(self) -> Latency:
-        opening = self._take()
+        opening = self.take()
         self._depth += 1
         if self._depth > DEEPEST:
-            raise self._error(opening, f"more than {DEEPEST} brackets in brackets")
+            raise self.error(opening, f"more than {DEEPEST} brackets in brackets")
         result = self._sum()
-        self._expect(")")
+        self.expect(")")
         self._depth -= 1
         return result
 
@@ -217,7 +191,7 @@ class _Parser:
         given = self._arguments({"low": self._duration, "high": self._duration})
         (low, low_at), (high, high_at) = given["low"], given["high"]
         if high < low:
-            raise self._error(
+            raise self.error(
                 high_at, f"{high_at.text} is below {low_at.text}; the lower comes first"
             )
         return Uniform(low, high)
@@ -233,7 +207,7 @@ class _Parser:
         given = self._arguments({"mean": self._positive, "shape": self._number(1, 1000)})
         shape, at = given["shape"]
         if not shape.is_integer():
-            raise self._error(at, f"erlang's shape counts steps; for {at.text} take gamma")
+            raise self.error(at, f"erlang's shape counts steps; for {at.text} take gamma")
         return Gamma(given["mean"][0], shape)
 
     def _lognormal(self) -> Latency:
@@ -243,7 +217,7 @@ class _Parser:
         for name, why in (("p99", ""), ("mean", "; a lognormal's mean lies above")):
             if name in given and given[name][0] < p50:
                 at = given[name][1]
-                raise self._error(at, f"{name}={at.text} is below p50={format_duration(p50)}{why}")
+                raise self.error(at, f"{name}={at.text} is below p50={format_duration(p50)}{why}")
         if "mean" in given:
             return LognormalOfMean(given["mean"][0], p50)
         return Lognormal(p50, given["p99"][0])
@@ -254,78 +228,78 @@ class _Parser:
         )
         (least, _), (alpha, _), (most, at) = given["min"], given["alpha"], given["max"]
         if most <= least:
-            raise self._error(at, f"max={at.text} is not above min={format_duration(least)}")
+            raise self.error(at, f"max={at.text} is not above min={format_duration(least)}")
         return Pareto(least, alpha, most)
 
     def _file(self) -> Latency:
-        self._expect("(")
-        place = self._raw()
+        self.expect("(")
+        place = self.raw()
         options: dict[str, str] = {}
-        while self._peek().text == ",":
-            self._take()
-            name = self._take()
+        while self.peek().text == ",":
+            self.take()
+            name = self.take()
             if name.text not in ("field", "unit"):
-                raise self._error(name, f"file has no {name.text!r}; it takes field and unit")
+                raise self.error(name, f"file has no {name.text!r}; it takes field and unit")
             if name.text in options:
-                raise self._error(name, f"{name.text} is given twice")
-            self._expect("=")
-            value = self._raw()
+                raise self.error(name, f"{name.text} is given twice")
+            self.expect("=")
+            value = self.raw()
             if name.text == "unit" and value.text not in UNITS:
-                raise self._error(
+                raise self.error(
                     value, f"unknown unit {value.text!r}; there are: {', '.join(UNITS)}"
                 )
-            options[name.text] = self._unquoted(value)
-        self._expect(")")
+            options[name.text] = self.unquoted(value)
+        self.expect(")")
         if self._folder is None:
-            raise self._error(place, "no file is read here; name it in a profile's file instead")
+            raise self.error(place, "no file is read here; name it in a profile's file instead")
         try:
-            return load(self._folder / self._unquoted(place), **options)
+            return load(self._folder / self.unquoted(place), **options)
         except RecordedError as error:
-            raise self._error(place, str(error)) from None
+            raise self.error(place, str(error)) from None
 
     def _percentiles(self) -> Latency:
         points: dict[float, _Value] = {}
         most: _Value | None = None
-        first = self._peek()
-        while self._peek().text not in ("", ")"):
-            name = self._take()
+        first = self.peek()
+        while self.peek().text not in ("", ")"):
+            name = self.take()
             percent = None if name.text == "max" else self._percent(name)
-            self._expect("=")
+            self.expect("=")
             if percent in points or (percent is None and most):
-                raise self._error(name, f"{name.text} is given twice")
+                raise self.error(name, f"{name.text} is given twice")
             value = self._positive(name.text)
             if percent is None:
                 most = value
             else:
                 points[percent] = value
         if len(points) < 2:
-            whole = _Token(self._text[first.start : self._at], first.start)
-            raise self._error(whole, "one quantile makes no spread; give two or more, or just 50ms")
+            whole = self.since(first)
+            raise self.error(whole, "one quantile makes no spread; give two or more, or just 50ms")
         ranked = [(percent, *points[percent]) for percent in sorted(points)]
         for (low_rank, low, _), (high_rank, high, at) in pairwise(ranked):
             if high < low:
                 low_text = f"{rank(low_rank)}={format_duration(low)}"
-                raise self._error(at, f"{rank(high_rank)}={at.text} is below {low_text}")
+                raise self.error(at, f"{rank(high_rank)}={at.text} is below {low_text}")
             if not _NORMAL.inv_cdf(low_rank / 100) < _NORMAL.inv_cdf(high_rank / 100):
-                raise self._error(at, f"{rank(high_rank)} and {rank(low_rank)} are too close")
+                raise self.error(at, f"{rank(high_rank)} and {rank(low_rank)} are too close")
         top_rank, top, _ = ranked[-1]
         if most and most[0] < top:
             top_text = f"{rank(top_rank)}={format_duration(top)}"
-            raise self._error(most[1], f"max={most[1].text} is below {top_text}")
+            raise self.error(most[1], f"max={most[1].text} is below {top_text}")
         return Percentiles(tuple((rank, x) for rank, x, _ in ranked), most[0] if most else None)
 
-    def _percent(self, name: _Token) -> float:
+    def _percent(self, name: Token) -> float:
         match = self._RANK.fullmatch(name.text)
         if not match:
-            raise self._error(name, f"{name.text!r} is no quantile; write p50=50ms p95=1s max=2s")
+            raise self.error(name, f"{name.text!r} is no quantile; write p50=50ms p95=1s max=2s")
         percent = float(match.group(1))
         if not 0 < percent / 100 < 1:
-            raise self._error(name, f"{name.text} is no quantile; they lie between p0 and p100")
+            raise self.error(name, f"{name.text} is no quantile; they lie between p0 and p100")
         return percent
 
-    def _is_quantile(self, token: _Token) -> bool:
+    def _is_quantile(self, token: Token) -> bool:
         """Whether `name =` comes next."""
-        return token.text[:1].isalpha() and self._peek(token.end).text == "="
+        return token.text[:1].isalpha() and self.peek(token.end).text == "="
 
     def _arguments(
         self, readers: Mapping[str, _Reader], needs: tuple[set[str], ...] = ()
@@ -339,46 +313,46 @@ class _Parser:
         ways = needs or (set(names),)
         listed = ", or ".join(" and ".join(sorted(way, key=names.index)) for way in ways)
         given: dict[str, _Value] = {}
-        self._expect("(")
+        self.expect("(")
         while True:
-            token = self._peek()
+            token = self.peek()
             if self._is_quantile(token):
-                self._take()
-                self._expect("=")
+                self.take()
+                self.expect("=")
                 name = token.text
                 if name not in readers:
-                    raise self._error(token, f"there is no {name!r} here; it takes {listed}")
+                    raise self.error(token, f"there is no {name!r} here; it takes {listed}")
                 if name in given:
-                    raise self._error(token, f"{name} is given twice")
+                    raise self.error(token, f"{name} is given twice")
             elif token.text == ")" and not needs:
                 break
             elif needs:
-                raise self._error(token, f"expected {listed}, each with its name and =")
+                raise self.error(token, f"expected {listed}, each with its name and =")
             elif len(given) == len(names) or names[len(given)] in given:
-                raise self._error(token, f"{token.text!r} is one thing too many")
+                raise self.error(token, f"{token.text!r} is one thing too many")
             else:
                 name = names[len(given)]
             given[name] = readers[name](name)
-            if self._peek().text != ",":
+            if self.peek().text != ",":
                 break
-            self._take()
+            self.take()
         missing = min((way - set(given) for way in ways), key=len)
         if missing:
             name = min(missing, key=names.index)
-            raise self._error(self._peek(), f"{name} is missing; it takes {listed}")
+            raise self.error(self.peek(), f"{name} is missing; it takes {listed}")
         if set(given) not in ways:
-            raise self._error(self._peek(), f"that is too much; it takes {listed}")
-        self._expect(")")
+            raise self.error(self.peek(), f"that is too much; it takes {listed}")
+        self.expect(")")
         return given
 
     def _number(self, least: float, most: float) -> _Reader:
         def read(what: str) -> _Value:
-            token = self._take()
+            token = self.take()
             if not self._NUMBER.fullmatch(token.text):
-                raise self._error(token, f"{what} must be a number, not {token.text!r}")
+                raise self.error(token, f"{what} must be a number, not {token.text!r}")
             number = float(token.text)
             if not least <= number <= most:
-                raise self._error(token, f"{what} must lie between {least:g} and {most:g}")
+                raise self.error(token, f"{what} must lie between {least:g} and {most:g}")
             return number, token
 
         return read
@@ -386,62 +360,17 @@ class _Parser:
     def _positive(self, what: str) -> _Value:
         seconds, at = self._duration(what)
         if seconds == 0:
-            raise self._error(at, f"{what} must be above 0; 0ms alone means no delay")
+            raise self.error(at, f"{what} must be above 0; 0ms alone means no delay")
         return seconds, at
 
     def _duration(self, what: str) -> _Value:
-        token = self._take()
+        token = self.take()
         if not token.text:
-            raise self._error(token, "a duration such as 50ms is missing here")
+            raise self.error(token, "a duration such as 50ms is missing here")
         try:
             seconds = parse_duration(token.text)
         except ValueError as error:
-            raise self._error(token, str(error)) from None
+            raise self.error(token, str(error)) from None
         if 0 < seconds < _SHORTEST:
-            raise self._error(token, f"{token.text!r} is shorter than a nanosecond; 0ms is none")
+            raise self.error(token, f"{token.text!r} is shorter than a nanosecond; 0ms is none")
         return seconds, token
-
-    def _raw(self) -> _Token:
-        """A path or a name: up to the next comma or bracket, or in double quotes."""
-        match = self._RAW.match(self._text, self._at)
-        assert match  # it may be empty
-        self._at = match.end()
-        token = _Token(match.group(1).rstrip(), match.start(1))
-        if not token.text:
-            raise self._error(token, "a name is missing here")
-        return token
-
-    def _unquoted(self, token: _Token) -> str:
-        if not token.text.startswith('"'):
-            return token.text
-        try:
-            return str(json.loads(token.text))
-        except ValueError:
-            raise self._error(token, "quoted text is written as in JSON") from None
-
-    def _operator(self, sign: str) -> bool:
-        """Take it if it comes next; the `+` of `+ 0.1` is none of a number's."""
-        rest = self._text[self._at :].lstrip()
-        if not rest.startswith(sign):
-            return False
-        self._at = len(self._text) - len(rest) + 1
-        return True
-
-    def _expect(self, text: str) -> None:
-        token = self._take()
-        if token.text != text:
-            found = repr(token.text) if token.text else "the end"
-            raise self._error(token, f"expected {text!r}, found {found}")
-
-    def _peek(self, at: int | None = None) -> _Token:
-        match = self._TOKEN.match(self._text, self._at if at is None else at)
-        assert match  # there is always a next token, if only the end
-        return _Token(match.group(1).rstrip(), match.start(1))
-
-    def _take(self) -> _Token:
-        token = self._peek()
-        self._at = token.end
-        return token
-
-    def _error(self, token: _Token, why: str) -> LatencyError:
-        return LatencyError(self._text, token.start, token.end, why)

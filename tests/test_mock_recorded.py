@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mock_upstream import recorded
-from mock_upstream.distributions import Constant, Latency, Mixture
 from mock_upstream.draws import Stream
 from mock_upstream.durations import LONGEST
-from mock_upstream.latency import LatencyError, parse
+from mock_upstream.latency import Constant, Latency, LatencyError, Mixture, parse
 from mock_upstream.profiles import Profile
 from mock_upstream.recorded import RecordedError, fit, load, read
 
