@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from mock_upstream.limiter import Limiter, Permit, Refusal
-from mock_upstream.limits import Limit
+from mock_upstream.limiter import Limiter, Permit, Refusal, _Log
+from mock_upstream.limits import Limit, SlidingWindow
 
 LIMITS: TypeAdapter[list[Limit]] = TypeAdapter(list[Limit])
 NANOSECONDS = 1_000_000_000
@@ -332,6 +332,30 @@ def test_other_numbers_apply_to_what_was_counted() -> None:
         wait = retry_after(ask(kept, 0.0))
         assert not admitted(deepcopy(kept), wait - 0.5)
         assert admitted(kept, wait)
+
+
+def test_a_lower_limit_waits_until_enough_arrivals_are_past() -> None:
+    kept = limiter({**LOG, "limit": 3, "per": "10s"})
+    for now in (0.0, 2.0, 4.0):
+        ask(kept, now)
+    kept.adopt(LIMITS.validate_python([{**LOG, "limit": 2, "per": "10s"}]))
+    assert retry_after(ask(kept, 4.0)) == 8  # until two of the three are past
+
+
+def test_fewer_keys_are_remembered_as_soon_as_that_is_asked() -> None:
+    kept = limiter({**BUCKET, "key": "address"})
+    for address in "abc":
+        ask(kept, 0.0, address)
+    kept.adopt(LIMITS.validate_python([{**BUCKET, "key": "address", "keys": 1}]))
+    assert kept.account()[0].keys == 1
+    assert not admitted(kept, 0.0, "c")
+
+
+def test_a_log_forgets_what_is_past() -> None:
+    log, limit = _Log(0), SlidingWindow.model_validate({**LOG, "limit": 5})
+    for second in range(1000):
+        log.take(second * NANOSECONDS, limit)
+    assert len(log._arrivals) == 1
 
 
 def test_another_limit_starts_afresh_and_others_go_on() -> None:
