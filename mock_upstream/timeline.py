@@ -54,7 +54,8 @@ BEFORE, BETWEEN, AFTER = "before", "between", "after"
 """Named as phases are: the time before the first phase, or the start; gaps; after the last."""
 
 _SHAPES = ("ramp", "sine", "triangle", "saw", "square")
-_FIXED = {"seed", "sampling", "timeline"}  # what the n-th draw is must not depend on the time
+# What the n-th draw is must not depend on the time, nor how far anything may go.
+_FIXED = {"seed", "sampling", "timeline", "overrides", "caps", "budget"}
 _RAMP_STEPS = 100
 _WAVE_STEPS = 40
 _SHORTEST_STEP = 0.01  # seconds

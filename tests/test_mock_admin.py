@@ -91,6 +91,25 @@ def test_what_is_read_can_be_written(control: httpx.Client) -> None:
     assert Profile.model_validate(read) == Profile.model_validate(full)
 
 
+def test_recordings_that_are_played_can_be_kept_and_no_others_are_read(tmp_path: Path) -> None:
+    recording, profile = tmp_path / "seen.csv", tmp_path / "profile.toml"
+    recording.write_text("5ms\n7ms\n")
+    profile.write_text('latency = "file(seen.csv)"')
+    with (
+        mock_upstream(str(profile)) as mock,
+        httpx.Client(base_url=mock.control, trust_env=False, timeout=30) as client,
+    ):
+        played = client.get("/profile").json()
+        recording.unlink()
+        assert client.patch("/profile", json={"seed": 1}).status_code == 200
+        assert client.put("/profile", json=played).status_code == 200
+        (tmp_path / "secret.csv").write_text("hush\n")
+        for method in ("PUT", "PATCH"):
+            other = {"latency": f"file({tmp_path / 'secret.csv'})"}
+            assert "hush" not in error(client.request(method, "/profile", json=other), 422)
+        assert client.get("/profile").json() == played
+
+
 def test_one_value_is_changed_and_the_others_stay(control: httpx.Client) -> None:
     control.put("/profile", json={"latency": "2ms", "errors": {"500": 0.1, "503": 0.2}})
     patch = {"seed": 9, "errors": {"500": None, "502": 0.3}}
@@ -150,8 +169,6 @@ def test_what_cannot_be_played_is_refused_and_the_old_profile_stays(
 ) -> None:
     before = control.get("/profile")
     content = body if isinstance(body, bytes) else json.dumps(body)
-    if (method, body) == ("PATCH", []):
-        message = "dict"
     response = control.request(method, "/profile", content=content, headers=JSON)
     assert message in error(response, status)
     assert len(response.content) < 10_000
