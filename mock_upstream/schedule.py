@@ -228,22 +228,3 @@ def _within(value: Any, name: str, most: float) -> float:
 def _common(periods: list[float]) -> float:
     """Seconds after which all begin together again."""
     return lcm(*(round(period * 1e6) for period in periods)) / 1e6 if periods else inf
-
-
-class Clock(Generic[Played]):
-    """Where in its schedule a mock is; all times are monotonic seconds."""
-
-    def __init__(self, schedule: Schedule[Played]) -> None:
-        self._schedule = schedule
-        self.started: float | None = None
-
-    def start(self, now: float) -> None:
-        """Begin, or begin again."""
-        self.started = now
-
-    def stop(self) -> None:
-        """Back to the time before the start."""
-        self.started = None
-
-    def at(self, now: float) -> State[Played]:
-        return self._schedule.at(None if self.started is None else now - self.started)

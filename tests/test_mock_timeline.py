@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mock_upstream.places import put
 from mock_upstream.profiles import Profile, describe
-from mock_upstream.schedule import Clock, Schedule, State, TimelineError
+from mock_upstream.schedule import Schedule, State, TimelineError
 from mock_upstream.timeline import Timeline
 
 BASE = Profile.model_validate(
@@ -187,17 +187,6 @@ def test_outages_and_brownouts_refuse_requests_at_once() -> None:
     assert refusal(plan.at(1.5)) == (429, 1, 1)
     assert refusal(plan.at(2.5)) == (500, pytest.approx(0.505), 20)
     assert refusal(plan.at(3.5)) == (None, 0, 1)
-
-
-def test_the_clock_begins_when_it_is_told_to_and_can_begin_again() -> None:
-    clock = Clock(schedule({"name": "a", "for": "1s"}))
-    assert clock.at(1000).phase == "before"
-    clock.start(1000)
-    assert [clock.at(time).phase for time in (999.9, 1000, 1001)] == ["before", "a", "after"]
-    clock.start(1002)
-    assert clock.at(1002.5).phase == "a"
-    clock.stop()
-    assert clock.at(1002.5).phase == "before"
 
 
 def test_a_timeline_reads_back_what_it_writes() -> None:
