@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
@@ -90,6 +90,8 @@ class Upstream:
                 response = connection.getresponse()
                 text = response.read()
         except OSError as error:
+            with suppress(subprocess.TimeoutExpired):  # its sockets close a moment before it ends
+                self._process.wait(1)
             end = self._process.poll()
             how = f"it ended with exit code {end}" if end is not None else str(error)
             raise RuntimeError(

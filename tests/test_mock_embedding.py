@@ -1,0 +1,160 @@
+"""The mock in scripts and test suites: started, changed, asked and stopped from Python."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import mock_upstream
+from mock_upstream.profiles import Profile, ProfileError
+from tests.servers import eventually
+
+
+def get(url: str, path: str = "/") -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, json.load(response)
+    finally:
+        connection.close()
+
+
+def hanging(url: str) -> socket.socket:
+    """A request that is sent and not waited for."""
+    caller = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=20)
+    caller.sendall(b"GET / HTTP/1.1\r\nhost: mock\r\n\r\n")
+    return caller
+
+
+def answers(url: str) -> bool:
+    try:
+        return get(url)[0] == 200
+    except OSError:
+        return False
+
+
+def test_it_runs_for_the_length_of_the_block_and_tells_what_it_did() -> None:
+    with mock_upstream.running("1ms") as upstream:
+        assert get(upstream.url) == (200, {"ok": True})
+        assert get(upstream.url)[0] == 200
+        account = upstream.ledger()
+        assert (account.arrivals, account.answers, account.in_flight.peak) == (2, {200: 2}, 1)
+        assert account.asked.p50 == pytest.approx(0.001)
+        # Ctrl-C in a terminal goes to a process group, and this is another one.
+        assert os.getpgid(upstream.pid) != os.getpgrp()
+    assert not answers(upstream.url)
+    with pytest.raises(ProcessLookupError):
+        os.kill(upstream.pid, 0)
+
+
+def test_a_profile_can_be_given_in_any_form(tmp_path: Path) -> None:
+    file = tmp_path / "profile.toml"
+    file.write_text('latency = "7ms"\nseed = 1\n')
+    checked = Profile.model_validate({"latency": "7ms", "seed": 2, "errors": {503: 0.5}})
+    with mock_upstream.running(file, seed=3) as upstream:
+        for configure, seed in (
+            (lambda: None, 3),
+            (lambda: upstream.configure("7ms", seed=4), 4),
+            (lambda: upstream.configure(latency="7ms", seed=5), 5),
+            (lambda: upstream.configure({"latency": "7ms"}, seed=6), 6),
+            (lambda: upstream.configure(checked), 2),
+            (lambda: upstream.configure(checked, seed=7), 7),
+        ):
+            configure()
+            _, profile = get(upstream.control, "/profile")
+            assert (profile["latency"], profile["seed"]) == ("7ms", seed)
+        assert profile["errors"] == {"503": 0.5}
+
+
+def test_what_cannot_be_played_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="p95=20ms is below"):
+        mock_upstream.running("p50=50ms p95=20ms").__enter__()
+    with pytest.raises(ProfileError, match="speed: there is no such key"):
+        mock_upstream.running(speed=9).__enter__()
+    with pytest.raises(ProfileError, match="No such file"):
+        mock_upstream.running(tmp_path / "missing.toml").__enter__()
+    with pytest.raises(TypeError, match="17 is no profile"):
+        mock_upstream.running(17).__enter__()  # type: ignore[arg-type]
+
+
+def test_another_profile_takes_its_place_and_a_bad_one_does_not() -> None:
+    with mock_upstream.running("1ms") as upstream:
+        upstream.configure(latency="0ms", routes=[{"path": "/b", "json": {"b": 1}}])
+        assert get(upstream.url, "/b") == (200, {"b": 1})
+        with pytest.raises(ProfileError):
+            upstream.configure("soon")
+        assert get(upstream.url, "/b") == (200, {"b": 1})
+
+
+def test_a_reset_drops_what_is_owed_and_counts_from_zero() -> None:
+    with mock_upstream.running("50s") as upstream, hanging(upstream.url) as caller:
+        eventually(lambda: upstream.ledger().in_flight.now == 1)
+        upstream.reset()
+        assert caller.recv(100) == b""
+        account = upstream.ledger()
+        assert (account.arrivals, account.in_flight.now, account.disconnects) == (0, 0, 0)
+
+
+def test_the_peak_can_start_again() -> None:
+    with mock_upstream.running("50s") as upstream:
+        with hanging(upstream.url), hanging(upstream.url):
+            eventually(lambda: upstream.ledger().in_flight.now == 2)
+        eventually(lambda: upstream.ledger().in_flight.now == 0)
+        assert upstream.ledger(reset_peak=True).in_flight.peak == 2
+        assert upstream.ledger().in_flight.peak == 0
+
+
+def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with mock_upstream.running("0ms") as upstream:
+        assert upstream.ledger().arrivals == 0
+
+
+def test_a_mock_that_was_killed_is_told() -> None:
+    with mock_upstream.running("0ms") as upstream:
+        os.kill(upstream.pid, signal.SIGKILL)
+        eventually(lambda: not answers(upstream.url))
+        with pytest.raises(RuntimeError, match="exit code -9"):
+            upstream.ledger()
+
+
+def test_it_does_not_outlive_whoever_started_it() -> None:
+    script = (
+        "import mock_upstream, time\n"
+        "with mock_upstream.running('0ms') as upstream:\n"
+        "    print(upstream.url, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as user:
+        assert user.stdout
+        url = user.stdout.readline().strip()
+        assert answers(url)
+        user.kill()
+    eventually(lambda: not answers(url))
+
+
+@pytest.mark.parametrize(
+    ("imports", "absent"),
+    [
+        ("mock_upstream", {"pydantic", "fastapi", "uvicorn", "hdrh", "asyncio"}),
+        (
+            "mock_upstream.serving, mock_upstream.verify, mock_upstream.pytest_plugin",
+            {"locust", "gevent", "numpy", "scipy", "httpx", "requests", "aiohttp", "psutil"},
+        ),
+    ],
+)
+def test_imports_are_few(imports: str, absent: set[str]) -> None:
+    script = f"import sys, {imports}; print(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert not absent & set(loaded)
