@@ -1,0 +1,59 @@
+"""Throughput with no delay: the mock beside a FastAPI route, nginx's echo module, and any URL.
+
+    python tests/benchmarks/mock_throughput.py [--rounds 5] [--seconds 3] [--url NAME=URL]
+
+All answer the same JSON. The servers take turns on the same core, so that a drift of the machine
+hits all alike. Asked, of the medians: three times the FastAPI route, half of nginx.
+"""
+
+import argparse
+import sys
+from contextlib import ExitStack
+
+import peers
+
+CONNECTIONS = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--url", type=peers.beside, action="append", default=[])
+    arguments = parser.parse_args()
+    peers.about_the_machine()
+    rounds: dict[str, list[peers.Driven]] = {}
+    with ExitStack() as stack:
+        urls = {
+            "mock_upstream": stack.enter_context(peers.mock("0ms")).url,
+            "FastAPI route": stack.enter_context(peers.app(peers.FASTAPI)),
+            "nginx echo": stack.enter_context(peers.nginx()),
+            **dict(arguments.url),
+        }
+        for _ in range(arguments.rounds):
+            for name, url in urls.items():
+                if url:
+                    driven = peers.drive(url, CONNECTIONS, arguments.seconds)
+                    rounds.setdefault(name, []).append(driven)
+    for name, driven in rounds.items():
+        rates = [one.throughput for one in driven]
+        cpu = peers.median([one.cpu for one in driven])
+        failed = "  WITH FAILURES" if any(one.failed for one in driven) else ""
+        print(
+            f"{name:16} {peers.median(rates):9,.0f}/s  ({min(rates):,.0f} to {max(rates):,.0f})"
+            f"  driver's CPU {cpu:.2f}{failed}"
+        )
+    ours = [one.throughput for one in rounds["mock_upstream"]]
+    rows = []
+    for name, asked in (("FastAPI route", 3.0), ("nginx echo", 0.5)):
+        if name in rounds:
+            pairs = zip(ours, (one.throughput for one in rounds[name]), strict=True)
+            ratio = peers.median([mine / theirs for mine, theirs in pairs])
+            rows.append(
+                (f"times the {name}", f"at least {asked:g}", f"{ratio:.2f}", ratio >= asked)
+            )
+    sys.exit(not peers.judged(rows))
+
+
+if __name__ == "__main__":
+    main()
