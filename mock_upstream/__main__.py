@@ -1,36 +1,43 @@
-"""`python -m mock_upstream serve`: a slow upstream that says what it did."""
+"""`python -m mock_upstream`: a slow upstream that says what it did."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mock_upstream.profiles import DEFAULT_LATENCY, ProfileError, load
+from mock_upstream import guard
+from mock_upstream.profiles import DEFAULT_LATENCY, Profile, ProfileError, load
 
 _LOOPBACK = "127.0.0.1"
+_TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 after a signal, 2 where nothing could be started."""
+    """Exit code: 0, of serve after a signal; 2: nothing could be started; 3: not verified."""
     given = _parser().parse_args(arguments)
-    overrides = {
-        key: value
-        for key, value in vars(given).items()
-        if key in ("latency", "seed", "errors") and value is not None
-    }
+    command = {"serve": _serve, "verify": _verify, "fit": _fit}[given.command]
     try:
-        profile = load(given.profile, overrides)
+        return command(given)
     except ProfileError as error:
         return _refuse(str(error))
+
+
+def _serve(given: argparse.Namespace) -> int:
+    profile = _profile(given)
+    try:
+        guard.check(given.control_host, given.control_token)
+    except ValueError as error:
+        return _refuse(f"{error}\nPass --control-token, or set {_TOKEN}.")
     # Only now: uvicorn and FastAPI take most of a second, which a typo need not wait for.
     from mock_upstream.serving import listen, serve
 
     listeners = []
     for flag, host, port in (
         ("--port", given.host, given.port),
-        ("--control-port", _LOOPBACK, given.control_port),
+        ("--control-port", given.control_host, given.control_port),
     ):
         try:
             listeners.append(listen(host, port))
@@ -40,27 +47,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"Pass {flag} 0 to let the system choose a free port."
             )
     with suppress(KeyboardInterrupt):  # Ctrl-C before it listens to signals itself
-        serve(profile, *listeners)
+        data, control = listeners
+        serve(profile, data, control, token=given.control_token)
     return 0
+
+
+def _verify(given: argparse.Namespace) -> int:
+    profile = _profile(given)
+    from mock_upstream import verify
+
+    with suppress(KeyboardInterrupt):
+        return verify.main(profile, given.rate, given.seconds)
+    return 130
+
+
+def _fit(given: argparse.Namespace) -> int:
+    from mock_upstream import recorded
+
+    try:
+        print(recorded.fit(recorded.read(given.file, given.field, given.unit)))
+    except ValueError as error:
+        return _refuse(str(error))
+    return 0
+
+
+def _profile(given: argparse.Namespace) -> Profile:
+    overrides = {
+        key: value
+        for key, value in vars(given).items()
+        if key in ("latency", "seed", "errors") and value is not None
+    }
+    return load(given.profile, overrides)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mock_upstream", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+
     serving = commands.add_parser("serve", help="play a profile until Ctrl-C")
     add = serving.add_argument
+    _add_profile(serving)
+    add("--host", default=_LOOPBACK, help="address to listen on (default: %(default)s)")
+    add("--port", type=_port, default=0, help="0, the default: any free one")
+    add(
+        "--control-host",
+        default=_LOOPBACK,
+        help="address of the control API (default: %(default)s); any other needs a token",
+    )
+    add(
+        "--control-port", type=_port, default=0, help="for the ledger; 0, the default: any free one"
+    )
+    add(
+        "--control-token",
+        default=os.environ.get(_TOKEN),
+        help=f"what requests to the control API must bear; better set {_TOKEN}, "
+        "which other users of the machine cannot see",
+    )
+
+    verifying = commands.add_parser(
+        "verify", help="whether this machine delivers a profile at a rate; exit code 0 or 3"
+    )
+    _add_profile(verifying)
+    add = verifying.add_argument
+    add("--rate", type=_above_zero, default=500, help="requests per second (default: %(default)s)")
+    add("--seconds", type=_above_zero, default=10, help="how long (default: %(default)s)")
+
+    fitting = commands.add_parser("fit", help="a latency for --latency from recorded delays")
+    add = fitting.add_argument
+    add("file", type=Path, metavar="FILE", help=".csv or .jsonl")
+    add("--field", help="the column's name or number, or the key of the JSON objects")
+    add("--unit", choices=("us", "ms", "s", "m"), help="of numbers that have none")
+    return parser
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("profile", nargs="?", type=Path, metavar="PROFILE", help="a .toml or .json file")
     add("--latency", help=f"such as 50ms or uniform(20ms,80ms) (default: {DEFAULT_LATENCY})")
     add("--seed", type=int, help="another seed, other draws (default: 0)")
     add(
         "--errors", type=_errors, metavar="503=0.01,500=0.005", help="error statuses, probabilities"
     )
-    add("--host", default=_LOOPBACK, help="address to listen on (default: %(default)s)")
-    add("--port", type=_port, default=0, help="0, the default: any free one")
-    add(
-        "--control-port", type=_port, default=0, help="for the ledger; 0, the default: any free one"
-    )
-    return parser
 
 
 def _errors(text: str) -> dict[str, Any]:
@@ -75,6 +142,16 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; they are 0 to 65535")
     return port
+
+
+def _above_zero(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and below a million")
+    return number
 
 
 def _refuse(message: str) -> int:

@@ -37,16 +37,28 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
-def serve(profile: Profile, data: socket.socket, control: socket.socket) -> None:
-    """Play the profile until SIGINT or SIGTERM; say so in one line of JSON once ready."""
+def serve(
+    profile: Profile, data: socket.socket, control: socket.socket, token: str | None = None
+) -> None:
+    """
+    Play the profile until SIGINT or SIGTERM; say so in one line of JSON once ready.
+
+    Args:
+        token: what requests to the control API must bear; None: nothing.
+
+    Raises:
+        ValueError: there is no token, although other machines can ask.
+    """
     _allow_connections()
     # The control API's thread gives way to a due answer after 0.2 ms instead of 5 ms.
     sys.setswitchinterval(0.0002)
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        runner.run(_serve(profile, data, control))
+        runner.run(_serve(profile, data, control, token))
 
 
-async def _serve(profile: Profile, data: socket.socket, control: socket.socket) -> None:
+async def _serve(
+    profile: Profile, data: socket.socket, control: socket.socket, token: str | None
+) -> None:
     ledger = Ledger()
     deadlines = Deadlines()
     mock = Mock(profile, ledger, deadlines)
@@ -79,7 +91,9 @@ async def _serve(profile: Profile, data: socket.socket, control: socket.socket) 
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), loop))
 
-    async with _in_thread(create_app(mock, ledger, on_loop), control):
+    host = control.getsockname()[0]
+    app = create_app(mock, ledger, on_loop, host=host, token=token)
+    async with _in_thread(app, control):
         # What is here now stays; the collector need not walk through it between two answers.
         gc.collect()
         gc.freeze()

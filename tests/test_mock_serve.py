@@ -14,8 +14,9 @@ from contextlib import ExitStack, closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -275,3 +276,25 @@ def test_what_cannot_be_played_is_refused_at_the_start(tmp_path: Path) -> None:
     assert "is not written as 503=0.01" in refused("--errors", "503")
     assert "No such file" in refused(str(tmp_path / "missing.toml"))
     assert "'70000' is no port" in refused("--port", "70000")
+    assert "needs a token" in refused("--control-host", "0.0.0.0")
+
+
+def test_the_control_api_may_listen_elsewhere_with_a_token() -> None:
+    command = ["--control-host", "0.0.0.0", "--control-token", "s3cret", "--latency", "1ms"]
+    with mock_upstream(*command) as mock:
+        url = mock.control.replace("0.0.0.0", "127.0.0.1") + "/ledger"
+        with pytest.raises(HTTPError, match="401"):
+            urlopen(url)
+        with urlopen(Request(url, headers={"Authorization": "Bearer s3cret"})) as response:
+            assert json.load(response)["arrivals"] == 0
+
+
+def test_recorded_delays_become_a_latency(tmp_path: Path) -> None:
+    recording = tmp_path / "delays.csv"
+    recording.write_text("took\n" + "\n".join(str(10 + n % 50) for n in range(500)))
+    command = [sys.executable, "-m", "mock_upstream", "fit", str(recording), "--unit", "ms"]
+    fitted = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    latency = parse(fitted)
+    assert latency.quantile(0.5) == pytest.approx(0.0345, rel=0.05)
+    with mock_upstream("--latency", fitted) as mock, connected(mock.url) as caller:
+        assert ask(caller, "/")[0].status == 200
