@@ -4,7 +4,7 @@ c servers behind one bounded queue: why an upstream gets slow under load, and wh
 Everything is computed in virtual time, from the arrivals and service times handed in: a late
 wake-up of the event loop delays the answer it belongs to, and never the ones behind it.
 
-    station = open_station(capacity)
+    station = open_station(capacity, call_at)
     slot = station.enter(exchange.arrival, service)
     if slot is None:                    # refused: `capacity.overflow` says what it gets
     slot.moved = wake                   # called whenever `start` and `due` became known or changed
@@ -22,10 +22,20 @@ from itertools import count
 
 from mock_upstream.capacity import Capacity
 
+CallAt = Callable[[float, Callable[[], None]], object]
+"""Calls a function once a time, in monotonic seconds, has come."""
 
-def open_station(capacity: Capacity) -> "Station":
-    """The servers, idle, and the queue, empty."""
-    return Keeping(capacity) if capacity.on_disconnect == "keep" else Releasing(capacity)
+
+def open_station(capacity: Capacity, call_at: CallAt | None = None) -> "Station":
+    """
+    The servers, idle, and the queue, empty.
+
+    Without `call_at` it has no clock of its own: where work is released, whoever waits then
+    depends on a prompt `leave` of those ahead, even while they upload or send a long body.
+    """
+    if capacity.on_disconnect == "keep":
+        return Keeping(capacity)
+    return Releasing(capacity, call_at)
 
 
 class Slot:
@@ -263,11 +273,14 @@ class Releasing(Station):
     The server drops its work when the client goes away, and takes the next in line at that moment.
 
     Who starts when depends on who gives up, so a request that waits learns its start when it
-    comes: by another's `leave`, `abandon` or `enter`.
+    comes: by an alarm, or before it rings by what another does.
     """
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, call_at: CallAt | None = None) -> None:
         super().__init__(capacity)
+        self._call_at = call_at
+        self._alarm = float("inf")
+        """The next, set while somebody waits; one that was set for another time is ignored."""
         self._running: list[tuple[float, int, Slot]] = []
         """A heap by due time; with slots that were abandoned, which count no more."""
         self._order = count()  # breaks ties: slots have no order
@@ -286,6 +299,7 @@ class Releasing(Station):
             self._waiting[slot] = None
             if len(self._waiting) > self._waiting_peak:
                 self._waiting_peak = len(self._waiting)
+            self._set_alarm()
         else:
             self._refused += 1
             return None
@@ -361,6 +375,19 @@ class Releasing(Station):
             self._start(slot, now)
             if slot.moved:
                 slot.moved()
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """For the next end, if that lets anybody start."""
+        if self._call_at and self._waiting and self._running[0][0] < self._alarm:
+            self._alarm = when = self._running[0][0]
+            self._call_at(when, lambda: self._ring(when))
+
+    def _ring(self, when: float) -> None:
+        if when == self._alarm:
+            self._alarm = float("inf")
+            self._advance(when)
+            self._set_alarm()
 
     def _start(self, slot: Slot, now: float) -> None:
         self._busy += 1

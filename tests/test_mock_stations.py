@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 from math import factorial
 from random import Random
@@ -51,6 +51,8 @@ class Played:
     station: Station
     requests: list[Request]
     loads: list[tuple[float, Load]] = field(default_factory=list)
+    told: list[tuple[Request, float]] = field(default_factory=list)
+    """When each learnt its last start and due."""
     servers: list[tuple[float, int]] = field(default_factory=list)
     """How many there were, from when on."""
 
@@ -64,15 +66,21 @@ def play(
     *,
     reads: Sequence[float] = (),
     changes: Sequence[tuple[float, int]] = (),
+    reporting: bool = True,
 ) -> Played:
-    """All events in their order, as a mock without any lateness would report them."""
-    played = Played(open_station(capacity), list(requests), servers=[(-1.0, capacity.servers)])
-    station = played.station
+    """
+    All events in their order, as a mock without any lateness would report them.
+
+    With `reporting` all leave in time, and there are no alarms; without, the reverse.
+    """
     events: list[tuple[float, int, Callable[[], None]]] = []
-    order = count()
+    order, now = count(), 0.0
 
     def at(when: float, event: Callable[[], None]) -> None:
         heapq.heappush(events, (when, next(order), event))
+
+    station = open_station(capacity, None if reporting else at)
+    played = Played(station, list(requests), servers=[(-1.0, capacity.servers)])
 
     def enter(request: Request) -> None:
         slot = request.slot = station.enter(request.arrival, request.service)
@@ -81,7 +89,10 @@ def play(
 
         def moved() -> None:
             due = slot.due
-            if due is not None:
+            if due is None:
+                return
+            played.told.append((request, now))
+            if reporting:
                 at(due, lambda: station.leave(slot) if slot.due == due else None)
 
         slot.moved = moved
@@ -104,7 +115,7 @@ def play(
     for when, servers in sorted(changes):
         at(when, lambda when=when, servers=servers: change(when, servers))  # type: ignore[misc]
     while events:
-        _, _, event = heapq.heappop(events)
+        now, _, event = heapq.heappop(events)
         event()
     return played
 
@@ -242,6 +253,19 @@ def test_with_patient_clients_keeping_and_releasing_are_the_same(
         played = play(same, asked, changes=changes)
         schedules.append([r.slot and (r.slot.start, r.slot.due) for r in played.requests])
     assert schedules[0] == schedules[1]
+
+
+@given(capacities, crowds(), changes)
+def test_whoever_waits_is_told_when_the_turn_comes_though_nobody_reports(
+    capacity: Capacity, crowd: list[Request], changes: list[tuple[float, int]]
+) -> None:
+    """Those ahead may be busy with a slow body, and leave long after they were due."""
+    reported = play(capacity, [replace(request) for request in crowd], changes=changes)
+    silent = play(capacity, crowd, changes=changes, reporting=False)
+    starts = [[r.slot and r.slot.start for r in p.requests] for p in (reported, silent)]
+    assert starts[0] == starts[1]
+    for request, told in silent.told:
+        assert told <= request.start() or capacity.on_disconnect == "keep"
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
