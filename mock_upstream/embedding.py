@@ -8,6 +8,7 @@ lock, must not make the upstream late. Imports little until something is started
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mock_upstream.ledger import Account
     from mock_upstream.profiles import Profile
 
+_TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
 _PATIENCE = 30.0  # seconds that an answer of the control API may take on a machine that is busy
 _GRACE = 10.0  # seconds to end after SIGTERM
 
@@ -146,12 +148,15 @@ def running(
 
 @contextmanager
 def _process(profile: Path, complaints: IO[str]) -> Iterator[subprocess.Popen[str]]:
+    # A token for another control API would close this one, which only this machine can ask.
+    env = {name: value for name, value in os.environ.items() if name != _TOKEN}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "mock_upstream.tethered", "serve", str(profile)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,
         text=True,
+        env=env,
         # Ctrl-C is for whoever uses the mock, who may still want to read the ledger.
         start_new_session=True,
     )

@@ -113,8 +113,11 @@ def test_the_peak_can_start_again() -> None:
         assert upstream.ledger().in_flight.peak == 0
 
 
-def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_a_proxy_nor_a_token_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("MOCK_UPSTREAM_CONTROL_TOKEN", "of-another")
     with mock_upstream.running("0ms") as upstream:
         assert upstream.ledger().arrivals == 0
 

@@ -4,7 +4,7 @@
 
 As many as 100 users with a pause of a second send in an hour, in bursts of two seconds that each
 open their connections anew and abandon what is under way at their end. The mock plays what keeps
-state: draws, a queue, limits by key, overrides off the way, errors. Asked: in the second half of
+state: draws, a queue, a limit by address, errors. Asked: in the second half of
 the requests memory grows by at most 1 MB.
 """
 
@@ -19,7 +19,7 @@ PROFILE = {
     "latency": "lognormal(p50=1ms,p99=5ms)",
     "errors": {503: 0.01},
     "capacity": {"servers": 32, "queue": 100},
-    "limits": [{"kind": "token_bucket", "rate": 1e6, "burst": 1e6, "key": "address"}],
+    "limits": [{"kind": "token_bucket", "limit": 1_000_000, "per": "1s", "key": "address"}],
     "routes": [{"path": "/", "json": {"ok": True}}],
 }
 
