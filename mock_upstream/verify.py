@@ -136,9 +136,9 @@ def punctual(seen: Sequence[Seen], profile: Profile) -> Iterator[Check]:
     late = sorted(timing["late"] for _, timing in timed)
     for q, most in ((0.5, LATE_P50), (0.99, _late_p99(profile))):
         value = late[ceil(q * len(late)) - 1]
-        yield Check(f"late, p{q * 100:g}", f"at most {_ms(most)}", _ms(value), value <= most)
+        yield Check(f"late p{q * 100:g}", f"at most {_ms(most)}", _ms(value), value <= most)
     above = sorted(one.ended - one.sent - timing["asked"] for one, timing in timed)
-    yield Check("late as the driver saw it, p99", "", _ms(above[ceil(0.99 * len(above)) - 1]), None)
+    yield Check("late p99, as the driver saw it", "", _ms(above[ceil(0.99 * len(above)) - 1]), None)
 
 
 def kept_up(account: Account) -> Check:

@@ -93,10 +93,10 @@ def test_an_early_answer_is_seen_whatever_the_mock_says_of_itself() -> None:
 
 def test_late_answers_are_judged_by_their_quantiles_and_the_profiles_own_budget() -> None:
     seen = answers([0.005] * 980) + answers([0.005] * 20, late=0.002)
-    assert broken(verify.punctual(seen, SPREAD)) == ["late, p99"]
+    assert broken(verify.punctual(seen, SPREAD)) == ["late p99"]
     patient = Profile.model_validate({"latency": "5ms", "budget": {"late": "3ms"}})
     assert broken(verify.punctual(seen, patient)) == []
-    assert broken(verify.punctual(answers([0.005] * 100, late=0.0005), SPREAD)) == ["late, p50"]
+    assert broken(verify.punctual(answers([0.005] * 100, late=0.0005), SPREAD)) == ["late p50"]
     assert broken(verify.punctual([], SPREAD)) == ["answers with a delay"]
 
 
@@ -192,4 +192,4 @@ def test_a_machine_that_is_busy_with_something_else_is_told(
     assert code == 3
     *_, verdict, reasons = capsys.readouterr().out.splitlines()
     assert verdict == "This machine does not deliver the profile at 500 requests a second."
-    assert "late, p99" in reasons
+    assert "late p99" in reasons
