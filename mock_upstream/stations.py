@@ -390,10 +390,11 @@ class Releasing(Station):
             self._set_alarm()
 
     def _start(self, slot: Slot, now: float) -> None:
-        self._busy += 1
         slot.start = now
-        slot.due = now + self._duration(slot.service, self._busy)
-        heapq.heappush(self._running, (slot.due, next(self._order), slot))
+        slot.due = now + self._duration(slot.service, self._busy + 1)
+        if slot.due > now:  # else it is over already, and keeps nobody from starting
+            self._busy += 1
+            heapq.heappush(self._running, (slot.due, next(self._order), slot))
 
 
 def _start(slot: Slot) -> float:
