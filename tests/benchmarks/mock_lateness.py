@@ -63,16 +63,17 @@ def by_the_ledger(rounds: int, seconds: float):
             yield f"late at {rate:,}/s, {name}", asked, measured, verdict
 
 
-def by_the_client(rounds: int, seconds: float, further: dict[str, str]):
+def by_the_client(rounds: int, seconds: float, further: dict[str, peers.Peer]):
     found: dict[str, list[peers.Driven]] = {}
     with ExitStack() as stack:
         nginx = stack.enter_context(peers.nginx())
-        urls = {"mock_upstream": stack.enter_context(peers.mock("50ms")).url, **further}
+        servers = {"mock_upstream": stack.enter_context(peers.mock("50ms")), **further}
         if nginx:
-            urls["nginx echo_sleep"] = f"{nginx}/wait"
+            servers["nginx echo_sleep"] = nginx
         for _ in range(rounds):
-            for name, url in urls.items():
-                driven = peers.drive(url, CONNECTIONS, seconds)
+            for name, server in servers.items():
+                path = "/wait" if server is nginx else ""
+                driven = peers.drive(server, CONNECTIONS, seconds, path)
                 found.setdefault(name, []).append(driven)
     print(f"client's p50 and p99 at {CONNECTIONS} connections and 50 ms, ms, medians:")
     medians = {}

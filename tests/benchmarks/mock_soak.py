@@ -32,10 +32,10 @@ def main() -> None:
     arguments = parser.parse_args()
     peers.about_the_machine()
     if arguments.url:
-        growth = soak(arguments.url, arguments.pid, arguments.requests)
+        growth = soak(peers.Peer(arguments.url, arguments.pid), arguments.requests)
         print(f"{arguments.url} grew by {growth / 1e3:,.0f} KB")
     with peers.mock(PROFILE) as upstream:
-        growth = soak(upstream.url, upstream.pid, arguments.requests)
+        growth = soak(upstream, arguments.requests)
         account = upstream.ledger()
     answered = sum(account.answers.values())
     booked = answered + account.disconnects + account.unanswered + account.in_flight.now
@@ -47,14 +47,14 @@ def main() -> None:
     sys.exit(not peers.judged(rows))
 
 
-def soak(url: str, pid: int, requests: int) -> int:
+def soak(peer, requests: int) -> int:
     """Bytes that the process grew in the second half of the requests."""
     done, middle = 0.0, 0
     began = time.monotonic()
     while done < requests:
-        driven = peers.drive(url, CONNECTIONS, 2.0)
+        driven = peers.drive(peer, CONNECTIONS, 2.0)
         done += 2.0 * driven.throughput
-        now = peers.resident(pid)
+        now = peers.resident(peer.pid)
         if not middle and done >= requests / 2:
             middle = now
         print(f"{time.monotonic() - began:6.1f} s {done:9,.0f} requests {now / 1e6:8.2f} MB")

@@ -24,24 +24,25 @@ def main() -> None:
     peers.about_the_machine()
     rounds: dict[str, list[peers.Driven]] = {}
     with ExitStack() as stack:
-        urls = {
-            "mock_upstream": stack.enter_context(peers.mock("0ms")).url,
+        servers = {
+            "mock_upstream": stack.enter_context(peers.mock("0ms")),
             "FastAPI route": stack.enter_context(peers.app(peers.FASTAPI)),
             "nginx echo": stack.enter_context(peers.nginx()),
             **dict(arguments.url),
         }
         for _ in range(arguments.rounds):
-            for name, url in urls.items():
-                if url:
-                    driven = peers.drive(url, CONNECTIONS, arguments.seconds)
+            for name, server in servers.items():
+                if server:
+                    driven = peers.drive(server, CONNECTIONS, arguments.seconds)
                     rounds.setdefault(name, []).append(driven)
     for name, driven in rounds.items():
         rates = [one.throughput for one in driven]
         cpu = peers.median([one.cpu for one in driven])
+        cost = peers.median([one.cost for one in driven])
         failed = "  WITH FAILURES" if any(one.failed for one in driven) else ""
         print(
             f"{name:16} {peers.median(rates):9,.0f}/s  ({min(rates):,.0f} to {max(rates):,.0f})"
-            f"  driver's CPU {cpu:.2f}{failed}"
+            f"  CPU for each {cost * 1e6:5.1f} us, driver's {cpu:.0%}{failed}"
         )
     ours = [one.throughput for one in rounds["mock_upstream"]]
     rows = []

@@ -3,6 +3,7 @@
 A server is pinned to the last core that this process may use, and the drivers to the first.
 """
 
+import math
 import os
 import re
 import resource
@@ -41,7 +42,7 @@ async def answer() -> dict[str, bool]:
 NGINX_CONFIG = """
 load_module {module};
 daemon off;
-worker_processes 1;
+master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 20000; }}
@@ -56,6 +57,14 @@ http {{
   }}
 }}
 """
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server that runs."""
+
+    url: str
+    pid: int | None = None  # None: somebody else's
 
 
 @contextmanager
@@ -81,19 +90,19 @@ def mock(*profile: Any, **values: Any) -> Iterator[Upstream]:
 
 
 @contextmanager
-def app(source: str, *words: str) -> Iterator[str]:
-    """An ASGI app, `app` of the source, under uvicorn with uvloop and httptools; gives its URL."""
+def app(source: str, *words: str) -> Iterator[Peer]:
+    """An ASGI app, `app` of the source, under uvicorn with uvloop and httptools."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), *words]
     command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level=error"]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "served.py").write_text(source)
-        with _started(command, folder, port):
-            yield f"http://127.0.0.1:{port}"
+        with _started(command, folder, port) as peer:
+            yield peer
 
 
 @contextmanager
-def nginx() -> Iterator[str | None]:
+def nginx() -> Iterator[Peer | None]:
     """nginx with the echo module: `/` at once, `/wait` after 50 ms. None: not installed."""
     if not NGINX or not ECHO_MODULE.exists():
         yield None
@@ -102,12 +111,12 @@ def nginx() -> Iterator[str | None]:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "nginx.conf")
         config.write_text(NGINX_CONFIG.format(module=ECHO_MODULE, folder=folder, port=port))
-        with _started([NGINX, "-c", str(config), "-p", folder], folder, port):
-            yield f"http://127.0.0.1:{port}"
+        with _started([NGINX, "-c", str(config), "-p", folder], folder, port) as peer:
+            yield peer
 
 
 @contextmanager
-def _started(command: Sequence[str], folder: str, port: int) -> Iterator[None]:
+def _started(command: Sequence[str], folder: str, port: int) -> Iterator[Peer]:
     with on_core(SERVER):
         process = subprocess.Popen(command, cwd=folder)
     try:
@@ -118,7 +127,7 @@ def _started(command: Sequence[str], folder: str, port: int) -> Iterator[None]:
             if process.poll() is not None:
                 sys.exit(f"{command[0]} ended with exit code {process.returncode}")
             time.sleep(0.02)
-        yield
+        yield Peer(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -138,6 +147,7 @@ class Driven:
     p50: float  # seconds
     p99: float
     cpu: float  # cores that the driver itself used; near 1 it was the bottleneck
+    cost: float  # seconds of the server's CPU for each request; nan where its process is unknown
     failed: bool
 
 
@@ -147,25 +157,26 @@ def driver() -> str:
     return found or sys.exit("neither wrk nor hey is installed")
 
 
-def drive(url: str, connections: int, seconds: float) -> Driven:
-    program = driver()
+def drive(peer: Peer | Upstream, connections: int, seconds: float, path: str = "") -> Driven:
+    program, url = driver(), peer.url + path
     if Path(program).name == "wrk":
         words = ["-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", url]
     else:
         words = ["-c", str(connections), "-z", f"{seconds:g}s", url]
-    used = _children_cpu()
+    used, served = _children_cpu(), _cpu(peer.pid)
     began = time.monotonic()
     with on_core(DRIVER):
         text = subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout
-    cpu = (_children_cpu() - used) / (time.monotonic() - began)
+    took = time.monotonic() - began
+    used, served = _children_cpu() - used, _cpu(peer.pid) - served
     if Path(program).name == "wrk":
-        p50, p99 = (_wrk_seconds(_found(rf"{rank}%\s+(\S+)", text)) for rank in (50, 99))
+        p50, p99 = (_wrk_seconds(_found(rf"(?m)^\s+{rank}%\s+(\S+)", text)) for rank in (50, 99))
         failed = "Non-2xx" in text or "Socket errors" in text
     else:
         p50, p99 = (float(_found(rf"{rank}%+ in (\S+) secs", text)) for rank in (50, 99))
         failed = bool(re.search(r"\[[345]\d\d\]|Error distribution", text))
     rate = float(_found(r"Requests/sec:\s*(\S+)", text))
-    return Driven(rate, p50, p99, cpu, failed)
+    return Driven(rate, p50, p99, used / took, served / (rate * seconds), failed)
 
 
 def _wrk_seconds(text: str) -> float:
@@ -183,18 +194,26 @@ def _children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _cpu(pid: int | None) -> float:
+    """Seconds that a process has used; its children are not counted."""
+    if pid is None:
+        return math.nan
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
-def beside(text: str) -> tuple[str, str]:
+def beside(text: str) -> tuple[str, Peer]:
     """NAME=URL of an argument."""
     name, _, url = text.partition("=")
     if not urlsplit(url).netloc:
         raise ValueError(f"{text!r} is not NAME=URL")
-    return name, url
+    return name, Peer(url)
 
 
 def median(values: Sequence[float]) -> float:
