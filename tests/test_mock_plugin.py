@@ -42,7 +42,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     def run_suite(tests: str) -> pytest.RunResult:
         file = pytester.path / "test_shop.py"
         file.write_text(CALL + tests)
-        return pytester.runpytest_subprocess("-p", "mock_upstream.pytest_plugin", file, timeout=60)
+        return pytester.runpytest_subprocess(file, timeout=60)
 
     return run_suite
 
@@ -156,8 +156,7 @@ def test_counts_only_its_own(mock_upstream, time):
 """
     file = tmp_path / "test_shop.py"
     file.write_text(CALL + test)
-    command = [sys.executable, "-m", "pytest", "-p", "mock_upstream.pytest_plugin"]
-    command += ["-p", "no:cacheprovider", "-W", "error", str(file)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", str(file)]
     workers = [
         subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
