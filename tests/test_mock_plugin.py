@@ -42,7 +42,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     def run_suite(tests: str) -> pytest.RunResult:
         file = pytester.path / "test_shop.py"
         file.write_text(CALL + tests)
-        return pytester.runpytest_subprocess(file, timeout=60)
+        return pytester.runpytest_subprocess("-p", "mock_upstream.pytest_plugin", file, timeout=60)
 
     return run_suite
 
