@@ -44,7 +44,10 @@ class Controlled(Protocol):
 
     def stop_timeline(self) -> None: ...
 
-    def account(self, reset_peak: bool = False) -> Account: ...
+    @property
+    def phase(self) -> str | None: ...
+
+    def read(self, reset_peak: bool = False) -> Callable[[], Account]: ...
 
 
 class Health(BaseModel):
@@ -152,17 +155,20 @@ def create_app(
     def etag(version: int) -> str:
         return f'"{ledger.epoch[:12]}-{version}"'
 
+    async def account(reset_peak: bool = False) -> Account:
+        read: Callable[[], Account] = await on_loop(lambda: mock.read(reset_peak))
+        return read()  # here, where no answer of the mock waits for it
+
     async def played() -> tuple[Profile, int]:
         pair: tuple[Profile, int] = await on_loop(lambda: (mock.profile, mock.version))
         return pair
 
-    def check(if_match: str | None, version: int) -> None:
-        if if_match is None or if_match.strip() == "*":
-            return
-        if etag(version) not in (tag.strip() for tag in if_match.split(",")):
-            raise HTTPException(412, f"{etag(version)} is played, not {if_match:.100}")
-
-    async def play(profile: Profile, response: Response) -> Version:
+    async def play(
+        profile: Profile, if_match: str | None, before: int, response: Response
+    ) -> Version:
+        tags = [tag.strip() for tag in (if_match or "*").split(",")]
+        if tags != ["*"] and etag(before) not in tags:
+            raise HTTPException(412, f"{etag(before)} is played, not {if_match:.100}")
         version: int = await on_loop(lambda: mock.play(profile))
         response.headers["etag"] = etag(version)
         return Version(version=version)
@@ -176,8 +182,7 @@ def create_app(
     @app.get("/ledger", responses=_INPUT)
     async def read_ledger(reset_peak: bool = False) -> Account:
         """What the mock did; `reset_peak` lets the peaks start again from now."""
-        account: Account = await on_loop(lambda: mock.account(reset_peak))
-        return account
+        return await account(reset_peak)
 
     @app.get(
         "/metrics",
@@ -189,8 +194,9 @@ def create_app(
     )
     async def read_metrics() -> Response:
         """The same for Prometheus."""
-        account: Account = await on_loop(mock.account)
-        return Response(metrics.render(account), headers={"content-type": metrics.CONTENT_TYPE})
+        return Response(
+            metrics.render(await account()), headers={"content-type": metrics.CONTENT_TYPE}
+        )
 
     @app.get("/profile", responses={**_NO_INPUT, **_ETAG})
     async def read_profile(response: Response) -> Profile:
@@ -206,8 +212,7 @@ def create_app(
         """Play another profile from the next request on."""
         async with writing:
             profile, version = await played()
-            check(if_match, version)
-            return await play(await _validated(values, profile), response)
+            return await play(await _validated(values, profile), if_match, version, response)
 
     @app.patch("/profile", responses={**_WRITE, **_ETAG})
     async def change_profile(
@@ -218,9 +223,8 @@ def create_app(
         """Change single values by a JSON merge patch (RFC 7396): null takes a value away."""
         async with writing:
             profile, version = await played()
-            check(if_match, version)
             values = merged(profile.model_dump(mode="json"), patch)
-            return await play(await _validated(values, profile), response)
+            return await play(await _validated(values, profile), if_match, version, response)
 
     @app.post("/timeline/start", responses=_TIMELINE)
     async def start_timeline() -> Phase:
@@ -237,7 +241,7 @@ def create_app(
             if mock.profile.timeline is None:
                 return None
             how()
-            return mock.account().phase
+            return mock.phase
 
         phase: str | None = await on_loop(turned)
         if phase is None:

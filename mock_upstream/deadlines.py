@@ -42,6 +42,10 @@ class Deadlines:
             self._alarm.set(when)
         return future
 
+    def call_at(self, when: float, function: Callable[[], None]) -> None:
+        """Call `function` once `when` has passed."""
+        self.at(when).add_done_callback(lambda _: function())
+
     def called_off(self) -> None:
         """One that `at` gave was done early: its place is kept until most places are such."""
         self._called_off += 1

@@ -1,20 +1,17 @@
 """What the mock truly did: the ground truth of every run. Written and read on one event loop."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from time import monotonic
 from uuid import uuid4
 
-from hdrh.histogram import HdrHistogram
-
-from mock_upstream.durations import LONGEST
+from mock_upstream.delays import Delays, Record
 from mock_upstream.fidelity import Fidelity
 from mock_upstream.limiter import Limited
 from mock_upstream.stations import Load
-
-_MICROSECONDS = 1_000_000
-_LONGEST = int(LONGEST * _MICROSECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +29,6 @@ class InFlight:
 class Connections:
     accepted: int
     open: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delays:
-    """Seconds, to three digits or a microsecond; null where there is nothing to tell."""
-
-    count: int
-    total: float
-    p50: float | None
-    p95: float | None
-    p99: float | None
-    max: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +128,11 @@ class Ledger:
         self._unanswered = 0
         self._refused: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
-        self._asked = _Record()
-        self._queued = _Record()
-        self._service = _Record()
-        self._delivered = _Record()
-        self._late = _Record()
-        self._delivered_count = 0
+        self._asked = Record()
+        self._queued = Record()
+        self._service = Record()
+        self._delivered = Record()
+        self._late = Record()
         self._overdue = 0
         self._phases: defaultdict[str, _Phase] = defaultdict(_Phase)
 
@@ -196,7 +180,6 @@ class Ledger:
         """`overdue`: lateness, less what the client took to send the request."""
         self._delivered.record(delay)
         self._late.record(late)
-        self._delivered_count += 1
         if overdue > self.budget:
             self._overdue += 1
         if phase is not None:
@@ -204,7 +187,7 @@ class Ledger:
 
     def punctuality(self) -> tuple[int, int]:
         """How many answers, and how many of them were later than the budget."""
-        return self._delivered_count, self._overdue
+        return self._delivered.count, self._overdue
 
     def disconnected(self, arrival: float) -> None:
         self._left(arrival)
@@ -214,7 +197,7 @@ class Ledger:
         self._left(arrival)
         self._unanswered += 1
 
-    def account(
+    def read(
         self,
         *,
         reset_peak: bool,
@@ -223,10 +206,19 @@ class Ledger:
         queue: Load | None,
         limits: list[Limited],
         fidelity: Fidelity,
-    ) -> Account:
-        """All of it; `reset_peak` lets the peak start again from what is in flight now."""
+    ) -> Callable[[], Account]:
+        """
+        All of it; `reset_peak` lets the peak start again from what is in flight now.
+
+        What is given back makes the account, from copies: some milliseconds of work, which
+        belong in another thread, as no answer may wait for it.
+        """
         now = monotonic() - self._started
-        account = Account(
+        asked, queued, service = self._asked.copy(), self._queued.copy(), self._service.copy()
+        delivered, late = self._delivered.copy(), self._late.copy()
+        phases = {name: counts.copy() for name, counts in self._phases.items()}
+        counted = partial(
+            Account,
             epoch=self.epoch,
             generation=self.generation,
             dropped=self._dropped,
@@ -248,18 +240,19 @@ class Ledger:
             faults=dict(self._faults),
             queue=queue,
             limits=limits,
-            asked=self._asked.delays(),
-            queued=self._queued.delays(),
-            service=self._service.delays(),
-            delivered=self._delivered.delays(),
-            late=self._late.delays(),
-            phases={name: phase.account() for name, phase in self._phases.items()},
             mock_ok=not fidelity.reasons,
             fidelity=fidelity,
         )
         if reset_peak:
             self._peak = self._in_flight
-        return account
+        return lambda: counted(
+            asked=asked.delays(),
+            queued=queued.delays(),
+            service=service.delays(),
+            delivered=delivered.delays(),
+            late=late.delays(),
+            phases={name: counts.account() for name, counts in phases.items()},
+        )
 
     def _left(self, arrival: float) -> None:
         self._in_flight -= 1
@@ -271,36 +264,17 @@ class _Phase:
     def __init__(self) -> None:
         self.arrivals = 0
         self.answers: Counter[int] = Counter()
-        self.delivered = _Record()
+        self.delivered = Record()
+
+    def copy(self) -> "_Phase":
+        copy = _Phase()
+        copy.arrivals, copy.answers = self.arrivals, self.answers.copy()
+        copy.delivered = self.delivered.copy()
+        return copy
 
     def account(self) -> PhaseAccount:
         return PhaseAccount(
             arrivals=self.arrivals,
             answers=dict(sorted(self.answers.items())),
             delivered=self.delivered.delays(),
-        )
-
-
-class _Record:
-    """The delays of one kind, as a histogram of microseconds."""
-
-    __slots__ = ("_histogram", "_total")
-
-    def __init__(self) -> None:
-        self._histogram = HdrHistogram(1, _LONGEST, 3)
-        self._total = 0.0
-
-    def record(self, seconds: float) -> None:
-        self._total += seconds
-        self._histogram.record_value(min(int(seconds * _MICROSECONDS), _LONGEST))
-
-    def delays(self) -> Delays:
-        histogram, count = self._histogram, self._histogram.get_total_count()
-        if not count:
-            return Delays(count=0, total=0.0, p50=None, p95=None, p99=None, max=None)
-        values = histogram.get_percentile_to_value_dict([50, 95, 99])
-        most = histogram.max_value
-        p50, p95, p99 = (min(values[percent], most) / _MICROSECONDS for percent in (50, 95, 99))
-        return Delays(
-            count=count, total=self._total, p50=p50, p95=p95, p99=p99, max=most / _MICROSECONDS
         )

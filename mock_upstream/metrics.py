@@ -12,7 +12,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from mock_upstream.ledger import Account, Delays
+from mock_upstream.delays import Delays
+from mock_upstream.ledger import Account
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

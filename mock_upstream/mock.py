@@ -1,7 +1,7 @@
 """The ASGI app: one request, from its arrival to the ledger."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -34,7 +34,7 @@ class Mock:
         self.version = 0
         """Counts the profiles that were played, from 1."""
         self._playing: Playing
-        self._start(Playing(profile, monotonic()))
+        self._start(Playing(profile, monotonic(), deadlines.call_at))
 
     @property
     def profile(self) -> Profile:
@@ -49,7 +49,7 @@ class Mock:
         Returns:
             Its version.
         """
-        self._start(Playing(profile, monotonic(), self._playing))
+        self._start(Playing(profile, monotonic(), self._deadlines.call_at, self._playing))
         return self.version
 
     def start_timeline(self) -> None:
@@ -71,20 +71,29 @@ class Mock:
         for exchange in self._pending:
             exchange.drop()
         self._pending.clear()
-        self._playing = Playing(self._playing.profile, monotonic())
+        self._playing = Playing(self._playing.profile, monotonic(), self._deadlines.call_at)
         self._ledger.clear(dropped)
         self.watch.clear()
         return dropped
 
-    def account(self, reset_peak: bool = False) -> Account:
-        """What it did since the start or the last reset."""
-        playing, now = self._playing, monotonic()
-        return self._ledger.account(
+    @property
+    def phase(self) -> str | None:
+        """Of the timeline, now; None: there is none."""
+        return self._playing.phase(monotonic())
+
+    def read(self, reset_peak: bool = False) -> Callable[[], Account]:
+        """
+        What it did since the start or the last reset.
+
+        What is given back makes the account; that takes some milliseconds, anywhere else.
+        """
+        station, limiter = self._playing.station, self._playing.limiter
+        return self._ledger.read(
             reset_peak=reset_peak,
             version=self.version,
-            phase=playing.phase(now),
-            queue=playing.station.load(now, reset_peak) if playing.station else None,
-            limits=playing.limiter.account() if playing.limiter else [],
+            phase=self.phase,
+            queue=station.load(monotonic(), reset_peak) if station else None,
+            limits=limiter.account() if limiter else [],
             fidelity=self.watch.fidelity,
         )
 

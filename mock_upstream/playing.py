@@ -18,7 +18,7 @@ from mock_upstream.overrides import parse as parse_overrides
 from mock_upstream.profiles import Profile
 from mock_upstream.routes import Ordinals, Responder, Responders, error_answer
 from mock_upstream.schedule import Schedule, State
-from mock_upstream.stations import Slot, Station, open_station
+from mock_upstream.stations import CallAt, Slot, Station, open_station
 
 
 class Job:
@@ -100,7 +100,7 @@ class Job:
         """Seconds that it waited for a server."""
         if self.slot is None or self.slot.start is None:
             return 0.0
-        return self.slot.start - self.arrival - self.network / 2
+        return self.slot.start - (self.arrival + self.network / 2)
 
     @property
     def served(self) -> float:
@@ -181,7 +181,9 @@ class Refusal:
 class Playing:
     """One profile, and what has become of it so far."""
 
-    def __init__(self, profile: Profile, now: float, before: "Playing | None" = None) -> None:
+    def __init__(
+        self, profile: Profile, now: float, call_at: CallAt, before: "Playing | None" = None
+    ) -> None:
         """Those who wait in the queue of `before`, and what its limits know, are taken over."""
         self.profile = profile
         self.station: Station | None = before.station if before else None
@@ -190,6 +192,7 @@ class Playing:
         """When the timeline did."""
         if profile.timeline is not None and profile.timeline.start == "serve":
             self.started = now
+        self._call_at = call_at
         self._began = now
         self._longest = profile.caps.delay
         self._schedule = profile.schedule
@@ -275,7 +278,7 @@ class Playing:
         if capacity is None:
             self.station = None
         elif station is None or capacity.on_disconnect != station.capacity.on_disconnect:
-            self.station = open_station(capacity)
+            self.station = open_station(capacity, self._call_at)
         elif capacity != station.capacity:
             station.adopt(capacity, now)
         if not profile.limits:

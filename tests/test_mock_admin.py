@@ -317,7 +317,8 @@ class Quiet:
     def play(self, profile: Profile) -> int:
         raise AssertionError
 
-    reset = start_timeline = stop_timeline = account = play  # type: ignore[assignment]
+    phase = None
+    reset = start_timeline = stop_timeline = read = play  # type: ignore[assignment]
 
 
 async def at_once(function: Any) -> Any:
