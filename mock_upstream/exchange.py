@@ -22,6 +22,8 @@ class Connection(Protocol):
     transport: asyncio.Transport
     number: int
     """Counts the connections of this process, from 1."""
+    mark: Header
+    """Tells the number to the client."""
     requests: int
     """That began on this connection so far: 1 during the first."""
     lost: bool

@@ -136,7 +136,7 @@ class Mock:
             job.broken = True
             await refusal.fault.play(exchange, answer)
         else:
-            answer.headers += _numbers(exchange, job)
+            answer.headers += _marks(exchange, job)
             await exchange.start(answer.status, answer.headers)
             await exchange.body(answer.body[:])
 
@@ -157,7 +157,7 @@ class Mock:
                 return
             begun = monotonic()
         answer = job.answer()
-        answer.headers += _numbers(exchange, job)
+        answer.headers += _marks(exchange, job)
         answer.headers.append((b"server-timing", job.timing(begun - begin)))
         if job.fault is not None:
             await self._fail(exchange, job, job.fault, answer)
@@ -204,8 +204,5 @@ def _ring(turn: asyncio.Future[None]) -> None:
         turn.set_result(None)
 
 
-def _numbers(exchange: Exchange, job: Job) -> tuple[Header, Header]:
-    return (
-        (b"x-mock-request", b"%d" % job.number),
-        (b"x-mock-connection", b"%d" % exchange.connection.number),
-    )
+def _marks(exchange: Exchange, job: Job) -> tuple[Header, Header]:
+    return (b"x-mock-request", b"%d" % job.number), exchange.connection.mark

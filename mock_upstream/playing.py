@@ -145,7 +145,7 @@ class Job:
 
     def timing(self, late: float) -> bytes:
         """Server-Timing, in milliseconds."""
-        times = (self.asked * 1e3, self.queued * 1e3, self.served * 1e3, late * 1e3)
+        times = self.asked * 1e3, self.queued * 1e3, self.served * 1e3, late * 1e3
         return b"asked;dur=%.3f, queue;dur=%.3f, service;dur=%.3f, late;dur=%.3f" % times
 
     def answer(self) -> Answer:

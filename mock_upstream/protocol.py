@@ -17,6 +17,7 @@ class MockProtocol(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._ledger = ledger
         self.number = 0
+        self.mark = b"", b""
         self.requests = 0
         self.lost = False
         self.waiting: asyncio.Future[None] | None = None
@@ -25,6 +26,7 @@ class MockProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.number = self._ledger.connection_opened()
+        self.mark = b"x-mock-connection", b"%d" % self.number
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -63,6 +63,7 @@ class Responder:
         # Outside of its strings JSON has no `{name}`, so the text can be cut at each of them.
         cut = re.compile(rf"\{{({'|'.join(names)})\}}") if names else re.compile(r"(?!)")
         self._pieces = cut.split(dumps(route.payload))
+        self._same = self._whole(self._pieces[0].encode()) if len(self._pieces) == 1 else None
         self._error_statuses = frozenset(errors)
 
     def match(self, method: str, path: str) -> Mapping[str, str] | None:
@@ -119,14 +120,17 @@ class Responder:
             return error_answer(status)
         if status in _BODILESS:
             return [*self._headers], b""
-        pieces = self._pieces
-        if len(pieces) > 1:
-            # Each second piece is a name; its value goes between quotes that are there.
-            pieces = [
-                dumps(values[piece])[1:-1] if place % 2 else piece
-                for place, piece in enumerate(pieces)
-            ]
-        body = "".join(pieces).encode()
+        if self._same is not None:
+            headers, body = self._same
+            return [*headers], body
+        # Each second piece is a name; its value goes between quotes that are there.
+        pieces = [
+            dumps(values[piece])[1:-1] if place % 2 else piece
+            for place, piece in enumerate(self._pieces)
+        ]
+        return self._whole("".join(pieces).encode())
+
+    def _whole(self, body: bytes) -> tuple[list[Header], bytes]:
         return [*self._headers, (b"content-length", b"%d" % len(body))], body
 
 
