@@ -110,6 +110,10 @@ class Mock:
         job.number = self._ledger.arrived(job.arrival, job.responder.matched, job.phase)
         self._pending.add(exchange)
         try:
+            if job.network and playing.station is not None:
+                # Others get to the servers while it is on the way; their clock does not go back.
+                if not await exchange.until(job.arrival + job.network / 2):
+                    return
             refusal = playing.admit(exchange, job) if playing.guarded else None
             if refusal is not None:
                 await self._refuse(exchange, job, refusal)
@@ -137,8 +141,7 @@ class Mock:
             await refusal.fault.play(exchange, answer)
         else:
             answer.headers += _marks(exchange, job)
-            await exchange.start(answer.status, answer.headers)
-            await exchange.body(answer.body[:])
+            await exchange.answer(answer)
 
     async def _serve(self, exchange: Exchange, job: Job) -> None:
         arrival, ledger = job.arrival, self._ledger
@@ -164,8 +167,7 @@ class Mock:
         elif job.body is not None:
             await bodies.send(exchange, answer, job.body, job.due)
         else:
-            await exchange.start(answer.status, answer.headers)
-            await exchange.body(answer.body[:])
+            await exchange.answer(answer)
         if exchange.finished:
             ledger.delivered(begun - arrival, begun - begin, begun - max(begin, ready), job.phase)
 

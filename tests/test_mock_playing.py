@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -162,6 +163,23 @@ def test_the_network_is_outside_of_the_server(server: MockUpstream) -> None:
     # The server turns to each after half of the network, and never holds two at a time.
     assert all(0 <= t["queue"] <= 0.04 for t in answers)
     assert ledger["queue"]["busy_seconds"] == pytest.approx(4 * 0.02)
+
+
+@pytest.mark.parametrize("on_disconnect", ["keep", "release"])
+def test_a_request_that_is_still_on_its_way_holds_up_nobody(
+    server: MockUpstream, on_disconnect: str
+) -> None:
+    routes = [{"path": "/far", "network": "600ms"}, {"path": "/near"}]
+    capacity = {"servers": 2, "on_disconnect": on_disconnect}
+    with (
+        playing(server, latency="10ms", capacity=capacity, routes=routes) as mock,
+        ThreadPoolExecutor() as callers,
+    ):
+        far = callers.submit(httpx.get, f"{mock.url}/far")
+        eventually(lambda: mock.ledger()["in_flight"]["now"] == 1)
+        near = httpx.get(f"{mock.url}/near")
+        assert timing(near)["queue"] == 0
+        assert timing(far.result())["queue"] == 0
 
 
 def test_a_rate_limit_says_when_to_come_again_and_counts_who_did_not_wait(
