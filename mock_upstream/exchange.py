@@ -31,6 +31,14 @@ class Connection(Protocol):
     waiting: asyncio.Future[None] | None
     """What the request in hand waits for; done early when the client goes away."""
 
+    def write(self, status: int, headers: list[Header], body: bytes) -> bool:
+        """
+        The whole answer to the request in hand, in one piece and past uvicorn.
+
+        uvicorn looks through every header again, which takes a quarter of the time of a
+        request. False: nothing was written; the connection is not to be kept, or is clogged.
+        """
+
 
 class Content(Protocol):
     """What a body is made of: bytes, or what makes them only where they are asked for."""
@@ -144,6 +152,17 @@ class Exchange:
         """Wait until the client has gone away; then uvicorn takes a missing answer as it is."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    async def answer(self, answer: Answer) -> None:
+        """All of it, at once."""
+        body = answer.body[:]
+        if self.scope["method"] != "HEAD" and self.connection.write(
+            answer.status, answer.headers, body
+        ):
+            self.status, self.finished = answer.status, True
+        else:
+            await self.start(answer.status, answer.headers)
+            await self.body(body)
 
     async def start(self, status: int, headers: list[Header]) -> None:
         self.status = status

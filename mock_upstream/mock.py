@@ -110,10 +110,10 @@ class Mock:
         job.number = self._ledger.arrived(job.arrival, job.responder.matched, job.phase)
         self._pending.add(exchange)
         try:
-            if job.network and playing.station is not None:
-                # Others get to the servers while it is on the way; their clock does not go back.
-                if not await exchange.until(job.arrival + job.network / 2):
-                    return
+            # Others get to the servers while it is on the way; their clock does not go back.
+            on_the_way = job.network and playing.station is not None
+            if on_the_way and not await exchange.until(job.arrival + job.network / 2):
+                return
             refusal = playing.admit(exchange, job) if playing.guarded else None
             if refusal is not None:
                 await self._refuse(exchange, job, refusal)

@@ -4,9 +4,13 @@ import asyncio
 from time import monotonic
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from mock_upstream.exchange import EXTENSION
+from mock_upstream.exchange import EXTENSION, Header
 from mock_upstream.ledger import Ledger
 
 
@@ -48,3 +52,20 @@ class MockProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._in_hand = cycle
         super()._start_asgi_task(cycle, app)
+
+    def write(self, status: int, headers: list[Header], body: bytes) -> bool:
+        cycle = self._in_hand
+        if cycle is None or self.lost or not cycle.keep_alive or self.flow.write_paused:
+            return False
+        lines = [STATUS_LINE[status]]
+        for name, value in headers:
+            if name == b"connection":
+                return False
+            lines += (name, b": ", value, b"\r\n")
+        lines += (b"\r\n", body)
+        self.transport.write(b"".join(lines))
+        # What uvicorn does when it has sent the last of an answer.
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+        return True

@@ -176,6 +176,45 @@ def test_answers_without_a_body_leave_the_connection_usable(charge: MockUpstream
         assert large.status == 201
 
 
+@pytest.mark.parametrize("header", ["", "connection: close\r\n"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_connection_is_kept_or_closed_as_the_client_wants(
+    charge: MockUpstream, version: str, header: str
+) -> None:
+    address = urlsplit(charge.url).hostname, urlsplit(charge.url).port
+    with socket.create_connection(address, timeout=20) as caller:
+        for _ in range(2):
+            request = f"POST /charge/1 HTTP/{version}\r\nhost: mock\r\n{header}\r\n"
+            caller.sendall(request.encode())
+            head, _, body = caller.recv(10_000).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 201 Created\r\n")
+            assert json.loads(body) == {"id": "1", "state": "paid"}
+            if header or version == "1.0":
+                assert b"connection: close" in head
+                assert caller.recv(100) == b""
+                return
+
+
+def test_a_profile_may_close_every_connection(tmp_path: Path) -> None:
+    profile = tmp_path / "closing.json"
+    profile.write_text('{"routes": [{"path": "/x", "headers": {"Connection": "close"}}]}')
+    with mock_upstream(str(profile), "--latency", "0ms") as mock, ExitStack() as stack:
+        (caller,) = hang(mock.url, stack, 1)
+        assert b"connection: close" in caller.recv(10_000)
+        assert caller.recv(100) == b""
+
+
+def test_requests_sent_together_are_answered_in_their_order(charge: MockUpstream) -> None:
+    address = urlsplit(charge.url).hostname, urlsplit(charge.url).port
+    with socket.create_connection(address, timeout=20) as caller:
+        for name in "abc":
+            caller.sendall(f"POST /charge/{name} HTTP/1.1\r\nhost: mock\r\n\r\n".encode())
+        data = b""
+        while data.count(b"paid") < 3:
+            data += caller.recv(10_000)
+    assert re.findall(rb'"id": "(.)"', data) == [b"a", b"b", b"c"]
+
+
 def test_an_error_status_takes_as_long_as_a_good_answer(charge: MockUpstream) -> None:
     with connected(charge.url) as caller:
         response, body = ask(caller, "/down")
