@@ -260,7 +260,7 @@ def create_app(
 async def _validated(values: dict[str, JsonValue], before: Profile) -> Profile:
     """In a thread: to lay out a timeline takes a while, in which others may ask."""
     # Nobody reads files of this machine from afar; recordings that are played can be kept.
-    known = {"latencies": before.latencies}
+    known = before.known
     try:
         return await asyncio.to_thread(Profile.model_validate, values, context=known)
     except ValidationError as error:

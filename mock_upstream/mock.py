@@ -118,7 +118,7 @@ class Mock:
             if refusal is not None:
                 await self._refuse(exchange, job, refusal)
             elif job.fault is not None and job.fault.at == "arrival":
-                await self._fail(exchange, job, job.fault, job.answer())
+                await self._fail(exchange, job, job.fault, job.answer(exchange.query))
             else:
                 await self._serve(exchange, job)
         finally:
@@ -159,7 +159,7 @@ class Mock:
             if not await exchange.until(begin):
                 return
             begun = monotonic()
-        answer = job.answer()
+        answer = job.answer(exchange.query)
         answer.headers += _marks(exchange, job)
         answer.headers.append((b"server-timing", job.timing(begun - begin)))
         if job.fault is not None:

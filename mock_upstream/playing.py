@@ -148,8 +148,8 @@ class Job:
         times = self.asked * 1e3, self.queued * 1e3, self.served * 1e3, late * 1e3
         return b"asked;dur=%.3f, queue;dur=%.3f, service;dur=%.3f, late;dur=%.3f" % times
 
-    def answer(self) -> Answer:
-        headers, content = self.responder.answer(self.status, self.values)
+    def answer(self, query: bytes) -> Answer:
+        headers, content = self.responder.answer(self.status, self.values, query)
         answer = Answer(self.status, headers, content)
         if self.body is not None:
             self.body.fill(answer, self.draw(self.responder.sizes))

@@ -27,6 +27,7 @@ from mock_upstream.durations import LONGEST, format_duration
 from mock_upstream.faults import FaultTable
 from mock_upstream.fidelity import Budget
 from mock_upstream.fields import Duration, LatencyText, PositiveDuration
+from mock_upstream.files import FileName
 from mock_upstream.latency import Latency, parse
 from mock_upstream.limits import Limit
 from mock_upstream.schedule import Schedule, TimelineError
@@ -119,7 +120,9 @@ class Route(BaseModel):
     status: Annotated[int, Field(ge=200, le=599)] = 200
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
     payload: Annotated[JsonValue, AfterValidator(_json)] = Field(default_factory=_ok, alias="json")
-    """The body. `{name}` in its strings is filled from the path."""
+    """The body. `{name}` in its strings is filled from the path, `{query.name}` from the query."""
+    file: FileName | None = None
+    """Its bytes are the body, in place of `json`."""
     latency: LatencyText | None = None
     """None: the profile's."""
     network: Duration | None = None
@@ -130,6 +133,12 @@ class Route(BaseModel):
     """None: the profile's."""
     body: Body | None = None
     """None: the profile's."""
+
+    @model_validator(mode="after")
+    def _has_one_body(self) -> Self:
+        if self.file is not None and self.payload != _ok():
+            raise ValueError("json and file are both given; an answer has one body")
+        return self
 
     @property
     def name(self) -> str:
@@ -198,6 +207,10 @@ class Profile(BaseModel):
                 raise ValueError(
                     f"{place}.chunks: {body.chunks} is above caps.chunks, {caps.chunks}"
                 )
+        for number, route in enumerate(self.routes):
+            if route.file is not None and len(route.file.content) > caps.body:
+                largest = format_bytes(caps.body)
+                raise ValueError(f"routes.{number}.file: it is above caps.body, {largest}")
         return self
 
     @model_validator(mode="after")
@@ -215,12 +228,15 @@ class Profile(BaseModel):
         return self._laid_out({})
 
     @property
-    def latencies(self) -> dict[str, Latency]:
-        """By their texts; for the context in which a changed profile is validated."""
-        latencies = [latency for _, latency in self._placed("latency")]
+    def known(self) -> dict[str, Any]:
+        """What was read from files, for the context in which a changed profile is validated."""
+        latencies: list[Latency] = [latency for _, latency in self._placed("latency")]
         if self.spells and self.spells.latency:
             latencies.append(self.spells.latency)
-        return {str(latency): latency for latency in latencies}
+        return {
+            "latencies": {str(latency): latency for latency in latencies},
+            "files": {route.file.path: route.file for route in self.routes if route.file},
+        }
 
     def _placed(self, name: str) -> Iterator[tuple[str, Any]]:
         """A setting of the profile and of its routes, wherever it is given."""
@@ -233,7 +249,7 @@ class Profile(BaseModel):
     def _laid_out(self, context: Mapping[str, Any]) -> "Schedule[Profile] | None":
         if self.timeline is None:
             return None
-        known = {**context, "latencies": self.latencies}
+        known = {**context, **self.known}
         return Schedule(self.timeline, self.model_dump(mode="json"), partial(_changed, known), self)
 
 

@@ -7,12 +7,14 @@ from functools import partial
 from http import HTTPStatus
 from itertools import accumulate, count
 from json import dumps
+from urllib.parse import parse_qs
 
 from pydantic import JsonValue
 
 from mock_upstream.bodies import Body
 from mock_upstream.draws import Stream
 from mock_upstream.faults import Fault
+from mock_upstream.files import File
 from mock_upstream.latency import Constant, Latency
 from mock_upstream.profiles import Caps, Profile, Route, path_names
 from mock_upstream.sizes import Capped
@@ -23,6 +25,8 @@ Ordinals = defaultdict[str, Iterator[int]]
 """Counts the requests of each route, by its name."""
 
 _BODILESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
+_PREFIX = "query."
+_QUERY = r"query\.[A-Za-z0-9_.~-]+"
 _JSON: Header = (b"content-type", b"application/json")
 
 
@@ -58,12 +62,19 @@ class Responder:
             (name.lower().encode("ascii"), value.encode("latin-1"))
             for name, value in route.headers.items()
         ]
+        content_type = _JSON if route.file is None else _type_of(route.file)
         if route.status not in _BODILESS and not any(n == _JSON[0] for n, _ in self._headers):
-            self._headers.append(_JSON)
+            self._headers.append(content_type)
         # Outside of its strings JSON has no `{name}`, so the text can be cut at each of them.
-        cut = re.compile(rf"\{{({'|'.join(names)})\}}") if names else re.compile(r"(?!)")
+        cut = re.compile(rf"\{{({'|'.join([*names, _QUERY])})\}}")
         self._pieces = cut.split(dumps(route.payload))
-        self._same = self._whole(self._pieces[0].encode()) if len(self._pieces) == 1 else None
+        self._same: tuple[list[Header], bytes] | None = None
+        """The answer, if that is the same for all requests."""
+        if route.file is not None:
+            self._same = self._whole(route.file.content)
+        elif len(self._pieces) == 1:
+            self._same = self._whole(self._pieces[0].encode())
+        self._asks_query = any(piece.startswith(_PREFIX) for piece in self._pieces[1::2])
         self._error_statuses = frozenset(errors)
 
     def match(self, method: str, path: str) -> Mapping[str, str] | None:
@@ -114,8 +125,16 @@ class Responder:
         """Whether the status is one of the errors, which have bodies of their own."""
         return status in self._error_statuses
 
-    def answer(self, status: int, values: Mapping[str, str]) -> tuple[list[Header], bytes]:
-        """Headers (a list of its own, to add to) and body; `values` are those of the path."""
+    def answer(
+        self, status: int, values: Mapping[str, str], query: bytes = b""
+    ) -> tuple[list[Header], bytes]:
+        """
+        Headers, a list of its own to add to, and body.
+
+        Args:
+            values: those of the path.
+            query: as it came, percent-encoded; of a name that is there twice, the first counts.
+        """
         if status in self._error_statuses:
             return error_answer(status)
         if status in _BODILESS:
@@ -123,9 +142,10 @@ class Responder:
         if self._same is not None:
             headers, body = self._same
             return [*headers], body
+        filled = {**values, **_values(query)} if self._asks_query else values
         # Each second piece is a name; its value goes between quotes that are there.
         pieces = [
-            dumps(values[piece])[1:-1] if place % 2 else piece
+            dumps(filled.get(piece, ""))[1:-1] if place % 2 else piece
             for place, piece in enumerate(self._pieces)
         ]
         return self._whole("".join(pieces).encode())
@@ -168,6 +188,19 @@ def _capped(body: Body | None, caps: Caps) -> Body | None:
     if body is None or body.size is None:
         return body
     return body.model_copy(update={"size": Capped(body.size, caps.body)})
+
+
+def _values(query: bytes) -> dict[str, str]:
+    """The query's, by their names in an answer."""
+    try:
+        pairs = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
+    except ValueError:  # more fields than that
+        return {}
+    return {_PREFIX + name: values[0] for name, values in pairs.items()}
+
+
+def _type_of(file: File) -> Header:
+    return b"content-type", file.content_type.encode("ascii")
 
 
 def _pattern(path: str) -> str:

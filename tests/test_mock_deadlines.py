@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -77,3 +78,34 @@ def test_a_wait_that_was_called_off_does_not_hold_up_the_others(run: Callable[[A
             wheel.close()
 
     run(wait())
+
+
+def test_a_function_is_called_once_its_time_has_come(run: Callable[[Any], Any]) -> None:
+    async def ring() -> list[float]:
+        wheel, rung, when = deadlines.Deadlines(), asyncio.Event(), time.monotonic() + 0.01
+        calls: list[float] = []
+        wheel.call_at(when, lambda: (calls.append(time.monotonic() - when), rung.set())[0])
+        await rung.wait()
+        wheel.close()
+        return calls
+
+    (late,) = run(ring())
+    assert late >= 0
+
+
+def test_what_was_called_off_is_not_kept_until_it_is_due(run: Callable[[Any], Any]) -> None:
+    async def called_off() -> int:
+        wheel = deadlines.Deadlines()
+        futures: list[weakref.ref[Any]] = []
+        kept = [wheel.at(time.monotonic() + 3600) for _ in range(10)]
+        for _ in range(5000):
+            future = wheel.at(time.monotonic() + 3600)
+            future.set_result(None)
+            futures.append(weakref.ref(future))
+            del future
+            wheel.called_off()
+        wheel.close()
+        assert not any(future.done() for future in kept)
+        return sum(future() is not None for future in futures)
+
+    assert run(called_off()) < 2500

@@ -1,5 +1,6 @@
 """A profile is checked once, when it is read."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,9 @@ def refused(**values: object) -> str:
     return describe(error.value)
 
 
-def body(route: dict[str, object], path: str) -> bytes:
+def body(route: dict[str, object], path: str, query: bytes = b"") -> bytes:
     responder, values = Responders(Profile.model_validate({"routes": [route]})).find("GET", path)
-    return responder.answer(200, values)[1]
+    return responder.answer(200, values, query)[1]
 
 
 def test_a_toml_file_and_its_json_are_the_same_profile(tmp_path: Path) -> None:
@@ -108,6 +109,85 @@ def test_names_in_the_json_are_filled_from_the_path() -> None:
         b'{"links": ["/a\\"\\\\b/\\u00fc{user}", {"self": "\\u00fc{user}"}], '
         b'"kept": "{other}", "n": {}}'
     )
+
+
+def test_names_in_the_json_are_filled_from_the_query() -> None:
+    route: dict[str, object] = {
+        "path": "/users/{user}",
+        "json": {"page": "{query.page} of {user}", "{query.a-b}": "{query.none}", "query.page": 1},
+    }
+    assert body(route, "/users/7", b"page=%22%C3%BC&page=2&a-b=") == (
+        b'{"page": "\\"\\u00fc of 7", "": "", "query.page": 1}'
+    )
+    assert json.loads(body(route, "/users/7", b"&".join([b"page=1"] * 2000)))["page"] == " of 7"
+
+
+def test_a_files_bytes_may_be_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "answer.xml").write_bytes(b"<a>\xff</a>")
+    (tmp_path / "raw.unknown").write_bytes(b"")
+    toml = tmp_path / "files.toml"
+    toml.write_text(
+        '[[routes]]\npath = "/a"\nfile = "answer.xml"\n'
+        '[[routes]]\npath = "/b"\nfile = "raw.unknown"\n'
+        '[timeline]\nphases = [{ name = "slow", changes = { latency = "1s" } }]\n'
+    )
+    profile = load(toml, {})
+    find = Responders(profile).find
+    kinds = {path: find("GET", path)[0].answer(200, {}) for path in ("/a", "/b")}
+    assert kinds["/a"][1] == b"<a>\xff</a>"
+    assert kinds["/a"][0][0][1] in (b"application/xml", b"text/xml")
+    assert kinds["/b"] == (
+        [(b"content-type", b"application/octet-stream"), (b"content-length", b"0")],
+        b"",
+    )
+    values = profile.model_dump(mode="json")
+    assert Profile.model_validate(values, context=profile.known) == profile
+    assert "routes.0.file: no file is read here" in refused(**values)
+
+
+def test_a_file_that_cannot_be_the_answer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 2000)
+    toml = tmp_path / "files.toml"
+    for more, message in (
+        ('file = "missing"', "routes.0.file: 'missing' cannot be read: No such file"),
+        ('file = "."', "cannot be read: Is a directory"),
+        ('file = "a\\u0000b"', "cannot be read: embedded null byte"),
+        ("file = 7", "routes.0.file: 7 is not text"),
+        ('file = "large"', "routes.0.file: it is above caps.body, 1kB"),
+        ('file = "large"\njson = 7', "routes.0: json and file are both given"),
+    ):
+        toml.write_text(f'caps.body = "1kB"\n[[routes]]\npath = "/"\n{more}\n')
+        with pytest.raises(ProfileError) as error:
+            load(toml, {})
+        assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"faults": [{"fault": "rest"}]}, "faults.0: there is no fault 'rest'; there are: close,"),
+        ({"faults": [{"fault": "reset", "every": 0}]}, "faults.0.every: "),
+        ({"capacity": {"servers": 0}}, "capacity.servers: "),
+        ({"limits": [{"kind": "token_bucket"}]}, "limits.0.token_bucket.limit: Field required"),
+        ({"body": {"size": "1e12B"}}, "body.size: '1e12B' is above 1GB"),
+        ({"latency": "1e9ms"}, "latency: '1e9ms' is longer than an hour"),
+        ({"network": 5}, "network: 5 is not text"),
+        ({"caps": {"delay": "1s"}, "latency": "2s"}, "latency: the median of 2s is above caps.del"),
+        ({"caps": {"body": "1kB"}, "body": {"size": "2kB"}}, "body.size: 2kB is above caps.body"),
+        (
+            {"routes": [{"path": "/", "body": {"chunks": 20_000, "interval": "1ms"}}]},
+            "routes.0.body.chunks: 20000 is above caps.chunks, 10000",
+        ),
+        (
+            {"timeline": {"phases": [{"name": "a", "changes": {"latency": "5"}}]}},
+            "timeline: phase 'a': latency: ",
+        ),
+    ],
+)
+def test_the_parts_of_a_profile_are_refused_with_their_place(
+    values: dict[str, object], message: str
+) -> None:
+    assert message in refused(**values)
 
 
 def test_a_path_is_taken_literally_outside_its_names() -> None:
