@@ -1,5 +1,6 @@
 """The pytest plugin, in test suites of their own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def call(url, path="/"):
     finally:
         connection.close()
 '''
+_PLUGIN = "mock_upstream"  # by the name that installing the package gives it
 RunSuite = Callable[..., pytest.RunResult]
 
 
@@ -42,7 +44,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     def run_suite(tests: str) -> pytest.RunResult:
         file = pytester.path / "test_shop.py"
         file.write_text(CALL + tests)
-        return pytester.runpytest_subprocess("-p", "mock_upstream.pytest_plugin", file, timeout=60)
+        return pytester.runpytest_subprocess("-p", _PLUGIN, file, timeout=60)
 
     return run_suite
 
@@ -156,9 +158,17 @@ def test_counts_only_its_own(mock_upstream, time):
 """
     file = tmp_path / "test_shop.py"
     file.write_text(CALL + test)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", str(file)]
+    command = [sys.executable, "-m", "pytest", "-p", _PLUGIN, "-p", "no:cacheprovider"]
+    command += ["-W", "error", str(file)]
     workers = [
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
     ]
     outputs = [worker.communicate(timeout=60)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], outputs
