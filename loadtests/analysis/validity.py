@@ -121,11 +121,11 @@ def _little(level: int, think_time: float, batches: Sequence[Quarter]) -> str | 
     """
     seconds = [batch.seconds for batch in batches]
     users = [batch.in_flight + batch.ended * think_time for batch in batches]
-    turns = TURN * sum(batch.ended for batch in batches) / sum(seconds)
     error = intervals.ratio_error(users, seconds)
     if error is None or sum(batch.started for batch in batches) < LITTLE_REQUESTS:
         return None
     seen = sum(users) / sum(seconds)
+    turns = TURN * sum(batch.ended for batch in batches) / sum(seconds)
     slack = LITTLE * level + error
     if level - slack - turns <= seen <= level + slack:
         return None
