@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from threading import Thread
 from typing import Any, cast
@@ -18,6 +18,7 @@ import uvicorn
 from mock_upstream.admin import create_app
 from mock_upstream.deadlines import EXACT, Deadlines
 from mock_upstream.ledger import Ledger
+from mock_upstream.loops import allow_connections, new_event_loop
 from mock_upstream.mock import Mock
 from mock_upstream.profiles import Profile
 from mock_upstream.protocol import MockProtocol
@@ -49,10 +50,10 @@ def serve(
     Raises:
         ValueError: there is no token, although other machines can ask.
     """
-    _allow_connections()
+    allow_connections()
     # The control API's thread gives way to a due answer after 0.2 ms instead of 5 ms.
     sys.setswitchinterval(0.0002)
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(profile, data, control, token))
 
 
@@ -150,17 +151,6 @@ async def _in_thread(app: Any, listener: socket.socket) -> AsyncIterator[None]:
         await asyncio.to_thread(thread.join)
 
 
-def _allow_connections() -> None:
-    """As many open sockets as the system allows; its default is often 1024, too few to wait on."""
-    if sys.platform != "win32":
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # macOS reports "unlimited" and then refuses it.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def _config(app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -172,14 +162,6 @@ def _config(app: Any, **more: Any) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE,
         **more,
     )
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    if sys.platform == "win32":
-        return asyncio.new_event_loop()
-    import uvloop
-
-    return uvloop.new_event_loop()
 
 
 def _url(listener: socket.socket) -> str:
