@@ -37,6 +37,8 @@ class MockProtocol(HttpToolsProtocol):
         self.lost = True
         self._ledger.connection_closed()
         # uvicorn tells the request that came last, which may be queued behind the one in hand.
+        # uvicorn leaves it running where the client resets: 8 KB for 75 s, for each of them.
+        self._unset_keepalive_if_required()
         if self._in_hand and not self._in_hand.response_complete:
             self._in_hand.disconnected = True
             self._in_hand.message_event.set()
