@@ -28,7 +28,7 @@ def stages(run):
 
 
 def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tmp_path, plan):
-    slos = '[slos]\nfast = "p50 < 5s at 4"\n'
+    slos = '[slos]\nfew = "errors < 50% at 4"\n'
     plan.write_text(PLAN + slos)
     code, invocation = finished("run", "plan.toml", cwd=tmp_path)
     assert code == 0, invocation.output

@@ -5,7 +5,7 @@
 An open loop of Poisson arrivals asks for a spread of latencies; asked of the medians: p50 at most
 0.1 ms and p99 at most 0.7 ms late, and never early, which the driver judges by its own clock.
 Then 400 connections ask in a closed loop for answers after 50 ms: the client's p99 may be 1 ms
-above nginx's. A further URL should answer after 50 ms, too.
+above nginx's, as a median of the rounds' differences. A further URL should answer after 50 ms, too.
 """
 
 import argparse
@@ -19,6 +19,9 @@ from mock_upstream import open_loop
 RATES = (2000, 7700)  # the first is judged
 LATENCY = "p50=50ms p95=80ms p99=150ms"
 CONNECTIONS = 400
+# The driver opens all connections at one moment. In a short round those first answers, which say
+# how fast a server accepts, would be more than the hundredth that p99 leaves out.
+CLIENT_SECONDS = 15.0
 
 
 def main() -> None:
@@ -30,7 +33,7 @@ def main() -> None:
     peers.about_the_machine()
     rows = [
         *by_the_ledger(arguments.rounds, arguments.seconds),
-        *by_the_client(arguments.rounds, arguments.seconds, dict(arguments.url)),
+        *by_the_client(arguments.rounds, dict(arguments.url)),
     ]
     sys.exit(not peers.judged(rows))
 
@@ -63,7 +66,7 @@ def by_the_ledger(rounds: int, seconds: float):
             yield f"late at {rate:,}/s, {name}", asked, measured, verdict
 
 
-def by_the_client(rounds: int, seconds: float, further: dict[str, peers.Peer]):
+def by_the_client(rounds: int, further: dict[str, peers.Peer]):
     found: dict[str, list[peers.Driven]] = {}
     with ExitStack() as stack:
         nginx = stack.enter_context(peers.nginx())
@@ -73,19 +76,19 @@ def by_the_client(rounds: int, seconds: float, further: dict[str, peers.Peer]):
         for _ in range(rounds):
             for name, server in servers.items():
                 path = "/wait" if server is nginx else ""
-                driven = peers.drive(server, CONNECTIONS, seconds, path)
+                driven = peers.drive(server, CONNECTIONS, CLIENT_SECONDS, path)
                 found.setdefault(name, []).append(driven)
     print(f"client's p50 and p99 at {CONNECTIONS} connections and 50 ms, ms, medians:")
-    medians = {}
     for name, driven in found.items():
-        p50, medians[name] = (
-            peers.median([getattr(one, rank) for one in driven]) for rank in ("p50", "p99")
-        )
+        p50, p99 = (peers.median([getattr(one, rank) for one in driven]) for rank in ("p50", "p99"))
         failed = "  WITH FAILURES" if any(one.failed for one in driven) else ""
-        print(f"  {name:18} {p50 * 1e3:7.2f} {medians[name] * 1e3:7.2f}{failed}")
+        print(f"  {name:18} {p50 * 1e3:7.2f} {p99 * 1e3:7.2f}{failed}")
     if nginx:
-        above = medians["mock_upstream"] - medians["nginx echo_sleep"]
-        yield "client's p99 above nginx's", "at most 1 ms", f"{above * 1e3:.2f} ms", above <= 1e-3
+        pairs = zip(found["mock_upstream"], found["nginx echo_sleep"], strict=True)
+        differences = [mine.p99 - theirs.p99 for mine, theirs in pairs]
+        above, held = peers.median(differences), sum(one <= 1e-3 for one in differences)
+        measured = f"{above * 1e3:.2f} ms, {held}/{rounds}"
+        yield "client's p99 above nginx's", "at most 1 ms", measured, above <= 1e-3
 
 
 if __name__ == "__main__":
