@@ -105,6 +105,8 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         number=number,
         deployment=step.deployment,
         target=targets.urls[step.deployment].rstrip("/"),
+        model=load.model,
+        arrivals=load.arrivals,
         level=step.level,
         think_time=load.think_time,
         settle=load.settle,

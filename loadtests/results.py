@@ -49,6 +49,11 @@ class Point(Result):
     p95, p99 and mean; a quantile without enough requests behind it is null. `in_flight` is the mean
     number of requests in flight (by Little's law the level less those who think). `problems` says
     in words what is wrong with the point; `valid` is False when it must not be used.
+
+    `steady`: "steady"; "drifting" (a trend that has not come to an end); "over-saturated" (requests
+    in flight or response times grow to the end: more comes than is answered); "none" (it jumps
+    between states); null when the window is too short to tell. `settled`: seconds of the window, at
+    its beginning, that were still moving and are left out.
     """
 
     deployment: str
@@ -64,7 +69,8 @@ class Point(Result):
     phases: dict[str, dict[str, float]] = {}
     resources: dict[str, float] = {}
     in_flight: float | None = None
-    steady: str | None = None
+    steady: Literal["steady", "drifting", "over-saturated", "none"] | None = None
+    settled: float = 0.0
     valid: bool = True
     problems: list[str] = []
     limit: Limit | None = None
@@ -77,6 +83,7 @@ class Knee(Result):
     `level` is null when the levels did not reach it. `then`: what throughput does beyond it,
     "flat", "falls", "errors", or null when no level lies beyond. `base` is R_0 (seconds), the mean
     response time without a queue; `slope` the seconds that p95 grows by for each user beyond it.
+    `retrograde`: the part of `throughput` that is lost at the highest level, where it falls.
     """
 
     level: float | None
@@ -86,7 +93,26 @@ class Knee(Result):
     base: float | None = None
     then: Literal["flat", "falls", "errors"] | None = None
     slope: float | None = None
+    retrograde: Estimate | None = None
     limit: str | None = None
+
+
+class Capacity(Result):
+    """
+    The highest level of one deployment that keeps the plan's SLOs, with its interval.
+
+    `level` is null when not even the lowest level kept them, or when none was decided; `above` is
+    True when the highest level that was allowed kept them, so that the capacity is at least that.
+    `slo` names the one that breaks first; `why` in one sentence.
+    """
+
+    level: int | None
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+    slo: str | None = None
+    seconds: float  # that the search took
+    why: str
 
 
 class SloResult(Result):
@@ -119,6 +145,7 @@ class Run(Result):
     plan: dict[str, Any] = {}
     points: list[Point] = []
     knees: dict[str, Knee] = {}
+    capacities: dict[str, Capacity] = {}
     slos: list[SloResult] = []
     verdicts: list[dict[str, Any]] = []
 

@@ -18,6 +18,8 @@ class Slice:
     """
     Requests of one kind that *started* in [index * LENGTH, (index + 1) * LENGTH) of a stage.
 
+    In the open model a request starts when it was *meant* to, whether it could be sent then or not.
+
     Starts count in the quarter second in which they happen, ends in theirs. Leads are seconds: a
     start (or an end) at time s adds (end of its quarter second - s) to `start_lead` (`end_lead`).
     From these four sums the seconds in flight of every quarter second follow exactly
@@ -33,8 +35,10 @@ class Slice:
     end_lead: float = 0.0
     succeeded: int = 0  # of those that ended here
     ok: Histogram = field(default_factory=Histogram)  # service times by start, successes
+    response: Histogram = field(default_factory=Histogram)  # response times of `ok`; open model
     failed: Histogram = field(default_factory=Histogram)  # service times by start, failures
     kinds: dict[str, int] = field(default_factory=dict)  # failures by kind, by start
+    unsent: int = 0  # meant to start here and never sent; in none of the other counts
 
     def add(self, other: "Slice") -> None:
         """Take in another part of the same quarter second."""
@@ -44,9 +48,11 @@ class Slice:
         self.end_lead += other.end_lead
         self.succeeded += other.succeeded
         self.ok.add(other.ok)
+        self.response.add(other.response)
         self.failed.add(other.failed)
         for kind, count in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
+        self.unsent += other.unsent
 
 
 def merged(slices: Iterable[Slice]) -> list[Slice]:

@@ -51,13 +51,19 @@ class Started(Message):
 
 
 class Stage(Message):
-    """One level on one deployment: `settle` seconds, then `measure` seconds."""
+    """
+    One level on one deployment: `settle` seconds, then `measure` seconds.
+
+    `level` is a number of users in the closed model, requests per second of all generators
+    together in the open one, which come by `arrivals` and know no think time.
+    """
 
     type: Literal["stage"] = "stage"
     number: int
     deployment: str
     target: str  # URL
-    model: Literal["closed"] = "closed"
+    model: Literal["closed", "open"] = "closed"
+    arrivals: Literal["poisson", "even"] = "poisson"
     level: int
     think_time: float
     settle: float
@@ -97,8 +103,10 @@ class SliceMessage(Message):
     end_lead: float
     succeeded: int
     ok: str = ""
+    response: str = ""
     failed: str = ""
     kinds: dict[str, int] = {}
+    unsent: int = 0
 
     @classmethod
     def of(cls, part: Slice) -> "SliceMessage":
@@ -111,8 +119,10 @@ class SliceMessage(Message):
             end_lead=round(part.end_lead, 7),
             succeeded=part.succeeded,
             ok=part.ok.encode() if part.ok.count else "",
+            response=part.response.encode() if part.response.count else "",
             failed=part.failed.encode() if part.failed.count else "",
             kinds=part.kinds,
+            unsent=part.unsent,
         )
 
     def slice(self, stage: int) -> Slice:
@@ -127,9 +137,12 @@ class SliceMessage(Message):
             end_lead=self.end_lead,
             succeeded=self.succeeded,
             kinds=dict(self.kinds),
+            unsent=self.unsent,
         )
         if self.ok:
             part.ok = Histogram.decode(self.ok)
+        if self.response:
+            part.response = Histogram.decode(self.response)
         if self.failed:
             part.failed = Histogram.decode(self.failed)
         return part
@@ -151,7 +164,8 @@ class Done(Message):
 
     `reports` is how many reports it sent; `unfinished` how many requests had to be given up;
     `cpu` the share of one core that its process used while measuring; `lag` how late a timer woke
-    at the 99th percentile (seconds).
+    at the 99th percentile (seconds); `late` how much later than meant a request of the open model
+    was sent, likewise.
     """
 
     type: Literal["done"] = "done"
@@ -161,6 +175,7 @@ class Done(Message):
     unfinished: int
     cpu: float
     lag: float
+    late: float = 0.0
 
 
 class Lost(Message):

@@ -8,6 +8,7 @@ from typing import Any
 from loadtests.analysis import intervals, resources, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter, Window, batches, together, window
+from loadtests.histograms import Histogram
 from loadtests.results import QUANTILES, Errors, Estimate, Point
 
 ALL = "all"  # the requests of a level taken together
@@ -36,7 +37,7 @@ def slow_quantile(records: Iterable[StageRecord], q: float) -> Estimate | None:
     """
     seen = _Seen.of(_usable(list(records)), None)
     failures = [batch.failed.count for batch in seen.batches]
-    return intervals.quantile([batch.ok for batch in seen.batches], q, failures)
+    return intervals.quantile([batch.response for batch in seen.batches], q, failures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class _Seen:
 def _point(level: _Level, request: str, seen: _Seen) -> Point:
     stage = level.records[0].stage
     whole = seen.whole
-    times = _times(seen.batches)
+    times = _times([batch.response for batch in seen.batches])
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     verdict = level.verdict.and_of(validity.of_request(whole, times))
     return Point(
@@ -99,7 +100,9 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         seconds=whole.seconds,
         throughput=_throughput(seen.batches),
         response_time=times,
-        service_time=times,  # the closed model has no other intended start than the start
+        service_time=(
+            times if stage.model == "closed" else _times([batch.ok for batch in seen.batches])
+        ),
         errors=Errors(
             rate=whole.failed.count / whole.started if whole.started else 0.0,
             kinds=dict(kinds.most_common()),
@@ -119,11 +122,10 @@ def _throughput(stretches: Sequence[Quarter]) -> Estimate:
     )
 
 
-def _times(stretches: Sequence[Quarter]) -> dict[str, Estimate | None]:
+def _times(stretches: Sequence[Histogram]) -> dict[str, Estimate | None]:
     """Of the successes."""
-    ok = [batch.ok for batch in stretches]
-    times = {name: intervals.quantile(ok, q) for name, q in QUANTILES.items()}
-    counts = [histogram.count for histogram in ok]
-    totals = [histogram.total() for histogram in ok]
+    times = {name: intervals.quantile(stretches, q) for name, q in QUANTILES.items()}
+    counts = [histogram.count for histogram in stretches]
+    totals = [histogram.total() for histogram in stretches]
     times["mean"] = intervals.ratio(totals, counts) if any(counts) else None
     return times

@@ -15,11 +15,14 @@ from loadtests.slices import LENGTH, seconds_in_flight
 class Quarter:
     """
     One quarter second, or several in a row: what started in it, what ended in it, what was in
-    flight. `ok` and `failed` are service times by start; `in_flight` is in seconds.
+    flight. `ok` and `failed` are service times by start, `response` the response times of `ok`;
+    `in_flight` is in seconds. `unsent` of the open model could not be started.
     """
 
     ok: Histogram
     failed: Histogram
+    response: Histogram
+    unsent: int = 0
     ended: int = 0
     succeeded: int = 0
     in_flight: float = 0.0
@@ -55,13 +58,19 @@ def window(record: StageRecord, request: str | None = None) -> Window:
         last = min(last, max((part.index + 1 for part in record.slices), default=first))
     slices = [part for part in record.slices if request in (None, part.request)]
     flight = seconds_in_flight(slices, last)
-    quarters = [Quarter(Histogram(), Histogram(), in_flight=flight[i]) for i in range(first, last)]
+    quarters = [
+        Quarter(Histogram(), Histogram(), Histogram(), in_flight=flight[i])
+        for i in range(first, last)
+    ]
     kinds: Counter[str] = Counter()
     for part in slices:
         if first <= part.index < last:
             quarter = quarters[part.index - first]
             quarter.ok.add(part.ok)
             quarter.failed.add(part.failed)
+            # The closed model has no other intended start than the start.
+            quarter.response.add(part.response if stage.model == "open" else part.ok)
+            quarter.unsent += part.unsent
             quarter.ended += part.ended
             quarter.succeeded += part.succeeded
             kinds.update(part.kinds)
@@ -70,10 +79,12 @@ def window(record: StageRecord, request: str | None = None) -> Window:
 
 def together(quarters: Sequence[Quarter]) -> Quarter:
     """Quarters of one or of several windows as a single one."""
-    whole = Quarter(Histogram(), Histogram(), seconds=0.0)
+    whole = Quarter(Histogram(), Histogram(), Histogram(), seconds=0.0)
     for quarter in quarters:
         whole.ok.add(quarter.ok)
         whole.failed.add(quarter.failed)
+        whole.response.add(quarter.response)
+        whole.unsent += quarter.unsent
         whole.ended += quarter.ended
         whole.succeeded += quarter.succeeded
         whole.in_flight += quarter.in_flight

@@ -25,9 +25,14 @@ def _at_least_a_second(seconds: float) -> float:
 
 
 class Load(Table):
-    """How hard, and for how long. In the closed model a level is a number of users."""
+    """
+    How hard, and for how long. In the closed model a level is a number of users, in the open one
+    requests per second.
+    """
 
-    model: Literal["closed"] = "closed"
+    model: Literal["closed", "open"] = "closed"
+    arrivals: Literal["poisson", "even"] = "poisson"
+    """How requests come in the open model: at random moments, or evenly."""
     levels: Annotated[
         tuple[Annotated[Whole, Field(ge=1, le=20_000)], ...],
         AfterValidator(_rising),
