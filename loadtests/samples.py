@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from loadtests.process_groups import uninterrupted
+
 INTERVAL = 1.0  # seconds
 PATIENCE = 0.5  # seconds for the mock's answer
 
@@ -23,9 +25,10 @@ class Sampler:
         {"type": "sample", "at": monotonic seconds, "cores": [busy share of each],
          "processes": {name: {"cpu": cores used since the last sample, "rss": bytes,
                               "threads": count, "descriptors": count}},
-         "mock": the mock's ledger, or null}
+         "mock": the mock's ledger; null: it did not answer}
 
-    A name is left out while nothing of it was there at two samples in a row.
+    A process is left out while nothing of it was there at two samples in a row, and the mock where
+    there is none.
     """
 
     def __init__(
@@ -61,13 +64,19 @@ class Sampler:
         self.stop()
 
     def stop(self) -> None:
-        """No sample is written after this."""
+        """Writes a last sample, when it is due; none after this."""
         self._stopping.set()
-        self._thread.join()
+        with uninterrupted():
+            self._thread.join()
 
     def _run(self) -> None:
         self._sample()  # what the first one is counted from; psutil does so for each thread
-        while not self._stopping.wait(INTERVAL):  # never less: CPU time is counted in ticks
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(INTERVAL)
+            # Never sooner, as CPU time is counted in ticks; but once more at the end: what a sample
+            # tells is of the time before it.
+            time.sleep(max(self._at + INTERVAL - time.monotonic(), 0.0))
             self._write(self._sample())
         if self._ledger:
             self._ledger.close()
@@ -76,13 +85,13 @@ class Sampler:
         now = time.monotonic()
         elapsed, self._at = now - self._at, now
         cores = [round(share / 100, 3) for share in psutil.cpu_percent(percpu=True)]
-        return {
+        sample = {
             "type": "sample",
             "at": now,
             "cores": cores,
             "processes": self._processes(elapsed),
-            "mock": self._ledger.read() if self._ledger else None,
         }
+        return sample | ({"mock": self._ledger.read()} if self._ledger else {})
 
     def _processes(self, elapsed: float) -> dict[str, dict[str, float]]:
         found: dict[str, dict[str, float]] = {}
@@ -122,10 +131,12 @@ class _Ledger:
         )
 
     def read(self) -> Any:
-        """None when the mock does not answer in time."""
+        """None when the mock does not answer in time, or not with its ledger."""
         try:
             self._connection.request("GET", "/ledger")
-            return json.loads(self._connection.getresponse().read())
+            response = self._connection.getresponse()
+            text = response.read()
+            return json.loads(text) if response.status == 200 else None
         except (OSError, http.client.HTTPException, ValueError):
             self._connection.close()  # the next read opens it again
             return None

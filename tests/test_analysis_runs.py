@@ -36,7 +36,7 @@ def written(folder, levels=(1, 5, 20), *, status="complete", plan=PLAN, **option
             run.write(played)
             for message in engine.play(played):
                 run.write(message)
-            run.sample({"type": "sample", "at": engine.clock - 1.0, "processes": {}, "mock": None})
+            run.sample({"type": "sample", "at": engine.clock - 1.0, "processes": {}})
             number += 1
     run.end(status)
     return folder

@@ -63,13 +63,6 @@ def test_a_late_generator_is_the_bottleneck_only_where_that_shows():
     assert judged(stage(0, "fine", 640), lag=0.02).valid  # of a p50 of 790 ms
 
 
-def test_a_busy_mock_is_the_bottleneck():
-    played = record(SimulatedEngine(SYSTEMS), PLAYED)
-    samples = [{"at": played.begun.at + n, "processes": {"mock": {"cpu": 0.95}}} for n in range(8)]
-    found = points([played], samples)[0]
-    assert found.problems == ["the mock was the bottleneck: it used 95 % of a core"]
-
-
 def test_requests_that_were_given_up_are_named():
     def give_up(message):
         if message.type != "done":

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,7 +46,7 @@ def test_a_busy_process_uses_a_core_and_an_idle_one_none():
     assert used("busy") / len(found) < 1.5
     for sample in found:
         assert sample["type"] == "sample"
-        assert sample["mock"] is None
+        assert "mock" not in sample
         assert all(0 <= share <= 1 for share in sample["cores"])
         both, one = sample["processes"]["both"], sample["processes"]["busy"]
         assert both["rss"] > one["rss"] > 1e6
@@ -92,6 +93,27 @@ def test_the_ledger_of_the_mock_is_in_each_sample_as_long_as_there_is_one():
     with Sampler(dict, mock.control, found.append):
         eventually(lambda: len(found) >= 2)
     assert found[-1]["mock"] is None
+
+
+def test_a_mock_that_does_not_let_the_harness_in_has_no_ledger():
+    found: list[dict[str, Any]] = []
+    with (
+        mock_upstream("--control-token", "for-others") as mock,
+        Sampler(dict, mock.control, found.append),
+    ):
+        eventually(lambda: len(found) >= 2)
+    assert [sample["mock"] for sample in found] == [None] * len(found)
+
+
+def test_a_last_sample_tells_of_the_time_before_the_end(monkeypatch):
+    monkeypatch.setattr(samples, "INTERVAL", 0.3)
+    found: list[dict[str, Any]] = []
+    with Sampler(dict, None, found.append):
+        eventually(lambda: found)
+        before, end = len(found), time.monotonic()
+    assert len(found) > before
+    assert found[-1]["at"] >= end
+    assert found[-1]["at"] - found[-2]["at"] >= 0.29
 
 
 def test_nothing_is_written_after_the_end():

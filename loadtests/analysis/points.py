@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.analysis import intervals, resources, validity
+from loadtests.analysis import fidelity, intervals, resources, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter, Window, batches, together, window
 from loadtests.histograms import Histogram
@@ -53,7 +53,9 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     usable = _usable(repeats)
     seen = _Seen.of(usable, None)
     used = resources.resources(usable, samples)
-    problems = validity.of_level(repeats, usable, seen.batches, used)
+    problems = validity.of_level(repeats, usable, seen.batches).and_of(
+        fidelity.of_mock(usable, samples)
+    )
     level = _Level(usable, used, problems)
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
     parts = ((name, _Seen.of(usable, name)) for name in names)

@@ -57,6 +57,14 @@ class StageRecord:
                     self.slices += parts
 
     @property
+    def window(self) -> tuple[float, float] | None:
+        """From when to when it was measured, in monotonic seconds; None: it never began."""
+        if self.begun is None:
+            return None
+        start = self.begun.at + self.stage.settle
+        return start, start + self.stage.measure
+
+    @property
     def complete(self) -> bool:
         """It began, and every generator said that it was done and sent all its reports."""
         return self.begun is not None and not self.losts and not self.missing()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from loadtests.analysis.ledgers import Ledger
 from loadtests.analysis.records import StageRecord
 
 Sample = Mapping[str, Any]
@@ -29,10 +30,9 @@ def resources(records: Sequence[StageRecord], samples: Sequence[Sample]) -> dict
 
 
 def _inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Sample]]:
-    if record.begun is None:
+    if record.window is None:
         return
-    start = record.begun.at + record.stage.settle
-    end = start + record.stage.measure
+    start, end = record.window
     for before, sample in pairwise(samples):
         if start <= (before["at"] + sample["at"]) / 2 < end:
             yield before, sample
@@ -45,11 +45,9 @@ def _values(before: Sample, sample: Sample, deployment: str) -> Iterator[tuple[s
             yield f"{name}_cpu", cpu
     if (rss := processes.get(deployment, {}).get("rss")) is not None:
         yield "app_rss", rss
-    then, now = before.get("mock"), sample.get("mock")
-    if then and now and then.get("epoch") == now.get("epoch"):
-        elapsed = now["elapsed"] - then["elapsed"]
-        if elapsed > 0:
-            # The ledger sums the seconds in flight: their growth is the exact mean, where a look
-            # once a second is one draw.
-            grown = now["in_flight"]["seconds"] - then["in_flight"]["seconds"]
-            yield "upstream_in_flight", grown / elapsed
+    then, now = Ledger.of(before), Ledger.of(sample)
+    if then and now and now.continues(then) and now.elapsed > then.elapsed:
+        # The ledger sums the seconds in flight: their growth is the exact mean, where a look
+        # once a second is one draw.
+        grown = now.in_flight.seconds - then.in_flight.seconds
+        yield "upstream_in_flight", grown / (now.elapsed - then.elapsed)

@@ -13,7 +13,7 @@ from loadtests.analysis.windows import Quarter
 from loadtests.analysis.words import duration, percent
 from loadtests.results import Estimate
 
-BUSY = 0.9  # of one core: generator and mock are single processes
+BUSY = 0.9  # of one core: a generator is a single process
 LATE = 0.010  # seconds; how late a generator's timer may wake ...
 LATE_SHARE = 0.05  # ... as a part of the median response time
 LITTLE = 0.02  # relative error of Little's law
@@ -34,22 +34,19 @@ def of_level(
     repeats: Sequence[StageRecord],
     usable: Sequence[StageRecord],
     batches: Sequence[Quarter],
-    resources: Mapping[str, float],
 ) -> Validity:
     """
-    What concerns all points of one (deployment, level).
+    What concerns all points of one (deployment, level), but for the mock.
 
     Args:
         repeats: all its stages.
         usable: those whose numbers are in the point.
         batches: of all requests together, over the windows of the usable ones.
-        resources: as `resources.resources` gives them.
     """
     wrong = [
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
         _slow_generator(usable, batches),
-        _busy("mock", resources.get("mock_cpu")),
         _little(usable[0].stage.level, usable[0].stage.think_time, batches),
     ]
     found = [text for text in wrong if text]
@@ -94,8 +91,8 @@ def _unfinished(record: StageRecord) -> str | None:
 def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | None:
     dones = [done for record in records for done in record.dones.values()]
     busiest = max((done.cpu for done in dones), default=0.0)
-    if busy := _busy("load generator", busiest):
-        return busy
+    if busiest > BUSY:
+        return f"the load generator was the bottleneck: it used {percent(busiest)} of a core"
     latest = max((done.lag for done in dones), default=0.0)
     times = intervals.quantile([batch.ok for batch in batches], 0.5)
     if times is not None and latest > LATE and latest > LATE_SHARE * times.value:
@@ -104,12 +101,6 @@ def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) 
             f"against a p50 of {duration(times.value)}"
         )
     return None
-
-
-def _busy(who: str, cpu: float | None) -> str | None:
-    if cpu is None or cpu <= BUSY:
-        return None
-    return f"the {who} was the bottleneck: it used {percent(cpu)} of a core"
 
 
 def _little(level: int, think_time: float, batches: Sequence[Quarter]) -> str | None:
