@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from loadtests.results import Errors, Estimate, Knee, Limit, Point, Run, SloResult
+from loadtests.results import Capacity, Errors, Estimate, Knee, Limit, Point, Run, SloResult
 
 LEVELS = (1, 5, 10, 20, 40, 80, 160)
 SECONDS = 5.0
@@ -163,6 +163,7 @@ def example() -> Run:
                 base=0.0573,
                 then="falls",
                 slope=0.018,
+                retrograde=Estimate(value=0.665, low=0.601, high=0.702),
             ),
             "async-aiohttp": Knee(level=None, base=BASE),
         },
@@ -248,5 +249,98 @@ def renamed(run: Run, old: str, new: str) -> Run:
                 s.model_copy(update={"deployment": new}) if s.deployment == old else s
                 for s in run.slos
             ],
+        }
+    )
+
+
+def moving(run: Run, deployment: str, states: dict[int, str]) -> Run:
+    """The run with the states of some levels of one deployment."""
+    return changed(
+        run,
+        lambda p: (
+            p.model_copy(update={"steady": states.get(p.level, "steady")})
+            if p.deployment == deployment
+            else p
+        ),
+    )
+
+
+RATES = (200, 400, 600, 800, 1000)
+
+
+def arriving(deployment: str, capacity: float) -> list[Point]:
+    """The open model: response times grow towards the capacity and have no end beyond it."""
+    points = []
+    for rate in RATES:
+        unstable = rate > capacity
+        wait = 0.0 if unstable else 0.02 * (rate / capacity) ** 8
+        found = point(
+            deployment,
+            rate,
+            throughput=min(rate, capacity),
+            p50=0.0512 + wait,
+            p95=0.0803 + 6 * wait,
+            p99=0.151 + 9 * wait,
+        )
+        service = {"p50": about(0.0512), "p95": about(0.081), "p99": about(0.152)}
+        problem = f"unstable: {capacity:.0f}/s answered of {rate:,}/s asked"
+        altered = {
+            "model": "open",
+            "service_time": service,
+            "steady": "over-saturated" if unstable else "steady",
+            "response_time": (
+                dict.fromkeys(found.response_time) if unstable else found.response_time
+            ),
+            "problems": [problem] if unstable else [],
+        }
+        points.append(found.model_copy(update=altered))
+    return points
+
+
+def open_model() -> Run:
+    """Two deployments at rates: one is unstable from 800/s on, one follows."""
+    names = ("blocking-requests", "async-aiohttp")
+    run = example()
+    return run.model_copy(
+        update={
+            "points": [*arriving(names[0], 716.0), *arriving(names[1], 1830.0)],
+            "deployments": {name: run.deployments[name] for name in names},
+            "plan": run.plan | {"load": {"model": "open", "levels": list(RATES)}},
+            "knees": {
+                names[0]: Knee(
+                    level=716.0, low=708.0, high=723.0, throughput=716.0, base=BASE, then="flat"
+                ),
+                names[1]: Knee(level=None, base=BASE),
+            },
+            "problems": [],
+            "slos": [],
+        }
+    )
+
+
+def searched() -> Run:
+    """A search for the capacity of two deployments."""
+    run = example()
+    return run.model_copy(
+        update={
+            "capacities": {
+                "blocking-requests": Capacity(
+                    level=78,
+                    low=75.0,
+                    high=82.0,
+                    slo="p95",
+                    seconds=48.0,
+                    why="p95 < 150ms holds at 78 users and not at 82",
+                ),
+                "async-httpx": Capacity(
+                    level=None, slo="calm", seconds=21.0, why="errors < 0.1% fails at 1 user"
+                ),
+                "async-aiohttp": Capacity(
+                    level=160,
+                    above=True,
+                    seconds=30.0,
+                    why="every SLO holds at 160 users, the highest level allowed",
+                ),
+            }
         }
     )

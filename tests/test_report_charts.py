@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.report import charts
+from loadtests.report import axes, charts
 from loadtests.report.curves import of_run
 from loadtests.results import Errors, Run
 from tests import example_runs
@@ -122,7 +122,7 @@ def test_unusual_runs_are_drawn(run):
 
 @given(st.floats(1e-6, 600), st.floats(1.01, 1e6))
 def test_ticks_rise_and_stay_within_the_axis(low, factor):
-    ticks = charts.one_two_five(low, low * factor)
+    ticks = axes.one_two_five(low, low * factor)
     assert ticks == sorted(set(ticks))
     assert all(low <= tick <= low * factor for tick in ticks)
     assert len(ticks) <= 12

@@ -1,60 +1,67 @@
-"""The two curves, p95 and throughput against concurrency: one definition for page, SVG and PNG."""
+"""The two curves, p95 and throughput by level: one definition for page, SVG and PNG."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
 import vl_convert
 
-from loadtests.report import quantities
-from loadtests.report.curves import Curve, of_run, unit
+from loadtests.report import asymptotes, axes, marks, quantities, states
+from loadtests.report.curves import Curve, is_open, of_run, unit
 from loadtests.report.palette import LIGHT, config
-from loadtests.results import Estimate, Knee, Point, Run
+from loadtests.results import Estimate, Point, Run
 
 _WIDTH, _HEIGHT = 470, 330
-_ROW = 15  # pixels that each knee takes above the plot
-_TIME = "datum.value < 0.9995 ? format(datum.value * 1000, ',~r') + ' ms' : datum.value + ' s'"
+_APART = 1.01  # service and response time that differ by less are one line
+_NEUTRAL = "#8b949e"  # reads on white and on black
+
+Rows = list[dict[str, Any]]
 
 
 def p95(
     curves: Sequence[Curve], *, width: int | str = _WIDTH, legend: bool = False
 ) -> alt.LayerChart:
-    """p95 against concurrency. `width` is in pixels, or "container" for what its box gives."""
-    rows = _rows(curves, lambda point: point.response_time.get("p95"), quantities.duration_estimate)
-    low, high = _extremes(rows)
-    # On a linear axis a p95 of two seconds would press all that came before flat on the floor.
-    if high > 4 * low > 0:
-        scale = alt.Scale(type="log", domain=[low * 0.88, high * 1.12])
-        axis = alt.Axis(
-            title=None, grid=True, values=one_two_five(low * 0.88, high * 1.12), labelExpr=_TIME
-        )
-    else:
-        scale = alt.Scale(domain=[0, high * 1.08])
-        axis = alt.Axis(title=None, grid=True, tickCount=6, labelExpr=_TIME)
-    y = alt.Y("value:Q", scale=scale, axis=axis)
-    return _chart(curves, rows, y, "p95", width, legend)
+    """p95 against the level. `width` is in pixels, or "container" for what its box gives."""
+    rows = _rows(curves, lambda p: p.response_time.get("p95"), lambda p: _time(p))
+    service = _service(curves)
+    x = axes.levels(curves)
+    bounds = asymptotes.of_times(curves, *axes.reach(x)) if _alone(curves) else []
+    known = [*_known(rows), *_known(service), *(row["value"] for row in bounds if not row["line"])]
+    y = axes.times(min(known, default=0.0), max(_known(rows), default=0.1))
+    return _chart(curves, rows, x, y, "p95", width, legend, bounds=bounds, service=service)
 
 
 def throughput(
     curves: Sequence[Curve], *, width: int | str = _WIDTH, legend: bool = False
 ) -> alt.LayerChart:
-    """Successful responses a second against concurrency, from zero."""
-    rows = _rows(curves, lambda point: point.throughput, quantities.rate_estimate)
-    axis = alt.Axis(
-        title=None, grid=True, tickCount=6, labelExpr="format(datum.value, ',~r') + '/s'"
-    )
-    scale = alt.Scale(domain=[0, _extremes(rows)[1] * 1.08])
-    return _chart(
-        curves, rows, alt.Y("value:Q", scale=scale, axis=axis), "throughput", width, legend
-    )
+    """Successful responses a second against the level, from zero."""
+    rows = _rows(curves, lambda p: p.throughput, lambda p: quantities.rate_estimate(p.throughput))
+    x, y = axes.levels(curves), axes.rates(max(_known(rows), default=0.1))
+    end = axes.reach(x)
+    bounds = asymptotes.of_throughput(curves, *end) if _alone(curves) else []
+    diagonal = asymptotes.diagonal(end[1]) if is_open(curves) else []
+    return _chart(curves, rows, x, y, "throughput", width, legend, bounds=bounds, diagonal=diagonal)
 
 
-def _extremes(rows: list[dict[str, Any]]) -> tuple[float, float]:
-    """The lowest and the highest that is drawn, intervals included."""
-    known = [row[end] for row in rows for end in ("low", "value", "high") if row[end] is not None]
-    return (min(known), max(known)) if known else (0.0, 0.1)
+def key(curves: Sequence[Curve]) -> list[str]:
+    """What is drawn beside the curves themselves, a phrase for each; in the order of importance."""
+    shown = {point.steady for curve in curves for point in curve.points}
+    said = {
+        "drifting": "in a ring: drifting",
+        "over-saturated": "in a diamond: over-saturated",
+        "none": "in a square: not steady",
+    }
+    phrases = [phrase for state, phrase in said.items() if state in shown]
+    if any(states.unstable(point) for curve in curves for point in curve.points):
+        phrases.append("arrow: unstable, no p95")
+    if _service(curves):
+        phrases.append("dashed: service time")
+    if is_open(curves):
+        phrases.append("grey: as many answers as arrivals")
+    if _alone(curves) and any(curve.knee and curve.knee.base for curve in curves):
+        phrases.append("thin lines: asymptotes, on the left those of the mean")
+    return phrases
 
 
 def side_by_side(curves: Sequence[Curve]) -> alt.HConcatChart:
@@ -66,7 +73,17 @@ def side_by_side(curves: Sequence[Curve]) -> alt.HConcatChart:
             (throughput(curves, legend=True), "Throughput of successful requests"),
         )
     ]
-    both: alt.HConcatChart = alt.hconcat(*titled, spacing=40).resolve_scale(
+    note = " · ".join(key(curves))
+    title = alt.TitleParams(
+        note,
+        anchor="start",
+        orient="bottom",
+        offset=14,
+        fontSize=12,
+        fontWeight="normal",
+        color=LIGHT.quiet,
+    )
+    both: alt.HConcatChart = alt.hconcat(*titled, spacing=40, title=title).resolve_scale(
         color="shared", shape="shared", strokeDash="shared"
     )
     return both
@@ -106,36 +123,41 @@ def png(run: Run) -> bytes:
 FILES = {"curves.svg": svg, "curves.png": png}
 
 
-def one_two_five(low: float, high: float) -> list[float]:
-    """The 1, 2 and 5 of every decade within [low, high]; over three decades the 1 alone."""
-    steps = (1, 2, 5) if high / low < 2000 else (1,)
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
-    return [tick for tick in ticks if low <= tick <= high]
+def _alone(curves: Sequence[Curve]) -> bool:
+    """Whether they are of one run: the asymptotes of two would hide the curves."""
+    return len({curve.run for curve in curves}) == 1
+
+
+def _known(rows: Rows) -> list[float]:
+    """All that is drawn, intervals included."""
+    return [row[end] for row in rows for end in ("low", "value", "high") if row[end] is not None]
 
 
 def _rows(
     curves: Sequence[Curve],
     measured: Callable[[Point], Estimate | None],
-    text: Callable[[Estimate | None], str],
-) -> list[dict[str, Any]]:
+    text: Callable[[Point], str],
+) -> Rows:
     """One row for a point: what is drawn as numbers, what the tooltip says as text."""
     rows = []
-    for curve in curves:
+    for place, curve in enumerate(curves):
         for point in curve.points:
             estimate = measured(point)
             rows.append(
                 {
                     "deployment": curve.name,
                     "run": curve.run,
+                    "place": place,
                     "level": point.level,
                     "value": estimate.value if estimate else None,
                     "low": estimate.low if estimate else None,
                     "high": estimate.high if estimate else None,
                     "valid": point.valid,
-                    "measured": text(estimate),
+                    "steady": point.steady,
+                    "measured": text(point),
                     "requests": f"{point.requests:,}",
                     "errors": quantities.errors(point.errors),
+                    "state": states.told(point),
                     "problems": ("" if point.valid else "not valid: ")
                     + ("; ".join(point.problems) or "none"),
                 }
@@ -143,15 +165,46 @@ def _rows(
     return rows
 
 
+def _time(point: Point) -> str:
+    text = states.response_time(point, "p95")
+    service = point.service_time.get("p95")
+    if point.model == "closed" or service is None:
+        return text
+    return f"{text}; service time {quantities.duration_estimate(service)}"
+
+
+def _service(curves: Sequence[Curve]) -> Rows:
+    """p95 from the actual sending, of the curves where that differs from the intended one."""
+    return [
+        row
+        for curve in curves
+        if any(map(_differs, curve.points))
+        for row in _rows([curve], lambda p: p.service_time.get("p95"), _time)
+    ]
+
+
+def _differs(point: Point) -> bool:
+    if point.model == "closed":
+        return False
+    service, response = point.service_time.get("p95"), point.response_time.get("p95")
+    if service is None or response is None:
+        return service is not response
+    return response.value > _APART * service.value
+
+
 def _chart(
     curves: Sequence[Curve],
-    rows: list[dict[str, Any]],
+    rows: Rows,
+    x: alt.X,
     y: alt.Y,
     what: str,
     width: int | str,
     legend: bool,
+    *,
+    bounds: Rows,
+    service: Sequence[dict[str, Any]] = (),
+    diagonal: Sequence[dict[str, Any]] = (),
 ) -> alt.LayerChart:
-    x = _x(curves)
     key = _legend(curves) if legend else None
     deployments = list(dict.fromkeys(curve.name for curve in curves))
     places = alt.Scale(domain=deployments)
@@ -165,17 +218,25 @@ def _chart(
         legend=alt.Legend(title=None, orient="top") if legend and len(runs) > 1 else None,
     )
     told = {"deployment": "deployment", "level": unit(curves), "measured": what}
-    told |= {name: name for name in ("requests", "errors", "problems")}
+    told |= {name: name for name in ("requests", "errors", "state", "problems")}
     told |= {"run": "run"} if len(runs) > 1 else {}
     tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in told.items()]
 
     # Only dots lead through an invalid point: a line would claim what was not measured.
-    line = alt.Chart(alt.InlineData(values=[row if row["valid"] else _gap(row) for row in rows]))
-    dots = alt.Chart(alt.InlineData(values=_around_invalid(rows)))
-    each = alt.Chart(alt.InlineData(values=[row for row in rows if row["value"] is not None]))
+    line = _data(row if row["valid"] else _gap(row) for row in rows)
+    dots = _data(_around_invalid(rows))
+    each = _data(row for row in rows if row["value"] is not None)
     ends = {"y": alt.Y("low:Q", scale=y["scale"], axis=y["axis"]), "y2": alt.Y2("high:Q")}
-    drawn = alt.layer(
+    faint = 0.55 if len(deployments) < 6 else 0.3
+    drawn = [
         line.mark_area(opacity=0.16).encode(x, colour, detail="run:N", **ends),
+        _data(diagonal).mark_line(clip=True, strokeWidth=1.2, color=_NEUTRAL).encode(x, y),
+        _data(bounds)
+        .mark_line(clip=True, strokeWidth=1, opacity=faint)
+        .encode(x, y, colour, detail="line:N"),
+        _data(service)
+        .mark_line(clip=True, strokeWidth=1.3, strokeDash=[4, 3], opacity=0.9)
+        .encode(x, y, colour, detail="run:N"),
         dots.mark_line(strokeWidth=1.5, strokeDash=[1, 4], opacity=0.8).encode(
             x, y, colour, detail="run:N"
         ),
@@ -187,19 +248,48 @@ def _chart(
         each.transform_filter("!datum.valid")
         .mark_point(filled=False, size=70, strokeWidth=1.8, opacity=1)
         .encode(x, y, colour, shape),
+        *(
+            _data(row for row in rows if row["value"] is not None and row["steady"] == state)
+            .mark_point(shape=outline, filled=False, size=260, strokeWidth=1.3, opacity=1)
+            .encode(x, y, colour)
+            for state, outline in states.OUTLINES.items()
+        ),
+        *_arrows(rows, x, colour, tooltip),
         # What the pointer meets: larger than what is seen.
         each.mark_circle(size=420, opacity=0).encode(x, y, tooltip=tooltip),
-    )
-    both = alt.layer(_knee_marks(curves, x, colour), drawn, width=width, height=_HEIGHT)
+    ]
+    above = marks.above(curves, x, colour, _HEIGHT)
+    both = alt.layer(above, alt.layer(*drawn), width=width, height=_HEIGHT)
     chart: alt.LayerChart = both.resolve_scale(y="independent")
     return chart
+
+
+def _data(rows: Any) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=list(rows)))
+
+
+def _arrows(
+    rows: Rows, x: alt.X, colour: alt.Color, tooltip: list[alt.Tooltip]
+) -> list[alt.Chart | alt.FacetChart]:
+    """At the upper edge, for a response time that grows for as long as one measures."""
+    places = sorted({row["place"] for row in rows if row["measured"].startswith(states.UNSTABLE)})
+    return [
+        _data(
+            row
+            for row in rows
+            if row["place"] == place and row["measured"].startswith(states.UNSTABLE)
+        )
+        .mark_point(shape="arrow", filled=True, size=320, opacity=1)
+        .encode(x, colour, y=alt.value(10 + 16 * index), tooltip=tooltip)
+        for index, place in enumerate(places)
+    ]
 
 
 def _gap(row: dict[str, Any]) -> dict[str, Any]:
     return row | dict.fromkeys(("value", "low", "high"))
 
 
-def _around_invalid(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _around_invalid(rows: Rows) -> Rows:
     """The invalid points and the neighbours of each on its curve; gaps for the others."""
     kept = []
     for index, row in enumerate(rows):
@@ -210,75 +300,7 @@ def _around_invalid(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _x(curves: Sequence[Curve]) -> alt.X:
-    """
-    Levels are mostly doubled from one to the next. On a linear axis the low ones would lie on each
-    other; on a log axis a throughput that follows the load looks as if it took off. A square root
-    keeps both readable.
-    """
-    levels = sorted({point.level for curve in curves for point in curve.points}) or [1]
-    low = min([*levels, *(knee.level for _, knee in _knees(curves) if knee.level)])
-    high = levels[-1]
-    if high > 500 * low:
-        scale = alt.Scale(type="log", base=2, domain=[low * 0.85, high * 1.18])
-    elif high > 4 * low:
-        scale = alt.Scale(type="sqrt", domain=[0, high * 1.08])
-    else:
-        scale = alt.Scale(domain=_padded(low, high))
-    axis = alt.Axis(title=unit(curves), values=levels, format=",d", labelOverlap="greedy")
-    return alt.X("level:Q", scale=scale, axis=axis)
-
-
-def _padded(low: float, high: float) -> list[float]:
-    margin = (high - low) * 0.06 or low * 0.5
-    return [low - margin, high + margin]
-
-
 def _legend(curves: Sequence[Curve]) -> alt.Legend:
     longest = max((len(curve.name) for curve in curves), default=1)
     columns = max(1, 2 * _WIDTH // (8 * longest + 40))
     return alt.Legend(title=None, orient="top", columns=columns, symbolOpacity=1)
-
-
-def _knees(curves: Sequence[Curve]) -> list[tuple[Curve, Knee]]:
-    found = [(curve, curve.knee) for curve in curves if curve.knee and curve.knee.level is not None]
-    return sorted(found, key=lambda pair: pair[1].level or 0.0)
-
-
-def _knee_marks(
-    curves: Sequence[Curve], x: alt.X, colour: alt.Color
-) -> alt.LayerChart | alt.FacetChart:
-    """A row above the plot for each knee, its interval and number, and a rule down to the axis."""
-    found = _knees(curves)
-    rows = [
-        {
-            "deployment": curve.name,
-            "row": row,
-            "level": knee.level,
-            "low": knee.low,
-            "high": knee.high,
-            "text": f"knee {quantities.level(knee.level or 0.0)} {curve.run}".rstrip(),
-            "interval": quantities.knee_level(knee),
-        }
-        # The highest knee stands lowest: then no rule runs through the label of another.
-        for row, (curve, knee) in enumerate(reversed(found))
-    ]
-    height = _ROW if len(found) < 8 else _ROW * 0.75
-    scale = alt.Scale(domain=[0, 1], range=[-_ROW * 0.7, -_ROW * 0.7 - height], zero=False)
-    y = alt.Y("row:Q", scale=scale, axis=None)
-    base = alt.Chart(alt.InlineData(values=rows))
-    told = [
-        alt.Tooltip("deployment:N"),
-        alt.Tooltip("interval:N", title=f"knee, {unit(curves)}"),
-    ]
-    rule = base.mark_rule(strokeDash=[2, 3], opacity=0.75 if len(found) < 8 else 0.4)
-    return alt.layer(
-        rule.encode(x, y, colour, y2=alt.value(_HEIGHT)),
-        base.mark_rule(strokeWidth=3, opacity=0.45).encode(alt.X("low:Q"), y, colour, x2="high:Q"),
-        base.mark_point(shape="diamond", filled=True, size=60, opacity=1).encode(
-            x, y, colour, tooltip=told
-        ),
-        base.mark_text(align="left", dx=9, fontSize=11.5, baseline="middle").encode(
-            x, y, colour, text="text:N"
-        ),
-    )

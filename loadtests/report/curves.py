@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.results import Knee, Point, Run
+from loadtests.results import Capacity, Knee, Point, Run
+from mock_upstream.durations import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,8 @@ class Curve:
     name: str
     points: Sequence[Point]
     knee: Knee | None
+    capacity: Capacity | None = None
+    think_time: float = 0.0  # seconds
     run: str = ""
 
 
@@ -23,17 +26,38 @@ def names(run: Run) -> list[str]:
 
 def of_run(run: Run, label: str = "") -> list[Curve]:
     return [
-        Curve(name=name, points=run.of(name), knee=run.knees.get(name), run=label)
+        Curve(
+            name=name,
+            points=run.of(name),
+            knee=run.knees.get(name),
+            capacity=run.capacities.get(name),
+            think_time=_think_time(run),
+            run=label,
+        )
         for name in names(run)
     ]
 
 
+def _think_time(run: Run) -> float:
+    """Seconds; 0 where the plan says nothing that can be read."""
+    load = run.plan.get("load")
+    text = load.get("think_time") if isinstance(load, dict) else None
+    try:
+        return parse_duration(text) if isinstance(text, str) else 0.0
+    except ValueError:
+        return 0.0
+
+
+def is_open(curves: Sequence[Curve]) -> bool:
+    """Whether levels are rates of arrivals, whatever the answers do."""
+    return {point.model for curve in curves for point in curve.points} == {"open"}
+
+
 def unit(curves: Sequence[Curve]) -> str:
     """What a level counts."""
-    models = {point.model for curve in curves for point in curve.points}
-    return "requests per second" if models == {"open"} else "concurrent users"
+    return "requests per second" if is_open(curves) else "concurrent users"
 
 
 def short_unit(curves: Sequence[Curve]) -> str:
     """The same as the head of a narrow column."""
-    return "users" if unit(curves).endswith("users") else "rate"
+    return "rate" if is_open(curves) else "users"

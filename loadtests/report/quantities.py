@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-from loadtests.results import Errors, Estimate, Knee
+from loadtests.results import Capacity, Errors, Estimate, Knee
 
 MISSING = "–"  # noqa: RUF001
 # "fitting": ±half, or (low to high) where the sides differ; "compact": these with a digit less.
@@ -39,11 +39,34 @@ def level(value: float) -> str:
     return _digits(value)
 
 
-def knee_level(knee: Knee) -> str:
+def level_estimate(estimate: Estimate) -> str:
     """Its value, then both ends of its interval in brackets."""
+    return _scaled(estimate, "ends")
+
+
+def knee_level(knee: Knee) -> str:
     if knee.level is None:
         return MISSING
-    return _scaled(Estimate(value=knee.level, low=knee.low, high=knee.high), "ends")
+    return level_estimate(Estimate(value=knee.level, low=knee.low, high=knee.high))
+
+
+def beyond(knee: Knee) -> str:
+    """What throughput does beyond the knee: "flat", "falls by 66.5 % (60.1–70.2)", "errors"."""  # noqa: RUF002
+    lost = knee.retrograde
+    if lost is None or not knee.then:
+        return knee.then or MISSING
+    verb = "falls by" if knee.then == "falls" else f"{knee.then}, falls by"
+    return f"{verb} {_scaled(lost, 'ends', 100, decimals=1)} %"
+
+
+def capacity(found: Capacity) -> str:
+    """E.g. "38 (36–40)", "at least 160"."""  # noqa: RUF002
+    if found.level is None:
+        return MISSING
+    if found.above:
+        return f"at least {found.level:,}"
+    place = Estimate(value=found.level, low=found.low, high=found.high)
+    return _scaled(place, "ends", decimals=0)
 
 
 def percent(ratio: float) -> str:
