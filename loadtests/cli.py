@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from loadtests import analysis, choices, controller, plans, report, results, session
+from loadtests import selfcheck as selfchecks
 from loadtests.compare import compare as compared
 from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
@@ -128,6 +129,17 @@ def compare(
         console.print(comparison.render(found))
         report.replace(out, comparison.html(found).encode())
     _print_path(out)
+
+
+@app.command()
+def selfcheck(out: Out = Path("runs")) -> None:
+    """Measure known truths on this machine, in two minutes: can it be trusted? Exit code 0 or 3."""
+    with _mistakes():
+        with shown(console) as observer:
+            found = selfchecks.check(out, observer, lambda title: console.print(f"- {title}"))
+        console.print(selfchecks.table(found))
+        console.print(selfchecks.sentence(found), highlight=False)
+    raise typer.Exit(session.FINE if found.trusted else session.NOT_MEASURABLE)
 
 
 @app.command(name="report")
