@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping
 
 from loadtests import plans
+from loadtests.plans.load import ARRIVALS, MODELS
 
 PLANNED = "the plan's deployments"  # stands in Locust's Host field; a URL there replaces them
+ONE_OF: Mapping[str, tuple[str, ...]] = {"model": MODELS, "arrivals": ARRIVALS}
 _BETWEEN_NAMES = re.compile(r",(?![^\[]*\])")  # a matrix makes names such as threads[20,2]
 
 
@@ -17,6 +19,8 @@ def of(plan: plans.Plan) -> dict[str, str]:
     load = plan.load
     return {
         "deployments": ",".join(plan.deployments),
+        "model": load.model,
+        "arrivals": load.arrivals,
         "levels": ", ".join(map(str, load.levels)),
         "settle": f"{load.settle:g}s",
         "measure": f"{load.measure:g}s",
@@ -41,6 +45,8 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
     return plans.altered(
         plan,
         deployments=names or None,
+        model=values.get("model") or None,
+        arrivals=values.get("arrivals") or None,
         levels=values.get("levels") or None,
         settle=values.get("settle") or None,
         measure=values.get("measure") or None,

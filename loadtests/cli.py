@@ -37,7 +37,7 @@ Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)
 Deployments = Annotated[
     str, typer.Option(metavar="A,B", help="Only these deployments of the plan.")
 ]
-Levels = Annotated[str, typer.Option(metavar="1,5,10", help="Numbers of users instead.")]
+Levels = Annotated[str, typer.Option(metavar="1,5,10", help="Numbers of users, or rates, instead.")]
 Settle = Annotated[str, typer.Option(metavar="2s", help="Time before each measurement instead.")]
 Measure = Annotated[str, typer.Option(metavar="5s", help="Length of each measurement instead.")]
 Repeats = Annotated[str, typer.Option(metavar="N", help="Measure each level so often instead.")]
@@ -51,6 +51,12 @@ def run(
     plan: PlanArgument = "default",
     out: Out = Path("runs"),
     deployments: Deployments = "",
+    model: Annotated[
+        str, typer.Option(metavar="closed|open", help="Users who wait, or a rate, instead.")
+    ] = "",
+    arrivals: Annotated[
+        str, typer.Option(metavar="poisson|even", help="How requests of a rate come, instead.")
+    ] = "",
     levels: Levels = "",
     settle: Settle = "",
     measure: Measure = "",
@@ -70,6 +76,8 @@ def run(
             plans.read(plans.find(plan)),
             {
                 "deployments": deployments,
+                "model": model,
+                "arrivals": arrivals,
                 "levels": levels,
                 "settle": settle,
                 "measure": measure,
@@ -196,8 +204,9 @@ class UsageError(Exception):
 
 def _print_stages(plan: plans.Plan) -> None:
     steps = controller.expected_steps(plan)
+    unit = "users" if plan.load.model == "closed" else "requests/s"
     for number, step in enumerate(steps, 1):
-        console.print(f"{number:3}  {step.level:5} users  {step.deployment}", markup=False)
+        console.print(f"{number:3}  {step.level:5} {unit}  {step.deployment}", markup=False)
     seconds = controller.expected_seconds(plan, len(steps))
     minutes, rest = divmod(round(seconds), 60)
     console.print(f"{len(steps)} stages, at most {minutes} min {rest} s.")

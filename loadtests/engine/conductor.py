@@ -105,11 +105,15 @@ class Conductor:
         self._ready, self._done = {}, {}
         if stage.own_tasks:
             self._runner.environment.host = stage.target
-        elif not self._bring(stage.level):
-            self._lose("", f"{stage.level} users did not start within {SPAWNING:.0f} s")
+        elif not self._bring(users := self._users(stage)):
+            self._lose("", f"{users} users did not start within {SPAWNING:.0f} s")
             return
         generators = self._generators()
-        self._runner.send_message(PREPARE, {"stage": stage.model_dump(), "clock": perf_counter()})
+        plain = stage.model_dump()
+        for index, name in enumerate(sorted(generators)):
+            share = (index, len(generators))
+            message = {"stage": plain, "share": share, "clock": perf_counter()}
+            self._runner.send_message(PREPARE, message, name)
         if not self._wait(ANSWERING, lambda: generators <= self._ready.keys()):
             for name in generators - self._ready.keys():
                 self._lose(name, f"did not take up the stage within {ANSWERING:.0f} s")
@@ -133,6 +137,10 @@ class Conductor:
             reason = "lost its connection" if name in self._missing() else "fell silent"
             self._lose(name, reason)
         self._stage = None
+
+    def _users(self, stage: Stage) -> int:
+        """In the open model users send nothing: there is one for each generator, to be seen."""
+        return len(self._generators()) if stage.model == "open" else stage.level
 
     def _bring(self, users: int) -> bool:
         self._levels.set(users)

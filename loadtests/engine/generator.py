@@ -12,6 +12,8 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from loadtests.engine.arrivals import Share
+from loadtests.engine.dispatcher import Dispatcher
 from loadtests.engine.recorder import Recorder
 from loadtests.histograms import Histogram
 from loadtests.stages import Done, Message, Report, RequestSpec, SliceMessage, Stage
@@ -25,24 +27,33 @@ class Generator:
     """
     Keeps its users parked at a gate, opens it for a stage, and closes it behind the last request.
 
+    In an open stage the gate stays closed: a Dispatcher sends the requests.
+
     Args:
         name: of this node, unique in the run.
         send: takes each Report and at last the Done of a stage.
         running: how many users of the user's own locustfile run on this node.
+        request_event: Locust's, for the requests of open stages.
     """
 
     def __init__(
-        self, name: str, send: Callable[[Message], None], running: Callable[[], int]
+        self,
+        name: str,
+        send: Callable[[Message], None],
+        running: Callable[[], int],
+        request_event: Any,
     ) -> None:
         self.name = name
         self.recorder = Recorder()
         self._send = send
         self._running = running
+        self._request_event = request_event
         self._gate = Event()
         self._idle = Event()
         self._idle.set()
         self._in_flight = 0
         self._stage: Stage | None = None
+        self._dispatcher: Dispatcher | None = None  # of an open stage
         self._choices: tuple[list[RequestSpec], list[float]] = ([], [])
         self._playing: gevent.Greenlet[..., None] | None = None
 
@@ -84,14 +95,18 @@ class Generator:
 
     # What the conductor calls.
 
-    def prepare(self, stage: Stage) -> None:
-        """Take a stage up; the gate stays closed."""
+    def prepare(self, stage: Stage, share: Share) -> None:
+        """Take a stage up, or this generator's share of it; the gate stays closed."""
         self.abandon()
         self._stage = stage
         self._choices = (
             list(stage.requests),
             list(accumulate(request.weight for request in stage.requests)),
         )
+        if stage.model == "open":
+            self._dispatcher = Dispatcher(
+                stage, share, self.recorder, self._request_event, self.choose
+            )
 
     def go(self, at: float) -> None:
         """Play the prepared stage from `at` on (seconds, this process's `perf_counter`)."""
@@ -103,6 +118,9 @@ class Generator:
         if self._playing is not None:
             self._playing.kill()
             self._playing = None
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            self._dispatcher = None
 
     def _play(self, at: float) -> None:
         stage = self._stage
@@ -110,7 +128,10 @@ class Generator:
         length = stage.settle + stage.measure
         gevent.sleep(max(0.0, at - perf_counter()))
         self.recorder.begin(stage.number, at, length)
-        self._gate.set()
+        if self._dispatcher is not None:
+            self._dispatcher.start(at)
+        else:
+            self._gate.set()
         reporter = _Reporter(self.name, stage.number, self.recorder, self._send)
         _until(at + stage.settle, reporter.report)
         watched, lag = perf_counter(), Histogram()
@@ -121,6 +142,11 @@ class Generator:
         share = (process_time() - cpu) / (perf_counter() - watched)
         self._gate.clear()
         unfinished = self._drain(stage)
+        late = Histogram()
+        if self._dispatcher is not None:
+            late = self._dispatcher.late
+            self._dispatcher.close()
+            self._dispatcher = None
         reporter.report()
         self._send(
             Done(
@@ -130,6 +156,7 @@ class Generator:
                 unfinished=unfinished,
                 cpu=share,
                 lag=lag.quantile(0.99) if lag.count else 0.0,
+                late=late.quantile(0.99) if late.count else 0.0,
             )
         )
         self._playing = None
@@ -137,6 +164,8 @@ class Generator:
     def _drain(self, stage: Stage) -> int:
         """Wait for the last answers; returns how many requests had to be given up."""
         patience = GRACE + max((request.timeout for request in stage.requests), default=60.0)
+        if self._dispatcher is not None:
+            return self._dispatcher.join(patience)
         if not stage.own_tasks:
             self._idle.wait(patience)
             return self._in_flight

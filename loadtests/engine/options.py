@@ -10,7 +10,9 @@ from loadtests import choices, plans
 
 PLAN = "BROWNOUT_PLAN"  # the environment variable that names the plan
 HELP = {
-    "levels": "Numbers of users, rising, separated by commas",
+    "model": "What a level is: closed, users that wait for their answers; open, a rate",
+    "arrivals": "Open model: requests come at random moments (poisson) or evenly",
+    "levels": "Numbers of users (open model: requests per second), rising, separated by commas",
     "settle": "Time before each measurement, e.g. 2s",
     "measure": "Length of each measurement, e.g. 5s",
     "think_time": "Pause of each user after an answer, e.g. 500ms",
@@ -51,7 +53,10 @@ def add(parser: Any, plan: plans.Plan) -> None:
     )
     values = choices.of(plan)
     for name, text in HELP.items():
-        _add(group, f"--{name.replace('_', '-')}", default=values[name], help=text)
+        # A list of choices is a select in the form.
+        known = choices.ONE_OF.get(name)
+        flag = f"--{name.replace('_', '-')}"
+        _add(group, flag, default=values[name], help=text, choices=known)
 
 
 def _add(

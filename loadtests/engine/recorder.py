@@ -1,10 +1,14 @@
 """Requests -> slices. Listens to Locust's `request` event, so every User class is recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
 from loadtests.slices import LENGTH, Slice
+
+SERVICE_TIME = "brownout_service_time"
+"""In a request's context, in milliseconds: it is one of the open model, and its `response_time` is
+that from the intended start."""
 
 
 class Recorder:
@@ -33,12 +37,15 @@ class Recorder:
         response_time: float | None,
         exception: BaseException | None = None,
         response: Any = None,
+        context: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
         """Locust's `request` event; its `response_time` is in milliseconds."""
         if response_time is None:
             return
         seconds = response_time / 1000
+        service_time = context.get(SERVICE_TIME) if context else None
+        service = seconds if service_time is None else service_time / 1000
         # The event fires right after the last byte. Its own `start_time` is wall-clock time,
         # which may jump.
         end = perf_counter() - self._origin
@@ -50,9 +57,11 @@ class Recorder:
         part.started += 1
         part.start_lead += (index + 1) * LENGTH - start
         if exception is None:
-            part.ok.record(seconds)
+            part.ok.record(service)
+            if service_time is not None:
+                part.response.record(seconds)
         else:
-            part.failed.record(seconds)
+            part.failed.record(service)
             kind = kind_of(exception, response)
             part.kinds[kind] = part.kinds.get(kind, 0) + 1
         index = int(end / LENGTH)
@@ -60,6 +69,10 @@ class Recorder:
         part.ended += 1
         part.end_lead += (index + 1) * LENGTH - end
         part.succeeded += exception is None
+
+    def unsent(self, name: str, intended: float) -> None:
+        """Count one that was meant to start at `intended` (`perf_counter`) and never did."""
+        self._slice(int((intended - self._origin) / LENGTH), name).unsent += 1
 
     def drain(self) -> list[Slice]:
         """What was recorded since the last call; the parts of one quarter second add up."""

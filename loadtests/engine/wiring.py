@@ -12,6 +12,7 @@ from locust.util.load_locustfile import load_locustfile
 
 from loadtests import choices, plans
 from loadtests.engine import keepalive, options
+from loadtests.engine.arrivals import Share
 from loadtests.engine.conductor import GO, PREPARE, READY, REPORT, Conductor
 from loadtests.engine.generator import Generator
 from loadtests.engine.link import ControllerFailed, connect
@@ -67,13 +68,14 @@ def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner) -> None
     def send(message: Message) -> None:
         runner.send_message(REPORT, message.model_dump())
 
-    generator = Generator(runner.client_id, send, lambda: runner.user_count)
+    request_event = environment.events.request
+    generator = Generator(runner.client_id, send, lambda: runner.user_count, request_event)
     PlanUser.generator = generator
-    environment.events.request.add_listener(generator.recorder.on_request)
+    request_event.add_listener(generator.recorder.on_request)
 
     def prepare(msg: Any, **_: Any) -> None:
         stage = Stage.model_validate(msg.data["stage"])
-        generator.prepare(stage)
+        generator.prepare(stage, Share(*msg.data["share"]))
         answer = {"stage": stage.number, "sent": msg.data["clock"], "clock": perf_counter()}
         runner.send_message(READY, answer)
 

@@ -37,6 +37,7 @@ from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
 from loadtests.plans.requests import Expect, Request
 from loadtests.slos import Slo, parse
+from mock_upstream.durations import format_duration
 from mock_upstream.profiles import Profile
 from mock_upstream.profiles import load as load_profile
 
@@ -140,10 +141,37 @@ class Plan(Table):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        found = [*self._wrong_requests(), *self._wrong_slos(), *self._wrong_hosts()]
+        found = [
+            *self._wrong_load(),
+            *self._wrong_requests(),
+            *self._wrong_slos(),
+            *self._wrong_hosts(),
+        ]
         if found:
             raise mistakes(found)
         return self
+
+    def _wrong_load(self) -> list["_Mistake"]:
+        """The open model takes no users, so neither what they do between requests nor theirs."""
+        found: list[_Mistake] = []
+        if self.load.model == "open" and self.load.think_time:
+            found.append(
+                (
+                    ("load", "think_time"),
+                    f"{format_duration(self.load.think_time)!r} is a pause of users, and the open "
+                    "model has none: its levels are requests per second; "
+                    'take think_time = "0s" or model = "closed"',
+                )
+            )
+        if self.load.model == "open" and self.locustfile is not None:
+            found.append(
+                (
+                    ("load", "model"),
+                    "users of a locustfile wait for their answers, so they cannot be played in the "
+                    'open model; take model = "closed", or [[requests]] in place of the locustfile',
+                )
+            )
+        return found
 
     def _wrong_requests(self) -> list["_Mistake"]:
         if self.locustfile and self.requests:
@@ -243,6 +271,8 @@ def altered(
     plan: Plan,
     *,
     deployments: Sequence[str] | None = None,
+    model: str | None = None,
+    arrivals: str | None = None,
     levels: str | None = None,
     settle: str | None = None,
     measure: str | None = None,
@@ -268,8 +298,14 @@ def altered(
         load["levels"] = [_whole(text) for text in levels.split(",") if text.strip()]
     if repeats is not None:
         load["repeats"] = _whole(repeats)
-    times = {"settle": settle, "measure": measure, "think_time": think_time}
-    load.update({key: value for key, value in times.items() if value is not None})
+    texts = {
+        "model": model,
+        "arrivals": arrivals,
+        "settle": settle,
+        "measure": measure,
+        "think_time": think_time,
+    }
+    load.update({key: value for key, value in texts.items() if value is not None})
     return _checked(data)
 
 

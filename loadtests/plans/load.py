@@ -1,12 +1,17 @@
 """How hard the deployments are loaded, and for how long."""
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
 from loadtests.plans.fields import Duration, SlicesDuration, Table, Whole
 from mock_upstream.durations import format_duration
+
+Model = Literal["closed", "open"]
+Arrivals = Literal["poisson", "even"]
+MODELS: tuple[str, ...] = get_args(Model)
+ARRIVALS: tuple[str, ...] = get_args(Arrivals)
 
 
 def _rising(levels: tuple[int, ...]) -> tuple[int, ...]:
@@ -30,8 +35,8 @@ class Load(Table):
     requests per second.
     """
 
-    model: Literal["closed", "open"] = "closed"
-    arrivals: Literal["poisson", "even"] = "poisson"
+    model: Model = "closed"
+    arrivals: Arrivals = "poisson"
     """How requests come in the open model: at random moments, or evenly."""
     levels: Annotated[
         tuple[Annotated[Whole, Field(ge=1, le=20_000)], ...],

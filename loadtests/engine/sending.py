@@ -1,0 +1,58 @@
+"""One request on its way, as Locust sends and reports it; the same in both models."""
+
+from time import perf_counter
+from typing import Any
+
+from locust import User
+from locust.contrib.fasthttp import FastHttpSession
+
+from loadtests.engine.recorder import SERVICE_TIME, UnexpectedAnswer
+from loadtests.stages import RequestSpec
+
+
+def session(request_event: Any, timeout: float, user: User | None = None) -> FastHttpSession:
+    """A client that sends one request at a time; the library fixes its timeout here."""
+    return FastHttpSession(
+        base_url="",
+        request_event=request_event,
+        user=user,
+        network_timeout=timeout,
+        connection_timeout=timeout,
+        # One connection for each deployment; also the library's hidden resends: at most one.
+        concurrency=1,
+    )
+
+
+def send(
+    client: FastHttpSession, target: str, request: RequestSpec, intended: float | None = None
+) -> None:
+    """
+    Send, wait, and judge the answer; Locust's request event tells the rest.
+
+    Args:
+        intended: when it was meant to start (seconds, `perf_counter`), in the open model. The
+            time that Locust then sees, and shows in its tables, is the response time: from there.
+    """
+    with client.request(
+        request.method,
+        target + request.path,
+        name=request.name,
+        headers=request.headers,
+        data=request.body,
+        catch_response=True,
+        allow_redirects=False,
+    ) as response:
+        if intended is not None:
+            meta = response.request_meta
+            meta["context"] = {**meta["context"], SERVICE_TIME: meta["response_time"]}
+            meta["response_time"] = (perf_counter() - intended) * 1000
+        status = response.status_code
+        if not status:
+            return  # no answer; Locust has noted the error
+        if status not in request.statuses if request.statuses else status >= 400:
+            response.failure(UnexpectedAnswer(str(status), f"status {status}"))
+        elif request.contains and request.contains not in (response.text or ""):
+            text = f"the body does not contain {request.contains!r}"
+            response.failure(UnexpectedAnswer("unexpected content", text))
+        else:
+            response.success()
