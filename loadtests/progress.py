@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from loadtests.analysis.words import load
 from loadtests.controller import Observer
+from loadtests.report import states
 from loadtests.results import Point
 from loadtests.schedules import Step
 
@@ -52,7 +54,7 @@ class _Bar:
     def begins(self, step: Step, number: int, of: int, seconds_left: float) -> None:
         self._progress.update(
             self._task,
-            description=f"{step.deployment} at {_users(step.level)}",
+            description=f"{step.deployment} at level {step.level:,}",
             total=of,
             completed=number - 1,
             left=_time(seconds_left),
@@ -68,7 +70,9 @@ class _Bar:
 
 def described(point: Point) -> str:
     """One finished stage in one line."""
-    parts = [f"{point.deployment} at {_users(point.level)}: {point.throughput.value:.1f}/s"]
+    parts = [
+        f"{point.deployment} at {load(point.level, point.model)}: {point.throughput.value:.1f}/s"
+    ]
     parts += [
         f"{name} {quantile.value * 1000:.1f} ms"
         for name in ("p50", "p95")
@@ -77,12 +81,8 @@ def described(point: Point) -> str:
     if point.errors.rate:
         kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(point.errors.kinds.items()))
         parts.append(f"{point.errors.rate:.1%} failed ({kinds})")
-    parts += [f"{'note' if point.valid else 'INVALID'}: {text}" for text in point.problems]
+    parts += [f"{'note' if point.valid else 'INVALID'}: {text}" for text in states.remarks(point)]
     return ", ".join(parts)
-
-
-def _users(level: int) -> str:
-    return f"{level} user" + "s" * (level != 1)
 
 
 def _time(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """The sentence says what happened, in the numbers that the points hold."""
 
 import pytest
-from example_runs import example
+from example_runs import example, moving, open_model, searched
 from simulated_engine import (
     SimulatedEngine,
     Station,
@@ -42,7 +42,7 @@ def test_a_knee_with_a_fall_names_where_it_falls_to():
     lowest = words.rate(run.of("async-httpx")[-1].throughput.value)
     assert text == (
         "async-httpx: flat to 22 users, then p95 grows 18 ms per user; "
-        f"throughput falls from 391/s to {lowest} at 160 users; "
+        f"throughput falls from 391/s to {lowest} at 160 users, 66.5 % less (60.1 % to 70.2 %); "
         "7.6 % of the requests fail at 160 users."
     )
 
@@ -104,6 +104,49 @@ def test_a_deployment_that_was_not_measured():
     assert sentence(run, "a") == "a: nothing was measured."
 
 
+def test_levels_that_were_still_moving_are_named():
+    run = moving(example(), "blocking-requests", {40: "drifting", 80: "drifting"})
+    assert sentence(run, "blocking-requests").endswith("; drifting at 40 and 80 users.")
+    run = moving(example(), "blocking-requests", {5: "none", 80: "over-saturated"})
+    assert sentence(run, "blocking-requests").endswith("; not steady at 5 and 80 users.")
+    run = moving(example(), "blocking-requests", dict.fromkeys((5, 10, 20, 40), "drifting"))
+    assert sentence(run, "blocking-requests").endswith("; drifting at 4 of 7 levels.")
+
+
+def test_an_invalid_point_is_not_called_drifting():
+    run = moving(example(), "async-httpx", {80: "drifting"})
+    assert "drifting" not in sentence(run, "async-httpx")
+
+
+def test_in_the_open_model_it_says_from_which_rate_on_it_is_unstable():
+    run = open_model()
+    assert sentence(run, "blocking-requests") == (
+        "blocking-requests: flat to 600/s; unstable from 800/s on: answers 716/s."
+    )
+    assert sentence(run, "async-aiohttp") == (
+        "async-aiohttp: follows the load up to 1,000/s: p95 81.3 ms, 1,000/s."
+    )
+
+
+def test_a_lowest_rate_that_is_unstable_leaves_nothing_to_be_flat():
+    run = open_model()
+    run = run.model_copy(update={"points": [p for p in run.points if p.level >= 800]})
+    assert sentence(run, "blocking-requests") == (
+        "blocking-requests: unstable from 800/s on: answers 716/s, at the lowest rate already."
+    )
+
+
+def test_a_search_is_told_by_the_capacity_that_it_found():
+    run = searched()
+    assert sentence(run, "blocking-requests") == (
+        "blocking-requests: keeps its SLOs up to 78 users (75 to 82); p95 breaks first."
+    )
+    assert sentence(run, "async-httpx") == "async-httpx: errors < 0.1% fails at 1 user."
+    assert sentence(run, "async-aiohttp") == (
+        "async-aiohttp: keeps its SLOs up to 160 users, the highest level that was allowed."
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -118,6 +161,10 @@ def test_a_deployment_that_was_not_measured():
         (words.users(2.44), "2.4 users"),
         (words.users(38.4), "38 users"),
         (words.users(12000), "12,000 users"),
+        (words.load(900, "open"), "900/s"),
+        (words.loads([1], "closed"), "1 user"),
+        (words.loads([5, 1000], "closed"), "5 and 1,000 users"),
+        (words.loads([400, 600, 800], "open"), "400/s, 600/s and 800/s"),
         (words.percent(0.0), "0 %"),
         (words.percent(0.00001), "less than 0.01 %"),
         (words.percent(0.0763), "7.6 %"),

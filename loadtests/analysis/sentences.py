@@ -6,61 +6,129 @@ from itertools import pairwise
 from statistics import median
 
 from loadtests.analysis import knees
-from loadtests.analysis.words import duration, percent, rate, users
-from loadtests.results import Knee, Point, Run
+from loadtests.analysis.words import duration, load, loads, percent, rate, rounded
+from loadtests.results import Capacity, Knee, Point, Run
 
 ONE_AT_A_TIME = 1.5  # users; a knee up to here is a service that blocks itself
 SWOLLEN = 1.5  # times the p95 of the lower levels: no longer flat
+MANY = 3  # levels; more are counted instead of listed
 
 
 def sentence(run: Run, deployment: str) -> str:
     """What happened to the deployment under load, for terminal and report."""
-    return f"{deployment}: {_told(run, run.of(deployment), run.knees.get(deployment))}"
+    points, cut = run.of(deployment), _cut(run)
+    found = run.capacities.get(deployment)
+    told = _told(points, run.knees.get(deployment), cut) if found is None else _kept(found, points)
+    return f"{deployment}: {told}{_moving(points)}."
 
 
-def _told(run: Run, points: Sequence[Point], knee: Knee | None) -> str:
-    cut = " before the run was interrupted" if run.status == "interrupted" else ""
+def _cut(run: Run) -> str:
+    return " before the run was interrupted" if run.status == "interrupted" else ""
+
+
+def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
     if not points:
-        return f"nothing was measured{cut}."
+        return f"nothing was measured{cut}"
     valid = [point for point in points if point.valid]
     if not valid:
         reason = next(iter(points[0].problems), "its points are invalid")
-        return f"no level can be relied on: {reason}."
-    seen = knees.usable(points)
-    if not seen:
-        return f"every request failed, from {users(valid[0].level)} on ({_kinds(valid)})."
+        return f"no level can be relied on: {reason}"
+    answered = [point for point in valid if point.throughput.value]
+    if not answered:
+        return f"every request failed, from {_at(valid[0])} on ({_kinds(valid)})"
+    if any(map(_unstable, answered)):
+        return _with_unstable(answered, knee) + _failing(points[-1])
+    seen = knees.usable(points) or answered
     if knee is None or (knee.level is None and len(seen) < knees.LEAST_LEVELS):
         return (
             f"{len(seen)} of {len(points)} levels tell too little{cut}: "
-            f"at {users(seen[-1].level)} {_state(seen[-1])}."
+            f"at {_at(seen[-1])} {_state(seen[-1])}"
         )
     if knee.level is None or knee.throughput is None:
-        top = seen[-1]
-        return f"follows the load up to {users(top.level)}{cut}: {_state(top)}."
-    return _with_knee(points, seen[-1], knee, knee.level, knee.throughput)
+        return f"follows the load up to {_at(seen[-1])}{cut}: {_state(seen[-1])}"
+    return _with_knee(points, seen[-1], knee, knee.level, knee.throughput) + _failing(points[-1])
 
 
 def _with_knee(
     points: Sequence[Point], top: Point, knee: Knee, level: float, throughput: float
 ) -> str:
     grows = ""
-    if knee.slope is not None and knee.slope > 0:
+    if knee.slope is not None and knee.slope > 0 and top.model == "closed":
         grows = f"p95 grows {duration(knee.slope, 2)} per user"
-    last = points[-1]
-    failing = last.errors.rate
     end = f"throughput stops at {rate(throughput)}"
     if knee.then == "falls":
         low = rate(top.throughput.value)
-        end = f"throughput falls from {rate(throughput)} to {low} at {users(top.level)}"
-    if level <= ONE_AT_A_TIME:
+        end = f"throughput falls from {rate(throughput)} to {low} at {_at(top)}{_lost(knee)}"
+    if level <= ONE_AT_A_TIME and top.model == "closed":
         start = f"serves one request at a time: {end}"
-        told = f"{start}, {grows}" if grows else start
+        return f"{start}, {grows}" if grows else start
+    flat = _flat(points, level)
+    return f"{flat}, then {grows}; {end}" if grows else f"{flat}, then {end}"
+
+
+def _with_unstable(answered: Sequence[Point], knee: Knee | None) -> str:
+    """In the open model: from where on more arrives than is answered, and how much is."""
+    first = next(point for point in answered if _unstable(point))
+    below = [point for point in answered if point.level < first.level]
+    told = f"unstable from {_at(first)} on: answers {rate(first.throughput.value)}"
+    if below:
+        told = f"{_flat(answered, below[-1].level)}; {told}"
     else:
-        flat = _flat(points, level)
-        told = f"{flat}, then {grows}; {end}" if grows else f"{flat}, then {end}"
-    if failing:
-        told += f"; {percent(failing)} of the requests fail at {users(last.level)}"
-    return f"{told}."
+        told = f"{told}, at the lowest rate already"
+    top = answered[-1]
+    if knee is not None and knee.then == "falls" and top.level > first.level:
+        told += f", and {rate(top.throughput.value)} at {_at(top)}{_lost(knee)}"
+    return told
+
+
+def _kept(found: Capacity, points: Sequence[Point]) -> str:
+    """What a search found."""
+    if found.level is None:
+        return found.why.rstrip(".")
+    model = points[0].model if points else "closed"
+    kept = f"keeps its SLOs up to {load(found.level, model)}"
+    if found.above:
+        return f"{kept}, the highest level that was allowed"
+    if found.low is not None and found.high is not None:
+        kept += f" ({rounded(found.low, 3)} to {rounded(found.high, 3)})"
+    return f"{kept}; {found.slo} breaks first" if found.slo else kept
+
+
+def _lost(knee: Knee) -> str:
+    """By how much throughput is retrograde, e.g. ", 66 % less (60 % to 70 %)"."""
+    lost = knee.retrograde
+    if lost is None:
+        return ""
+    ends = ""
+    if lost.low is not None and lost.high is not None:
+        ends = f" ({percent(lost.low)} to {percent(lost.high)})"
+    return f", {percent(lost.value)} less{ends}"
+
+
+def _failing(last: Point) -> str:
+    share = last.errors.rate
+    return f"; {percent(share)} of the requests fail at {_at(last)}" if share else ""
+
+
+def _moving(points: Sequence[Point]) -> str:
+    """The levels whose numbers had not come to rest. An unstable one is told of by itself."""
+    valid = [point for point in points if point.valid]
+    moving = [p for p in valid if p.steady not in ("steady", None) and not _unstable(p)]
+    if not moving:
+        return ""
+    states = {point.steady for point in moving}
+    state = "not steady" if len(states) > 1 or states == {"none"} else str(moving[0].steady)
+    if len(moving) > MANY:
+        return f"; {state} at {len(moving)} of {len(valid)} levels"
+    return f"; {state} at {loads([point.level for point in moving], moving[0].model)}"
+
+
+def _unstable(point: Point) -> bool:
+    return point.model == "open" and point.steady == "over-saturated"
+
+
+def _at(point: Point) -> str:
+    return load(point.level, point.model)
 
 
 def _flat(points: Sequence[Point], knee: float) -> str:
@@ -68,6 +136,7 @@ def _flat(points: Sequence[Point], knee: float) -> str:
     How far p95 stays level. Throughput may follow the load to the knee while p95 has long risen:
     a pool that opens a connection for every other request answers all, but late.
     """
+    model = points[0].model
     below = [
         (point.level, p95.value)
         for point in points
@@ -76,8 +145,9 @@ def _flat(points: Sequence[Point], knee: float) -> str:
     usual = median(value for _, value in below[: (len(below) + 1) // 2]) if below else 0.0
     for (before, _), (at, value) in pairwise(below):
         if value > SWOLLEN * usual:
-            return f"flat to {users(before)}, at {at} p95 is already {duration(value)}"
-    return f"flat to {users(knee)}"
+            where = load(at, model) if model == "open" else f"{at}"
+            return f"flat to {load(before, model)}, at {where} p95 is already {duration(value)}"
+    return f"flat to {load(knee, model)}"
 
 
 def _state(point: Point) -> str:

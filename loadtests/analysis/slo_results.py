@@ -11,7 +11,7 @@ from loadtests.analysis import knees
 from loadtests.analysis.intervals import CONFIDENCE
 from loadtests.analysis.points import slow_quantile
 from loadtests.analysis.records import StageRecord
-from loadtests.analysis.words import duration, percent, rate, users
+from loadtests.analysis.words import duration, load, percent, rate
 from loadtests.results import QUANTILES, Estimate, Knee, Point, SloResult
 from loadtests.slos import Slo
 
@@ -25,6 +25,10 @@ class Evidence:
     points: Mapping[int, Point]  # of all requests, by level
     records: Sequence[StageRecord]
     knee: Knee | None
+
+    @property
+    def model(self) -> str:
+        return next((point.model for point in self.points.values()), "closed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,9 @@ def _measured(slo: Slo, evidence: Evidence) -> _Measured:
     point = _point(evidence, slo.level)
     match slo.metric:
         case "errors":
-            return _errors(point.errors.rate, point.requests, f"at {users(slo.level)}")
+            return _errors(point.errors.rate, point.requests, f"at {_at(point)}")
         case "throughput":
-            return _of(point.throughput, f"throughput at {users(slo.level)}", rate)
+            return _of(point.throughput, f"throughput at {_at(point)}", rate)
         case "mean":
             return _mean(point)
         case quantile:
@@ -91,10 +95,10 @@ def _measured(slo: Slo, evidence: Evidence) -> _Measured:
 def _point(evidence: Evidence, level: int) -> Point:
     point = evidence.points.get(level)
     if point is None:
-        raise _Unresolved(f"{users(level)} were not measured")
+        raise _Unresolved(f"{load(level, evidence.model)} were not measured")
     if not point.valid:
         reason = "; ".join(point.problems)
-        raise _Unresolved(f"the measurement at {users(level)} is not valid: {reason}")
+        raise _Unresolved(f"the measurement at {_at(point)} is not valid: {reason}")
     return point
 
 
@@ -102,18 +106,18 @@ def _quantile(name: str, evidence: Evidence, point: Point) -> _Measured:
     records = [record for record in evidence.records if record.stage.level == point.level]
     estimate = slow_quantile(records, QUANTILES[name])
     if estimate is None:
-        raise _Unresolved(f"{point.requests} requests at {users(point.level)} are too few")
-    what = f"{name} at {users(point.level)}"
+        raise _Unresolved(f"{point.requests} requests at {_at(point)} are too few")
+    what = f"{name} at {_at(point)}"
     if math.isinf(estimate.value):
         failed = percent(point.errors.rate)
-        why = f"{failed} of the requests at {users(point.level)} fail, which counts as too slow"
+        why = f"{failed} of the requests at {_at(point)} fail, which counts as too slow"
         low = -math.inf if estimate.low is None else estimate.low
         return _Measured(math.inf, low, math.inf, why, shown=False)
     return _of(estimate, what, duration)
 
 
 def _mean(point: Point) -> _Measured:
-    where = f"at {users(point.level)}"
+    where = f"at {_at(point)}"
     if point.errors.rate:
         why = f"{percent(point.errors.rate)} of the requests {where} fail: no mean is slow enough"
         return _Measured(math.inf, math.inf, math.inf, why, shown=False)
@@ -141,7 +145,7 @@ def _errors(share: float, requests: int, where: str) -> _Measured:
 
 def _errors_everywhere(slo: Slo, evidence: Evidence) -> _Measured:
     seen = [
-        (point, _errors(point.errors.rate, point.requests, f"at {users(level)}"))
+        (point, _errors(point.errors.rate, point.requests, f"at {_at(point)}"))
         for level, point in sorted(evidence.points.items())
         if point.valid
     ]
@@ -158,11 +162,12 @@ def _errors_everywhere(slo: Slo, evidence: Evidence) -> _Measured:
 def _knee(evidence: Evidence) -> _Measured:
     knee = evidence.knee
     if knee is not None and knee.level is not None:
-        return _of(Estimate(value=knee.level, low=knee.low, high=knee.high), "the knee", users)
+        place = Estimate(value=knee.level, low=knee.low, high=knee.high)
+        return _of(place, "the knee", lambda level: load(level, evidence.model))
     beyond = knees.at_least(list(evidence.points.values()))
     if beyond is None:
         raise _Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
-    why = f"no knee was found up to {users(max(evidence.points))}"
+    why = f"no knee was found up to {load(max(evidence.points), evidence.model)}"
     return _Measured(math.inf, beyond, math.inf, why, shown=False)
 
 
@@ -174,6 +179,10 @@ def _status(slo: Slo, seen: _Measured) -> Literal["met", "missed", "unresolved"]
     if all(ends):
         return "met"
     return "unresolved" if any(ends) else "missed"
+
+
+def _at(point: Point) -> str:
+    return load(point.level, point.model)
 
 
 def _estimate(seen: _Measured) -> Estimate | None:

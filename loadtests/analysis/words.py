@@ -1,6 +1,7 @@
 """Numbers inside sentences: rounded as one says them. Tables show more (see report/)."""
 
 import math
+from collections.abc import Sequence
 
 
 def duration(seconds: float, digits: int = 3) -> str:
@@ -19,6 +20,21 @@ def users(level: float) -> str:
     """E.g. "1 user", "38 users", "2.4 users"."""
     number = f"{level:.0f}" if level == round(level) or level >= 10 else f"{level:.1f}"
     return f"{float(number):,g} {'user' if float(number) == 1 else 'users'}"
+
+
+def load(level: float, model: str) -> str:
+    """A level as what it counts: "38 users" in the closed model, "900/s" in the open one."""
+    return rate(level) if model == "open" else users(level)
+
+
+def loads(levels: Sequence[float], model: str) -> str:
+    """E.g. "40 and 80 users", "1 user", "400/s, 600/s and 800/s"."""
+    *first, last = levels
+    if model == "open":
+        before = [rate(level) for level in first]
+    else:
+        before = [users(level).split()[0] for level in first]
+    return " and ".join(filter(None, (", ".join(before), load(last, model))))
 
 
 def percent(ratio: float) -> str:
