@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from json import dumps
 from typing import Any, Protocol
 
 from mock_upstream.deadlines import Deadlines
@@ -11,6 +13,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
 
 EXTENSION = "mock_upstream"
 """Where the app finds (Connection, arrival in monotonic seconds) in `scope["extensions"]`."""
@@ -177,3 +181,16 @@ class Exchange:
         """End it without an answer: the client sees its connection closed."""
         self.dropped = True
         self.transport.abort()
+
+
+def error_answer(status: int, reason: str | None = None) -> tuple[list[Header], bytes]:
+    """Headers and body of an answer that says that something failed."""
+    body = dumps({"error": reason or _phrase(status), "status": status}).encode()
+    return [JSON, (b"content-length", b"%d" % len(body))], body
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

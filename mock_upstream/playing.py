@@ -9,14 +9,14 @@ from math import ceil
 from mock_upstream import faults
 from mock_upstream.bodies import Body
 from mock_upstream.draws import Stream
-from mock_upstream.exchange import Answer, Exchange, Header
+from mock_upstream.exchange import Answer, Exchange, Header, error_answer
 from mock_upstream.faults import Fault
 from mock_upstream.limiter import Limiter, Permit
 from mock_upstream.limiter import Refusal as Limitation
 from mock_upstream.overrides import OverrideError, Overrides
 from mock_upstream.overrides import parse as parse_overrides
 from mock_upstream.profiles import Profile
-from mock_upstream.routes import Ordinals, Responder, Responders, error_answer
+from mock_upstream.routes import Ordinals, Responder, Responders
 from mock_upstream.schedule import Schedule, State
 from mock_upstream.stations import CallAt, Slot, Station, open_station
 

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -37,7 +37,9 @@ from mock_upstream.timeline import Timeline
 
 DEFAULT_LATENCY = "p50=50ms p95=80ms p99=150ms"
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+MOST_ROUTES = 1000
+LONGEST_PATH = 2000  # characters
+NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # The mock writes these itself, by the body that it sends.
@@ -69,8 +71,9 @@ def _path(path: str) -> str:
     names = path_names(path)
     if len(names) != len(set(names)):
         raise ValueError(f"{path!r} uses a name twice")
-    if re.search(r"[{}]", re.sub(rf"\{{{_NAME}\}}", "", path)):
+    if re.search(r"[{}]", re.sub(rf"\{{{NAME}\}}", "", path)):
         raise ValueError(f"{path!r} has a brace that belongs to no {{name}}")
+    path_pattern(path)  # now: it takes a while, in which answers may be due later
     return path
 
 
@@ -113,7 +116,7 @@ class Route(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
-    path: Annotated[str, AfterValidator(_path)]
+    path: Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_path)]
     """As the service asks for it; `{name}` stands for one part of it."""
     method: Annotated[str, AfterValidator(_method)] | None = None
     """None: any method."""
@@ -176,7 +179,7 @@ class Profile(BaseModel):
     overrides: bool = True
     """Whether a request may ask for its own latency, status, fault, size and key."""
     caps: Caps = Caps()
-    routes: tuple[Route, ...] = ()
+    routes: Annotated[tuple[Route, ...], Field(max_length=MOST_ROUTES)] = ()
     """Without any, every method and path is answered 200 {"ok": true}."""
     budget: Budget = Budget()
     """From where on the mock says that it does not keep up."""
@@ -301,7 +304,19 @@ def describe_all(problems: Iterable[Mapping[str, Any]]) -> str:
 
 def path_names(path: str) -> list[str]:
     """The names in braces, in order."""
-    return re.findall(rf"\{{({_NAME})\}}", path)
+    return re.findall(rf"\{{({NAME})\}}", path)
+
+
+@lru_cache(2 * MOST_ROUTES)  # every phase of a timeline has the same paths
+def path_pattern(path: str) -> re.Pattern[str]:
+    """What the paths look like that it stands for; its names are the groups'."""
+    parts = re.split(rf"\{{({NAME})\}}", path)
+    return re.compile(
+        "".join(
+            f"(?P<{part}>[^/]+)" if place % 2 else re.escape(part)
+            for place, part in enumerate(parts)
+        )
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

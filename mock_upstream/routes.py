@@ -2,9 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from http import HTTPStatus
 from itertools import accumulate, count
 from json import dumps
 from urllib.parse import parse_qs
@@ -13,21 +12,20 @@ from pydantic import JsonValue
 
 from mock_upstream.bodies import Body
 from mock_upstream.draws import Stream
+from mock_upstream.exchange import JSON, Header, error_answer
 from mock_upstream.faults import Fault
 from mock_upstream.files import File
 from mock_upstream.latency import Constant, Latency
-from mock_upstream.profiles import Caps, Profile, Route, path_names
+from mock_upstream.profiles import NAME, Caps, Profile, Route, path_names, path_pattern
 from mock_upstream.sizes import Capped
 from mock_upstream.spells import Chain
 
-Header = tuple[bytes, bytes]
 Ordinals = defaultdict[str, Iterator[int]]
 """Counts the requests of each route, by its name."""
 
 _BODILESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
 _PREFIX = "query."
-_QUERY = r"query\.[A-Za-z0-9_.~-]+"
-_JSON: Header = (b"content-type", b"application/json")
+_FILLED = re.compile(rf"\{{({NAME}|query\.[A-Za-z0-9_.~-]+)\}}")
 
 
 class Responder:
@@ -44,7 +42,7 @@ class Responder:
         self._method = route.method
         names = path_names(route.path)
         self._literal = None if names else route.path
-        self._pattern = re.compile(_pattern(route.path))
+        self._pattern = path_pattern(route.path)
         self._ordinals = ordinals[route.name]
         stream = partial(Stream, profile.seed, route.name, sampling=profile.sampling)
         self._delays = stream("latency")
@@ -62,12 +60,10 @@ class Responder:
             (name.lower().encode("ascii"), value.encode("latin-1"))
             for name, value in route.headers.items()
         ]
-        content_type = _JSON if route.file is None else _type_of(route.file)
-        if route.status not in _BODILESS and not any(n == _JSON[0] for n, _ in self._headers):
+        content_type = JSON if route.file is None else _type_of(route.file)
+        if route.status not in _BODILESS and not any(n == JSON[0] for n, _ in self._headers):
             self._headers.append(content_type)
-        # Outside of its strings JSON has no `{name}`, so the text can be cut at each of them.
-        cut = re.compile(rf"\{{({'|'.join([*names, _QUERY])})\}}")
-        self._pieces = cut.split(dumps(route.payload))
+        self._pieces = _cut(dumps(route.payload), names)
         self._same: tuple[list[Header], bytes] | None = None
         """The answer, if that is the same for all requests."""
         if route.file is not None:
@@ -203,21 +199,12 @@ def _type_of(file: File) -> Header:
     return b"content-type", file.content_type.encode("ascii")
 
 
-def _pattern(path: str) -> str:
-    parts = re.split(r"\{(\w+)\}", path)
-    return "".join(
-        f"(?P<{part}>[^/]+)" if place % 2 else re.escape(part) for place, part in enumerate(parts)
-    )
-
-
-def error_answer(status: int, reason: str | None = None) -> tuple[list[Header], bytes]:
-    """Headers and body of an answer that says that something failed."""
-    body = dumps({"error": reason or _phrase(status), "status": status}).encode()
-    return [_JSON, (b"content-length", b"%d" % len(body))], body
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
+def _cut(text: str, names: Collection[str]) -> list[str]:
+    """JSON, where no `{name}` is but in strings, cut at each of these and of the query's."""
+    pieces = [""]
+    for place, piece in enumerate(_FILLED.split(text)):
+        if place % 2 and (piece in names or piece.startswith(_PREFIX)):
+            pieces += piece, ""
+        else:
+            pieces[-1] += f"{{{piece}}}" if place % 2 else piece
+    return pieces

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mock_upstream.profiles import Profile, ProfileError, describe, load
+from mock_upstream.profiles import MOST_ROUTES, Profile, ProfileError, describe, load
 from mock_upstream.routes import Responders
 
 CHARGE = """
@@ -211,3 +211,16 @@ def test_reading_a_profile_loads_no_server() -> None:
     code = f"import sys, mock_upstream.profiles; print({heavy} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+def test_what_takes_long_about_a_route_is_done_while_the_profile_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    routes = [
+        {"path": f"/{n}/{{a{n}}}/{{b{n}}}", "json": f"{{a{n}}} {{c}}"} for n in range(MOST_ROUTES)
+    ]
+    profile = Profile.model_validate({"routes": routes})
+    monkeypatch.setattr("re._compiler.compile", None)
+    find = Responders(profile).find
+    responder, values = find("GET", "/999/x/y")
+    assert responder.answer(200, values)[1] == b'"x {c}"'
