@@ -13,6 +13,7 @@ from mock_upstream.profiles import DEFAULT_LATENCY, Profile, ProfileError, load
 
 _LOOPBACK = "127.0.0.1"
 _TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
+_OWNER = "MOCK_UPSTREAM_OWNER"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +49,8 @@ def _serve(given: argparse.Namespace) -> int:
             )
     with suppress(KeyboardInterrupt):  # Ctrl-C before it listens to signals itself
         data, control = listeners
-        serve(profile, data, control, token=given.control_token)
+        owner = os.environ.get(_OWNER) or None
+        serve(profile, data, control, token=given.control_token, owner=owner)
     return 0
 
 

@@ -7,6 +7,8 @@ A profile is replaced whole or not at all, and has a version: its ETag. Who send
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from hmac import compare_digest
+from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from fastapi import Body, FastAPI, Header, HTTPException, Request, Response
@@ -130,6 +132,7 @@ def create_app(
     *,
     host: str = "127.0.0.1",
     token: str | None = None,
+    owner: str | None = None,
 ) -> FastAPI:
     """
     Whatever is read or written goes through `on_loop`: between two requests, so that all of it
@@ -138,6 +141,7 @@ def create_app(
     Args:
         host: where it will listen.
         token: what requests must carry; needed where `host` is no loopback address.
+        owner: who sends it as X-Mock-Owner may name files in a profile. None: nobody may.
 
     Raises:
         ValueError: no token, although other machines can ask.
@@ -207,12 +211,17 @@ def create_app(
 
     @app.put("/profile", responses={**_WRITE, **_ETAG}, openapi_extra=_PROFILE)
     async def replace_profile(
-        values: dict[str, JsonValue], response: Response, if_match: IfMatch = None
+        values: dict[str, JsonValue],
+        response: Response,
+        if_match: IfMatch = None,
+        x_mock_owner: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Version:
         """Play another profile from the next request on."""
+        owns = owner is not None and compare_digest(x_mock_owner.encode(), owner.encode())
         async with writing:
             profile, version = await played()
-            return await play(await _validated(values, profile), if_match, version, response)
+            context = {"folder": Path()} if owns else profile.known
+            return await play(await _validated(values, context), if_match, version, response)
 
     @app.patch("/profile", responses={**_WRITE, **_ETAG})
     async def change_profile(
@@ -224,7 +233,8 @@ def create_app(
         async with writing:
             profile, version = await played()
             values = merged(profile.model_dump(mode="json"), patch)
-            return await play(await _validated(values, profile), if_match, version, response)
+            checked = await _validated(values, profile.known)
+            return await play(checked, if_match, version, response)
 
     @app.post("/timeline/start", responses=_TIMELINE)
     async def start_timeline() -> Phase:
@@ -257,12 +267,14 @@ def create_app(
     return app
 
 
-async def _validated(values: dict[str, JsonValue], before: Profile) -> Profile:
-    """In a thread: to lay out a timeline takes a while, in which others may ask."""
-    # Nobody reads files of this machine from afar; recordings that are played can be kept.
-    known = before.known
+async def _validated(values: dict[str, JsonValue], context: dict[str, Any]) -> Profile:
+    """
+    In a thread: to lay out a timeline takes a while, in which others may ask.
+
+    Nobody reads files of this machine from afar; recordings that are played can be kept.
+    """
     try:
-        return await asyncio.to_thread(Profile.model_validate, values, context=known)
+        return await asyncio.to_thread(Profile.model_validate, values, context=context)
     except ValidationError as error:
         raise HTTPException(422, _short(describe(error))) from None
 

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mock_upstream.profiles import Profile
 
 _TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
+_OWNER = "MOCK_UPSTREAM_OWNER"  # lets who started it, and nobody else, have it read files
 _PATIENCE = 30.0  # seconds that an answer of the control API may take on a machine that is busy
 _GRACE = 10.0  # seconds to end after SIGTERM
 
@@ -35,12 +37,18 @@ class Upstream:
     """A mock that runs. What it plays can be changed, and what it did can be read."""
 
     def __init__(
-        self, url: str, control: str, process: subprocess.Popen[str], complaints: IO[str]
+        self,
+        url: str,
+        control: str,
+        owner: str,
+        process: subprocess.Popen[str],
+        complaints: IO[str],
     ) -> None:
         self.url = url
         """What the service under test calls; stays the same whatever is configured."""
         self.control = control
         """The control API."""
+        self._owner = owner
         self._process = process
         self._complaints = complaints
 
@@ -88,7 +96,8 @@ class Upstream:
         address = urlsplit(self.control).netloc
         try:
             with closing(HTTPConnection(address, timeout=_PATIENCE)) as connection:
-                connection.request(method, path, body, {"content-type": "application/json"})
+                headers = {"content-type": "application/json", "x-mock-owner": self._owner}
+                connection.request(method, path, body, headers)
                 response = connection.getresponse()
                 text = response.read()
         except OSError as error:
@@ -137,19 +146,20 @@ def running(
     ):
         file = Path(folder, "profile.json")
         file.write_text(_json(played), encoding="utf-8")
-        with _process(file, complaints) as process:
+        owner = token_urlsafe()
+        with _process(file, owner, complaints) as process:
             assert process.stdout
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the mock upstream did not start{_last_words(complaints)}")
             ready = json.loads(line)
-            yield Upstream(ready["url"], ready["control"], process, complaints)
+            yield Upstream(ready["url"], ready["control"], owner, process, complaints)
 
 
 @contextmanager
-def _process(profile: Path, complaints: IO[str]) -> Iterator[subprocess.Popen[str]]:
+def _process(profile: Path, owner: str, complaints: IO[str]) -> Iterator[subprocess.Popen[str]]:
     # A token for another control API would close this one, which only this machine can ask.
-    env = {name: value for name, value in os.environ.items() if name != _TOKEN}
+    env = {name: value for name, value in os.environ.items() if name != _TOKEN} | {_OWNER: owner}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "mock_upstream.tethered", "serve", str(profile)],
         stdin=subprocess.PIPE,

@@ -42,7 +42,7 @@ class Fidelity:
 
 
 class Watch:
-    """Judges each second. `answers` gives how many there were, and how many beyond the budget."""
+    """Judges each second. `answers` gives how many there ever were, and how many overdue."""
 
     def __init__(self, deadlines: Deadlines, answers: Callable[[], tuple[int, int]]) -> None:
         self.budget = Budget()
@@ -68,9 +68,7 @@ class Watch:
             lag = max(lag, time.monotonic() - planned)
         cpu = (time.process_time() - used) / (time.monotonic() - began)
         now_answers, now_overdue = self._answers()
-        # A reset in between has begun the counts again.
-        answers, overdue = max(now_answers - answers, 0), max(now_overdue - overdue, 0)
-        reasons = self._reasons(answers, overdue, lag, cpu)
+        reasons = self._reasons(now_answers - answers, now_overdue - overdue, lag, cpu)
         self.fidelity = Fidelity(reasons, lag, cpu, self.fidelity.not_ok_seconds + bool(reasons))
 
     def _reasons(self, answers: int, overdue: int, lag: float, cpu: float) -> list[str]:

@@ -107,11 +107,14 @@ class Ledger:
         self._closed = 0
         self.budget = inf
         """Seconds of lateness from where on an answer counts as overdue."""
+        self._cleared = 0  # answers that are not counted any more
+        self._overdue = 0  # of all that there ever were
         self._begin(dropped=0)
 
     def clear(self, dropped: int) -> None:
         """Count from zero; whatever was in flight, so many, has been dropped."""
         self.generation += 1
+        self._cleared += self._delivered.count
         self._begin(dropped)
 
     def _begin(self, dropped: int) -> None:
@@ -133,7 +136,6 @@ class Ledger:
         self._service = Record()
         self._delivered = Record()
         self._late = Record()
-        self._overdue = 0
         self._phases: defaultdict[str, _Phase] = defaultdict(_Phase)
 
     def connection_opened(self) -> int:
@@ -186,8 +188,8 @@ class Ledger:
             self._phases[phase].delivered.record(delay)
 
     def punctuality(self) -> tuple[int, int]:
-        """How many answers, and how many of them were later than the budget."""
-        return self._delivered.count, self._overdue
+        """How many answers, and how many later than the budget, since the start of the process."""
+        return self._cleared + self._delivered.count, self._overdue
 
     def disconnected(self, arrival: float) -> None:
         self._left(arrival)

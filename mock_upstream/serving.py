@@ -39,13 +39,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    profile: Profile, data: socket.socket, control: socket.socket, token: str | None = None
+    profile: Profile,
+    data: socket.socket,
+    control: socket.socket,
+    *,
+    token: str | None = None,
+    owner: str | None = None,
 ) -> None:
     """
     Play the profile until SIGINT or SIGTERM; say so in one line of JSON once ready.
 
     Args:
         token: what requests to the control API must bear; None: nothing.
+        owner: who knows it may have the control API read files; None: nobody may.
 
     Raises:
         ValueError: there is no token, although other machines can ask.
@@ -54,11 +60,15 @@ def serve(
     # The control API's thread gives way to a due answer after 0.2 ms instead of 5 ms.
     sys.setswitchinterval(0.0002)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(profile, data, control, token))
+        runner.run(_serve(profile, data, control, token, owner))
 
 
 async def _serve(
-    profile: Profile, data: socket.socket, control: socket.socket, token: str | None
+    profile: Profile,
+    data: socket.socket,
+    control: socket.socket,
+    token: str | None,
+    owner: str | None,
 ) -> None:
     ledger = Ledger()
     deadlines = Deadlines()
@@ -93,7 +103,7 @@ async def _serve(
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), loop))
 
     host = control.getsockname()[0]
-    app = create_app(mock, ledger, on_loop, host=host, token=token)
+    app = create_app(mock, ledger, on_loop, host=host, token=token, owner=owner)
     async with _in_thread(app, control):
         # What is here now stays; the collector need not walk through it between two answers.
         gc.collect()
@@ -137,7 +147,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _in_thread(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     """Serve `app` on a loop and thread of its own for the length of the block."""
-    server = uvicorn.Server(_config(app))
+    server = uvicorn.Server(_config(app, http="h11"))  # which bounds the headers
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="control")
     thread.start()
     try:

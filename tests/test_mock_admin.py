@@ -1,5 +1,6 @@
 """The control API: read and replaced whole, versioned, and deaf to whoever may not ask."""
 
+import contextlib
 import json
 import shutil
 import socket
@@ -144,6 +145,12 @@ BAD: list[tuple[object, int, str]] = [
     ({"body": {"size": "1e12B"}}, 422, "above 1GB"),
     ({"latncy": "5ms", "seed": 3}, 422, "latncy: there is no such key"),
     ({"errors": {"503": 0.9, "500": 0.9}}, 422, "add up to 1.8"),
+    (
+        {"routes": [{"path": f"/{n}"} for n in range(1001)]},
+        422,
+        "routes: Tuple should have at most",
+    ),
+    ({"routes": [{"path": "/" + "x" * 2000}]}, 422, "routes.0.path: String should have at most"),
     ({"timeline": {"phases": []}}, 422, "a timeline needs a phase"),
     ({"timeline": {"phases": [{"name": "a", "changes": {"sed": 1}}]}}, 422, "sed: there is no"),
     ([], 422, "valid dictionary"),
@@ -306,6 +313,19 @@ def test_slow_clients_hold_up_nobody(control: httpx.Client, data: httpx.Client) 
         assert control.put("/profile", json={"seed": 4}).status_code == 200
         assert control.get("/ledger").status_code == data.get("/").status_code == 200
     assert control.get("/profile").json()["seed"] == 4
+
+
+def test_a_head_without_end_takes_no_memory_of_the_control_api(control: httpx.Client) -> None:
+    address = control.base_url.host, control.base_url.port
+    with (
+        socket.create_connection(address, timeout=20) as caller,
+        contextlib.suppress(ConnectionError),
+    ):
+        caller.sendall(b"GET /health HTTP/1.1\r\n")
+        for _ in range(400):
+            caller.sendall(b"x: yyyyyy\r\n" * 10_000)
+        pytest.fail("40 MB were taken")
+    assert control.get("/health").status_code == 200
 
 
 class Quiet:

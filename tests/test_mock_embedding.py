@@ -75,6 +75,31 @@ def test_a_profile_can_be_given_in_any_form(tmp_path: Path) -> None:
         assert profile["errors"] == {"503": 0.5}
 
 
+def test_files_are_read_for_whoever_started_it_and_for_nobody_else(tmp_path: Path) -> None:
+    recording, answer = tmp_path / "seen.csv", tmp_path / "answer.json"
+    recording.write_text("1ms\n2ms\n")
+    answer.write_text("[7]")
+    file = tmp_path / "profile.toml"
+    file.write_text('latency = "file(seen.csv)"\n')
+    with mock_upstream.running("0ms") as upstream:
+        upstream.configure(file, routes=[{"path": "/seven", "file": "answer.json"}])
+        assert get(upstream.url, "/seven") == (200, [7])
+        assert upstream.ledger().asked.max < 0.0021
+        recording.write_text("3ms\n4ms\n")
+        upstream.configure(file)
+        get(upstream.url)
+        assert 0.0029 < upstream.ledger().asked.max < 0.0041
+        _, played = get(upstream.control, "/profile")
+        body = json.dumps({**played, "latency": f"file({answer})"})
+        for owner in ({}, {"x-mock-owner": ""}, {"x-mock-owner": "guessed"}):
+            connection = http.client.HTTPConnection(urlsplit(upstream.control).netloc, timeout=30)
+            headers = {"content-type": "application/json", **owner}
+            connection.request("PUT", "/profile", body, headers)
+            response = connection.getresponse()
+            assert (response.status, b"no file is read here" in response.read()) == (422, True)
+            connection.close()
+
+
 def test_what_cannot_be_played_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="p95=20ms is below"):
         mock_upstream.running("p50=50ms p95=20ms").__enter__()

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from mock_upstream.ledger import Ledger
 from tests.servers import MockUpstream, eventually, mock_upstream
 
 
@@ -445,3 +446,14 @@ def test_answers_later_than_the_budget_are_noticed_and_slow_senders_are_not(
         assert timing(whole(caller))["late"] > 0.1
         time.sleep(2.2)  # two full seconds of the watch
         assert mock.ledger()["fidelity"]["not_ok_seconds"] == 0
+
+
+def test_a_reset_does_not_take_answers_from_those_that_a_second_is_judged_by() -> None:
+    ledger = Ledger()
+    ledger.budget = 0.005
+    for overdue in (0.0, 0.02, 0.02):
+        ledger.delivered(0.1, overdue, overdue, None)
+    ledger.clear(dropped=0)
+    assert ledger.punctuality() == (3, 2)
+    ledger.delivered(0.1, 0.02, 0.02, None)
+    assert ledger.punctuality() == (4, 3)
