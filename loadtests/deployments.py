@@ -144,7 +144,9 @@ class _Starter:
         profile.write_text(plan.upstream.model_dump_json(indent=1) + "\n")
         words = [sys.executable, "-P", "-m", "mock_upstream", "serve", str(profile)]
         words += ["--port", "0", "--control-port", "0"]
-        group = self._start("mock", words, {}, None, self.cores.mock)
+        # A token for another control API would close this one, which only this machine can ask.
+        env = {"MOCK_UPSTREAM_CONTROL_TOKEN": None}
+        group = self._start("mock", words, env, None, self.cores.mock)
         ready = _all_ready([_Awaited("mock", announced(group.log), PATIENCE, "")], self.groups)[
             "mock"
         ]
@@ -228,7 +230,7 @@ class _Starter:
         self,
         name: str,
         words: list[str],
-        env: Mapping[str, str],
+        env: Mapping[str, str | None],
         cwd: Path | None,
         cores: frozenset[int],
     ) -> ProcessGroup:

@@ -1,11 +1,13 @@
 """A process with all that it starts: begun in a session of its own, and ended without leftovers."""
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -16,18 +18,27 @@ import psutil
 PATIENCE = 5.0  # seconds between asking to end and forcing
 LAST_WORDS = 5  # lines
 
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+if sys.platform == "linux":
+    _prctl = ctypes.CDLL(None).prctl
+
 
 class ProcessGroup:
-    """A running process and its children. What they print goes to the log."""
+    """
+    A running process and its children. What they print goes to the log.
+
+    On Linux it gets a SIGTERM when the thread that started it ends, as it does when this process
+    is killed and cannot stop anything. Its children are its own business then.
+    """
 
     def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, log: Path
+        self, argv: Sequence[str], env: Mapping[str, str | None], cwd: Path | None, log: Path
     ) -> None:
         """
         Start it. Where one core is wanted, pin the thread that calls.
 
         Args:
-            env: in addition to this process's own.
+            env: in addition to this process's own; None takes a variable away.
 
         Raises:
             OSError: there is no such program, or it cannot be run.
@@ -39,9 +50,10 @@ class ProcessGroup:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+                env=_environment(env),
                 cwd=cwd,
                 start_new_session=True,
+                preexec_fn=_tether(),
             )
         self.pid = self._process.pid
 
@@ -67,6 +79,26 @@ class ProcessGroup:
             lines = log.read().decode(errors="replace").strip().splitlines()[-LAST_WORDS:]
         said = "\nIts last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
         return f"{said}\nThe whole log: {self.log}"
+
+
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    changed = {**os.environ, "PYTHONUNBUFFERED": "1", **changes}
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+def _tether() -> Callable[[], None] | None:
+    """What a new process does first, so that it ends with this one; None where it cannot."""
+    if sys.platform != "linux":
+        return None
+    parent = os.getpid()
+
+    # Between fork and exec: nothing here may take a lock that another thread could hold.
+    def tether() -> None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it was killed in between
+            os._exit(1)
+
+    return tether
 
 
 def members(groups: Iterable[ProcessGroup]) -> dict[int, list[int]]:

@@ -97,6 +97,21 @@ def test_a_long_absence_counts_as_long_as_it_was():
     assert found.problems[0].startswith("the mock upstream was the bottleneck for 4.1 s of 10 s")
 
 
+def test_a_long_absence_that_the_mock_has_said_before_it_could_be_read_counts_as_long():
+    samples = silent(ledgers({1006}), 1003, 1004, 1005, 1006)
+    for sample in samples[17:]:
+        sample["mock"]["fidelity"].update(reasons=[], lag=0.001)
+    found = judged(samples, 10.0)
+    assert not found.valid
+    assert found.problems[0].startswith("the mock upstream was the bottleneck for 4 s of 10 s")
+
+
+def test_a_slow_second_with_one_reading_that_failed_is_still_one_second():
+    found = judged(silent(ledgers({1005}), 1004), 5.0)
+    assert found.valid
+    assert len(found.problems) == 1
+
+
 def test_the_repeats_of_a_level_are_judged_together():
     # Their windows: 1002 to 1007, 1009.2 to 1014.2.
     assert judged(ledgers({1004}), 5.0, repeats=2).valid
@@ -160,4 +175,4 @@ def test_seconds_that_were_counted_between_two_samples_have_no_reason_left():
         sample["mock"]["fidelity"]["reasons"] = []
     found = judged(samples, 10.0)
     assert not found.valid
-    assert "it counted them" in found.problems[0]
+    assert "so it counted" in found.problems[0]

@@ -71,6 +71,14 @@ def test_a_fleet_answers_through_its_upstream_and_is_gone_afterwards(tmp_path):
     assert '"ready": true' in (tmp_path / "logs" / "variant.log").read_text()
 
 
+def test_a_token_in_the_environment_does_not_close_the_mock_to_the_harness(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCK_UPSTREAM_CONTROL_TOKEN", "for-another-mock")
+    with running(plan_of(mine={"command": SERVE}), tmp_path) as fleet:
+        assert httpx.get(f"{fleet.mock.control}/ledger").status_code == 200
+        mine = psutil.Process(fleet.deployments["mine"].pid)
+        assert mine.environ()["MOCK_UPSTREAM_CONTROL_TOKEN"] == "for-another-mock"
+
+
 def test_only_what_is_wanted_is_started(tmp_path):
     plan = plan_of(a={"command": SERVE}, b={"command": python("raise SystemExit('never')")})
     with running(plan, tmp_path, only=["a"]) as fleet:

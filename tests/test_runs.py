@@ -147,6 +147,52 @@ def test_a_worker_that_is_lost_makes_its_stage_invalid(tmp_path, plan):
     assert any("generator" in problem for point in lost for problem in point.problems)
 
 
+def whole(run):
+    """The point of the only level of the only deployment."""
+    (found,) = (point for point in run.points if point.request == "all")
+    return found
+
+
+def samples_of(cwd):
+    """Those that a run has written so far."""
+    written = "".join(file.read_text() for file in cwd.glob("runs/*/samples.jsonl"))
+    return [json.loads(line) for line in written.splitlines()[:-1]]  # the last may be half a line
+
+
+def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, plan):
+    def arrivals():
+        return [one["mock"]["arrivals"] for one in samples_of(tmp_path) if one["mock"]]
+
+    def unanswered():
+        return sum(one["mock"] is None for one in samples_of(tmp_path))
+
+    plan.write_text(PLAN.replace('measure = "1s"', 'measure = "10s"'))
+    words = ("run", "plan.toml", "--deployments", "async", "--levels", "4")
+    with brownout(*words, cwd=tmp_path) as invocation:
+        eventually(lambda: max(arrivals(), default=0) > 10, 60)
+        mock = next(p for p in invocation.left_behind() if "mock_upstream" in p.cmdline())
+        before = unanswered()
+        mock.suspend()
+        eventually(lambda: unanswered() >= before + 2)
+        mock.resume()
+        assert invocation.end() == 0, invocation.output
+    found = whole(invocation.run())
+    assert not found.valid
+    assert "the mock upstream was the bottleneck" in found.problems[0]
+
+
+def test_a_mock_that_is_later_than_its_profile_allows_makes_its_points_invalid(tmp_path, plan):
+    held = PLAN.replace('latency = "20ms"', 'latency = "20ms"\nbudget = { late = "0.001ms" }')
+    plan.write_text(held.replace('measure = "1s"', 'measure = "3s"'))
+    words = ("run", "plan.toml", "--deployments", "async", "--levels", "4")
+    code, invocation = finished(*words, cwd=tmp_path)
+    assert code == 0, invocation.output
+    found = whole(invocation.run())
+    assert not found.valid
+    assert "answers were more than 0.001 ms late" in found.problems[0]
+    assert "0.001 ms late" in invocation.output
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -287,3 +333,17 @@ def test_nothing_is_left_when_it_is_interrupted_while_starting(tmp_path, plan):
         invocation.interrupt()
         assert invocation.end() == 130
     assert "Traceback" not in invocation.output
+
+
+def test_nothing_is_left_when_it_is_killed(tmp_path, plan):
+    workers = '"async-aiohttp"\nsettings = { workers = 2 }'
+    command = f"{sys.executable} -m http.server {{port}} --bind 127.0.0.1"
+    mine = f'[deployments.mine]\ncommand = "{command}"\nready = "/"\n'
+    plan.write_text(PLAN.replace('"async-aiohttp"', workers) + mine)
+    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
+        invocation.until("[1/")
+        running = [" ".join(process.cmdline()) for process in invocation.left_behind()]
+        for part in ("locust", "mock_upstream", "app_under_test", "http.server"):
+            assert any(part in words for words in running), running
+        invocation.process.kill()
+        assert invocation.end() == -signal.SIGKILL

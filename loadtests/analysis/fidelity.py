@@ -21,8 +21,8 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
 
     The mock counts the seconds in which it did not keep up. A point is invalid when there were too
     many of them: a tenth of its windows, but 1.5 s at least, so that no single second condemns a
-    point, unless it is half of all. Fewer are a note. Where an event loop was away for longer than
-    the mock's second, its absence counts as well.
+    point, unless it is half of all. Fewer are a note. A second in which the mock was stopped is as
+    long as it was: what its event loop was away counts as well, or what the ledger was silent.
 
     Seconds of which nothing is known, because the ledger could not be read until the end, count in
     the same way. Where it could be read again later, its counts tell of the time between, and the
@@ -63,7 +63,7 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
             "whether the mock upstream kept up is not known: its ledger could not be read for "
             f"{duration(unknown)} of {duration(total)}"
         )
-    elif (silent := max(part.stretch.silent for part in inside)) >= SILENT:
+    elif (silent := max(len(part.stretch.silent) for part in inside)) >= SILENT:
         notes.append(f"the mock upstream's ledger could not be read {silent} times in a row")
     return Validity(not wrong, (*wrong, *notes))
 
@@ -76,8 +76,8 @@ class _Stretch:
     end: float
     before: Ledger | None
     after: Ledger | None
-    silent: int
-    """Readings in between that failed."""
+    silent: Sequence[float] = ()
+    """When it could not be read in between."""
 
     @property
     def asked(self) -> bool:
@@ -99,7 +99,9 @@ class _Stretch:
         seconds = last.not_ok_seconds - self.before.fidelity.not_ok_seconds
         if not seconds:
             return 0.0
-        return seconds * SECOND + (last.lag if last.reasons else 0.0)
+        silence = self.silent[-1] - self.silent[0] if self.silent else 0.0
+        # The lag is of the last second, which need not be the bad one.
+        return seconds * SECOND + max(last.lag if last.reasons else 0.0, silence)
 
     def broken(self) -> str | None:
         """Why the mock after it is not the one before."""
@@ -145,7 +147,7 @@ def _stretches(samples: Iterable[Sample]) -> Iterator[_Stretch]:
     start: float | None = None
     at = 0.0
     before: Ledger | None = None
-    silent = 0
+    silent: list[float] = []
     for sample in samples:
         if "mock" not in sample:
             continue
@@ -153,17 +155,17 @@ def _stretches(samples: Iterable[Sample]) -> Iterator[_Stretch]:
         if start is None:
             start = at
         if after is None:
-            silent += 1
+            silent.append(at)
             continue
         if at > start:
-            yield _Stretch(start, at, before, after, silent)
-        start, before, silent = at, after, 0
+            yield _Stretch(start, at, before, after, tuple(silent))
+        start, before, silent = at, after, []
     if start is not None and at > start:
-        yield _Stretch(start, at, before, None, silent)
+        yield _Stretch(start, at, before, None, tuple(silent))
 
 
 def _reason(stretches: Iterable[_Stretch]) -> str:
     """The mock's own, of the worst second that it could tell of."""
     judged = [stretch.after.fidelity for stretch in stretches if stretch.after]
     worst = max(judged, key=lambda one: (bool(one.reasons), one.lag))
-    return "; ".join(worst.reasons) or "it counted them, and gave its reason between two samples"
+    return "; ".join(worst.reasons) or "so it counted, and gave the reason between two samples"
