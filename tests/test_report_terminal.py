@@ -47,4 +47,4 @@ def test_slos_and_problems_are_shown():
 
 def test_a_knee_that_was_not_reached_says_so():
     run = example_runs.single_level().model_copy(update={"knees": {"mine": Knee(level=None)}})
-    assert "not in these levels" in printed(run, 80)
+    assert "none in range" in printed(run, 80)

@@ -60,7 +60,7 @@ def key(curves: Sequence[Curve]) -> list[str]:
     if is_open(curves):
         phrases.append("grey: as many answers as arrivals")
     if _alone(curves) and any(curve.knee and curve.knee.base for curve in curves):
-        phrases.append("thin lines: asymptotes, on the left those of the mean")
+        phrases.append("thin lines: asymptotes, for times those of the mean")
     return phrases
 
 

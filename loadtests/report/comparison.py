@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from loadtests.compare import METRICS, Comparison, LevelRatios, Pair
-from loadtests.report import curves, page, quantities
+from loadtests.report import charts, curves, page, quantities, states
 from loadtests.report.curves import Curve
 from loadtests.report.terminal import table
 from loadtests.results import Estimate, Knee, Point
@@ -36,7 +36,7 @@ class Shown:
                 ratios.add_row(f"{level.level:,}", *(_ratio(level.ratios[m]) for m in METRICS))
             yield ratios
             for level in pair.levels:
-                for problem in level.problems:
+                for problem in _remarks(found, pair, level):
                     yield Text(f"  at {level.level:,}: {problem}")
             if pair.knee_a and pair.knee_b:
                 yield Text(f"  knee: A {knee(pair.knee_a)}, B {knee(pair.knee_b)}")
@@ -63,6 +63,7 @@ def html(comparison: Comparison) -> str:
         unit=curves.unit(lines),
         short=curves.short_unit(lines),
         figures=page.figures(lines),
+        key=charts.key(lines),
         pairs=[(label(pair), pair, list(_levels(comparison, pair))) for pair in comparison.pairs],
         knee=knee,
         apart=apart,
@@ -89,7 +90,7 @@ def label(pair: Pair) -> str:
 def knee(knee: Knee | None) -> str:
     if knee is None:
         return quantities.MISSING
-    return "not within these levels" if knee.level is None else quantities.knee_level(knee)
+    return "none in range" if knee.level is None else quantities.knee_level(knee)
 
 
 def lonely(comparison: Comparison) -> Iterator[str]:
@@ -112,9 +113,23 @@ def _ratio(ratio: Estimate | None) -> Text:
     return Text(quantities.ratio_estimate(ratio), style="bold" if apart(ratio) else "")
 
 
-def _levels(comparison: Comparison, pair: Pair) -> Iterator[tuple[LevelRatios, Point, Point]]:
-    """Each level with its point in A and in B."""
+def _remarks(comparison: Comparison, pair: Pair, level: LevelRatios) -> list[str]:
+    """Problems of a level, and which of the two was not in a steady state."""
+    sides = {"A": comparison.a.of(pair.a), "B": comparison.b.of(pair.b)}
+    moving = [
+        f"{side} is {states.said(point)}"
+        for side, points in sides.items()
+        for point in points
+        if point.level == level.level and states.moving(point)
+    ]
+    return [*level.problems, *moving]
+
+
+def _levels(
+    comparison: Comparison, pair: Pair
+) -> Iterator[tuple[LevelRatios, Point, Point, list[str]]]:
+    """Each level with its point in A and in B, and what there is to say of them."""
     a = {point.level: point for point in comparison.a.of(pair.a)}
     b = {point.level: point for point in comparison.b.of(pair.b)}
     for level in pair.levels:
-        yield level, a[level.level], b[level.level]
+        yield level, a[level.level], b[level.level], _remarks(comparison, pair, level)

@@ -6,7 +6,7 @@ from typing import Any
 import tomli_w
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import curves, page
+from loadtests.report import charts, curves, page
 from loadtests.results import Point, Run
 
 
@@ -17,11 +17,14 @@ def render(run: Run) -> str:
         "report.html",
         run=run,
         names=names,
+        is_open=curves.is_open(lines),
+        tried={name: run.of(name) for name in run.capacities},
         unit=curves.unit(lines),
         short=curves.short_unit(lines),
         looks=page.looks(names),
         sentences={name: without_name(sentence(run, name), name) for name in names},
         figures=page.figures(lines),
+        key=charts.key(lines),
         tables=_tables(run),
         failing=[point for point in run.points if point.request == "all" and point.errors.kinds],
         plan=tomli_w.dumps(_without_null(run.plan)),

@@ -3,7 +3,8 @@
 import re
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import curves, quantities
+from loadtests.report import curves, quantities, states
+from loadtests.report.terminal import CLOCKS
 from loadtests.results import Point, Run
 
 _STATUS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
@@ -11,7 +12,8 @@ _STATUS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolv
 
 def render(run: Run) -> str:
     names = curves.names(run)
-    unit = curves.unit(curves.of_run(run))
+    lines = curves.of_run(run)
+    unit, clocks = curves.unit(lines), ["service"] if curves.is_open(lines) else []
     blocks = [f"## brownout: {escaped(run.name)}"]
     if run.status == "interrupted":
         blocks.append("**Interrupted**: this is what was measured until then.")
@@ -31,10 +33,14 @@ def render(run: Run) -> str:
             for slo in run.slos
         ]
         blocks.append(table(header, rows))
-    header = [unit, "deployment", "throughput", "p50", "p95", "p99", "errors"]
+    if run.capacities:
+        blocks.append(table(["capacity of", unit, "why"], _capacities(run)))
+    header = [unit, "deployment", "throughput", "p50", "p95", "p99", *clocks, "errors", "state"]
     points = [point for name in names for point in run.of(name)]
     points.sort(key=lambda point: point.level)
     blocks.append(table(header, [_row(point) for point in points]))
+    if clocks:
+        blocks.append(CLOCKS)
     if any(not point.valid for point in points):
         broken = [
             f"{p.deployment} at {p.level}: {'; '.join(p.problems)}" for p in points if not p.valid
@@ -43,9 +49,9 @@ def render(run: Run) -> str:
     knees = [
         [
             name,
-            quantities.knee_level(knee) if knee.level is not None else "not within these levels",
+            quantities.knee_level(knee) if knee.level is not None else "none in range",
             quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s",
-            knee.then or quantities.MISSING,
+            quantities.beyond(knee),
         ]
         for name, knee in run.knees.items()
     ]
@@ -58,17 +64,21 @@ FILES = {"summary.md": render}
 
 
 def _row(point: Point) -> list[str]:
-    times = [
-        quantities.duration_estimate(point.response_time.get(quantile))
-        for quantile in ("p50", "p95", "p99")
-    ]
+    times = [states.response_time(point, quantile) for quantile in ("p50", "p95", "p99")]
+    if point.model == "open":
+        times.append(quantities.duration_estimate(point.service_time.get("p95")))
     return [
         f"{point.level:,}",
         point.deployment + ("" if point.valid else " *"),
         quantities.rate_estimate(point.throughput),
         *times,
         quantities.errors(point.errors),
+        states.said(point),
     ]
+
+
+def _capacities(run: Run) -> list[list[str]]:
+    return [[name, quantities.capacity(found), found.why] for name, found in run.capacities.items()]
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

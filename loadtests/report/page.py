@@ -9,7 +9,7 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from loadtests.report import charts, palette, quantities
+from loadtests.report import charts, palette, quantities, states
 from loadtests.report.curves import Curve
 
 # The outlines of Vega's symbols in a box of 16 by 16, for legends in HTML.
@@ -83,6 +83,11 @@ def _environment() -> Environment:
         "slo": quantities.slo_estimate,
         "errors": quantities.errors,
         "plain": quantities.duration,
+        "beyond": quantities.beyond,
+        "capacity": quantities.capacity,
+        "time": states.response_time,
+        "state": states.said,
+        "remarks": states.remarks,
     }
     return environment
 

@@ -51,7 +51,7 @@ def knee_level(knee: Knee) -> str:
 
 
 def beyond(knee: Knee) -> str:
-    """What throughput does beyond the knee: "flat", "falls by 66.5 % (60.1–70.2)", "errors"."""  # noqa: RUF002
+    """What throughput does beyond the knee: "flat", "falls by 66.5 (60.1–70.2) %", "errors"."""  # noqa: RUF002
     lost = knee.retrograde
     if lost is None or not knee.then:
         return knee.then or MISSING

@@ -10,10 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import curves, quantities
+from loadtests.report import curves, quantities, states
 from loadtests.results import Knee, Point, Run, SloResult
 
-_WIDE = 112  # columns from which every quantile has room for its interval
+_WIDE = 120  # columns from which every quantile has room for its interval
+CLOCKS = (
+    "Times and SLOs count from the moment when a request was meant to start; "
+    "service is the p95 from when it was sent."
+)
 _STATUS = {"met": "green", "missed": "bold red", "unresolved": "yellow"}
 
 
@@ -22,8 +26,8 @@ class Shown:
     """
     A run that rich can print, fitted to the console's width.
 
-    Below 112 columns p50 and p99 stand without their intervals. What comes from users is never read
-    as rich's markup: `threads[20]` is a name.
+    Below 120 columns p50 and p99 stand without their intervals, and a mark stands for a state. What
+    comes from users is never read as rich's markup: `threads[20]` is a name.
     """
 
     run: Run
@@ -33,9 +37,14 @@ class Shown:
     ) -> Iterator[RenderableType]:
         run, names = self.run, curves.names(self.run)
         unit = curves.unit(curves.of_run(run))
-        yield _points(run, names, wide=options.max_width >= _WIDE)
-        for point in (point for name in names for point in run.of(name) if point.problems):
-            yield _problem(point)
+        wide = options.max_width >= _WIDE
+        yield _points(run, names, wide)
+        if curves.is_open(curves.of_run(run)):
+            yield Text(CLOCKS, style="dim")
+        if not wide and (marks := states.legend(run)):
+            yield Text(marks, style="dim")
+        for name in names:
+            yield from map(_remarks, filter(states.remarks, run.of(name)))
         if run.knees:
             yield Text()
             yield _knees(run.knees, unit)
@@ -74,8 +83,13 @@ def table(*headers: str, left: int = 1) -> Table:
 
 
 def _points(run: Run, names: list[str], wide: bool) -> Table:
-    unit = curves.short_unit(curves.of_run(run))
-    levels = table("deployment", unit, "throughput", "p50", "p95", "p99", "errors")
+    lines = curves.of_run(run)
+    columns = ["deployment", curves.short_unit(lines), "throughput", "p50", "p95", "p99", "errors"]
+    if curves.is_open(lines):
+        columns.insert(-1, "service")
+        if not wide:
+            columns.remove("p50")
+    levels = table(*columns, *(["state"] if wide else []))
     places = {name: place for place, name in enumerate(names)}
     points = sorted(
         (point for name in names for point in run.of(name)),
@@ -90,32 +104,38 @@ def _points(run: Run, names: list[str], wide: bool) -> Table:
 
 
 def _row(point: Point, wide: bool) -> list[Text]:
-    times, rate = point.response_time, point.errors.rate
+    rate = point.errors.rate
     every: quantities.Interval = "fitting" if wide else "none"
     compact: quantities.Interval = "fitting" if wide else "compact"
-    return [
-        Text(point.deployment + ("" if point.valid else " *")),
+    marks = ["" if wide else states.mark(point), "" if point.valid else "*"]
+    row = [
+        Text(" ".join(filter(None, (point.deployment, *marks)))),
         Text(f"{point.level:,}"),
         Text(quantities.rate_estimate(point.throughput, compact)),
-        Text(quantities.duration_estimate(times.get("p50"), every)),
-        Text(quantities.duration_estimate(times.get("p95"), compact)),
-        Text(quantities.duration_estimate(times.get("p99"), every)),
+        Text(states.response_time(point, "p50", every)),
+        Text(states.response_time(point, "p95", compact)),
+        Text(states.response_time(point, "p99", every)),
         Text(quantities.percent(rate), style="red" if rate else ""),
     ]
+    if point.model == "open":
+        row.insert(-1, Text(quantities.duration_estimate(point.service_time.get("p95"), every)))
+        if not wide:
+            del row[3]
+    return [*row, Text(states.said(point))] if wide else row
 
 
-def _problem(point: Point) -> Text:
+def _remarks(point: Point) -> Text:
     mark, style = ("  ", "dim") if point.valid else ("* ", "yellow")
     where = f"{point.deployment} at {point.level:,}: "
-    return Text(mark + where + "; ".join(point.problems), style=style)
+    return Text(mark + where + "; ".join(states.remarks(point)), style=style)
 
 
 def _knees(knees: dict[str, Knee], unit: str) -> Table:
-    found = table("knee of", unit, "throughput there", "beyond it")
+    found = table("knee of", unit, "throughput", "beyond it")
     for name, knee in knees.items():
-        level = quantities.knee_level(knee) if knee.level is not None else "not in these levels"
+        level = quantities.knee_level(knee) if knee.level is not None else "none in range"
         there = quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s"
-        found.add_row(Text(name), level, there, knee.then or quantities.MISSING)
+        found.add_row(Text(name), level, there, quantities.beyond(knee))
     return found
 
 
