@@ -1,6 +1,8 @@
 """Histograms against the sorted durations themselves, and against the HdrHistogram library."""
 
+import base64
 import math
+from contextlib import suppress
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -93,3 +95,21 @@ def test_a_histogram_of_two_digits_is_refused_rather_than_misread():
     coarse.record_value(50_000)
     with pytest.raises(ValueError, match="another resolution"):
         Histogram.decode(coarse.encode().decode())
+
+
+@settings(max_examples=25)
+@given(durations)
+def test_what_the_library_wrote_is_read(seconds):
+    library = HdrHistogram(1, 600_000_000, 3)
+    for one in seconds:
+        library.record_value(min(max(int(one * 1e6 + 0.5), 1), 600_000_000))
+    assert Histogram.decode(library.encode().decode()) == histogram(seconds)
+
+
+@given(durations.flatmap(lambda one: st.tuples(st.just(one), st.integers(0, 80), st.binary())))
+def test_a_broken_encoding_is_a_value_error_or_another_histogram(case):
+    seconds, place, noise = case
+    data = bytearray(base64.b64decode(histogram(seconds).encode()))
+    data[place : place + len(noise)] = noise
+    with suppress(ValueError):
+        Histogram.decode(base64.b64encode(data).decode())

@@ -1,0 +1,312 @@
+"""What measuring costs: recording, the generator beside stock Locust, files, and analysis.
+
+    python tests/benchmarks/cost.py [--rounds 5] [--seconds 5] [--only recording,throughput]
+
+Asked: at most 3 microseconds to record a request; at least 90 % of the requests a second that stock
+Locust's FastHttpUser makes of the same mock, on the same core (counted by the mock's ledger, rounds
+in turn, ratio of the medians); at ten times the requests a slices.jsonl of at most 1.5 times the
+bytes; and at most 2 seconds to analyse a run of ten minutes, reading included.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from loadtests import analysis, plans, runfolder, session, stages
+from loadtests.cores import Cores
+from loadtests.engine.recorder import Recorder
+from loadtests.histograms import Histogram
+from loadtests.slices import LENGTH, Slice
+
+STOCK = Path(__file__).with_name("stock_locustfile.py")
+USERS = 40
+KINDS = ("/external-data", "/data", "/health")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parts = {"recording": recording, "throughput": throughput, "files": files, "analysis": reading}
+    parser.add_argument("--only", default=",".join(parts))
+    arguments = parser.parse_args()
+    rows = []
+    for name in arguments.only.split(","):
+        rows += parts[name](arguments.rounds, arguments.seconds)
+    print(f"{'':48} {'asked':>18} {'measured':>14}")
+    for title, asked, measured, good in rows:
+        print(f"{title:48} {asked:>18} {measured:>14}  {'ok' if good else 'MISSED'}")
+    sys.exit(not all(good for *_, good in rows))
+
+
+def recording(rounds, _seconds):
+    """The listener alone, as Locust calls it; and with what its reports cost."""
+    count = 100_000
+    draw = random.Random(1)
+    times = [draw.lognormvariate(-3, 0.5) * 1000 for _ in range(count)]
+    for model in ("closed", "open"):
+        alone, reported = [], []
+        for _ in range(rounds):
+            recorder = Recorder()
+            recorder.begin(0, time.perf_counter() - 10, 3600)
+            began = time.process_time()
+            feed(recorder, times, model)
+            alone.append((time.process_time() - began) / count)
+            # As in a second of 2,000 requests: four slices, sent twice.
+            recorder.begin(0, time.perf_counter() - 10, 3600)
+            began = time.process_time()
+            for first in range(0, 20_000, 500):
+                feed(recorder, times[first : first + 500], model)
+                report = stages.Report(
+                    stage=0, generator="local", sequence=0,
+                    slices=tuple(stages.SliceMessage.of(part) for part in recorder.drain()),
+                )  # fmt: skip
+                stages.encode(report)
+            reported.append((time.process_time() - began) / 20_000)
+        cost = statistics.median(alone) * 1e6
+        yield f"recording a request, {model} model", "at most 3 us", f"{cost:.2f} us", cost <= 3
+        cost = statistics.median(reported) * 1e6
+        yield f"  with the reports at 2,000/s, {model} model", "", f"{cost:.2f} us", True
+
+
+def feed(recorder, times, model):
+    """Locust's `request` event, so often."""
+    listen = recorder.on_request
+    for milliseconds in times:
+        listen(
+            request_type="GET",
+            name="/external-data",
+            response_time=milliseconds,
+            exception=None,
+            response=None,
+            response_length=12,
+            context=context_of(model, milliseconds),
+            start_time=0.0,
+            url="http://127.0.0.1:8000/external-data",
+        )
+
+
+CLOSED = {}
+
+
+def context_of(model, milliseconds):
+    return CLOSED
+
+
+def throughput(rounds, seconds):
+    with mock("0ms") as ready:
+        stock, ours = [], []
+        for number in range(rounds):
+            for measure in (by_stock, by_brownout)[:: 1 if number % 2 else -1]:
+                (stock if measure is by_stock else ours).append(measure(ready, seconds))
+        print(f"requests a second at {USERS} users, by round")
+        print("  stock   ", *(f"{value:7,.0f}" for value in stock))
+        print("  brownout", *(f"{value:7,.0f}" for value in ours))
+    ratio = statistics.median(ours) / statistics.median(stock)
+    return [("of stock FastHttpUser's throughput", "at least 90 %", f"{ratio:.1%}", ratio >= 0.9)]
+
+
+def by_stock(ready, seconds):
+    words = [sys.executable, "-m", "locust", "-f", str(STOCK), "--headless", "--only-summary"]
+    words += ["--users", str(USERS), "--spawn-rate", "100", "--host", ready["url"]]
+    cores = Cores.here()
+    with cores.pinned_to(cores.generator):
+        locust = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        before = account(ready)["arrivals"]
+        while account(ready)["arrivals"] == before:
+            time.sleep(0.1)
+        time.sleep(1.5)
+        return rate(ready, seconds)
+    finally:
+        locust.terminate()
+        locust.wait()
+
+
+def by_brownout(ready, seconds):
+    settle = 1.5
+    plan = plan_of({"mock-up": {"url": ready["url"]}}, [USERS], settle, seconds + 1)
+    found = []
+
+    def watch():
+        time.sleep(settle + 0.5)
+        found.append(rate(ready, seconds))
+
+    thread = threading.Thread(target=watch)
+    with tempfile.TemporaryDirectory() as folder:
+        session.run(plan, Path(folder), Calling(thread.start), [])
+    thread.join()
+    return found[0]
+
+
+def files(_rounds, seconds):
+    """The same stage at ten times the requests: delays are a tenth, and spread likewise."""
+    sizes, counts = [], []
+    for delays in ("p50=200ms p95=320ms p99=600ms", "p50=20ms p95=32ms p99=60ms"):
+        with mock(delays) as ready, tempfile.TemporaryDirectory() as folder:
+            plan = plan_of({"mock-up": {"url": ready["url"]}}, [USERS], 1, max(seconds, 5))
+            outcome = session.run(plan, Path(folder), Calling(lambda: None), [])
+            sizes.append((outcome.folder / "slices.jsonl").stat().st_size)
+            counts.append(sum(point.requests for point in outcome.run.of("mock-up")))
+    print(f"slices.jsonl of {counts[0]:,} and {counts[1]:,} requests: {sizes} bytes")
+    growth = sizes[1] / sizes[0]
+    title = f"bytes at {counts[1] / counts[0]:.1f} times the requests"
+    return [(title, "at most 1.5 times", f"{growth:.2f} times", growth <= 1.5)]
+
+
+def reading(rounds, _seconds):
+    """Two deployments, five levels each, 60 s, three kinds of request, up to 1,000/s."""
+    with mock("50ms") as ready:
+        httpx.get(ready["url"])
+        ledger = account(ready)
+    taken = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder), ledger)
+        print(f"ten minutes are {(path / 'slices.jsonl').stat().st_size / 1e6:.1f} MB")
+        for _ in range(rounds):
+            words = "import sys, time; from pathlib import Path; from loadtests import analysis\n"
+            words += "t = time.perf_counter(); analysis.analyse(Path(sys.argv[1]))\n"
+            words += "print(time.perf_counter() - t)"
+            done = subprocess.run(
+                [sys.executable, "-c", words, path], capture_output=True, text=True, check=True
+            )
+            taken.append(float(done.stdout))
+        assert len(analysis.analyse(path).points) == 40
+    cost = statistics.median(taken)
+    return [("analysis of ten minutes", "at most 2 s", f"{cost:.2f} s", cost <= 2)]
+
+
+def write(out, ledger):
+    """A run of ten minutes, as the controller would have written it."""
+    levels = [10, 20, 40, 80, 160]
+    deployments = {"a": {"url": "http://127.0.0.1:1"}, "b": {"url": "http://127.0.0.1:2"}}
+    plan = plan_of(deployments, levels, 0, 60)
+    path = runfolder.make(out, plan.name)
+    (path / "plan.toml").write_text(plans.to_toml(plan))
+    folder = runfolder.RunFolder(path, runfolder.header(path, plan, {}, {"a": {}, "b": {}}))
+    draw = random.Random(1)
+    at = time.monotonic()
+    for number, (level, name) in enumerate((level, name) for level in levels for name in "ab"):
+        stage = stages.Stage(
+            number=number, deployment=name, target="http://127.0.0.1:1", level=level, think_time=0,
+            settle=0, measure=60, requests=[one.spec() for one in plan.requests], seed=1,
+        )  # fmt: skip
+        clock = stages.Clock(offset=0, uncertainty=0)
+        folder.write(stage)
+        folder.write(stages.Begun(stage=number, at=at, generators={"local": clock}))
+        each = min(level / 0.055, 1000) * LENGTH / len(KINDS)  # requests of a kind and a slice
+        for index in range(0, 240, 2):
+            slices = [
+                part
+                for later in (0, 1)
+                for kind in KINDS
+                for part in parts(draw, number, index + later, kind, each)
+            ]
+            message = stages.Report(
+                stage=number, generator="local", sequence=index // 2, slices=slices
+            )
+            folder.write(message)
+        folder.write(
+            stages.Done(stage=number, generator="local", reports=120, unfinished=0, cpu=0.3, lag=0)
+        )
+        for second in range(60):
+            folder.sample(
+                {
+                    "type": "sample", "at": at + second, "cores": [0.3, 0.4],
+                    "processes": {
+                        one: {"cpu": 0.2, "rss": 50_000_000, "threads": 9, "descriptors": 60}
+                        for one in ("mock", "a", "b", "generator")
+                    },
+                    "mock": ledger,
+                }
+            )  # fmt: skip
+        at += 60.4
+    folder.end("complete")
+    return path
+
+
+def parts(draw, stage, index, kind, each):
+    """The requests of one kind in a quarter second: most at once, the last ones in a later part."""
+    count = max(1, round(each + draw.gauss(0, each**0.5)))
+    for share in (count * 4 // 5, count - count * 4 // 5):
+        times = Histogram()
+        for _ in range(share):
+            times.record(draw.lognormvariate(-3, 0.4))
+        if share:
+            yield stages.SliceMessage.of(
+                Slice(
+                    stage=stage, index=index, request=kind, started=share, ended=share,
+                    start_lead=share * LENGTH / 2, end_lead=share * LENGTH / 2, succeeded=share,
+                    ok=times,
+                )
+            )  # fmt: skip
+
+
+def plan_of(deployments, levels, settle, measure):
+    return plans.Plan.model_validate(
+        {
+            "name": "cost",
+            "deployments": deployments,
+            "requests": [{"path": path} for path in KINDS],
+            "load": {"levels": levels, "settle": f"{settle:g}s", "measure": f"{measure:g}s"},
+        }
+    )
+
+
+class Calling:
+    """An observer that does something when the first stage begins."""
+
+    def __init__(self, begins):
+        self.begins_with = begins
+
+    def begins(self, *_):
+        self.begins_with()
+
+    def measured(self, _):
+        pass
+
+    def problem(self, text):
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def mock(latency):
+    """`mock_upstream` on the core of the deployments: what it says when it is ready."""
+    cores = Cores.here()
+    with cores.pinned_to(cores.apps):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mock_upstream", "serve", "--latency", latency],
+            stdout=subprocess.PIPE,
+        )
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def account(ready):
+    return httpx.get(f"{ready['control']}/ledger", trust_env=False).json()
+
+
+def rate(ready, seconds):
+    """Arrivals per second at the mock, by its own clock."""
+    before = account(ready)
+    time.sleep(seconds)
+    after = account(ready)
+    return (after["arrivals"] - before["arrivals"]) / (after["elapsed"] - before["elapsed"])
+
+
+if __name__ == "__main__":
+    main()
