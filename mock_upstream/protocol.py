@@ -19,6 +19,8 @@ MOST_HEADERS = 200
 HEAD_PATIENCE = 20.0
 """Seconds from the first byte of a request until its headers have to be there."""
 
+_SMALL = MOST_HEADERS * len("x:\r\n")
+
 # A client that is still sending would be reset by a close and not see why: let it finish.
 _LINGER = 2.0  # seconds
 _LINGER_BYTES = 1_000_000
@@ -124,13 +126,13 @@ class MockProtocol(HttpToolsProtocol):
         headers = self.headers or ()
         if len(headers) > MOST_HEADERS:
             return True
-        if self._before == -self._piece and self._piece <= MOST_HEAD_BYTES:
-            return False  # it came in one piece, which holds no more
         lengths = [len(name) + len(value) + len(": \r\n") for name, value in headers]
         return len(self.url) + sum(lengths) > MOST_HEAD_BYTES
 
     def on_headers_complete(self) -> None:
-        if self._head_is_too_large():
+        # Most heads come in one piece, in which so many headers have no room.
+        small = self._piece <= _SMALL and self._before == -self._piece
+        if not small and self._head_is_too_large():
             raise ValueError("the head of a request is too large")
         super().on_headers_complete()
 
