@@ -12,7 +12,7 @@ The server is the mock with one server of constant service time 1 / capacity, by
 arrivals. It is stalled in two ways:
 
 - by a single request that takes S seconds of the one server. The mock keeps its queue in virtual
-  time, so this stall lasts S exactly and all of it is first come, first served: the formula is exact.
+  time, first come, first served, so this stall lasts S to the microsecond: the formula is exact.
 - by SIGSTOP of the whole process: what a pause of the machine or of the runtime looks like from
   outside, with connections that nobody accepts. It is as long as this script manages.
 """
