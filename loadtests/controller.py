@@ -1,19 +1,18 @@
 """Plays a plan: decides what comes next, writes the run's folder. No gevent in this process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from types import ModuleType
+from time import monotonic
 from typing import Protocol
 
 from loadtests import stages
-from loadtests.analysis.points import points
+from loadtests.analysis.points import points, slow_quantile
 from loadtests.analysis.records import StageRecord
 from loadtests.engine_process import Engine, EngineFailed
 from loadtests.plans import Plan
-from loadtests.results import Point
+from loadtests.results import QUANTILES, Point
 from loadtests.runfolder import RunFolder
-from loadtests.schedules import Played, Step
+from loadtests.schedules import Played, Schedule, Step, ladder
 
 SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 BRINGING_UP = 60.0  # seconds that an engine may be silent beyond the length of a stage
@@ -42,8 +41,7 @@ class Targets:
 
 
 def expected_steps(plan: Plan) -> list[Step]:
-    steps: list[Step] = _schedule().expected(plan)
-    return steps
+    return ladder.expected(plan)
 
 
 def expected_seconds(plan: Plan, steps: int) -> float:
@@ -52,7 +50,12 @@ def expected_seconds(plan: Plan, steps: int) -> float:
 
 
 def play(
-    plan: Plan, targets: Targets, engine: Engine, folder: RunFolder, observer: Observer
+    plan: Plan,
+    targets: Targets,
+    engine: Engine,
+    folder: RunFolder,
+    observer: Observer,
+    schedule: Schedule = ladder,
 ) -> list[str]:
     """
     Have the engine play stages until the schedule ends; everything goes to the folder as it comes.
@@ -64,14 +67,14 @@ def play(
         EngineFailed: the engine is gone; what was measured until then is in the folder.
         StoppedByHand: likewise.
     """
-    schedule = _schedule()
-    expected = len(schedule.expected(plan))
     so_far: list[Played] = []
     dead: dict[str, str] = {}
     while (step := schedule.next_stage(plan, so_far)) is not None:
-        left = expected - len(so_far)
-        observer.begins(step, len(so_far) + 1, expected, expected_seconds(plan, left))
-        record = _play_stage(stage_of(plan, step, len(so_far), targets), engine, folder)
+        left = schedule.remaining(plan, so_far)
+        number = len(so_far)
+        observer.begins(step, number + 1, number + left, expected_seconds(plan, left))
+        begin = monotonic()
+        record = _play_stage(stage_of(plan, step, number, targets), engine, folder)
         found = next(p for p in points([record]) if p.request == "all")
         observer.measured(found)
         for name, text in targets.dead().items():
@@ -79,24 +82,12 @@ def play(
                 dead[name] = text
                 folder.problem(text, name)
                 observer.problem(text)
-        so_far.append(_played(step, found, alive=step.deployment not in dead))
+        alive, took = step.deployment not in dead, monotonic() - begin
+        so_far.append(played(step, record, found, alive=alive, seconds=took))
         if "mock" in dead:
             break  # nothing that comes would be an answer of the upstream
-        expected = _still_expected(schedule, plan, so_far)
     engine.send(stages.Finish())
     return list(dead)
-
-
-def _schedule() -> ModuleType:
-    return import_module("loadtests.schedules.ladder")
-
-
-def _still_expected(schedule: ModuleType, plan: Plan, so_far: Sequence[Played]) -> int:
-    """Stages in all, as far as one can tell now: played ones and those not ruled out."""
-    ahead = list(so_far)
-    while (step := schedule.next_stage(plan, ahead)) is not None:
-        ahead.append(Played(step, None, 0.0))
-    return len(ahead)
 
 
 def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.Stage:
@@ -144,6 +135,10 @@ def is_over(record: StageRecord) -> bool:
     return record.begun.generators.keys() <= heard
 
 
-def _played(step: Step, found: Point, *, alive: bool) -> Played:
+def played(
+    step: Step, record: StageRecord, found: Point, *, alive: bool = True, seconds: float = 0.0
+) -> Played:
+    """What a schedule learns of a stage, from its record and its point of all requests."""
     p95 = found.response_time.get("p95") or found.response_time.get("mean")
-    return Played(step, p95.value if p95 else None, found.errors.rate, alive)
+    slow = {name: slow_quantile([record], q) for name, q in QUANTILES.items()}
+    return Played(step, p95.value if p95 else None, found.errors.rate, alive, found, slow, seconds)

@@ -1,10 +1,15 @@
 """Each module here is one way to choose the next stage; its file name is its name.
 
 A schedule is pure: `next_stage(plan, so_far)` says what comes next, given what was measured so far,
-or None when it is over. `expected(plan)` lists the stages that it would play at most, if it knows.
+or None when it is over. It is a module, or an object where there is something to choose.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from loadtests.plans import Plan
+from loadtests.results import Estimate, Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +22,30 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a schedule learns of a stage: `p95` (seconds) of the successes, `failures` in [0, 1]."""
+    """
+    What a schedule learns of a stage: `p95` (seconds) of the successes, `failures` in [0, 1].
+
+    `point` is that of all requests, `slow` has its quantiles by name, a failure being infinitely
+    slow; `seconds`: how long the stage took.
+    """
 
     step: Step
     p95: float | None
     failures: float
     alive: bool = True  # the deployment still runs
+    point: Point | None = None
+    slow: Mapping[str, Estimate | None] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Schedule(Protocol):
+    """One way to choose the next stage."""
+
+    def expected(self, plan: Plan) -> list[Step]:
+        """The stages that it would play, as far as it knows before the first."""
+
+    def remaining(self, plan: Plan, so_far: Sequence[Played]) -> int:
+        """How many stages are to come, as far as one can tell now."""
+
+    def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:
+        """What comes next, given what was measured so far; None when it is over."""

@@ -39,6 +39,14 @@ def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:
     return None
 
 
+def remaining(plan: Plan, so_far: Sequence[Played]) -> int:
+    """How many stages are still to come and not ruled out."""
+    ahead = list(so_far)
+    while (step := next_stage(plan, ahead)) is not None:
+        ahead.append(Played(step, None, 0.0))
+    return len(ahead) - len(so_far)
+
+
 def _is_over(played: Played, step: Step) -> bool:
     if played.step.deployment != step.deployment:
         return False

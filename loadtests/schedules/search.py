@@ -1,0 +1,134 @@
+"""The highest level that keeps the SLOs: bracket it, then try the border from both sides.
+
+From the lowest level on, each is twice the one before, until a promise is broken. Then stages are
+placed where they tell most: just below and just above where the border is thought to be, as far
+apart as the interval may be wide. A level is tried again until its own interval decides, and never
+by one look at noisy numbers. The sides take turns, so that the border is reached from above as
+often as from below: a service that remembers its overload shows it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from loadtests.analysis.capacity import Bounds, Found, Trial, found, trial
+from loadtests.plans import Plan
+from loadtests.schedules import Played, Step
+from loadtests.slos import Slo
+
+_STEP = 2  # from one level to the next, until a promise is broken
+_MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends
+_TYPICAL = 10  # stages after the bracket; only for telling the time left
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A schedule. `slos`: for each deployment, by name."""
+
+    slos: Mapping[str, Mapping[str, Slo]]
+    bounds: Bounds
+
+    def expected(self, plan: Plan) -> list[Step]:
+        """The steps up to the highest level, which are as many as it takes to bracket it."""
+        return [Step(name, level) for level in self._climb() for name in plan.deployments]
+
+    def remaining(self, plan: Plan, so_far: Sequence[Played]) -> int:
+        """About how many stages are to come."""
+        left = 0
+        for name in plan.deployments:
+            played = [one for one in so_far if one.step.deployment == name]
+            if self._next(name, played) is not None:
+                left += max(len(self._climb()) // 2 + _TYPICAL - len(played), 1)
+        return left
+
+    def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:
+        """One level on the deployment that had the fewest stages of those not done yet."""
+        if sum(one.seconds for one in so_far) >= self.bounds.within:
+            return None
+        steps = []
+        for name in plan.deployments:
+            played = [one for one in so_far if one.step.deployment == name]
+            level = self._next(name, played)
+            if level is not None:
+                steps.append((len(played), Step(name, level)))
+        return min(steps, key=lambda one: one[0])[1] if steps else None
+
+    def _next(self, name: str, played: Sequence[Played]) -> int | None:
+        if any(not one.alive for one in played):
+            return None
+        trials = [trial(self.slos[name], one.point, one.slow) for one in played if one.point]
+        return next_level(trials, self.bounds)
+
+    def _climb(self) -> list[int]:
+        low, high = self.bounds.lowest, self.bounds.highest
+        steps = math.ceil(math.log(high / low, _STEP)) if high > low else 0
+        return [min(low * _STEP**i, high) for i in range(steps + 1)]
+
+
+def next_level(trials: Sequence[Trial], bounds: Bounds) -> int | None:
+    """The level that tells most next; None when the capacity is known as well as was asked."""
+    if not trials:
+        return bounds.lowest
+    seen = found(trials)
+    last, top = trials[-1].level, max(one.level for one in trials)
+    if seen.resolved(bounds):
+        return _confirmation(trials, seen, bounds)
+    if seen.crossing is None:
+        # Every margin has the same sign, or none is known: it is up, or down, or the end.
+        if seen.sign < 0:
+            bottom = min(one.level for one in trials)
+            return max(bottom // _STEP, bounds.lowest)
+        return min(top * _STEP, bounds.highest)
+    below, above = _sides(seen.crossing, seen, bounds)
+    wanted = [
+        level
+        for level, needed in (
+            (below, seen.kept is None or seen.kept < below),
+            (above, seen.broken is None or seen.broken > above),
+        )
+        if needed
+    ] or [below, above]
+    other = [level for level in wanted if (level > seen.crossing) != (last > seen.crossing)]
+    return (other or wanted)[0]
+
+
+def _sides(crossing: float, seen: Found, bounds: Bounds) -> tuple[int, int]:
+    """
+    A level below the border and one above, no farther apart than the interval may be wide, that
+    take the fewest stages to decide: those that a margin takes grow as its inverse square.
+    """
+    low = seen.kept or bounds.lowest
+    high = seen.broken or bounds.highest
+    if high / low > (1 + bounds.resolution) ** 3:
+        room = (high / low) ** _MARGIN  # a bracket's ends say little of where between them it is
+        crossing = min(max(crossing, low * room), high / room)
+
+    def stages(near: float, *, decided: bool) -> float:
+        return 0.0 if decided else 1 / max(math.log(near), 1e-6) ** 2
+
+    def cost(below: int) -> float:
+        above = bounds.narrow(below) + 1
+        return stages(crossing / below, decided=below <= (seen.kept or 0)) + stages(
+            above / crossing, decided=seen.broken is not None and above >= seen.broken
+        )
+
+    first = max(math.ceil(crossing / (1 + bounds.resolution)) - 2, bounds.lowest)
+    last = max(math.floor(crossing), first)
+    within = [level for level in range(first, last + 1) if bounds.narrow(level) + 1 > crossing]
+    below = min(within or [last], key=cost)
+    return below, min(bounds.narrow(below) + 1, bounds.highest)
+
+
+def _confirmation(trials: Sequence[Trial], seen: Found, bounds: Bounds) -> int | None:
+    """A stage at the border that was only ever reached from the other side; None: none is due."""
+    if seen.kept is None or seen.broken is None or seen.kept >= bounds.highest:
+        return None
+    levels = [one.level for one in trials]
+    came_down = any(a > seen.kept == b for a, b in pairwise(levels))
+    came_up = any(a < seen.broken == b for a, b in pairwise(levels))
+    if not came_down:
+        return seen.kept if levels[-1] > seen.kept else seen.broken
+    if not came_up:
+        return seen.broken if levels[-1] < seen.broken else seen.kept
+    return None
