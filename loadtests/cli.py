@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import sys
 import webbrowser
@@ -20,6 +21,8 @@ from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
 from loadtests.progress import shown
 from loadtests.report import comparison, terminal
+from loadtests.schedules.search import search_of
+from mock_upstream.durations import parse_duration
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -93,6 +96,51 @@ def run(
     console.print(terminal.render(outcome.run))
     if outcome.code == session.INTERRUPTED:
         console.print("Interrupted: this is what was measured until then.")
+    _print_path(outcome.folder / "report.html")
+    _print_path(outcome.folder)
+    raise typer.Exit(_resolved(outcome.code, unresolved))
+
+
+@app.command()
+def capacity(
+    plan: PlanArgument = "default",
+    out: Out = Path("runs"),
+    deployments: Deployments = "",
+    model: Annotated[
+        str, typer.Option(metavar="closed|open", help="Search users, or a rate, instead.")
+    ] = "",
+    levels: Annotated[
+        str,
+        typer.Option(metavar="1,400", help="Lowest and highest allowed; else those of the plan."),
+    ] = "",
+    settle: Settle = "",
+    measure: Measure = "",
+    within: Annotated[str, typer.Option(metavar="10m", help="Time for the search.")] = "10m",
+    processes: Processes = 1,
+    unresolved: Annotated[
+        Literal["pass", "fail"] | None,
+        typer.Option(help="What a border that was not narrowed means (else exit code 3)."),
+    ] = None,
+) -> None:
+    """
+    Find the highest level that keeps the plan's SLOs, with an interval.
+
+    All SLOs count at every level that is tried: an `at 40` in them is replaced by that level. The
+    search ends when the interval is at most 5 % of the level wide, or one level. Exit code 1: not
+    even the lowest level keeps them; 3: the time was over first.
+    """
+    with _mistakes():
+        chosen = choices.applied(
+            plans.read(plans.find(plan)),
+            {"deployments": deployments, "model": model, "settle": settle, "measure": measure},
+        )
+        search = search_of(chosen, _bounds(levels) or chosen.load.levels, _seconds(within))
+        with shown(console) as observer:
+            arguments = ["--processes", str(processes)] if processes > 1 else []
+            outcome = session.run(chosen, out, observer, arguments, search)
+    console.print(terminal.render(outcome.run))
+    if outcome.code == session.INTERRUPTED:
+        console.print("Interrupted: this is what was known by then.")
     _print_path(outcome.folder / "report.html")
     _print_path(outcome.folder)
     raise typer.Exit(_resolved(outcome.code, unresolved))
@@ -200,6 +248,22 @@ def _mistakes() -> Iterator[None]:
 
 class UsageError(Exception):
     """What was typed cannot be done; the message says why and the way out."""
+
+
+def _bounds(text: str) -> list[int]:
+    if not re.fullmatch(r"(\s*[1-9]\d{0,4}\s*,\s*[1-9]\d{0,4}\s*)?", text, re.ASCII):
+        raise UsageError(f"--levels {text!r} is not a lowest and a highest level, such as 1,400.")
+    found = [int(part) for part in text.split(",") if part.strip()]
+    if found and found[-1] > 20_000:
+        raise UsageError(f"--levels {text!r}: 20,000 is the highest level that can be tried.")
+    return found
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--within {text!r}: {error}") from None
 
 
 def _print_stages(plan: plans.Plan) -> None:

@@ -10,13 +10,17 @@ from typing import Any
 import psutil
 
 from loadtests import analysis, choices, environment, plans, report, runfolder
+from loadtests.analysis import capacity
+from loadtests.analysis.capacity import Bounds
 from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import Fleet, running
 from loadtests.engine_process import EngineFailed, Line, engine
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.process_groups import uninterrupted
-from loadtests.results import Run
+from loadtests.results import Capacity, Run
 from loadtests.samples import Sampler
+from loadtests.schedules import ladder
+from loadtests.schedules.search import Search
 from loadtests.stages import Started
 
 FINE, FAILED, USAGE, NOT_MEASURABLE, DIED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -31,12 +35,19 @@ class Outcome:
     code: int
 
 
-def run(plan: Plan, out: Path, observer: Observer, arguments: Sequence[str]) -> Outcome:
+def run(
+    plan: Plan,
+    out: Path,
+    observer: Observer,
+    arguments: Sequence[str],
+    search: Search | None = None,
+) -> Outcome:
     """
     Play the plan once, headless.
 
     Args:
         arguments: for Locust, beside ours.
+        search: for the capacity, in place of the plan's levels.
 
     Raises:
         deployments.DeploymentFailed, EngineFailed: nothing was measured.
@@ -46,7 +57,7 @@ def run(plan: Plan, out: Path, observer: Observer, arguments: Sequence[str]) -> 
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, fleet.cores, headless) as pid:
-            session = _Session(plan, out, folder, fleet, line, observer, pid)
+            session = _Session(plan, out, folder, fleet, line, observer, pid, search)
             return session.next() or _nothing_began(log)
 
 
@@ -118,10 +129,12 @@ class _Session:
         line: Line,
         observer: Observer,
         generator: int,
+        search: Search | None = None,
     ) -> None:
         self._plan, self._out, self._folder = plan, out, folder
         self._fleet, self._line, self._observer = fleet, line, observer
         self._generator = generator
+        self._search = search
         self._runs = 0
 
     def next(self) -> Outcome | None:
@@ -149,7 +162,8 @@ class _Session:
         ):
             try:
                 targets = Targets(urls, self._fleet.dead)
-                if play(plan, targets, self._line, folder, self._observer):
+                schedule = self._search or ladder
+                if play(plan, targets, self._line, folder, self._observer, schedule):
                     codes.add(DIED)
             except (KeyboardInterrupt, StoppedByHand):
                 status = "interrupted"
@@ -163,7 +177,8 @@ class _Session:
         with uninterrupted():  # a second Ctrl-C waits for the report
             found = analysis.analyse(path)
             report.write(found, path)
-        return Outcome(path, found, _weightiest(codes | _slo_codes(found)))
+        codes |= _slo_codes(found) | self._capacity_codes(found)
+        return Outcome(path, found, _weightiest(codes))
 
     def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
         facts = environment.facts(plan.seed) | {"cores_used": self._fleet.cores.described()}
@@ -172,7 +187,14 @@ class _Session:
             | (self._fleet.deployments[name].how if name in self._fleet.deployments else {})
             for name in plan.deployments
         }
-        return runfolder.header(path, plan, facts, how)
+        search = {"search": self._search.bounds.model_dump()} if self._search else {}
+        return runfolder.header(path, plan, facts, how) | search
+
+    def _capacity_codes(self, found: Run) -> set[int]:
+        if self._search is None:
+            return set()
+        bounds = self._search.bounds
+        return {_capacity_code(one, bounds) for one in found.capacities.values()}
 
     def _processes(self) -> dict[str, list[int]]:
         try:
@@ -186,6 +208,12 @@ class _Session:
 def _slo_codes(run: Run) -> set[int]:
     codes = {"met": FINE, "missed": FAILED, "unresolved": NOT_MEASURABLE}
     return {codes[slo.status] for slo in run.slos}
+
+
+def _capacity_code(found: Capacity, bounds: Bounds) -> int:
+    if capacity.undecided(found, bounds):
+        return NOT_MEASURABLE
+    return FAILED if capacity.breaks_everywhere(found) else FINE
 
 
 def _weightiest(codes: set[int]) -> int:

@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -214,11 +213,6 @@ def undecided(result: Capacity, bounds: Bounds) -> bool:
 def breaks_everywhere(result: Capacity) -> bool:
     """Whether it was shown that no level that was allowed keeps every promise."""
     return result.level is None and result.slo is not None
-
-
-def bounds_of(header: Mapping[str, Any] | None) -> Bounds | None:
-    """As the header of a run's file has them; None: the run was no search."""
-    return None if not header else Bounds.model_validate(header)
 
 
 # One promise

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import slos
-from loadtests.analysis import records
+from loadtests.analysis import records, searches
 from loadtests.analysis.knees import knees
 from loadtests.analysis.points import ALL, points
 from loadtests.analysis.records import Record
@@ -29,7 +29,11 @@ def run_of(record: Record) -> Run:
     found = points(record.stages, record.samples)
     think_time = next((one.stage.think_time for one in record.stages), 0.0)
     bends = knees(found, think_time)
-    results, problems = _slos(record, found, bends)
+    results, problems = _slos(record, found, bends) if header.search is None else ([], [])
+    try:
+        sought = searches.of_record(record)
+    except ValueError as error:
+        sought, problems = {}, [*problems, f"What was searched for cannot be read: {error}"]
     return Run(
         id=header.id,
         name=header.name,
@@ -41,6 +45,7 @@ def run_of(record: Record) -> Run:
         plan=header.plan,
         points=found,
         knees=bends,
+        capacities=sought,
         slos=results,
     )
 

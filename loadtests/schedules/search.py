@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from loadtests.analysis.capacity import Bounds, Found, Trial, found, trial
-from loadtests.plans import Plan
+from loadtests.analysis.capacity import Bounds, Found, Trial, found, searchable, trial
+from loadtests.plans import Plan, PlanError
 from loadtests.schedules import Played, Step
 from loadtests.slos import Slo
 
@@ -64,6 +64,31 @@ class Search:
         low, high = self.bounds.lowest, self.bounds.highest
         steps = math.ceil(math.log(high / low, _STEP)) if high > low else 0
         return [min(low * _STEP**i, high) for i in range(steps + 1)]
+
+
+def search_of(plan: Plan, levels: Sequence[int], within: float) -> Search:
+    """
+    The search that the plan's SLOs ask for, between the first and the last of the levels.
+
+    Raises:
+        PlanError: a deployment has no SLO that ends at a level.
+    """
+    if list(levels) != sorted(set(levels)) or len(levels) < 2 or levels[0] < 1:
+        raise PlanError(
+            f"a search goes from a lowest to a highest level, such as 1,400; not {list(levels)}"
+        )
+    try:
+        slos = {name: searchable(plan.slos, name) for name in plan.deployments}
+    except ValueError as error:
+        raise PlanError(str(error)) from None
+    without = [name for name, found in slos.items() if not found]
+    if without:
+        raise PlanError(
+            f"{', '.join(without)}: no SLO says what capacity is. Add one to the plan, such as\n"
+            f'[slos]\ncheckout-p95 = "p95 < 250ms at {plan.load.levels[0]}"\n'
+            "(the level after `at` is replaced by those that are tried)"
+        )
+    return Search(slos, Bounds(lowest=levels[0], highest=levels[-1], within=within))
 
 
 def next_level(trials: Sequence[Trial], bounds: Bounds) -> int | None:

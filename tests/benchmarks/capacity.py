@@ -37,7 +37,7 @@ from loadtests.schedules.search import Search
 from loadtests.slos import parse
 
 BOUNDS = Bounds(lowest=1, highest=160, within=900.0)
-SETTLE, MEASURE = 1.0, 4.0  # seconds of the simulated stages
+SETTLE = 1.0  # seconds of the simulated stages
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def drawn(seed):
-    """(scale -> System, noise between stages, seconds of p95 asked, description)"""
+    """(scale -> System, noise between stages, p95 asked, length of a stage, description)"""
     rng = random.Random(seed)
     servers = round(math.exp(rng.uniform(math.log(2), math.log(40))))
     mean = math.exp(rng.uniform(math.log(0.02), math.log(0.2)))
@@ -79,7 +79,15 @@ def drawn(seed):
             stations.append(Station(exponential(mean / servers * 0.3 * scale), 1))
         return System(stations)
 
-    return system, noise, threshold, f"{servers} {kind}, {mean * 1000:.0f} ms, noise {noise:.0%}"
+    # A thousand requests in a stage, as somebody would who wants a p95 to 5 %.
+    measure = math.ceil(4 * min(max(1000 * mean / servers, 4.0), 60.0)) / 4
+    return (
+        system,
+        noise,
+        threshold,
+        measure,
+        f"{servers} {kind}, {mean * 1000:.0f} ms, noise {noise:.0%}",
+    )
 
 
 def service(kind, mean):
@@ -115,7 +123,7 @@ def record_of(engine, level, seconds):
 
 
 def searched(seed):
-    system, noise, threshold, told = drawn(seed)
+    system, noise, threshold, measure, told = drawn(seed)
     slos = {"asked": parse(f"p95 < {threshold * 1000:.2f}ms at 1")}
     search = Search({"a": slos}, BOUNDS)
     plan = SimpleNamespace(deployments={"a": None})
@@ -125,9 +133,9 @@ def searched(seed):
         scale = math.exp(rng.gauss(0, noise))
         engine = SimulatedEngine({"a": system(scale)}, seed)
         number = len(so_far)
-        made = record(engine, stage(number, "a", step.level, settle=SETTLE, measure=MEASURE))
+        made = record(engine, stage(number, "a", step.level, settle=SETTLE, measure=measure))
         point = next(p for p in points([made]) if p.request == "all")
-        seconds = SETTLE + MEASURE + SWITCHING
+        seconds = SETTLE + 4.0 + SWITCHING
         so_far.append(played(step, made, point, seconds=seconds))
     trials = [trial(slos, one.point, one.slow) for one in so_far]
     result = capacity(slos, trials, BOUNDS, "users", 0.0)

@@ -1,0 +1,58 @@
+"""The record of a search -> the capacity of each deployment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadtests import slos
+from loadtests.analysis import capacity
+from loadtests.analysis.capacity import Bounds, Trial
+from loadtests.analysis.points import ALL, points, slow_quantile
+from loadtests.analysis.records import Record, StageRecord
+from loadtests.results import QUANTILES, Capacity
+from loadtests.slos import Slo
+
+
+def of_record(record: Record) -> dict[str, Capacity]:
+    """By deployment; empty when the run was no search."""
+    if record.header.search is None:
+        return {}
+    bounds = Bounds.model_validate(record.header.search)
+    plan = record.header.plan
+    promises = {name: slos.parse(str(text)) for name, text in (plan.get("slos") or {}).items()}
+    model = (plan.get("load") or {}).get("model", "closed")
+    names = list(plan.get("deployments") or {})
+    return {
+        name: _of_deployment(
+            capacity.searchable(promises, name),
+            [one for one in record.stages if one.stage.deployment == name],
+            record.samples,
+            bounds,
+            "users" if model == "closed" else "requests/s",
+        )
+        for name in names
+    }
+
+
+def _of_deployment(
+    promises: Mapping[str, Slo],
+    stages: Sequence[StageRecord],
+    samples: Sequence[Mapping[str, Any]],
+    bounds: Bounds,
+    unit: str,
+) -> Capacity:
+    trials = [found for one in stages if (found := _trial(promises, one, samples))]
+    begun = [one.begun.at for one in stages if one.begun]
+    ends = [window[1] for one in stages if (window := one.window)]
+    seconds = max(ends) - min(begun) if begun else 0.0
+    return capacity.capacity(promises, trials, bounds, unit, seconds)
+
+
+def _trial(
+    promises: Mapping[str, Slo], record: StageRecord, samples: Sequence[Mapping[str, Any]]
+) -> Trial | None:
+    """Each stage by itself, as the search saw it; None when nothing came back."""
+    point = next((p for p in points([record], samples) if p.request == ALL), None)
+    if point is None:
+        return None
+    slow = {name: slow_quantile([record], q) for name, q in QUANTILES.items()}
+    return capacity.trial(promises, point, slow)
