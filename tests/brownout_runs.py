@@ -17,10 +17,13 @@ from tests.servers import eventually
 COMMAND = [sys.executable, "-m", "loadtests"]
 LOCUST = [sys.executable, "-m", "locust", "-f", str(Path("loadtests/locustfile.py").absolute())]
 
-PLAN = """
+# A window of a second is all of it slow if the machine was for a moment: that is for other tests.
+BUDGET = 'budget = { late = "1m", lag = "1m", cpu = 1.0 }'
+PLAN = f"""
 name = "tiny"
 [upstream]
 latency = "20ms"
+{BUDGET}
 [deployments.threads]
 variant = "blocking-requests"
 [deployments.async]

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from loadtests import results
-from tests.brownout_runs import LOCUST, PLAN, brownout, finished, started
+from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, finished, started
 from tests.servers import eventually, serving
 
 FILES = {"slices.jsonl", "samples.jsonl", "plan.toml", "run.json", "report.html", "curves.png"}
@@ -27,19 +27,26 @@ def stages(run):
     return sorted((p.deployment, p.level) for p in run.points if p.request == "all")
 
 
+def measured(run, level):
+    """Whether each deployment's point is valid, which on a busy machine it may not be."""
+    return {p.deployment: p.valid for p in run.points if (p.request, p.level) == ("all", level)}
+
+
 def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tmp_path, plan):
     slos = '[slos]\nfew = "errors < 50% at 4"\n'
     plan.write_text(PLAN + slos)
     code, invocation = finished("run", "plan.toml", cwd=tmp_path)
-    assert code == 0, invocation.output
     run = invocation.run()
+    good = measured(run, 4)
+    assert code == (0 if all(good.values()) else 3), invocation.output
     assert stages(run) == [("async", 1), ("async", 4), ("threads", 1), ("threads", 4)]
     assert run.status == "complete"
     assert all(point.errors.rate == 0 for point in run.points)
     assert all(point.response_time["mean"].value > 0.02 for point in run.points)
     folder = tmp_path / invocation.lines[-1].strip()
     assert {file.name for file in folder.iterdir()} >= FILES
-    assert [slo.status for slo in run.slos] == ["met", "met"]
+    statuses = {slo.deployment: slo.status for slo in run.slos}
+    assert statuses == {name: "met" if fine else "unresolved" for name, fine in good.items()}
     assert "Traceback" not in invocation.output
 
     again, report = finished("report", str(folder), cwd=tmp_path)
@@ -55,9 +62,10 @@ def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
     plan.write_text(PLAN + '[slos]\nfast = "p50 < 1ms at 4"\nsharp = "p99 < 1s at 1"\n')
     words = ("run", "plan.toml", "--deployments", "async")
     code, invocation = finished(*words, cwd=tmp_path)
-    assert code == 1, invocation.output
+    (good,) = measured(invocation.run(), 4).values()
+    assert code == (1 if good else 3), invocation.output
     assert {slo.name: slo.status for slo in invocation.run().slos} == {
-        "fast": "missed",
+        "fast": "missed" if good else "unresolved",
         "sharp": "unresolved",  # one user and a second: too few requests for a p99
     }
 
@@ -166,7 +174,7 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, p
     def unanswered():
         return sum(one["mock"] is None for one in samples_of(tmp_path))
 
-    plan.write_text(PLAN.replace('measure = "1s"', 'measure = "10s"'))
+    plan.write_text(PLAN.replace(BUDGET, "").replace('measure = "1s"', 'measure = "10s"'))
     words = ("run", "plan.toml", "--deployments", "async", "--levels", "4")
     with brownout(*words, cwd=tmp_path) as invocation:
         eventually(lambda: max(arrivals(), default=0) > 10, 60)
@@ -178,18 +186,18 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, p
         assert invocation.end() == 0, invocation.output
     found = whole(invocation.run())
     assert not found.valid
-    assert "the mock upstream was the bottleneck" in found.problems[0]
+    assert "the mock upstream was the bottleneck" in "; ".join(found.problems)
 
 
 def test_a_mock_that_is_later_than_its_profile_allows_makes_its_points_invalid(tmp_path, plan):
-    held = PLAN.replace('latency = "20ms"', 'latency = "20ms"\nbudget = { late = "0.001ms" }')
-    plan.write_text(held.replace('measure = "1s"', 'measure = "3s"'))
+    strict = PLAN.replace(BUDGET, 'budget = { late = "0.001ms" }')
+    plan.write_text(strict.replace('measure = "1s"', 'measure = "3s"'))
     words = ("run", "plan.toml", "--deployments", "async", "--levels", "4")
     code, invocation = finished(*words, cwd=tmp_path)
     assert code == 0, invocation.output
     found = whole(invocation.run())
     assert not found.valid
-    assert "answers were more than 0.001 ms late" in found.problems[0]
+    assert "answers were more than 0.001 ms late" in "; ".join(found.problems)
     assert "0.001 ms late" in invocation.output
 
 
