@@ -23,7 +23,7 @@ from loadtests.slices import LENGTH
 
 TITLE = "a stalled server"
 PROFILE = Path(__file__).with_name("stall.toml")
-ALONE = 0.02  # seconds that an answer takes; as in the profile, as is the capacity
+ALONE = 0.002  # seconds that an answer takes; as in the profile, as is the capacity
 CAPACITY = 500  # requests per second
 RATE = 250
 SETTLE, WINDOW, STALL = 1.0, 8.0, 1.5  # seconds

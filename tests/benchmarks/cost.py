@@ -24,7 +24,7 @@ import httpx
 
 from loadtests import analysis, plans, runfolder, session, stages
 from loadtests.cores import Cores
-from loadtests.engine.recorder import Recorder
+from loadtests.engine.recorder import SERVICE_TIME, Recorder
 from loadtests.histograms import Histogram
 from loadtests.slices import LENGTH, Slice
 
@@ -54,19 +54,21 @@ def recording(rounds, _seconds):
     count = 100_000
     draw = random.Random(1)
     times = [draw.lognormvariate(-3, 0.5) * 1000 for _ in range(count)]
-    for model in ("closed", "open"):
+    contexts = {"closed": [{}] * count, "open": [{SERVICE_TIME: one / 2} for one in times]}
+    for model, context in contexts.items():
+        events = list(zip(times, context, strict=True))
         alone, reported = [], []
         for _ in range(rounds):
             recorder = Recorder()
             recorder.begin(0, time.perf_counter() - 10, 3600)
             began = time.process_time()
-            feed(recorder, times, model)
+            feed(recorder, events)
             alone.append((time.process_time() - began) / count)
             # As in a second of 2,000 requests: four slices, sent twice.
             recorder.begin(0, time.perf_counter() - 10, 3600)
             began = time.process_time()
             for first in range(0, 20_000, 500):
-                feed(recorder, times[first : first + 500], model)
+                feed(recorder, events[first : first + 500])
                 report = stages.Report(
                     stage=0, generator="local", sequence=0,
                     slices=tuple(stages.SliceMessage.of(part) for part in recorder.drain()),
@@ -79,10 +81,10 @@ def recording(rounds, _seconds):
         yield f"  with the reports at 2,000/s, {model} model", "", f"{cost:.2f} us", True
 
 
-def feed(recorder, times, model):
+def feed(recorder, events):
     """Locust's `request` event, so often."""
     listen = recorder.on_request
-    for milliseconds in times:
+    for milliseconds, context in events:
         listen(
             request_type="GET",
             name="/external-data",
@@ -90,17 +92,10 @@ def feed(recorder, times, model):
             exception=None,
             response=None,
             response_length=12,
-            context=context_of(model, milliseconds),
+            context=context,
             start_time=0.0,
             url="http://127.0.0.1:8000/external-data",
         )
-
-
-CLOSED = {}
-
-
-def context_of(model, milliseconds):
-    return CLOSED
 
 
 def throughput(rounds, seconds):
