@@ -63,6 +63,89 @@ def test_knees_in_range_are_marked_and_others_are_not():
     }
 
 
+def lines_of(spec: dict[str, Any]) -> dict[tuple[str, int], list[tuple[float, float]]]:
+    lines: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for row in rows(spec, "line"):
+        place = lines.setdefault((row["deployment"], row["line"]), [])
+        place.append((row["level"], row["value"]))
+    return lines
+
+
+def test_throughput_is_bounded_by_the_two_asymptotes():
+    run = example_runs.example()
+    lines = lines_of(charts.specification(charts.throughput(of_run(run))))
+    rising, most = lines["blocking-requests", 0], lines["blocking-requests", 1]
+    assert all(value == pytest.approx(level / example_runs.BASE) for level, value in rising)
+    assert {value for _, value in most} == {712.0}
+    assert most[0][0] < 39.6 < most[-1][0]
+    assert ("async-aiohttp", 1) not in lines  # X_max is not known where no knee was seen
+
+
+def test_the_asymptotes_of_response_time_meet_at_the_knee():
+    lines = lines_of(charts.specification(charts.p95(of_run(example_runs.example()))))
+    flat, rising = lines["blocking-requests", 0], lines["blocking-requests", 1]
+    assert flat[-1] == pytest.approx((39.6, example_runs.BASE))
+    assert rising[0] == pytest.approx((39.6, example_runs.BASE))
+    (level, value), (next_level, next_value) = rising[-2:]
+    assert (next_value - value) / (next_level - level) == pytest.approx(1 / 712)
+
+
+def test_think_time_flattens_the_rising_asymptote():
+    run = example_runs.example()
+    run = run.model_copy(update={"plan": {"load": {"think_time": "1s"}}})
+    lines = lines_of(charts.specification(charts.throughput(of_run(run))))
+    level, value = lines["async-aiohttp", 0][-1]
+    assert value == pytest.approx(level / (example_runs.BASE + 1))
+
+
+def test_a_state_that_is_not_steady_has_an_outline_of_its_own():
+    states = {20: "drifting", 40: "over-saturated", 80: "none"}
+    run = example_runs.moving(example_runs.example(), "async-aiohttp", states)
+    spec = charts.specification(charts.throughput(of_run(run)))
+    outlined = {
+        layer["mark"]["shape"]: [row["level"] for row in spec["datasets"][layer["data"]["name"]]]
+        for group in spec["layer"]
+        for layer in group["layer"]
+        if layer["mark"].get("size") == 260
+    }
+    assert outlined == {"circle": [20], "diamond": [40], "square": [80]}
+    assert charts.key(of_run(run))[:3] == [
+        "in a ring: drifting",
+        "in a diamond: over-saturated",
+        "in a square: not steady",
+    ]
+
+
+def test_an_unstable_level_has_an_arrow_in_place_of_its_p95():
+    spec = charts.specification(charts.p95(of_run(example_runs.open_model())))
+    arrows = [
+        [row["level"] for row in spec["datasets"][layer["data"]["name"]]]
+        for group in spec["layer"]
+        for layer in group["layer"]
+        if layer["mark"].get("shape") == "arrow"
+    ]
+    assert arrows == [[800, 1000]]
+
+
+def test_service_time_is_a_line_of_its_own_only_where_it_differs():
+    spec = charts.specification(charts.p95(of_run(example_runs.open_model())))
+    dashed = [
+        layer
+        for group in spec["layer"]
+        for layer in group["layer"]
+        if layer["mark"].get("strokeDash") == [4, 3]
+    ]
+    drawn = spec["datasets"][dashed[0]["data"]["name"]]
+    assert {row["deployment"] for row in drawn} == {"blocking-requests"}
+
+
+def test_a_capacity_is_marked_with_its_interval():
+    spec = charts.specification(charts.throughput(of_run(example_runs.searched())))
+    marked = {row["text"]: row["interval"] for row in rows(spec, "interval")}
+    assert marked["capacity 78"] == "78.0 (75.0–82.0)"  # noqa: RUF001
+    assert "capacity ≥160" in marked
+
+
 def test_the_svg_shows_names_levels_and_units():
     text = " ".join(ElementTree.fromstring(charts.svg(example_runs.example())).itertext())
     for word in ("blocking-requests", "async-httpx", "async-aiohttp", "knee 39.6", "160", "2 s"):
@@ -113,8 +196,10 @@ def stretched(run: Run) -> Run:
         example_runs.example().model_copy(update={"points": [], "knees": {}}),
         failing(example_runs.single_level()),
         stretched(example_runs.example()),
+        example_runs.open_model(),
+        example_runs.searched(),
     ],
-    ids=["no points", "all failed", "huge range"],
+    ids=["no points", "all failed", "huge range", "open model", "search"],
 )
 def test_unusual_runs_are_drawn(run):
     ElementTree.fromstring(charts.svg(run))

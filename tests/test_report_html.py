@@ -114,6 +114,27 @@ def test_requests_have_tables_of_their_own_where_there_are_several():
     assert {"All requests together", "/a", "/b"} <= set(page.texts)
 
 
+def test_a_search_has_a_section_with_the_levels_that_it_tried():
+    page = Page(html.render(example_runs.searched()))
+    assert {"Capacity", "78 (75–82)", "at least 160"} <= set(page.texts)  # noqa: RUF001
+    assert "1, 5, 10, 20, 40, 80 (not valid), 160" in page.texts
+
+
+def test_the_open_model_shows_both_clocks_and_says_which_one_counts():
+    text = html.render(example_runs.open_model())
+    page = Page(text)
+    assert {"Rate", "Service p95", "State", "unstable", "over-saturated"} <= set(page.texts)
+    assert "Objectives use the response time" in text
+    assert "Users wait for each answer" not in text
+
+
+def test_a_state_that_is_not_steady_is_told_beside_the_point():
+    run = example_runs.moving(example_runs.example(), "async-aiohttp", {40: "drifting"})
+    texts = Page(html.render(run)).texts
+    assert "drifting" in texts
+    assert "drifting: it was still moving when the window ended" in texts
+
+
 def test_a_run_without_points_still_has_a_page():
     empty = example_runs.example().model_copy(
         update={"points": [], "knees": {}, "slos": [], "plan": {}, "status": "interrupted"}

@@ -29,3 +29,12 @@ def test_names_cannot_break_out_of_their_cell():
 def test_an_interrupted_run_says_so():
     run = example_runs.example().model_copy(update={"status": "interrupted"})
     assert "**Interrupted**" in markdown.render(run)
+
+
+def test_the_summary_tells_states_capacity_and_both_clocks():
+    text = markdown.render(example_runs.open_model())
+    assert "| unstable | unstable | unstable | 81.0 ±1.0 ms | 0 % | over-saturated |" in text
+    assert "Times and SLOs count from the moment" in text
+    assert "| blocking-requests | 78 (75–82) |" in markdown.render(  # noqa: RUF001
+        example_runs.searched()
+    )

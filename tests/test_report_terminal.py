@@ -48,3 +48,27 @@ def test_slos_and_problems_are_shown():
 def test_a_knee_that_was_not_reached_says_so():
     run = example_runs.single_level().model_copy(update={"knees": {"mine": Knee(level=None)}})
     assert "none in range" in printed(run, 80)
+
+
+def test_a_state_is_a_mark_in_eighty_columns_and_a_word_where_there_is_room():
+    run = example_runs.moving(example_runs.example(), "async-aiohttp", {40: "drifting"})
+    narrow, wide = printed(run, 80), printed(run, 160)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "async-aiohttp ~ " in narrow
+    assert "~ drifting" in narrow
+    assert " drifting\n" in wide
+    assert "async-aiohttp at 40: drifting: it was still moving" in wide
+
+
+def test_an_unstable_level_has_no_quantile_and_the_clocks_are_named():
+    for width in (80, 160):
+        text = printed(example_runs.open_model(), width)
+        assert max(map(len, text.splitlines())) <= width
+        row = next(line for line in text.splitlines() if " 800 " in line)
+        assert "unstable" in row
+        assert "81.0" in row  # the service time
+        assert "Times and SLOs count from the moment when a request was meant to start" in text
+
+
+def test_a_fall_beyond_the_knee_says_by_how_much():
+    assert "falls by 66.5 (60.1–70.2) %" in printed(example_runs.example(), 80)  # noqa: RUF001

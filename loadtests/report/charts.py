@@ -13,7 +13,7 @@ from loadtests.report.palette import LIGHT, config
 from loadtests.results import Estimate, Point, Run
 
 _WIDTH, _HEIGHT = 470, 330
-_APART = 1.01  # service and response time that differ by less are one line
+_APART = 1.05  # service and response time that differ by less look like one line
 _NEUTRAL = "#8b949e"  # reads on white and on black
 
 Rows = list[dict[str, Any]]
@@ -176,7 +176,7 @@ def _time(point: Point) -> str:
 def _service(curves: Sequence[Curve]) -> Rows:
     """p95 from the actual sending, of the curves where that differs from the intended one."""
     return [
-        row
+        row if row["valid"] else _gap(row)
         for curve in curves
         if any(map(_differs, curve.points))
         for row in _rows([curve], lambda p: p.service_time.get("p95"), _time)
@@ -184,7 +184,7 @@ def _service(curves: Sequence[Curve]) -> Rows:
 
 
 def _differs(point: Point) -> bool:
-    if point.model == "closed":
+    if point.model == "closed" or not point.valid:
         return False
     service, response = point.service_time.get("p95"), point.response_time.get("p95")
     if service is None or response is None:
