@@ -8,17 +8,15 @@ Times are those of `time.monotonic()`, in seconds.
 """
 
 import asyncio
-import ctypes
 import heapq
 import os
-import struct
-import sys
 import time
 from collections.abc import Callable
-from functools import cache
 from itertools import count
 
-EXACT = sys.platform == "linux"
+from mock_upstream import timerfd
+
+EXACT = timerfd.AVAILABLE
 """Whether deadlines are kept by timerfd; elsewhere by the event loop's own, coarser timers."""
 
 
@@ -74,12 +72,11 @@ class _TimerFd:
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
         self._loop = asyncio.get_running_loop()
-        self._fd = _timerfd_create()
+        self._fd = timerfd.create()
         self._loop.add_reader(self._fd, self._read)
 
     def set(self, when: float) -> None:
-        # Zero would disarm it; a time in the past rings at once.
-        _timerfd_settime(self._fd, max(int(when * 1e9), 1))
+        timerfd.set_to(self._fd, when)
 
     def close(self) -> None:
         self._loop.remove_reader(self._fd)
@@ -110,31 +107,3 @@ class _LoopTimer:
     def close(self) -> None:
         if self._handle:
             self._handle.cancel()
-
-
-if sys.version_info >= (3, 13):
-
-    def _timerfd_create() -> int:
-        return os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK | os.TFD_CLOEXEC)
-
-    def _timerfd_settime(fd: int, nanoseconds: int) -> None:
-        os.timerfd_settime_ns(fd, flags=os.TFD_TIMER_ABSTIME, initial=nanoseconds)
-
-else:
-    _TFD_TIMER_ABSTIME = 1
-
-    @cache
-    def _libc() -> ctypes.CDLL:
-        return ctypes.CDLL(None, use_errno=True)
-
-    def _timerfd_create() -> int:
-        fd: int = _libc().timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        if fd < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create failed")
-        return fd
-
-    def _timerfd_settime(fd: int, nanoseconds: int) -> None:
-        # struct itimerspec: no interval, then the time; `long` has the machine's width.
-        new = struct.pack("llll", 0, 0, *divmod(nanoseconds, 1_000_000_000))
-        if _libc().timerfd_settime(fd, _TFD_TIMER_ABSTIME, new, None):
-            raise OSError(ctypes.get_errno(), "timerfd_settime failed")
