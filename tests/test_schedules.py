@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests.results import Errors, Estimate, Point
 from loadtests.schedules import Played, Step, ladder
 
 
@@ -78,3 +79,22 @@ def test_a_dead_deployment_is_not_played_again_even_at_its_level():
     steps = play(plan("ab", [1, 10], repeats=2), lambda s: (0.1, 0.0, s != Step("b", 1)))
     assert steps.count(Step("b", 1)) == 1
     assert steps.count(Step("a", 10)) == 2
+
+
+def point(step, model, steady):
+    return Point(
+        deployment=step.deployment, request="all", model=model, level=step.level, requests=9,
+        seconds=1, throughput=Estimate(value=9), response_time={}, service_time={},
+        errors=Errors(rate=0), steady=steady,
+    )  # fmt: skip
+
+
+def test_a_deployment_climbs_no_further_than_the_first_rate_that_it_cannot_answer():
+    def so_far(model):
+        step = Step("a", 10)
+        return [Played(step, None, 0.0, point=point(step, model, "over-saturated"))]
+
+    a_plan = plan("a", [10, 20], repeats=2)
+    assert ladder.next_stage(a_plan, so_far("open")) == Step("a", 10)  # the other repeat
+    assert ladder.next_stage(a_plan, 2 * so_far("open")) is None
+    assert ladder.next_stage(a_plan, 2 * so_far("closed")) == Step("a", 20)

@@ -53,4 +53,10 @@ def _is_over(played: Played, step: Step) -> bool:
     if not played.alive:
         return True
     collapsed = (played.p95 or 0.0) > TOO_SLOW or played.failures > TOO_MANY_FAILURES
-    return collapsed and played.step.level < step.level
+    return (collapsed or _is_unstable(played)) and played.step.level < step.level
+
+
+def _is_unstable(played: Played) -> bool:
+    """More came than was answered: at a higher rate the queue would only grow faster."""
+    point = played.point
+    return point is not None and point.model == "open" and point.steady == "over-saturated"
