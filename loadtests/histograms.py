@@ -14,6 +14,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 LONGEST = 600.0  # seconds; anything slower is recorded as this
 _TICKS = 1_000_000  # microseconds
@@ -152,6 +153,7 @@ def _bounds(bucket: int) -> tuple[int, int]:
     return lowest, lowest + (1 << shift) - 1
 
 
+@cache
 def _middle(bucket: int) -> float:
     return sum(_bounds(bucket)) / (2 * _TICKS)
 
