@@ -206,6 +206,7 @@ def test_a_mock_that_is_later_than_its_profile_allows_makes_its_points_invalid(t
     [
         (["run", "nowhere.toml"], "nowhere.toml"),
         (["run", "plan.toml", "--levels", "0"], "0"),
+        (["run", "plan.toml", "--model", "opne"], "'closed' or 'open'"),
         (["run", "plan.toml", "--deployments", "asink"], "async"),
         (["report", "."], "slices.jsonl"),
         (["compare", ".", "."], "run.json"),
@@ -297,23 +298,29 @@ def test_the_web_ui_answers_a_wrong_form_and_plays_a_right_one_twice(tmp_path, p
         wrong = form(url, deployments="async", levels="3, 2", settle="250ms", measure="1s")
         assert wrong["success"] is False
         assert "2 follows 3" in wrong["message"]
+        unknown = form(url, deployments="async", levels="2", model="opne")
+        assert unknown["success"] is False
+        assert "'closed' or 'open'" in unknown["message"]
         stranger = form(url, host="http://example.org", levels="1")
         assert stranger["success"] is False
         assert "example.org" in stranger["message"]
 
-        assert form(url, deployments="async", levels="2", settle="0s", measure="1s")["success"]
-        invocation.until("async at 2 users")
+        rate = {"model": "open", "levels": "20", "settle": "0s", "measure": "1s"}
+        assert form(url, deployments="async", **rate)["success"]
+        invocation.until("async at 20/s")
         invocation.until("report.html")
         eventually(lambda: httpx.get(f"{url}/stats/requests").json()["state"] == "stopped")
 
-        assert form(url, deployments="threads", levels="3", settle="0s", measure="8s")["success"]
+        users = {"model": "closed", "levels": "3", "settle": "0s", "measure": "8s"}
+        assert form(url, deployments="threads", **users)["success"]
         eventually(lambda: httpx.get(f"{url}/stats/requests").json()["user_count"] == 3)
         assert httpx.post(f"{url}/stop").json()["success"]
         eventually(lambda: invocation.output.count("report.html") == 2)
         invocation.interrupt()
         assert invocation.end() == 0, invocation.output
     first, second = map(results.read, sorted((tmp_path / "runs").iterdir()))
-    assert (stages(first), first.status) == ([("async", 2)], "complete")
+    assert (stages(first), first.status) == ([("async", 20)], "complete")
+    assert first.points[0].model == "open"
     assert second.status == "interrupted"
     assert "Traceback" not in invocation.output
 
