@@ -12,7 +12,7 @@ import numpy as np
 
 from loadtests.report.curves import Curve, is_open
 
-_STEPS = 48  # a straight line is a curve on an axis that is not linear
+_STEPS = 32  # a straight line is a curve on an axis that is not linear
 _BEFORE = 0.7  # of the knee: X_max begins there, so that one sees where the two cross
 
 Line = Callable[[float], float]
