@@ -1,4 +1,4 @@
-"""A closed queue with known truth that speaks as the engine does: it proves the statistics."""
+"""Queues with known truth that speak as the engine does: they prove the statistics."""
 
 import random
 from collections import defaultdict, deque
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from loadtests.analysis.records import StageRecord
 from loadtests.slices import LENGTH, Slice
@@ -50,10 +50,12 @@ class System:
     A deployment: stations that each request passes in turn.
 
     A request fails with the probability `failing(level)`, by status 503, after its whole way.
+    With `thinks` the think time is exponential, of the stage's mean.
     """
 
     stations: Sequence[Station]
     failing: Callable[[int], float] = lambda level: 0.0
+    thinks: bool = False
 
 
 def threads(servers: int, service: Draw) -> System:
@@ -65,6 +67,8 @@ def threads(servers: int, service: Draw) -> System:
 class SimulatedEngine:
     """
     Plays stages as the real engine does, in milliseconds.
+
+    In the open model arrivals wait for nobody, so a request's service time is its response time.
 
     Args:
         systems: by deployment.
@@ -96,7 +100,7 @@ class SimulatedEngine:
         length = stage.settle + stage.measure
         for user, start, end, failed, request in _requests(system, stage, length, rng):
             slices = recorded[names[user % len(names)]]
-            _record(slices, stage.number, request, start, end, failed)
+            _record(slices, stage, request, start, end, failed)
             if not failed and start >= stage.settle:
                 self._times.append(end - start)
         self.clock += length + 0.2
@@ -148,12 +152,16 @@ def stage(
     measure: float = 5.0,
     think_time: float = 0.0,
     requests: Mapping[str, float] | None = None,
+    model: Literal["closed", "open"] = "closed",
+    arrivals: Literal["poisson", "even"] = "poisson",
 ) -> Stage:
     """A Stage with what a simulation needs; `requests` are weights by name."""
     return Stage(
         number=number,
         deployment=deployment,
         target="http://127.0.0.1:1",
+        model=model,
+        arrivals=arrivals,
         level=level,
         think_time=think_time,
         settle=settle,
@@ -179,11 +187,14 @@ def _requests(
     # An event: (time, tie-breaker, user, station that the request leaves, or -1 for a new one).
     tie = count()
     events: list[tuple[float, int, int, int]] = []
-    for user in range(stage.level):
-        heappush(events, (rng.uniform(0, stage.settle / 2), next(tie), user, -1))
+    for user, begin in enumerate(_first_starts(stage, length, rng)):
+        heappush(events, (begin, next(tie), user, -1))
     waiting: dict[int, deque[int]] = defaultdict(deque)
     busy: dict[int, int] = defaultdict(int)
     started: dict[int, float] = {}
+
+    def thinking() -> float:
+        return rng.expovariate(1 / stage.think_time) if system.thinks else stage.think_time
 
     def arrive(now: float, user: int, at: int) -> None:
         station = system.stations[at]
@@ -208,19 +219,31 @@ def _requests(
             continue
         name = rng.choices(names, weights)[0] if len(names) > 1 else names[0]
         yield user, started[user], now, failing > 0 and rng.random() < failing, name
-        heappush(events, (now + stage.think_time, next(tie), user, -1))
+        if stage.model == "closed":
+            heappush(events, (now + thinking(), next(tie), user, -1))
+
+
+def _first_starts(stage: Stage, length: float, rng: random.Random) -> Iterator[float]:
+    """Of each user; in the open model each user comes once."""
+    if stage.model == "closed":
+        yield from (rng.uniform(0, stage.settle / 2) for _ in range(stage.level))
+        return
+    now = 0.0
+    while now < length:
+        yield now
+        now += 1 / stage.level if stage.arrivals == "even" else rng.expovariate(stage.level)
 
 
 def _record(
     slices: dict[tuple[int, str], Slice],
-    stage: int,
+    stage: Stage,
     request: str,
     start: float,
     end: float,
     failed: bool,
 ) -> None:
     def part(index: int) -> Slice:
-        made = Slice(stage=stage, index=index, request=request)
+        made = Slice(stage=stage.number, index=index, request=request)
         return slices.setdefault((index, request), made)
 
     first, last = int(start / LENGTH), int(end / LENGTH)
@@ -228,6 +251,8 @@ def _record(
     begin.started += 1
     begin.start_lead += (first + 1) * LENGTH - start
     (begin.failed if failed else begin.ok).record(end - start)
+    if not failed and stage.model == "open":
+        begin.response.record(end - start)
     if failed:
         begin.kinds["503"] = begin.kinds.get("503", 0) + 1
     finish = part(last)

@@ -1,24 +1,30 @@
 """95 % intervals for what a window says, though its requests depend on each other.
 
-Requests of a closed system are not independent: whoever waits, waits with all the others. So the
-spread is never taken from single requests alone but from *batches*, stretches of the window that
-are long enough to be nearly independent of each other (the method of batch means: Law, Simulation
-Modeling and Analysis, ch. 9; Student's t for few batches). Assumed throughout: the window is
-steady, and batches forget each other. Where they do not, the intervals are too narrow.
+Requests of a closed system are not independent: whoever waits, waits with all the others. So an
+error is never taken from single requests but from the window's pieces in their order, by one method
+for means, rates and quantiles (`dependence`). Assumed throughout: the window is steady.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate, pairwise
 
-from scipy import stats
+import numpy as np
+from scipy import special, stats
 
+from loadtests.analysis.dependence import Series, half_width
 from loadtests.histograms import Histogram
 from loadtests.results import Estimate
 
 CONFIDENCE = 0.95
 _TAIL = (1 - CONFIDENCE) / 2
-LEAST_BATCHES = 4  # with fewer, Student's t is wider than what it is put around
+_NORMAL = float(stats.norm.ppf(1 - _TAIL))
+_LEAST_EFFECT = 0.3  # fewer requests than there are never count for more than three times as many
+_AMPLE = 10  # times as many requests as independent ones would take: their extremes are bounds
+_SKEWED = 0.5  # of the skewness that is seen in a few stretches is believed
+_STRETCHES = 10  # in which skewness is looked for
 
 
 def enough(count: int, q: float) -> bool:
@@ -29,60 +35,120 @@ def enough(count: int, q: float) -> bool:
     return max(q, 1 - q) ** count <= _TAIL
 
 
-def order_statistics(count: int, q: float) -> tuple[int, int]:
+def order_statistics(count: float, q: float) -> tuple[float, float]:
     """
-    The ranks (from 1) between which the q-quantile of independent values lies at 95 % or more.
+    The ranks (from 1) between which the q-quantile of independent values lies at 95 %.
 
     How many of `count` values are below the true quantile is binomial, whatever the distribution
-    (Conover, Practical Nonparametric Statistics, confidence intervals for quantiles). The ranks are
-    0 or count + 1 where there is no such value.
+    (Conover, Practical Nonparametric Statistics, confidence intervals for quantiles). Ranks between
+    whole ones are meant for interpolation, which makes the coverage nearly exact (Beran and Hall,
+    Interpolated nonparametric prediction intervals and confidence intervals, JRSS B 1993). They are
+    below 1 or above `count` where there is no such value.
     """
-    below = stats.binom(count, q)
-    return int(below.ppf(_TAIL)), int(below.ppf(1 - _TAIL)) + 1
+    return _rank(count, q, 1 - _TAIL), _rank(count, q, _TAIL)
 
 
-def ratio_error(numerators: Sequence[float], denominators: Sequence[float]) -> float | None:
-    """
-    Half the width of the interval of sum(numerators) / sum(denominators), over batches.
+@lru_cache(maxsize=4096)
+def _rank(count: float, q: float, wanted: float) -> float:
+    """The rank below or at which the quantile lies with probability `wanted`."""
+    low, high = 0.0, count + 1
+    for _ in range(40):
+        rank = (low + high) / 2
+        if special.betainc(max(rank, 1e-9), max(count - rank + 1, 1e-9), q) > wanted:
+            low = rank
+        else:
+            high = rank
+    return low
 
-    The ratio estimator of survey sampling (Cochran, Sampling Techniques, ch. 6) with Student's t:
-    batches may hold different numbers of requests. None with fewer than LEAST_BATCHES batches.
+
+def ratio_error(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    parts: Sequence[int] | None = None,
+) -> float | None:
     """
-    count, total = len(numerators), math.fsum(denominators)
-    if count < LEAST_BATCHES or total <= 0:
+    Half the width of the interval of sum(numerators) / sum(denominators), over pieces in order.
+
+    The ratio estimator of survey sampling (Cochran, Sampling Techniques, ch. 6) on a dependent
+    series. None with too few pieces, or too few that do not depend on each other.
+
+    Args:
+        parts: how many pieces each window has; all are of one window when it is not given.
+    """
+    total = math.fsum(denominators)
+    if total <= 0:
         return None
     ratio = math.fsum(numerators) / total
-    squares = math.fsum(
-        (up - ratio * down) ** 2 for up, down in zip(numerators, denominators, strict=True)
-    )
-    return _t(count - 1) * math.sqrt(squares * count / (count - 1)) / total
+    half = half_width(_series(_residuals(numerators, denominators, ratio), parts))
+    return None if half is None else half / total
 
 
-def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+def ratio(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    parts: Sequence[int] | None = None,
+) -> Estimate:
     """sum(numerators) / sum(denominators) with its interval, never below zero."""
     value = math.fsum(numerators) / math.fsum(denominators)
-    half = ratio_error(numerators, denominators)
+    half = ratio_error(numerators, denominators, parts)
     if half is None:
         return Estimate(value=value)
     return Estimate(value=value, low=max(value - half, 0.0), high=value + half)
 
 
+def mean(
+    totals: Sequence[float], counts: Sequence[float], parts: Sequence[int] | None = None
+) -> Estimate:
+    """
+    The mean of positive values, with an interval that reaches farther up where they are skewed.
+
+    A window without one of the rare long queues gives both too low a mean and too small an error.
+    So the interval is symmetric on the log scale, and widened upwards by Johnson's skewness term
+    (Willink, A confidence interval and test for the mean of an asymmetric distribution, 2005; used
+    so by Tafazzoli and Wilson, Skart, IIE Transactions 2011).
+    """
+    value = math.fsum(totals) / math.fsum(counts)
+    half = ratio_error(totals, counts, parts)
+    if half is None:
+        return Estimate(value=value)
+    if value <= 0:
+        return Estimate(value=value, low=value, high=value)
+    residuals = _series(_residuals(totals, counts, value), parts)
+    error = half / _NORMAL / value
+    bend = _SKEWED * _skewness(residuals) / (6 * math.sqrt(_STRETCHES))
+
+    def bent(z: float) -> float:
+        if bend < 1e-3:
+            return z
+        return (math.cbrt(1 + 6 * bend * (z - bend)) - 1) / (2 * bend)
+
+    low, high = -bent(_NORMAL) * error, -bent(-_NORMAL) * error
+    if high > math.log(10):  # ten times the mean: it says nothing
+        return Estimate(value=value)
+    return Estimate(value=value, low=value * math.exp(low), high=value * math.exp(high))
+
+
 def quantile(
-    batches: Sequence[Histogram], q: float, failures: Sequence[int] | None = None
+    batches: Sequence[Histogram],
+    q: float,
+    failures: Sequence[int] | None = None,
+    parts: Sequence[int] | None = None,
 ) -> Estimate | None:
     """
-    The q-quantile of all batches together; None when there are not `enough` requests.
+    The q-quantile of all pieces together; None when there are not `enough` requests.
 
-    The interval is the wider, on each side, of (a) the order statistics of independent requests and
-    (b) the ranks at q -+ h, where h is the error of the share of requests up to the quantile, as a
-    ratio over batches: that share is a mean, which a quantile of a few requests is not (Woodruff,
-    Confidence intervals for medians and other position measures, JASA 1952). A side beyond the last
-    request is None.
+    The interval is that of the order statistics of as many independent requests as these are worth:
+    the share of requests up to the quantile is a mean, whose error over the pieces is so many times
+    that of independent requests (the effective sample size of Korn and Graubard, Survey Methodology
+    1998; the share instead of the quantile: Woodruff, JASA 1952). A side that these do not reach is
+    None; when there are _AMPLE times as many requests as independent ones would take, it is the
+    smallest or the largest request.
 
     Args:
-        batches: response times, one histogram for each batch.
-        failures: how many more requests of each batch failed. They count as infinitely slow, and
+        batches: response times, one histogram for each piece.
+        failures: how many more requests of each piece failed. They count as infinitely slow, and
             the value may be math.inf.
+        parts: how many pieces each window has; all are of one window when it is not given.
     """
     failed = failures or [0] * len(batches)
     whole = Histogram()
@@ -91,25 +157,56 @@ def quantile(
     count = whole.count + sum(failed)
     if not enough(count, q):
         return None
+    recorded = whole.recorded()
+    reached = list(accumulate(number for _, number in recorded))
 
-    def at(rank: int) -> float | None:
+    def at(rank: int) -> float:
+        place = bisect_left(reached, rank)
+        return recorded[place][0] if place < len(reached) else math.inf
+
+    def between(rank: float) -> float | None:
         if not 1 <= rank <= count:
-            return None
-        return whole.at_rank(rank) if rank <= whole.count else math.inf
+            extreme = min(max(1, round(rank)), count)
+            return at(extreme) if enough(count // _AMPLE, q) else None
+        low, high = at(math.floor(rank)), at(math.ceil(rank))
+        return low if low == high else low + (high - low) * (rank - math.floor(rank))
 
-    rank = math.ceil(round(q * count, 9))
-    value = at(rank)
-    assert value is not None
-    low, high = order_statistics(count, q)
+    value = at(math.ceil(round(q * count, 9)))
     within = [batch.count if math.isinf(value) else batch.up_to(value) for batch in batches]
     sizes = [batch.count + lost for batch, lost in zip(batches, failed, strict=True)]
-    half = ratio_error(within, sizes)
-    if half is not None:
-        low = min(low, math.floor((q - half) * count))
-        high = max(high, math.ceil((q + half) * count))
-    return Estimate(value=value, low=at(low), high=at(high))
+    half = ratio_error(within, sizes, parts)
+    if half is None:
+        ranks = 0.0, count + 1.0
+    else:
+        effect = (half / _NORMAL) ** 2 * count / (q * (1 - q))
+        worth = count / max(effect, _LEAST_EFFECT)
+        low, high = order_statistics(round(worth, 2), q)
+        ranks = low * (count + 1) / (worth + 1), high * (count + 1) / (worth + 1)
+    low_end, high_end = between(min(ranks[0], q * count)), between(max(ranks[1], q * count))
+    return Estimate(
+        value=value,
+        low=None if low_end is None else min(low_end, value),
+        high=None if high_end is None else max(high_end, value),
+    )
 
 
-@lru_cache
-def _t(freedom: int) -> float:
-    return float(stats.t.ppf(1 - _TAIL, freedom))
+def _residuals(numerators: Sequence[float], denominators: Sequence[float], ratio: float) -> Series:
+    return np.array(numerators, dtype=float) - ratio * np.array(denominators, dtype=float)
+
+
+def _series(residuals: Series, parts: Sequence[int] | None) -> list[Series]:
+    edges = [0, *accumulate(parts if parts is not None else [len(residuals)])]
+    return [residuals[start:end] for start, end in pairwise(edges) if end > start]
+
+
+def _skewness(series: Sequence[Series]) -> float:
+    """Of the sums over some _STRETCHES stretches; not below zero."""
+    each = max(_STRETCHES // len(series), 3)
+    sums = np.array([part.sum() for one in series for part in np.array_split(one, each)])
+    off = sums - sums.mean()
+    spread = float((off**2).mean())
+    count = len(sums)
+    if count < 3 or spread <= 0:
+        return 0.0
+    bias = math.sqrt(count * (count - 1)) / (count - 2)
+    return max(float((off**3).mean()) / float(spread**1.5) * bias, 0.0)

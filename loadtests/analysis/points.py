@@ -7,9 +7,13 @@ from typing import Any
 
 from loadtests.analysis import fidelity, intervals, resources, validity
 from loadtests.analysis.records import StageRecord
-from loadtests.analysis.windows import Quarter, Window, batches, together, window
+from loadtests.analysis.steady import Steadiness, steadiness, worst
+from loadtests.analysis.windows import Quarter, Window, pieces, together, window
+from loadtests.analysis.words import rate
 from loadtests.histograms import Histogram
 from loadtests.results import QUANTILES, Errors, Estimate, Point
+from loadtests.slices import LENGTH
+from loadtests.stages import Stage
 
 ALL = "all"  # the requests of a level taken together
 Samples = Sequence[Mapping[str, Any]]
@@ -35,9 +39,10 @@ def slow_quantile(records: Iterable[StageRecord], q: float) -> Estimate | None:
 
     None when there are not enough requests.
     """
-    seen = _Seen.of(_usable(list(records)), None)
+    usable = _usable(list(records))
+    seen = _Seen.of(usable, None, [one.settled for one in _states(usable)])
     failures = [batch.failed.count for batch in seen.batches]
-    return intervals.quantile([batch.response for batch in seen.batches], q, failures)
+    return intervals.quantile([batch.response for batch in seen.batches], q, failures, seen.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +52,21 @@ class _Level:
     records: Sequence[StageRecord]
     resources: dict[str, float]
     verdict: validity.Validity
+    steady: Steadiness
 
 
 def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     usable = _usable(repeats)
-    seen = _Seen.of(usable, None)
+    states = _states(usable)
+    settled = [one.settled for one in states]
+    seen = _Seen.of(usable, None, settled)
     used = resources.resources(usable, samples)
     problems = validity.of_level(repeats, usable, seen.batches).and_of(
         fidelity.of_mock(usable, samples)
     )
-    level = _Level(usable, used, problems)
+    level = _Level(usable, used, problems, worst(states))
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
-    parts = ((name, _Seen.of(usable, name)) for name in names)
+    parts = ((name, _Seen.of(usable, name, settled)) for name in names)
     return [
         _point(level, ALL, seen),
         *(_point(level, name, part) for name, part in parts if part.whole.ended),
@@ -76,23 +84,43 @@ class _Seen:
 
     windows: Sequence[Window]
     whole: Quarter
-    batches: Sequence[Quarter]
+    batches: Sequence[Quarter]  # the windows' pieces in order
+    parts: Sequence[int]  # how many of them each window has
 
     @classmethod
-    def of(cls, records: Sequence[StageRecord], request: str | None) -> "_Seen":
-        windows = [window(record, request) for record in records]
+    def of(
+        cls, records: Sequence[StageRecord], request: str | None, settled: Sequence[int]
+    ) -> "_Seen":
+        windows = [
+            window(record, request, cut) for record, cut in zip(records, settled, strict=True)
+        ]
         whole = together([quarter for one in windows for quarter in one.quarters])
-        response = whole.in_flight / whole.ended if whole.ended else whole.seconds
-        cycle = response + (records[0].stage.think_time if records else 0.0)
-        return cls(windows, whole, batches(windows, cycle))
+        cut = pieces(windows)
+        return cls(windows, whole, [piece for one in cut for piece in one], [*map(len, cut)])
+
+
+def _states(records: Sequence[StageRecord]) -> list[Steadiness]:
+    """Of each window, by all its requests."""
+    return [steadiness(window(record).quarters, record.stage.model) for record in records]
 
 
 def _point(level: _Level, request: str, seen: _Seen) -> Point:
     stage = level.records[0].stage
     whole = seen.whole
-    times = _times([batch.response for batch in seen.batches])
+    times = _times([batch.response for batch in seen.batches], seen.parts)
+    service = (
+        times
+        if stage.model == "closed"
+        else _times([batch.ok for batch in seen.batches], seen.parts)
+    )
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     verdict = level.verdict.and_of(validity.of_request(whole, times))
+    problems = list(verdict.problems)
+    if level.steady.state == "over-saturated":
+        # They would only tell how long the test was.
+        times = service = dict.fromkeys(times)
+        if request == ALL:
+            problems.append(_unstable(stage, whole, level.steady.growth))
     return Point(
         deployment=stage.deployment,
         request=request,
@@ -100,34 +128,44 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         level=stage.level,
         requests=whole.started,
         seconds=whole.seconds,
-        throughput=_throughput(seen.batches),
+        throughput=_throughput(seen),
         response_time=times,
-        service_time=(
-            times if stage.model == "closed" else _times([batch.ok for batch in seen.batches])
-        ),
+        service_time=service,
         errors=Errors(
             rate=whole.failed.count / whole.started if whole.started else 0.0,
             kinds=dict(kinds.most_common()),
         ),
         resources=level.resources if request == ALL else {},
         in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
+        steady=level.steady.state,
+        settled=level.steady.settled * LENGTH,
         valid=verdict.valid,
-        problems=list(verdict.problems),
+        problems=problems,
     )
 
 
-def _throughput(stretches: Sequence[Quarter]) -> Estimate:
-    if not stretches:
+def _throughput(seen: _Seen) -> Estimate:
+    if not seen.batches:
         return Estimate(value=0.0)  # of a lost stage, whose point is not valid
     return intervals.ratio(
-        [batch.succeeded for batch in stretches], [batch.seconds for batch in stretches]
+        [batch.succeeded for batch in seen.batches],
+        [batch.seconds for batch in seen.batches],
+        seen.parts,
     )
 
 
-def _times(stretches: Sequence[Histogram]) -> dict[str, Estimate | None]:
+def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Estimate | None]:
     """Of the successes."""
-    times = {name: intervals.quantile(stretches, q) for name, q in QUANTILES.items()}
+    times = {name: intervals.quantile(stretches, q, None, parts) for name, q in QUANTILES.items()}
     counts = [histogram.count for histogram in stretches]
     totals = [histogram.total() for histogram in stretches]
-    times["mean"] = intervals.ratio(totals, counts) if any(counts) else None
+    times["mean"] = intervals.mean(totals, counts, parts) if any(counts) else None
     return times
+
+
+def _unstable(stage: Stage, whole: Quarter, growth: float) -> str:
+    answered = rate(whole.ended / whole.seconds)
+    return (
+        f"unstable: {answered} answered of {rate(stage.level)} asked; "
+        f"the queue grew by {growth:,.0f} requests a second"
+    )

@@ -103,6 +103,8 @@ def _point(evidence: Evidence, level: int) -> Point:
 
 
 def _quantile(name: str, evidence: Evidence, point: Point) -> _Measured:
+    if point.steady == "over-saturated":
+        return _unstable(point)
     records = [record for record in evidence.records if record.stage.level == point.level]
     estimate = slow_quantile(records, QUANTILES[name])
     if estimate is None:
@@ -121,10 +123,18 @@ def _mean(point: Point) -> _Measured:
     if point.errors.rate:
         why = f"{percent(point.errors.rate)} of the requests {where} fail: no mean is slow enough"
         return _Measured(math.inf, math.inf, math.inf, why, shown=False)
+    if point.steady == "over-saturated":
+        return _unstable(point)
     mean = point.response_time.get("mean")
     if mean is None:
         raise _Unresolved(f"no request was measured {where}")
     return _of(mean, f"the mean {where}", duration)
+
+
+def _unstable(point: Point) -> _Measured:
+    """Response times that grow as long as the test lasts keep no promise."""
+    why = next((text for text in point.problems if text.startswith("unstable")), "it is unstable")
+    return _Measured(math.inf, math.inf, math.inf, why, shown=False)
 
 
 def _of(estimate: Estimate, what: str, told: Callable[[float], str]) -> _Measured:

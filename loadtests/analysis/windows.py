@@ -1,11 +1,9 @@
 """The measured window of a stage, quarter second by quarter second."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from loadtests.analysis.intervals import LEAST_BATCHES
 from loadtests.analysis.records import StageRecord
 from loadtests.histograms import Histogram
 from loadtests.slices import LENGTH, seconds_in_flight
@@ -45,9 +43,10 @@ class Window:
         return sum(quarter.seconds for quarter in self.quarters)
 
 
-def window(record: StageRecord, request: str | None = None) -> Window:
+def window(record: StageRecord, request: str | None = None, settled: int = 0) -> Window:
     """
-    The quarters with settle <= time < settle + measure, of one kind of request or of all.
+    The quarters with settle <= time < settle + measure, of one kind of request or of all, but for
+    the first `settled` of them.
 
     A stage that is not complete ends with the last quarter that was reported.
     """
@@ -56,6 +55,7 @@ def window(record: StageRecord, request: str | None = None) -> Window:
     last = first + round(stage.measure / LENGTH)
     if not record.complete:
         last = min(last, max((part.index + 1 for part in record.slices), default=first))
+    first += settled
     slices = [part for part in record.slices if request in (None, part.request)]
     flight = seconds_in_flight(slices, last)
     quarters = [
@@ -92,32 +92,16 @@ def together(quarters: Sequence[Quarter]) -> Quarter:
     return whole
 
 
-MOST_BATCHES = 20
-_CYCLES = 5  # a batch lasts at least so many response times: shorter ones tell the same story
+MOST_PIECES = 120  # of all windows together; more tell nothing new and take time
 
 
-def batches(windows: Sequence[Window], cycle: float) -> list[Quarter]:
-    """
-    The windows cut into stretches that are long enough to be nearly independent of each other.
-
-    A stretch never crosses from one window into the next. Between LEAST_BATCHES and MOST_BATCHES
-    of nearly the same length; fewer when there are not so many quarter seconds, more when there
-    are more windows.
-
-    Args:
-        cycle: seconds from one request of a user to the next, the time in which a closed system
-            forgets.
-    """
-    total = sum(one.seconds for one in windows)
-    if not total:
-        return []
-    wanted = int(total / max(_CYCLES * cycle, LENGTH))
-    wanted = min(max(wanted, LEAST_BATCHES), MOST_BATCHES)
-    return [batch for one in windows for batch in _cut(one, wanted * one.seconds / total)]
-
-
-def _cut(one: Window, parts: float) -> Iterator[Quarter]:
-    count = min(max(round(parts), 1), len(one.quarters))
-    edges = [round(i * len(one.quarters) / count) for i in range(count + 1)] if count else []
-    for start, end in pairwise(edges):
-        yield together(one.quarters[start:end])
+def pieces(windows: Sequence[Window]) -> list[list[Quarter]]:
+    """Each window's quarters in order; several in a row as one where there are very many."""
+    count = sum(len(one.quarters) for one in windows)
+    long = -(-count // MOST_PIECES)
+    if long <= 1:
+        return [list(one.quarters) for one in windows]
+    return [
+        [together(one.quarters[i : i + long]) for i in range(0, len(one.quarters), long)]
+        for one in windows
+    ]

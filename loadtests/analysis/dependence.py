@@ -1,0 +1,161 @@
+"""How far the sum of a series may be off, when its terms depend on their neighbours.
+
+The sum of a stationary series has the variance n * s(0), where s(0) is the spectrum at frequency
+zero. It is estimated in the frequency domain, as Heidelberger and Welch do (A spectral method for
+confidence interval generation and run length control in simulations, CACM 1981): the cosine
+transform makes nearly independent coefficients of a dependent series, each with the variance of its
+frequency. Short series do not tell which shape the spectrum has, so none is chosen: a family of
+shapes is weighted by how well each explains the coefficients, and Student's t is averaged over them
+with these weights. White noise, noise that forgets in any time up to a sixth of the series, and
+noise that swings back (what ended early cannot end once more) are in the family.
+
+Coefficients of a spiky series vary more than the normal distribution says, so they count for fewer:
+the degrees of freedom of a variance shrink with the kurtosis (O'Neill, Some useful moment results
+in sampling problems, The American Statistician 2014).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, special
+
+LEAST = 8  # terms of all series together; with fewer, t is wider than what it is put around
+INDEPENDENT = 6  # stretches that forget each other; with fewer, nothing is known of the variance
+
+Series = NDArray[np.float64]
+
+_TIMES = (0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 5.6, 8, 11, 16, 22, 32)  # to forget; in terms
+_LONGEST = 1 / 6  # of the series
+_PARTS = (0.5, 0.8, 0.95, 1.0)  # of the variance at frequency zero that is not white noise
+_SWINGS = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)  # variance that takes itself back in the next term
+_WHITE, _FORGETS, _SWINGS_BACK = 0.65, 0.28, 0.07  # how likely each kind is beforehand
+# A variance between series, in units of what the terms say of the variance of a series' sum.
+_BETWEEN = np.array([0.0, 0.5, 2.0, 8.0, 32.0, 128.0])
+_BETWEEN_PRIOR = np.log(np.array([0.92, 0.016, 0.016, 0.016, 0.016, 0.016]))
+_REMAINS = 3.0  # how much of what is dependent is added once more, since it is estimated too low
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A weighted family of spectra; `scales` are the standard errors of what is asked, one each."""
+
+    weights: NDArray[np.float64]
+    scales: NDArray[np.float64]
+    freedom: float
+
+    def beyond(self, deviation: float) -> float:
+        """The probability that chance alone deviates so far, to either side."""
+        tails = special.stdtr(self.freedom, -deviation / self.scales)
+        return 2 * float(self.weights @ tails)
+
+    def half(self) -> float:
+        """Half the width of the 95 % interval."""
+        t = float(special.stdtrit(self.freedom, 0.975))
+        low, high = t * float(self.scales.min()), t * float(self.scales.max())
+        for _ in range(30):
+            middle = (low + high) / 2
+            if self.beyond(middle) > 0.05:
+                low = middle
+            else:
+                high = middle
+        return high
+
+
+def half_width(series: Sequence[Series]) -> float | None:
+    """
+    Half the width of the 95 % interval of the sum over all terms of all series.
+
+    None when there are fewer than LEAST terms, or fewer than INDEPENDENT that do not depend on each
+    other.
+
+    Args:
+        series: residuals that add up to zero in all, one series for each stretch without a gap. Two
+            or more of them also tell how much one stretch differs from another.
+    """
+    terms = sum(map(len, series))
+    if terms < LEAST:
+        return None
+    squares = np.concatenate([_coefficients(one)[1:] ** 2 for one in series])
+    if not squares.sum() > 0:
+        return 0.0
+    spectra, prior = _spectra(tuple(map(len, series)))
+    sums = [(one.sum() ** 2) / len(one) for one in series]
+    freedom = _freedom(np.concatenate(series), len(squares))
+    differences = len(series) - 1
+    within = squares @ (1 / spectra).T
+    fit = -np.log(spectra).sum(axis=1) / 2
+    between = 1 + (_BETWEEN if differences else np.zeros(1))
+    total = within[:, None] + sum(sums) * bool(differences) / between
+    fit = fit[:, None] - differences / 2 * np.log(between)
+    count = len(squares) + differences
+    fit = fit - count / 2 * np.log(total)
+    variances = total / count * between * terms
+    expected = prior[:, None] + (_BETWEEN_PRIOR if differences else np.zeros(1))
+    weights = _weights(expected + fit * freedom / len(squares))
+    noise = Noise(weights.ravel(), np.sqrt(variances).ravel(), freedom + differences)
+    inflation = max(float((weights * variances).sum()) / (terms * float(squares.mean())), 1.0)
+    if terms / inflation < INDEPENDENT:
+        return None
+    return noise.half() * (1 + _REMAINS * (inflation - 1) / terms)
+
+
+def slope(series: Series) -> tuple[float, float]:
+    """
+    The least-squares slope per term, and the probability that chance alone gives one so large.
+
+    Args:
+        series: at least LEAST terms.
+    """
+    steps = np.arange(len(series), dtype=np.float64) - (len(series) - 1) / 2
+    line, coefficients = _coefficients(steps)[1:], _coefficients(series)[1:]
+    length = float(line @ line)
+    found = float(line @ coefficients) / length
+    left = coefficients - found * line
+    squares = left**2
+    if squares.sum() <= 1e-18 * max(float(coefficients @ coefficients), 1e-300):
+        return found, 0.0 if found else 1.0  # it is a line
+    spectra, prior = _spectra((len(series),))
+    freedom = _freedom(series - found * steps, len(squares) - 1)
+    total = squares @ (1 / spectra).T
+    fit = -np.log(spectra).sum(axis=1) / 2 - (len(squares) - 1) / 2 * np.log(total)
+    weights = _weights(prior + fit * freedom / (len(squares) - 1))
+    variances = total / (len(squares) - 1) * (spectra @ line**2) / length**2
+    return found, Noise(weights, np.sqrt(variances), freedom).beyond(abs(found))
+
+
+def _coefficients(series: Series) -> Series:
+    transformed: Series = fft.dct(series, type=2, norm="ortho")
+    return transformed
+
+
+def _freedom(terms: Series, count: int) -> float:
+    """Degrees of freedom of `count` coefficients of these terms."""
+    squares = float((terms**2).sum())
+    kurtosis = len(terms) * float((terms**4).sum()) / squares**2 - 3
+    return 2 * count / (max(kurtosis, 0.0) + 2)
+
+
+def _weights(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights: NDArray[np.float64] = np.exp(logarithms - logarithms.max())
+    weights /= weights.sum()
+    return weights
+
+
+@lru_cache(maxsize=64)
+def _spectra(lengths: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shapes, each 1 at frequency zero, at the coefficients' frequencies; log of their priors."""
+    at = np.concatenate([np.pi * np.arange(1, length) / length for length in lengths])
+    times = [time for time in _TIMES if time <= _LONGEST * min(lengths)]
+    shapes, priors = [np.ones_like(at)], [_WHITE]
+    for time in times:
+        for power in (1, 2):
+            for part in _PARTS:
+                shapes.append(1 - part + part / (1 + (at * time) ** 2) ** power)
+                priors.append(_FORGETS / (2 * len(_PARTS) * len(times)))
+    for swing in _SWINGS:
+        shapes.append(1 + swing * 4 * np.sin(at / 2) ** 2)
+        priors.append(_SWINGS_BACK / len(_SWINGS))
+    return np.array(shapes), np.log(np.array(priors) / sum(priors))
