@@ -72,3 +72,10 @@ def test_an_unstable_level_has_no_quantile_and_the_clocks_are_named():
 
 def test_a_fall_beyond_the_knee_says_by_how_much():
     assert "falls by 66.5 (60.1–70.2) %" in printed(example_runs.example(), 80)  # noqa: RUF001
+
+
+def test_a_search_has_a_table_of_capacities():
+    text = printed(example_runs.searched(), 140)
+    assert "capacity of" in text
+    assert "78 (75–82)" in text  # noqa: RUF001
+    assert "at least 160" in text

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadtests.analysis.sentences import sentence
 from loadtests.report import curves, quantities, states
-from loadtests.results import Knee, Point, Run, SloResult
+from loadtests.results import Capacity, Knee, Point, Run, SloResult
 
 _WIDE = 120  # columns from which every quantile has room for its interval
 CLOCKS = (
@@ -48,6 +48,9 @@ class Shown:
         if run.knees:
             yield Text()
             yield _knees(run.knees, unit)
+        if run.capacities:
+            yield Text()
+            yield _capacities(run.capacities, unit)
         if run.slos:
             yield Text()
             yield _slos(run.slos)
@@ -136,6 +139,20 @@ def _knees(knees: dict[str, Knee], unit: str) -> Table:
         level = quantities.knee_level(knee) if knee.level is not None else "none in range"
         there = quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s"
         found.add_row(Text(name), level, there, quantities.beyond(knee))
+    return found
+
+
+def _capacities(capacities: dict[str, Capacity], unit: str) -> Table:
+    found = table("capacity of", unit, "breaks first", "took", "why")
+    found.columns[4].justify, found.columns[4].no_wrap = "left", False
+    for name, one in capacities.items():
+        found.add_row(
+            Text(name),
+            quantities.capacity(one),
+            Text(one.slo or quantities.MISSING),
+            quantities.duration(one.seconds),
+            Text(one.why),
+        )
     return found
 
 
