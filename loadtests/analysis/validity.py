@@ -12,12 +12,14 @@ from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter
 from loadtests.analysis.words import duration, percent
 from loadtests.results import Estimate
+from loadtests.stages import Stage
 
 BUSY = 0.9  # of one core: a generator is a single process
 LATE = 0.010  # seconds; how late a generator's timer may wake ...
 LATE_SHARE = 0.05  # ... as a part of the median response time
 LITTLE = 0.02  # relative error of Little's law
 LITTLE_REQUESTS = 500  # with fewer, its sampling error says nothing
+CHANCE = 4  # standard deviations of a Poisson count: one in 16,000 is further off
 TURN = 0.0003  # seconds at most that the client itself takes between an answer and the next request
 
 
@@ -47,7 +49,7 @@ def of_level(
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
         _slow_generator(usable, batches),
-        _little(usable[0].stage.level, usable[0].stage.think_time, batches),
+        *_load(usable[0].stage, batches),
     ]
     found = [text for text in wrong if text]
     left_out = len(repeats) - len(usable)
@@ -94,13 +96,50 @@ def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) 
     if busiest > BUSY:
         return f"the load generator was the bottleneck: it used {percent(busiest)} of a core"
     latest = max((done.lag for done in dones), default=0.0)
+    sent = max((done.late for done in dones), default=0.0)
     times = intervals.quantile([batch.ok for batch in batches], 0.5)
-    if times is not None and latest > LATE and latest > LATE_SHARE * times.value:
-        return (
-            f"the load generator was the bottleneck: its timers woke {duration(latest)} late, "
-            f"against a p50 of {duration(times.value)}"
-        )
+    if times is None:
+        return None
+    for late, who in ((sent, "it sent requests"), (latest, "its timers woke")):
+        if late > LATE and late > LATE_SHARE * times.value:
+            return (
+                f"the load generator was the bottleneck: {who} {duration(late)} late, "
+                f"against a p50 of {duration(times.value)}"
+            )
     return None
+
+
+def _load(stage: Stage, batches: Sequence[Quarter]) -> list[str | None]:
+    """Whether the load was what was asked for."""
+    if stage.model == "closed":
+        return [_little(stage.level, stage.think_time, batches)]
+    return [_unsent(batches), _rate(stage, batches)]
+
+
+def _unsent(batches: Sequence[Quarter]) -> str | None:
+    unsent = sum(batch.unsent for batch in batches)
+    if not unsent:
+        return None
+    meant = unsent + sum(batch.started for batch in batches)
+    return (
+        f"{unsent:,} of {meant:,} requests could not be sent: as many as possible were in flight "
+        "or the generator was too late; lower the rate, raise the limit of open files "
+        "(ulimit -n) or take more --processes"
+    )
+
+
+def _rate(stage: Stage, batches: Sequence[Quarter]) -> str | None:
+    """The requests that were meant are as many as the rate says, as nearly as chance allows."""
+    meant = sum(batch.started + batch.unsent for batch in batches)
+    seconds = sum(batch.seconds for batch in batches)
+    # Even arrivals of a window: one more or less at its ends, and as many at those of its repeats.
+    chance = CHANCE * (stage.level * seconds) ** 0.5 if stage.arrivals == "poisson" else 0.0
+    if abs(meant - stage.level * seconds) <= chance + len(batches) + 1:
+        return None
+    return (
+        f"the load was not what was asked for: {meant / seconds:.1f} requests a second were to "
+        f"come instead of {stage.level:,}"
+    )
 
 
 def _little(level: int, think_time: float, batches: Sequence[Quarter]) -> str | None:
