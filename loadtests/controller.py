@@ -75,7 +75,7 @@ def play(
         observer.begins(step, number + 1, number + left, expected_seconds(plan, left))
         begin = monotonic()
         record = _play_stage(stage_of(plan, step, number, targets), engine, folder)
-        found = next(p for p in points([record]) if p.request == "all")
+        found = next(p for p in points([record], folder.samples) if p.request == "all")
         observer.measured(found)
         for name, text in targets.dead().items():
             if name not in dead:

@@ -19,6 +19,7 @@ class RunFolder:
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self.samples: list[dict[str, Any]] = []  # as written: one a second
         self._slices = (path / "slices.jsonl").open("a")
         self._samples = (path / "samples.jsonl").open("a")
         self._append(self._slices, {"type": "run", "format": FORMAT} | header)
@@ -34,6 +35,7 @@ class RunFolder:
 
     def sample(self, sample: dict[str, Any]) -> None:
         """Called from the sampler's thread."""
+        self.samples.append(sample)
         self._append(self._samples, sample)
 
     def end(self, status: str) -> None:

@@ -42,6 +42,12 @@ def point(level, throughput, *, mean=0.05, rate=0.0, seconds=5.0, noise=0.01):
     )
 
 
+def came(arrivals, throughput, **options):
+    """A point of the open model: as many came as were asked for."""
+    seen = point(arrivals, throughput, **options)
+    return seen.model_copy(update={"model": "open", "requests": round(arrivals * seen.seconds)})
+
+
 def rising(*levels):
     return [point(level, 20.0 * level) for level in levels]
 
@@ -120,3 +126,33 @@ def test_one_level_beyond_the_knee_gives_a_slope_from_the_knee_on():
 def test_a_knee_that_was_not_seen_lies_beyond_nine_tenths_of_the_levels():
     assert at_least(rising(1, 5, 10)) == pytest.approx(9)
     assert at_least(rising(1, 5)) is None
+
+
+def test_what_is_lost_at_the_highest_level_has_an_interval():
+    bend = knee([*rising(1, 5, 10), point(40, 200), point(80, 120)], 0.0)
+    assert bend.retrograde.value == pytest.approx(0.4)
+    assert 0.36 < bend.retrograde.low < 0.4 < bend.retrograde.high < 0.44
+    assert knee([*rising(1, 5, 10), point(40, 200), point(80, 199)], 0.0).retrograde is None
+
+
+def test_the_knee_of_a_rate_is_where_answers_stop_following_it():
+    seen = [came(50, 50), came(100, 100), came(200, 180), came(400, 182)]
+    bend = knee(seen, 5.0)
+    assert bend.level == pytest.approx(181, rel=0.01)
+    assert bend.low < 180 < bend.high
+    assert (bend.then, bend.retrograde) == ("flat", None)
+    assert knee([*seen[:3], came(400, 90)], 0.0).retrograde.value == pytest.approx(0.5, abs=0.02)
+    assert knee(seen[:2], 0.0).level is None
+    assert knee([*seen[:2], came(150, 150)], 0.0).level is None
+
+
+def test_failures_below_the_knee_of_a_rate_are_not_what_it_stops_at():
+    seen = [came(50, 45, rate=0.1), came(100, 90, rate=0.1), came(400, 180, rate=0.1)]
+    assert knee(seen, 0.0).level == pytest.approx(200, rel=0.01)
+
+
+def test_levels_that_did_not_come_to_rest_are_used_only_where_there_are_no_others():
+    odd = point(40, 260).model_copy(update={"steady": "drifting"})
+    assert knee([*rising(1, 5), odd, point(80, 200)], 0.0).throughput == pytest.approx(200)
+    grows = point(40, 200).model_copy(update={"steady": "over-saturated"})
+    assert knee([*rising(1, 5), grows], 0.0).level == pytest.approx(10, rel=0.02)

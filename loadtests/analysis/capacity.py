@@ -22,6 +22,7 @@ from loadtests.slos import Slo
 RESOLUTION = 0.05  # of the level, or one level: the width of an interval that is narrow enough
 BETWEEN = 0.01  # two stages at one level differ by this beyond what each one's interval says
 SURE = 2.5  # standard errors; more than 1.96 as a level is tried until it is decided
+NOISIEST = 3.0  # times what a stage's own interval says
 FARTHEST = 0.5  # a margin beyond tells no more than that the border is far away
 _DEVIATIONS = 1.96  # standard errors in half an interval
 _LOWER_IS_BETTER = ("<", "<=")
@@ -253,7 +254,8 @@ def _by_level(trials: Sequence[Trial], name: str) -> tuple[list[int], list[float
     """
     The levels, rising; the margin of each, weighted by precision; its standard error.
 
-    Errors grow by the Birge ratio where repeats disagree more than they say.
+    Errors grow by the Birge ratio where repeats disagree more than they say, up to NOISIEST times:
+    a service that remembers its overload disagrees with itself near the border and nowhere else.
     """
     groups: dict[int, list[Margin]] = {}
     for one in trials:
@@ -267,7 +269,7 @@ def _by_level(trials: Sequence[Trial], name: str) -> tuple[list[int], list[float
     )
     freedom = sum(len(group) - 1 for group in groups.values())
     # As if four more repeats had agreed: two that differ by chance are no evidence of noise.
-    grown = math.sqrt(max((squares + 4) / (freedom + 4), 1.0))
+    grown = min(math.sqrt(max((squares + 4) / (freedom + 4), 1.0)), NOISIEST)
     return levels, means, [grown * _mean(groups[level])[1] for level in levels]
 
 

@@ -3,7 +3,9 @@
 The knee is the crossing of the two asymptotes of a closed system: below it throughput is
 N / (R_0 + Z), above it X_max, so N* = X_max * (R_0 + Z) (Denning and Buzen, The Operational
 Analysis of Queueing Network Models, 1978). Unlike the place where a plot seems to bend it does not
-depend on the axes (Gunther and Ley, CMG 2009).
+depend on the axes (Gunther and Ley, CMG 2009). In the open model requests come at a rate, whatever
+the answers do; there the knee is the rate from which on fewer are answered than come, and neither
+R_0 nor a think time is in it.
 """
 
 import math
@@ -21,6 +23,7 @@ FOLLOWING = 0.9  # throughput that is at least this part of N / (R_0 + Z) still 
 BEYOND = 0.95  # a knee must lie below this part of the highest level to have been seen
 FALLING = 0.05  # of X_max
 FAILING = 0.05  # of the requests
+BETWEEN = 0.01  # half of an interval: what two stages differ by beyond what their own ones say
 
 
 def knees(points: Iterable[Point], think_time: float) -> dict[str, Knee]:
@@ -42,6 +45,8 @@ def knee(points: Sequence[Point], think_time: float) -> Knee:
     seen = usable(points)
     if not seen:
         return Knee(level=None)
+    if seen[0].model == "open":
+        return _of_rates(seen)
     most = _plateau(seen)
     base = _base(seen, most.value, think_time)
     if len(seen) < LEAST_LEVELS:
@@ -54,20 +59,74 @@ def knee(points: Sequence[Point], think_time: float) -> Knee:
         return Knee(level=None, base=base.value)
     relative = math.hypot(most.half / most.value, base.half / cycle)
     beyond = [point for point in seen if point.level > level]
+    then = _then(beyond, most)
     return Knee(
         level=level,
         low=level * (1 - relative) if math.isfinite(relative) else None,
         high=level * (1 + relative) if math.isfinite(relative) else None,
         throughput=most.value,
         base=base.value,
-        then=_then(beyond, most),
+        then=then,
         slope=_slope(beyond, [point for point in seen if point.level <= level], level),
+        retrograde=_lost(seen[-1], most) if then == "falls" else None,
     )
 
 
+def _of_rates(seen: Sequence[Point]) -> Knee:
+    """
+    Of the open model: X_max over the part of the requests that succeeds below it.
+
+    What came in the window, and not the rate that was asked for, is what throughput follows.
+    """
+    usual = 1 - seen[0].errors.rate
+    behind = [point for point in seen if _falls_behind(point, usual)]
+    following = seen[: seen.index(behind[0])] if behind else seen
+    times = [point for point in following if point.response_time.get("mean")]
+    base = _Value.of(times[0].response_time["mean"]).value if times else None
+    if len(seen) < LEAST_LEVELS or not behind or not following:
+        return Knee(level=None, base=base)
+    most = _plateau(behind)
+    came = sum(point.requests for point in following)
+    failed = sum(point.errors.rate * point.requests for point in following)
+    share = 1 - failed / came
+    level, half = most.value / share, most.half / share
+    then = _then(behind, most)
+    return Knee(
+        level=level,
+        low=level - half if math.isfinite(half) else None,
+        high=level + half if math.isfinite(half) else None,
+        throughput=most.value,
+        base=base,
+        then=then,
+        retrograde=_lost(seen[-1], most) if then == "falls" else None,
+    )
+
+
+def _falls_behind(point: Point, usual: float) -> bool:
+    """Fewer succeeded than the `usual` part of those that came, beyond the error of the count."""
+    came = usual * point.requests / point.seconds
+    rate = _Value.of(point.throughput)
+    slack = rate.half if math.isfinite(rate.half) else 0.0
+    return rate.value < BEYOND * came and rate.value + slack < came
+
+
+def _lost(top: Point, most: "_Value") -> Estimate:
+    """The part of X_max that is lost at the highest level."""
+    last = _Value.of(top.throughput)
+    ratio = last.value / most.value
+    half = math.hypot(last.half / most.value, ratio * most.half / most.value)
+    if not math.isfinite(half):
+        return Estimate(value=1 - ratio)
+    return Estimate(value=1 - ratio, low=1 - ratio - half, high=min(1 - ratio + half, 1.0))
+
+
 def usable(points: Iterable[Point]) -> list[Point]:
-    """The valid points with successes, by rising level."""
-    found = (p for p in points if p.valid and p.response_time.get("mean") and p.throughput.value)
+    """The valid points with successes, by rising level; of the open model without any time, too."""
+    found = (
+        p
+        for p in points
+        if p.valid and p.throughput.value and (p.model == "open" or p.response_time.get("mean"))
+    )
     return sorted(found, key=lambda point: point.level)
 
 
@@ -103,10 +162,12 @@ def _base(seen: Sequence[Point], most: float, think_time: float) -> _Value:
     The lowest level has the fewest requests, so those that follow are taken in, up to half way to
     the knee and as long as no queue is to be noticed in them.
     """
-    means = [_Value.of(point.response_time["mean"]) for point in seen]
-    half_way = most * (means[0].value + think_time) / 2
+    first = _Value.of(seen[0].response_time["mean"])
+    half_way = most * (first.value + think_time) / 2
     count = max(sum(point.level <= half_way for point in seen), 1)
-    return _pooled(means[:count], [point.requests for point in seen[:count]])
+    used = _steady(seen[:count])
+    means = [_Value.of(point.response_time["mean"]) for point in used]
+    return _pooled(means, [point.requests for point in used])
 
 
 def _plateau(seen: Sequence[Point]) -> _Value:
@@ -115,12 +176,18 @@ def _plateau(seen: Sequence[Point]) -> _Value:
 
     The highest one alone would be the luckiest one, and too high.
     """
-    ranked = sorted(seen, key=lambda point: point.throughput.value, reverse=True)
+    # Where a queue only grows, as many are answered as can be.
+    settled = _steady(seen, "over-saturated")
+    ranked = sorted(settled, key=lambda point: point.throughput.value, reverse=True)
     rates = [_Value.of(point.throughput) for point in ranked]
     return _pooled(rates, [point.seconds for point in ranked])
 
 
-_RESOLUTION = 0.001  # of a value: a histogram's buckets; no interval is narrower than that
+def _steady(seen: Sequence[Point], *also: str) -> Sequence[Point]:
+    """Those that had come to rest, or were too short to tell; all of them if there are none."""
+    return [point for point in seen if point.steady in (None, "steady", *also)] or seen
+
+
 _SIGNIFICANCE = 0.01
 _DEVIATIONS = float(stats.norm.ppf(0.975))  # in half an interval
 
@@ -137,7 +204,7 @@ def _pooled(values: Sequence[_Value], weights: Sequence[float]) -> _Value:
     """
     for count in range(len(values), 1, -1):
         means = np.array([one.value for one in values[:count]])
-        halves = np.maximum([one.half for one in values[:count]], _RESOLUTION * means)
+        halves = np.hypot([one.half for one in values[:count]], BETWEEN * means)
         if not np.isfinite(halves).all():
             continue
         shares = np.array(weights[:count]) / sum(weights[:count])
@@ -147,7 +214,7 @@ def _pooled(values: Sequence[_Value], weights: Sequence[float]) -> _Value:
         if stats.chi2.sf(q, count - 1) > _SIGNIFICANCE:
             disagreement = max(1.0, math.sqrt(q / (count - 1)))
             return _Value(mean, disagreement * float(np.linalg.norm(shares * halves)))
-    return values[0]
+    return _Value(values[0].value, math.hypot(values[0].half, BETWEEN * values[0].value))
 
 
 def _then(beyond: Sequence[Point], most: _Value) -> Literal["flat", "falls", "errors"] | None:

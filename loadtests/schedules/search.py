@@ -8,6 +8,7 @@ often as from below: a service that remembers its overload shows it.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +20,7 @@ from loadtests.slos import Slo
 
 _STEP = 2  # from one level to the next, until a promise is broken
 _MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends
+_OFTEN = 6  # stages at a level
 _TYPICAL = 10  # stages after the bracket; only for telling the time left
 
 
@@ -115,7 +117,20 @@ def next_level(trials: Sequence[Trial], bounds: Bounds) -> int | None:
         if needed
     ] or [below, above]
     other = [level for level in wanted if (level > seen.crossing) != (last > seen.crossing)]
-    return (other or wanted)[0]
+    return _least_tried((other or wanted)[0], trials, seen, bounds)
+
+
+def _least_tried(level: int, trials: Sequence[Trial], seen: Found, bounds: Bounds) -> int:
+    """
+    The level, or its neighbour if it was tried often and remains undecided: its margin may be just
+    zero, and then what tells is on either side of it.
+    """
+    tries = Counter(one.level for one in trials)
+    if tries[level] < _OFTEN:
+        return level
+    first = max(level - 1, (seen.kept or 0) + 1, bounds.lowest)
+    last = min(level + 1, (seen.broken or bounds.highest + 1) - 1)
+    return min(range(first, last + 1), key=lambda one: tries[one], default=level)
 
 
 def _sides(crossing: float, seen: Found, bounds: Bounds) -> tuple[int, int]:
