@@ -45,14 +45,17 @@ class Point(Result):
     """
     The answer for one (deployment, level, request); request "all" takes them together.
 
-    Times are of successful requests; failures are in `errors`. `response_time` has the keys p50,
-    p95, p99 and mean; a quantile without enough requests behind it is null. `in_flight` is the mean
-    number of requests in flight (by Little's law the level less those who think). `problems` says
-    in words what is wrong with the point; `valid` is False when it must not be used.
+    Times are of successful requests; failures are in `errors`. `response_time` counts from the
+    moment when a request was meant to start, `service_time` from when it was sent; they differ in
+    the open model alone. Both have the keys p50, p95, p99 and mean; a quantile without enough
+    requests behind it is null. `in_flight` is the mean number of requests in flight (by Little's
+    law the level less those who think). `problems` says in words what is wrong with the point;
+    `valid` is False when it must not be used.
 
     `steady`: "steady"; "drifting" (a trend that has not come to an end); "over-saturated" (requests
-    in flight or response times grow to the end: more comes than is answered); "none" (it jumps
-    between states); null when the window is too short to tell. `settled`: seconds of the window, at
+    in flight or response times grow to the end: more comes than is answered, and all times are null
+    as they would only tell how long the test was); "none" (it jumps between states); null when the
+    window is too short to tell. `settled`: seconds of the window, at
     its beginning, that were still moving and are left out.
     """
 
@@ -78,7 +81,8 @@ class Point(Result):
 
 class Knee(Result):
     """
-    Where throughput stops following load: N* = X_max * (R_0 + Z), with its interval.
+    Where throughput stops following load: N* = X_max * (R_0 + Z), with its interval; in the open
+    model the highest rate of arrivals that is still answered.
 
     `level` is null when the levels did not reach it. `then`: what throughput does beyond it,
     "flat", "falls", "errors", or null when no level lies beyond. `base` is R_0 (seconds), the mean

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from loadtests.report import quantities
+from loadtests.report import axes, quantities
 from loadtests.report.curves import Curve, unit
 from loadtests.results import Estimate
 
@@ -24,6 +24,7 @@ class _Mark:
 def above(curves: Sequence[Curve], x: alt.X, colour: alt.Color, height: int) -> alt.LayerChart:
     """A row for each mark: its symbol, interval and number, and a band and a rule in the plot."""
     found = sorted(_marks(curves), key=lambda mark: mark.level.value, reverse=True)
+    end = axes.reach(x)[1]
     rows = [
         {
             "deployment": mark.curve.name,
@@ -32,6 +33,7 @@ def above(curves: Sequence[Curve], x: alt.X, colour: alt.Color, height: int) -> 
             "level": mark.level.value,
             "low": mark.level.low,
             "high": mark.level.high,
+            "edge": min(max(mark.level.high or 0.0, mark.level.value), end),
             "text": f"{mark.text} {mark.curve.run}".rstrip(),
             "interval": quantities.level_estimate(mark.level),
         }
@@ -64,7 +66,7 @@ def above(curves: Sequence[Curve], x: alt.X, colour: alt.Color, height: int) -> 
         base.mark_rule(strokeWidth=3, opacity=0.45).encode(y, colour, **ends),
         base.mark_point(filled=True, size=60, opacity=1).encode(x, y, colour, shape, tooltip=told),
         base.mark_text(align="left", dx=9, fontSize=11.5, baseline="middle").encode(
-            x, y, colour, text="text:N"
+            alt.X("edge:Q", scale=x["scale"], axis=x["axis"]), y, colour, text="text:N"
         ),
     ).resolve_scale(shape="independent")
     return layers
