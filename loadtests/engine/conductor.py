@@ -140,7 +140,9 @@ class Conductor:
 
     def _users(self, stage: Stage) -> int:
         """In the open model users send nothing: there is one for each generator, to be seen."""
-        return len(self._generators()) if stage.model == "open" else stage.level
+        if stage.model == "closed":
+            return stage.level
+        return max(len(self._generators()), 1)  # without a generator it cannot be brought up
 
     def _bring(self, users: int) -> bool:
         self._levels.set(users)
