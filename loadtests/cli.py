@@ -22,6 +22,7 @@ from loadtests.engine_process import EngineFailed
 from loadtests.progress import shown
 from loadtests.report import comparison, terminal
 from loadtests.schedules.search import search_of
+from loadtests.shortness import too_short
 from mock_upstream.durations import parse_duration
 
 app = typer.Typer(
@@ -89,6 +90,9 @@ def run(
         )
         if dry_run:
             _print_stages(chosen)
+        for text in too_short(chosen):
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if dry_run:
             return
         with shown(console) as observer:
             arguments = ["--processes", str(processes)] if processes > 1 else []

@@ -35,6 +35,7 @@ _WHITE, _FORGETS, _SWINGS_BACK = 0.65, 0.28, 0.07  # how likely each kind is bef
 # A variance between series, in units of what the terms say of the variance of a series' sum.
 _BETWEEN = np.array([0.0, 0.5, 2.0, 8.0, 32.0, 128.0])
 _BETWEEN_PRIOR = np.log(np.array([0.92, 0.016, 0.016, 0.016, 0.016, 0.016]))
+_NOTHING = 1e-60  # squares below it are rounding
 _REMAINS = 3.0  # how much of what is dependent is added once more, since it is estimated too low
 
 
@@ -79,7 +80,7 @@ def half_width(series: Sequence[Series]) -> float | None:
     if terms < LEAST:
         return None
     squares = np.concatenate([_coefficients(one)[1:] ** 2 for one in series])
-    if not squares.sum() > 0:
+    if not squares.sum() > _NOTHING:
         return 0.0
     spectra, prior = _spectra(tuple(map(len, series)))
     sums = [(one.sum() ** 2) / len(one) for one in series]
@@ -96,7 +97,7 @@ def half_width(series: Sequence[Series]) -> float | None:
     expected = prior[:, None] + (_BETWEEN_PRIOR if differences else np.zeros(1))
     weights = _weights(expected + fit * freedom / len(squares))
     noise = Noise(weights.ravel(), np.sqrt(variances).ravel(), freedom + differences)
-    inflation = max(float((weights * variances).sum()) / (terms * float(squares.mean())), 1.0)
+    inflation = max(float((weights * total).sum()) / count / float(squares.mean()), 1.0)
     if terms / inflation < INDEPENDENT:
         return None
     return noise.half() * (1 + _REMAINS * (inflation - 1) / terms)
@@ -115,7 +116,7 @@ def slope(series: Series) -> tuple[float, float]:
     found = float(line @ coefficients) / length
     left = coefficients - found * line
     squares = left**2
-    if squares.sum() <= 1e-18 * max(float(coefficients @ coefficients), 1e-300):
+    if squares.sum() <= max(1e-18 * float(coefficients @ coefficients), _NOTHING):
         return found, 0.0 if found else 1.0  # it is a line
     spectra, prior = _spectra((len(series),))
     freedom = _freedom(series - found * steps, len(squares) - 1)

@@ -1,7 +1,8 @@
 """Whether the steady state was reached in a window, and where in it.
 
 A window is moving when its response times, or the requests in flight, have a slope that chance does
-not explain, dependence in time allowed for (`dependence.slope`), and that is large enough to
+not explain, dependence in time allowed for (`dependence.slope`), or when a stretch of it differs
+from the rest by more than the noise of the longer part explains; both only when large enough to
 matter. The two series are those of GuideLLM's over-saturation rule. A window that moves is cut
 where MSER puts the end of the warm-up: where the standard error of the mean of the rest is smallest
 (White, An effective truncation heuristic for bias reduction in simulation output, Simulation 1997;
@@ -16,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from loadtests.analysis.dependence import Series, slope
+from loadtests.analysis.dependence import Series, half_width, slope
 from loadtests.analysis.windows import Quarter
 
 State = Literal["steady", "drifting", "over-saturated", "none"]
@@ -27,7 +28,8 @@ _RESPONSES = 5  # in each term at least, on average
 _CHANCE = 0.002  # for each of two series, each asked up to twice
 _MATTERS = 0.1  # of the mean response time, from the window's beginning to its end
 _QUEUES = 0.02  # of the arrivals; what is left over of them and grows the queue
-_JUMPS = 0.4  # of what a line leaves unexplained is left by a single step
+_SURE = 5.0  # standard errors; the place of a step was chosen to make it large
+_JUMPS = 0.5  # of what a line leaves unexplained is left by a single step
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,20 @@ def steadiness(quarters: Sequence[Quarter], model: str) -> Steadiness:
     if responses is None:
         return Steadiness(None)
     growth = _growth(quarters) if model == "open" else 0.0
-    if not growth and not _moves(responses.series):
-        return Steadiness("steady")
     cut = _warm_up(responses)
+    warming = cut is not None and _differ(responses.series, cut // responses.length)
+    moving = _moves(responses.series) or _steps(responses.series)
+    if not (growth or warming or moving):
+        return Steadiness("steady")
     if cut is not None:
         rest = quarters[cut:]
         left = _responses(rest)
-        still = left is None or _moves(left.series)
+        still = left is None or _moves(left.series) or _steps(left.series)
         if not still and not (model == "open" and _growth(rest)):
             return Steadiness("steady", settled=cut)
     if growth:
         return Steadiness("over-saturated", growth=growth)
-    return Steadiness("none" if _jumps(responses.series) else "drifting")
+    return Steadiness("none" if _steps(responses.series) else "drifting")
 
 
 def worst(found: Sequence[Steadiness]) -> Steadiness:
@@ -123,12 +127,30 @@ def _warm_up(motion: _Motion) -> int | None:
     return cut * motion.length if 0 < cut < count // 2 else None
 
 
-def _jumps(series: Series) -> bool:
-    """Whether a single step explains much better than a line how the series moves."""
-    steps = np.arange(len(series), dtype=float)
+def _steps(series: Series) -> bool:
+    """
+    Whether the series jumps: a single step explains it much better than a line does.
+
+    The place of the step is that of the largest likelihood; the noise is that of the longer side.
+    """
+    count = len(series)
+
+    def left(at: int) -> float:
+        return float(series[:at].var()) * at + float(series[at:].var()) * (count - at)
+
+    at = min(range(2, count - 1), key=left)
+    steps = np.arange(count, dtype=np.float64)
     line = series - np.polyval(np.polyfit(steps, series, 1), steps)
-    step = min(
-        float(series[:at].var()) * at + float(series[at:].var()) * (len(series) - at)
-        for at in range(2, len(series) - 1)
-    )
-    return step < _JUMPS * float(line @ line)
+    return left(at) <= _JUMPS * float(line @ line) and _differ(series, at)
+
+
+def _differ(series: Series, at: int) -> bool:
+    """Whether what comes before this place has another mean than what comes after it."""
+    head, tail = series[:at], series[at:]
+    longer = max(head, tail, key=len)
+    half = half_width([longer - longer.mean()])
+    if half is None:
+        return False
+    error = half / 2 / math.sqrt(len(longer)) * math.sqrt(1 / len(head) + 1 / len(tail))
+    change = abs(float(head.mean() - tail.mean()))
+    return change > max(_SURE * error, _MATTERS * float(series.mean()))

@@ -1,0 +1,76 @@
+"""What a plan is too short for, told before it is played."""
+
+import math
+
+from loadtests.analysis import steady
+from loadtests.analysis.intervals import enough
+from loadtests.analysis.words import duration, loads
+from loadtests.plans import Plan, UrlDeployment
+from loadtests.results import QUANTILES
+from loadtests.slices import LENGTH
+from mock_upstream.latency import Latency
+
+_SPARE = 1.3  # what dependent requests, and an error known from few pieces, take beyond `enough`
+_CYCLES = 6  # response times that a window must last: a closed system forgets in about one
+
+
+def too_short(plan: Plan) -> list[str]:
+    """
+    For which levels a quantile's interval or the state cannot be expected, and which `measure`
+    would do.
+
+    From the mean latency of the plan's upstream, as if the service added nothing and no queue: more
+    requests than these do not come. Empty for deployments at URLs, whose upstream is not known, and
+    for a user's own locustfile.
+    """
+    urls = all(isinstance(one, UrlDeployment) for one in plan.deployments.values())
+    if urls or plan.locustfile is not None:
+        return []
+    load = plan.load
+    cycle = _mean(plan.upstream.latency) + load.think_time
+    found = []
+    for name, q in QUANTILES.items():
+        needed = _needed(q)
+        rates = {
+            level: level if load.model == "open" else level / max(cycle, 1e-4)
+            for level in load.levels
+        }
+        short = {
+            level: rate
+            for level, rate in rates.items()
+            if rate * load.measure * load.repeats < needed
+        }
+        if short:
+            least = min(short.values())
+            expected = math.floor(least * load.measure * load.repeats)
+            found.append(
+                f"No interval of {name} is to be expected at {loads(list(short), load.model)}: it "
+                f"takes some {needed} requests, and at most {expected} come at the lowest. "
+                f"measure = {_told(needed / least / load.repeats)} would do."
+            )
+    least = max(steady.LEAST * LENGTH, _CYCLES * _mean(plan.upstream.latency))
+    if load.measure < least:
+        found.append(
+            f"Windows of {duration(load.measure)} are too short to tell whether they are steady, "
+            f"and for sound intervals: measure = {_told(least)} would do."
+        )
+    return found
+
+
+def _needed(q: float) -> int:
+    count = 1
+    while not enough(count, q):
+        count += 1
+    return math.ceil(_SPARE * count)
+
+
+def _told(seconds: float) -> str:
+    """As a plan has it, in whole quarter seconds; quoted."""
+    up = math.ceil(seconds / LENGTH) * LENGTH
+    return f'"{math.ceil(up) if up > 10 else up:g}s"'
+
+
+def _mean(latency: Latency) -> float:
+    """Of its quantiles; seconds."""
+    steps = 500
+    return math.fsum(latency.quantile((i + 0.5) / steps) for i in range(steps)) / steps
