@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.analysis import fidelity, intervals, resources, validity
+from loadtests.analysis import fidelity, host, intervals, resources, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.analysis.windows import Quarter, Window, pieces, together, window
@@ -61,8 +61,12 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     settled = [one.settled for one in states]
     seen = _Seen.of(usable, None, settled)
     used = resources.resources(usable, samples)
-    problems = validity.of_level(repeats, usable, seen.batches).and_of(
-        fidelity.of_mock(usable, samples)
+    kinds = sum((one.kinds for one in seen.windows), Counter[str]())
+    median = intervals.quantile([batch.response for batch in seen.batches], 0.5)
+    problems = (
+        validity.of_level(repeats, usable, seen.batches, kinds)
+        .and_of(host.of_host(usable, samples, median.value if median else None))
+        .and_of(fidelity.of_mock(usable, samples))
     )
     level = _Level(usable, used, problems, worst(states))
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})

@@ -21,7 +21,7 @@ def resources(records: Sequence[StageRecord], samples: Sequence[Sample]) -> dict
     """
     seen: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        for before, sample in _inside(record, samples):
+        for before, sample in inside(record, samples):
             for name, value in _values(before, sample, record.stage.deployment):
                 seen[name].append(value)
     means = {name: sum(values) / len(values) for name, values in seen.items()}
@@ -29,7 +29,8 @@ def resources(records: Sequence[StageRecord], samples: Sequence[Sample]) -> dict
     return means | ({"generator_cpu": max(shares)} if shares else {})
 
 
-def _inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Sample]]:
+def inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Sample]]:
+    """The samples that tell of a stage's window, each with the one before it."""
     if record.window is None:
         return
     start, end = record.window
@@ -39,11 +40,10 @@ def _inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sa
 
 
 def _values(before: Sample, sample: Sample, deployment: str) -> Iterator[tuple[str, float]]:
-    processes = sample.get("processes") or {}
     for name, process in (("app", deployment), ("mock", "mock")):
-        if (cpu := processes.get(process, {}).get("cpu")) is not None:
+        if (cpu := _number(sample, process, "cpu")) is not None:
             yield f"{name}_cpu", cpu
-    if (rss := processes.get(deployment, {}).get("rss")) is not None:
+    if (rss := _number(sample, deployment, "rss")) is not None:
         yield "app_rss", rss
     then, now = Ledger.of(before), Ledger.of(sample)
     if then and now and now.continues(then) and now.elapsed > then.elapsed:
@@ -51,3 +51,11 @@ def _values(before: Sample, sample: Sample, deployment: str) -> Iterator[tuple[s
         # once a second is one draw.
         grown = now.in_flight.seconds - then.in_flight.seconds
         yield "upstream_in_flight", grown / (now.elapsed - then.elapsed)
+
+
+def _number(sample: Sample, process: str, name: str) -> float | None:
+    """Files of other versions may hold anything."""
+    found: Any = sample
+    for key in ("processes", process, name):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, int | float) else None

@@ -4,6 +4,7 @@ Invalid: the generator or the mock was the bottleneck, something was lost, or th
 each other. A service that fails every request is measured validly.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,15 +13,30 @@ from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter
 from loadtests.analysis.words import duration, percent
 from loadtests.results import Estimate
-from loadtests.stages import Stage
 
-BUSY = 0.9  # of one core: a generator is a single process
-LATE = 0.010  # seconds; how late a generator's timer may wake ...
-LATE_SHARE = 0.05  # ... as a part of the median response time
-LITTLE = 0.02  # relative error of Little's law
+BUSY = 0.9
+"""
+Of a core. A generator is a single process; the last tenth of a core goes to its other work, and who
+arrives while it is nine tenths busy waits for it ten times as long as it works on him (M/M/1).
+"""
+LATE = 0.010
+"""
+Seconds at the 99th percentile that a generator's timer may wake late, or a request be sent. An idle
+process is late by 0.1 ms, and now and then by some ms when the kernel has other things to do.
+"""
+LATE_SHARE = 0.05  # ... as a part of the median response time: below it, lateness is not seen
+LITTLE = 0.02
+"""
+Relative error of Little's law. It holds to the last user where nothing is lost; a hundredth is what
+a stage's edges, clocks of several generators and settling make of it, beside its sampling error.
+"""
 LITTLE_REQUESTS = 500  # with fewer, its sampling error says nothing
-CHANCE = 4  # standard deviations of a Poisson count: one in 16,000 is further off
-TURN = 0.0003  # seconds at most that the client itself takes between an answer and the next request
+TURN = 0.0003
+"""Seconds at most that the client itself takes between an answer and the next request."""
+CHANCE = 4.0
+"""Standard deviations of a Poisson count: one stage in 16,000 is further off by chance."""
+DESCRIPTORS, NO_PORTS = "out of descriptors", "out of ports"
+"""Kinds of failures, as the recorder calls them; both are the generator's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +52,23 @@ def of_level(
     repeats: Sequence[StageRecord],
     usable: Sequence[StageRecord],
     batches: Sequence[Quarter],
+    kinds: Mapping[str, int],
 ) -> Validity:
     """
-    What concerns all points of one (deployment, level), but for the mock.
+    What concerns all points of one (deployment, level), but for the mock and the host.
 
     Args:
         repeats: all its stages.
         usable: those whose numbers are in the point.
         batches: of all requests together, over the windows of the usable ones.
+        kinds: of their failures, with their counts.
     """
     wrong = [
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
+        _exhausted(kinds),
         _slow_generator(usable, batches),
-        *_load(usable[0].stage, batches),
+        *_load(usable, batches),
     ]
     found = [text for text in wrong if text]
     left_out = len(repeats) - len(usable)
@@ -90,6 +109,22 @@ def _unfinished(record: StageRecord) -> str | None:
     return f"{count} requests were given up without an answer: the slowest are not in the numbers"
 
 
+def _exhausted(kinds: Mapping[str, int]) -> str | None:
+    """The generator could not open a connection: these failures are not the service's."""
+    if count := kinds.get(DESCRIPTORS, 0):
+        return (
+            f"the load generator ran out of file descriptors, {count:,} times: raise the limit "
+            "(`ulimit -Hn`) above the number of users, or let several generators share them "
+            "(--processes)"
+        )
+    if count := kinds.get(NO_PORTS, 0):
+        return (
+            f"the load generator ran out of ports, {count:,} times: have the service keep its "
+            "connections open, or widen net.ipv4.ip_local_port_range"
+        )
+    return None
+
+
 def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | None:
     dones = [done for record in records for done in record.dones.values()]
     busiest = max((done.cpu for done in dones), default=0.0)
@@ -109,11 +144,14 @@ def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) 
     return None
 
 
-def _load(stage: Stage, batches: Sequence[Quarter]) -> list[str | None]:
+def _load(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> list[str | None]:
     """Whether the load was what was asked for."""
-    if stage.model == "closed":
-        return [_little(stage.level, stage.think_time, batches)]
-    return [_unsent(batches), _rate(stage, batches)]
+    stage = records[0].stage
+    if stage.model == "open":
+        return [_unsent(batches), _rate(records, batches)]
+    if stage.own_tasks:
+        return []  # nobody knows how long these think
+    return [_little(stage.level, stage.think_time, batches)]
 
 
 def _unsent(batches: Sequence[Quarter]) -> str | None:
@@ -128,13 +166,18 @@ def _unsent(batches: Sequence[Quarter]) -> str | None:
     )
 
 
-def _rate(stage: Stage, batches: Sequence[Quarter]) -> str | None:
-    """The requests that were meant are as many as the rate says, as nearly as chance allows."""
+def _rate(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | None:
+    """
+    The requests that were meant are as many as the rate says, as nearly as chance allows.
+
+    Even arrivals are known to one for each generator and edge of a window.
+    """
+    stage = records[0].stage
     meant = sum(batch.started + batch.unsent for batch in batches)
     seconds = sum(batch.seconds for batch in batches)
-    # Even arrivals of a window: one more or less at its ends, and as many at those of its repeats.
-    chance = CHANCE * (stage.level * seconds) ** 0.5 if stage.arrivals == "poisson" else 0.0
-    if abs(meant - stage.level * seconds) <= chance + len(batches) + 1:
+    slack = 2 * sum(len(record.dones) for record in records)
+    chance = CHANCE * math.sqrt(stage.level * seconds) if stage.arrivals == "poisson" else 0.0
+    if abs(meant - stage.level * seconds) <= chance + slack:
         return None
     return (
         f"the load was not what was asked for: {meant / seconds:.1f} requests a second were to "

@@ -1,5 +1,6 @@
 """Requests -> slices. Listens to Locust's `request` event, so every User class is recorded."""
 
+import errno
 from collections.abc import Iterator, Mapping
 from time import perf_counter
 from typing import Any
@@ -106,6 +107,12 @@ class UnexpectedAnswer(Exception):
         self.kind = kind
 
 
+_NUMBERED = {
+    errno.EMFILE: "out of descriptors",
+    errno.ENFILE: "out of descriptors",
+    errno.EADDRNOTAVAIL: "out of ports",
+}
+"""What the generator itself lacks, by the system's number; see analysis.validity."""
 _KNOWN = {
     "ConnectionRefusedError": "connection refused",
     "ConnectionResetError": "connection reset",
@@ -119,6 +126,8 @@ _KNOWN = {
 def _words(exception: BaseException | None) -> Iterator[str | None]:
     """What is known of the exception, then of those that it came from."""
     while exception is not None:
+        if isinstance(exception, OSError):
+            yield _NUMBERED.get(exception.errno or 0)
         for kind in type(exception).__mro__:
             yield _KNOWN.get(kind.__name__)
         exception = exception.__cause__ or exception.__context__
