@@ -1,0 +1,44 @@
+"""`brownout capacity` as a user starts it."""
+
+import json
+
+from tests.brownout_runs import PLAN, finished
+
+SLOS = """
+[slos]
+sure = "errors < 50% at 4"
+"""
+
+
+def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_again(tmp_path):
+    (tmp_path / "plan.toml").write_text(PLAN + SLOS)
+    words = ["capacity", "plan.toml", "--levels", "1,2", "--within", "20s"]
+    code, invocation = finished(*words, cwd=tmp_path)
+    run = invocation.run()
+    assert set(run.capacities) == {"threads", "async"}
+    settled = {name: found.above for name, found in run.capacities.items()}
+    # On a busy machine no point may be valid, and then nothing is decided.
+    assert code == (0 if all(settled.values()) else 3), invocation.output
+    assert run.slos == []
+    folder = tmp_path / invocation.lines[-1].strip()
+    header = json.loads((folder / "slices.jsonl").read_text().splitlines()[0])
+    assert (header["search"]["lowest"], header["search"]["highest"]) == (1, 2)
+    assert all(found.seconds > 1 for found in run.capacities.values())
+    again, report = finished("report", str(folder), cwd=tmp_path)
+    assert again == 0, report.output
+
+
+def test_a_plan_without_slos_and_wrong_bounds_are_refused_with_the_way_out(tmp_path):
+    (tmp_path / "plan.toml").write_text(PLAN)
+    code, invocation = finished("capacity", "plan.toml", cwd=tmp_path)
+    assert code == 2
+    assert 'checkout-p95 = "p95 < 250ms at 1"' in invocation.output
+    (tmp_path / "plan.toml").write_text(PLAN + SLOS)
+    for words, says in (
+        (["--levels", "1;5"], "is not a lowest and a highest level"),
+        (["--within", "soon"], "--within 'soon'"),
+    ):
+        code, invocation = finished("capacity", "plan.toml", *words, cwd=tmp_path)
+        assert code == 2
+        assert says in invocation.output
+        assert "Traceback" not in invocation.output
