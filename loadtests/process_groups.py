@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from types import FrameType
 from typing import Any
 
 import psutil
+
+from loadtests import open_files
 
 PATIENCE = 5.0  # seconds between asking to end and forcing
 LAST_WORDS = 5  # lines
@@ -28,7 +31,8 @@ class ProcessGroup:
     A running process and its children. What they print goes to the log.
 
     On Linux it gets a SIGTERM when the thread that started it ends, as it does when this process
-    is killed and cannot stop anything. Its children are its own business then.
+    is killed and cannot stop anything. Its children are its own business then. It may have as many
+    open files as it needs, where the system permits.
     """
 
     def __init__(
@@ -87,13 +91,16 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _tether() -> Callable[[], None] | None:
-    """What a new process does first, so that it ends with this one; None where it cannot."""
+    """What a new process does first; None where it cannot end with this one."""
     if sys.platform != "linux":
         return None
     parent = os.getpid()
 
+    files = open_files.limits()
+
     # Between fork and exec: nothing here may take a lock that another thread could hold.
     def tether() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it was killed in between
             os._exit(1)

@@ -6,6 +6,7 @@ import pytest
 from simulated_engine import SimulatedEngine, exponential, stage, threads
 
 from loadtests.analysis import records
+from loadtests.analysis.points import points
 from loadtests.analysis.records import StageRecord
 from loadtests.results import UnreadableRun
 from loadtests.stages import Begun, Done, Lost, Report
@@ -135,4 +136,65 @@ def test_a_sample_without_a_time_is_left_out_and_named(tmp_path):
     (tmp_path / "samples.jsonl").write_text('{"at": 1.5}\n{"cores": []}\n{"at": 2')
     found = records.read(write(tmp_path, lines()))
     assert found.samples == [{"at": 1.5}]
-    assert "samples.jsonl: 2 lines cannot be read, the first is line 2." in found.problems
+    words = (
+        "samples.jsonl: 2 lines cannot be read, the first is line 2; the file ends in the middle "
+        "of its last line."
+    )
+    assert words in found.problems
+
+
+def test_a_run_whose_last_line_is_cut_short_is_read_to_there(tmp_path):
+    written = lines()[:-2]  # without the end, and the Done before it
+    whole = records.read(write(tmp_path, written))
+    (tmp_path / "slices.jsonl").write_text("\n".join(written) + "\n" + lines()[-2][:40])
+    found = records.read(tmp_path)
+    assert found.stages == whole.stages
+    assert found.status == "interrupted"
+    number = len(written) + 1
+    words = f"slices.jsonl: line {number} cannot be read; the file ends in the middle of its last"
+    assert any(problem.startswith(words) for problem in found.problems)
+    (point,) = (p for p in points(found.stages) if p.request == "all")
+    assert not point.valid
+    assert "never said that it was done" in point.problems[0]
+
+
+def test_what_a_newer_version_writes_beside_what_is_known_is_left_out_and_named(tmp_path):
+    written = [json.loads(line) for line in lines(format="brownout-slices/2")]
+    written[1] |= {"weather": "fine", "requests": [{**written[1]["requests"][0], "colour": 1}]}
+    for line in written[2:-1]:
+        line["mood"] = None
+        for part in line.get("slices", []):
+            part["hue"] = {"deep": [1, 2]}
+    written.insert(4, {"type": "telegram", "stage": 3})
+    found = records.read(write(tmp_path, [json.dumps(line) for line in written]))
+    assert found.stages == [recorded(messages())]
+    assert found.status == "complete"
+    assert found.problems[1:3] == [
+        "slices.jsonl: line 5 cannot be read.",
+        "slices.jsonl: what this version does not know is left out: colour, hue, mood, weather.",
+    ]
+
+
+def test_a_field_of_a_newer_version_does_not_excuse_a_broken_one(tmp_path):
+    written = lines()
+    written[1] = json.dumps(json.loads(written[1]) | {"weather": "fine", "level": "many"})
+    found = records.read(write(tmp_path, written))
+    assert found.stages == []
+    assert "lines cannot be read, the first is line 2." in found.problems[0]
+
+
+def test_samples_of_another_shape_are_no_reason_to_fail(tmp_path):
+    odd = {"at": 1003.5, "cores": "two", "processes": ["app"], "mock": 7, "ports": None}
+    text = "".join(json.dumps(odd | {"at": 1000 + n}) + "\n" for n in range(9))
+    (tmp_path / "samples.jsonl").write_text(text)
+    found = records.read(write(tmp_path, lines()))
+    (point,) = (p for p in points(found.stages, found.samples) if p.request == "all")
+    assert point.resources == {"generator_cpu": 0.2}
+
+
+def test_an_empty_file_of_samples_is_named(tmp_path):
+    (tmp_path / "samples.jsonl").touch()
+    problems = records.read(write(tmp_path, lines())).problems
+    assert problems == [
+        "samples.jsonl holds no sample: what the processes and the mock did is not known."
+    ]

@@ -129,13 +129,19 @@ def read(folder: Path) -> Record:
         raise UnreadableRun(f"{file} cannot be read: {error}") from error
     record = _begin(folder, file, header)
     unread: list[int] = []
+    unknown: set[str] = set()
     by_number: dict[int, StageRecord] = {}
     for number, line in lines:
         try:
-            _take(record, by_number, line)
+            _take(record, by_number, line, unknown)
         except ValueError:
             unread.append(number)
-    _name_unread(record, "slices.jsonl", unread)
+    _name_unread(record, file, unread)
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        record.problems.append(
+            f"slices.jsonl: what this version does not know is left out: {names}."
+        )
     record.stages = list(by_number.values())
     _find_plan(record, folder / "plan.toml")
     _read_samples(record, folder / "samples.jsonl")
@@ -172,8 +178,15 @@ def _begin(folder: Path, file: Path, header: tuple[int, bytes] | None) -> Record
     return record
 
 
-def _take(record: Record, by_number: dict[int, StageRecord], line: bytes) -> None:
-    """Raises ValueError when the line is not one that a run writes."""
+def _take(
+    record: Record, by_number: dict[int, StageRecord], line: bytes, unknown: set[str]
+) -> None:
+    """
+    Raises ValueError when the line is not one that a run writes.
+
+    Args:
+        unknown: takes the names of fields that are not read.
+    """
     plain = _object(line)
     match plain.get("type"):
         case "problem":
@@ -183,13 +196,34 @@ def _take(record: Record, by_number: dict[int, StageRecord], line: bytes) -> Non
             if plain.get("status") == "complete":
                 record.status = "complete"
         case _:
-            message = stages.decode(line)
+            message = _message(line, unknown)
             if isinstance(message, Stage):
                 by_number.setdefault(message.number, StageRecord(message))
             elif isinstance(message, Begun | Report | Done | Lost):
                 if message.stage not in by_number:
                     raise ValueError(f"stage {message.stage} is not known")
                 by_number[message.stage].add(message)
+
+
+def _message(line: bytes, unknown: set[str]) -> Any:
+    """Of a file, in which a newer version may have written more than ours says of the same."""
+    try:
+        return stages.decode(line)
+    except ValueError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ValidationError):
+            raise
+        plain = _object(line)
+        for wrong in cause.errors():
+            if wrong["type"] != "extra_forbidden":
+                raise
+            _, *path, name = wrong["loc"]  # behind the type of the message
+            holder: Any = plain
+            for key in path:
+                holder = holder[key]
+            del holder[name]
+            unknown.add(str(name))
+        return stages.decode(json.dumps(plain).encode())
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -220,15 +254,24 @@ def _read_samples(record: Record, file: Path) -> None:
                 unread.append(number)
             else:
                 record.samples.append(sample)
+        if not record.samples:
+            record.problems.append(
+                "samples.jsonl holds no sample: what the processes and the mock did is not known."
+            )
     except OSError:
         record.problems.append(
             "samples.jsonl is missing: what the processes and the mock did is not known."
         )
-    _name_unread(record, file.name, unread)
+        return
+    _name_unread(record, file, unread)
 
 
-def _name_unread(record: Record, file: str, numbers: list[int]) -> None:
-    if numbers:
-        first = f"line {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} lines"
-        more = "" if len(numbers) == 1 else f", the first is line {numbers[0]}"
-        record.problems.append(f"{file}: {first} cannot be read{more}.")
+def _name_unread(record: Record, file: Path, numbers: list[int]) -> None:
+    if not numbers:
+        return
+    first = f"line {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} lines"
+    more = "" if len(numbers) == 1 else f", the first is line {numbers[0]}"
+    *_, (last, line) = _lines(file)
+    cut = last == numbers[-1] and not line.endswith(b"\n")
+    why = "; the file ends in the middle of its last line" if cut else ""
+    record.problems.append(f"{file.name}: {first} cannot be read{more}{why}.")

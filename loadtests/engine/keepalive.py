@@ -7,6 +7,8 @@ from typing import Any
 import gevent.monkey
 from geventhttpclient.connectionpool import ConnectionPool
 
+from loadtests import open_files
+
 # gevent's own poll would yield to other users in the middle of a request.
 _poll = gevent.monkey.get_original("select", "poll")
 
@@ -22,11 +24,10 @@ def _is_socket_alive(self: ConnectionPool, sock: Any) -> bool:
 
 def install() -> None:
     """
-    Let connections be reused above 1023 descriptors, and allow as many as the system permits.
+    Let connections be reused above 1023 descriptors, and allow as many as a level may need.
 
     geventhttpclient 2.6.1 asks `select` whether a kept connection is alive; `select` knows no
     descriptor above 1023, the error counts as "dead", and every request opens a new connection.
     """
     ConnectionPool._is_socket_alive = _is_socket_alive  # type: ignore[method-assign]
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, open_files.limits())
