@@ -106,3 +106,41 @@ def with_pauses(pause):
 def test_the_clients_own_work_between_fast_answers_is_no_contradiction():
     assert with_pauses(0.0001).valid
     assert not with_pauses(0.001).valid
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "even"])
+def test_a_rate_that_was_kept_is_valid(arrivals):
+    played = stage(0, "fine", 200, model="open").model_copy(update={"arrivals": arrivals})
+    for seed in range(10):
+        found = judged(played, seed=seed)
+        assert found.valid, found.problems
+
+
+def test_a_load_that_is_not_the_rate_asked_for_is_told():
+    played = stage(0, "fine", 200, model="open")
+    made = record(SimulatedEngine(SYSTEMS), played)
+    made.stage = played.model_copy(update={"level": 300})
+    found = points([made])[0]
+    assert not found.valid
+    assert "the load was not what was asked for" in found.problems[0]
+    assert "instead of 300" in found.problems[0]
+
+
+def test_requests_that_could_not_be_sent_invalidate_their_point():
+    made = record(SimulatedEngine(SYSTEMS), stage(0, "fine", 200, model="open", settle=0.0))
+    max(made.slices, key=lambda part: part.started).unsent = 7
+    found = points([made])[0]
+    assert not found.valid
+    assert "7 of " in found.problems[0]
+    assert "could not be sent" in found.problems[0]
+
+
+def test_requests_that_were_sent_late_make_the_generator_the_bottleneck():
+    def late(message):
+        return message.model_copy(update={"late": 0.02}) if message.type == "done" else message
+
+    found = altered(late, played=stage(0, "fine", 200, model="open"))
+    assert found.problems == [
+        "the load generator was the bottleneck: it sent requests 20 ms late, against a p50 of "
+        f"{found.response_time['p50'].value * 1000:.1f} ms"
+    ]
