@@ -156,8 +156,8 @@ def plan(name: str, deployments: dict[str, Any], load: dict[str, Any], latency: 
 
 
 def invalid(points: Sequence[Point]) -> str | None:
-    """What makes one of the points worthless, if anything."""
+    """What, above all, makes one of the points worthless, if anything."""
     for point in points:
         if not point.valid:
-            return f"{point.deployment} is not valid: {'; '.join(point.problems)}"
+            return f"{point.deployment} is not valid: {next(iter(point.problems), '')}"
     return None

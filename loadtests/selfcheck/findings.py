@@ -79,7 +79,7 @@ def sentence(found: Findings) -> str:
             f"{found.limits.floor * FLOORS * 1000:.0f} ms are more than a tenth its own."
         )
     if not found.trusted:
-        text += " End what else runs here and repeat it; the runs are in the folders above."
+        text += " End what else runs here and repeat it; the runs, with all reasons, stay in --out."
     return text
 
 
