@@ -19,9 +19,9 @@ GENERATOR, MOCK = "generator", "mock"
 
 WAIT = 0.0003
 """
-Seconds in the mean that a process waited for its core each time that it had something to do. A core
-that is free takes a hundredth of that, one that another process uses up 0.6 to 3 ms: the scheduler
-lets it go on to the end of its slice.
+Seconds in the mean that a process waited for its core each time that it had something to do. It is
+0.003 to 0.05 ms where the core is free, 0.1 to 3 ms where another process uses it up: by how long a
+slice of time the scheduler gives, and how soon it takes it away.
 """
 WAIT_SHARE = 0.02
 """... as a part of the median response time: every answer waits once for the generator."""
@@ -47,7 +47,8 @@ readers included. One hundredth or two are usual where cores are shared.
 UNSEEN = 0.01
 """
 Cores. A deployment's command that uses less is perhaps only the client of a container, whose own
-processes are then the "others": that is told, and condemns nothing.
+processes are then the "others", as those of a service are that ran before: that is told, and
+condemns nothing.
 """
 
 PORTS = 0.5
@@ -186,8 +187,7 @@ def _near_limit(means: _Means) -> str | None:
 
 
 def _others(means: _Means, deployment: str) -> "_Others":
-    if deployment not in means.affinity:
-        return _Others((), (), frozenset())  # not started by us: one of the "others" itself
+    here = means.affinity.get(deployment)
     called = {
         GENERATOR: "the load generator",
         MOCK: "the mock upstream",
@@ -198,17 +198,15 @@ def _others(means: _Means, deployment: str) -> "_Others":
         part = means.others(cores)
         if part <= (OTHERS_FULL if means.busy(cores) > BUSY else OTHERS):
             continue
-        here = [name for name in called if means.affinity.get(name) == cores]
-        where = f"{percent(part)} of {_named(cores)}"
-        if means.cpu(deployment) < UNSEEN and cores & means.affinity[deployment]:
+        names = [name for name in called if means.affinity.get(name) == cores]
+        who = " and ".join(called[name] for name in names)
+        verb = "runs" if len(names) == 1 else "run"
+        where = f"{percent(part)} of {_named(cores)}, where {who} {verb}"
+        if here is None or (here & cores and means.cpu(deployment) < UNSEEN):
             notes.append(f"processes that brownout did not start used {where}")
             continue
-        named.update(here)
-        who = " and ".join(called[name] for name in here)
-        verb = "runs" if len(here) == 1 else "run"
-        wrong.append(
-            f"the machine was busy with something else: it used {where}, where {who} {verb}"
-        )
+        named.update(names)
+        wrong.append(f"the machine was busy with something else: it used {where}")
     return _Others(wrong, notes, named)
 
 

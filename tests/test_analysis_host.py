@@ -1,0 +1,103 @@
+"""The host: what others took of the cores is found, and what is ours is nobody else's."""
+
+import pytest
+from simulated_engine import SimulatedEngine, exponential, record, stage, threads
+
+from loadtests.analysis.points import points
+
+PLAYED = stage(0, "app", 20)
+BEGIN = 1000.0
+
+
+def process(cpu, *cores, wait=0.0, runs=1000.0):
+    return {"cpu": cpu, "affinity": list(cores), "wait": wait, "runs": runs}
+
+
+def judged(*, cores, stolen=(0.0, 0.0), harness=0.02, ports=None, **processes):
+    """The point of a good stage while the machine was so: two cores, one for the app."""
+    sample = {
+        "cores": cores,
+        "worked": [share - lost for share, lost in zip(cores, stolen, strict=True)],
+        "stolen": stolen,
+        "processes": processes,
+        "harness": process(harness, 0),
+        "ports": ports,
+    }
+    samples = [{"at": BEGIN + second} | sample for second in range(9)]
+    made = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), PLAYED)
+    return next(p for p in points([made], samples) if p.request == "all")
+
+
+OURS = {"generator": process(0.2, 0), "mock": process(0.1, 0), "app": process(0.5, 1)}
+
+
+def test_a_machine_that_is_busy_with_us_alone_spoils_nothing():
+    found = judged(cores=[0.34, 0.55], **OURS)
+    assert (found.valid, found.problems) == (True, [])
+    full = OURS | {"app": process(0.97, 1)}
+    assert judged(cores=[0.34, 1.0], **full).valid
+
+
+def test_another_process_on_the_generators_core_is_found_and_named():
+    found = judged(cores=[1.0, 0.55], **OURS)
+    assert not found.valid
+    assert found.problems == [
+        "the machine was busy with something else: it used 68 % of core 0, where the load "
+        "generator and the mock upstream run"
+    ]
+
+
+def test_a_full_core_of_the_deployment_has_nothing_to_give_away():
+    room = judged(cores=[0.34, 0.65], **OURS)
+    assert room.valid
+    full = judged(cores=[0.34, 0.95], **(OURS | {"app": process(0.85, 1)}))
+    assert not full.valid
+    assert "used 10 % of core 1, where the deployment runs" in full.problems[0]
+
+
+@pytest.mark.parametrize("app", [{}, {"app": process(0.002, 1)}])
+def test_a_service_that_we_do_not_see_is_not_blamed_for_its_own_work(app):
+    found = judged(cores=[0.34, 0.9], **({"generator": OURS["generator"]} | app))
+    assert found.valid
+    everywhere = {"generator": process(0.2, 0, 1)} | ({"app": process(0.002, 0, 1)} if app else {})
+    found = judged(cores=[0.7, 0.9], **everywhere)
+    assert found.valid
+    assert "processes that brownout did not start used" in found.problems[0]
+
+
+def test_what_the_virtual_machines_host_took_is_found():
+    assert judged(cores=[0.34, 0.57], stolen=[0.0, 0.02], **OURS).valid
+    found = judged(cores=[0.34, 0.7], stolen=[0.0, 0.15], **OURS)
+    assert not found.valid
+    assert found.problems == [
+        "the machine was busy with something else: its host took 15 % of a core"
+    ]
+
+
+def test_a_generator_that_waits_for_its_core_is_short_of_cpu():
+    short = OURS | {"generator": process(0.2, 0, wait=0.5, runs=200)}
+    found = judged(cores=[0.5, 0.55], **short)
+    assert not found.valid
+    assert "short of CPU: it waited 2.5 ms for its core each time" in found.problems[0]
+    a_little = OURS | {"generator": process(0.2, 0, wait=0.05, runs=200)}
+    assert judged(cores=[0.5, 0.55], **a_little).valid
+
+
+def test_generator_and_mock_on_one_core_are_judged_together():
+    together = OURS | {"generator": process(0.5, 0), "mock": process(0.42, 0)}
+    found = judged(cores=[0.96, 0.55], **together)
+    assert not found.valid
+    assert "it shares a core with the mock upstream, and together" in found.problems[0]
+    apart = together | {"mock": process(0.42, 1)}
+    assert judged(cores=[0.54, 0.93], harness=0.02, **apart).valid
+
+
+def test_ports_that_closed_connections_hold_are_a_note():
+    found = judged(cores=[0.34, 0.55], ports={"time_wait": 20_000, "of": 28_232}, **OURS)
+    assert found.valid
+    assert "20,000 closed connections held a port, of 28,232" in found.problems[0]
+
+
+def test_samples_of_a_version_that_knew_less_condemn_nothing():
+    old = {"generator": {"cpu": 0.2}, "mock": {"cpu": 0.1}, "app": {"cpu": 0.5}}
+    assert judged(cores=[1.0, 1.0], **old).problems == []
