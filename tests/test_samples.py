@@ -124,3 +124,39 @@ def test_nothing_is_written_after_the_end():
         written = len(found)
         assert not [t for t in threading.enumerate() if t.name == "sampler"]
     assert len(found) == written
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_who_shares_a_core_with_a_busy_process_waits_for_it():
+    core = min(os.sched_getaffinity(0))
+    found: list[dict[str, Any]] = []
+    with python("while True: pass") as one, python("while True: pass") as other:
+        for process in (one, other):
+            os.sched_setaffinity(process.pid, {core})
+        with Sampler(lambda: {"one": [one.pid], "both": [one.pid, other.pid]}, None, found.append):
+            eventually(lambda: len(found) >= 8)
+    last = found[2:]  # what they did before they were pinned is past
+    for sample in last:
+        process = sample["processes"]["one"]
+        assert process["affinity"] == [core]
+        assert process["cpu"] + process["wait"] > 0.7  # it is always ready to run
+        # Of several, the one that waited most.
+        assert sample["processes"]["both"]["wait"] >= process["wait"]
+    assert sum(sample["processes"]["one"]["wait"] for sample in last) > 0.25 * len(last)
+    assert sum(sample["worked"][core] for sample in last) > 0.8 * len(last)
+
+
+def test_what_the_cores_did_is_told_by_who_had_the_time():
+    found: list[dict[str, Any]] = []
+    with Sampler(dict, None, found.append):
+        eventually(lambda: len(found) >= 3)
+    for sample in found:
+        for busy, worked, stolen in zip(
+            sample["cores"], sample["worked"], sample["stolen"], strict=True
+        ):
+            assert 0 <= worked + stolen <= busy + 0.002
+        assert sample["harness"]["cpu"] < os.cpu_count() + 1
+        assert sample["harness"]["rss"] > 1e6
+        if sys.platform == "linux":
+            assert sample["ports"]["time_wait"] >= 0
+            assert sample["ports"]["of"] > 1000
