@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import fft, special
 
 LEAST = 8  # terms of all series together; with fewer, t is wider than what it is put around
-INDEPENDENT = 6  # stretches that forget each other; with fewer, nothing is known of the variance
+INDEPENDENT = 6  # stretches that forget each other; with fewer, their variance is hardly known
 
 Series = NDArray[np.float64]
 
@@ -69,8 +69,8 @@ def half_width(series: Sequence[Series]) -> float | None:
     """
     Half the width of the 95 % interval of the sum over all terms of all series.
 
-    None when there are fewer than LEAST terms, or fewer than INDEPENDENT that do not depend on each
-    other.
+    None when there are fewer than LEAST terms. With fewer than INDEPENDENT that do not depend on
+    each other it is that of Student's t for so few, several times as wide.
 
     Args:
         series: residuals that add up to zero in all, one series for each stretch without a gap. Two
@@ -98,9 +98,11 @@ def half_width(series: Sequence[Series]) -> float | None:
     weights = _weights(expected + fit * freedom / len(squares))
     noise = Noise(weights.ravel(), np.sqrt(variances).ravel(), freedom + differences)
     inflation = max(float((weights * total).sum()) / count / float(squares.mean()), 1.0)
-    if terms / inflation < INDEPENDENT:
-        return None
-    return noise.half() * (1 + _REMAINS * (inflation - 1) / terms)
+    half = noise.half() * (1 + _REMAINS * (inflation - 1) / terms)
+    independent = terms / inflation
+    if independent < INDEPENDENT:
+        half *= float(special.stdtrit(max(independent - 1, 1), 0.975) / special.ndtri(0.975))
+    return half
 
 
 def slope(series: Series) -> tuple[float, float]:
