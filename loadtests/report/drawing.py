@@ -98,7 +98,7 @@ def chart(
 
 
 def _data(rows: Iterable[dict[str, Any]]) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=list(rows)))
+    return alt.Chart(marks.Data(values=list(rows)))
 
 
 def _arrows(

@@ -21,6 +21,13 @@ class _Mark:
     text: str
 
 
+class Data(alt.InlineData):
+    """Rows that nobody changes, so Altair need not copy them into every layer of every chart."""
+
+    def __deepcopy__(self, memo: object) -> "Data":
+        return self
+
+
 def above(curves: Sequence[Curve], x: alt.X, colour: alt.Color, height: int) -> alt.LayerChart:
     """A row for each mark: its symbol, interval and number, and a band and a rule in the plot."""
     found = sorted(_marks(curves), key=lambda mark: mark.level.value, reverse=True)
@@ -44,7 +51,7 @@ def above(curves: Sequence[Curve], x: alt.X, colour: alt.Color, height: int) -> 
     step = _ROW if few else _ROW * 0.75
     scale = alt.Scale(domain=[0, 1], range=[-_ROW * 0.7, -_ROW * 0.7 - step], zero=False)
     y = alt.Y("row:Q", scale=scale, axis=None)
-    base = alt.Chart(alt.InlineData(values=rows))
+    base = alt.Chart(Data(values=rows))
     told = [
         alt.Tooltip("deployment:N"),
         alt.Tooltip("what:N", title="mark"),
