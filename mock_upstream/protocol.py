@@ -56,9 +56,9 @@ class MockProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self.lost = True
         self._ledger.connection_closed()
-        # uvicorn tells the request that came last, which may be queued behind the one in hand.
         # uvicorn leaves it running where the client resets: 8 KB for 75 s, for each of them.
         self._unset_keepalive_if_required()
+        # uvicorn tells the request that came last, which may be queued behind the one in hand.
         if self._in_hand and not self._in_hand.response_complete:
             self._in_hand.disconnected = True
             self._in_hand.message_event.set()
