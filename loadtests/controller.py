@@ -6,11 +6,11 @@ from time import monotonic
 from typing import Protocol
 
 from loadtests import stages
-from loadtests.analysis.points import points, slow_quantile
+from loadtests.analysis.points import points, slow_quantiles
 from loadtests.analysis.records import StageRecord
 from loadtests.engine_process import Engine, EngineFailed
 from loadtests.plans import Plan
-from loadtests.results import QUANTILES, Point
+from loadtests.results import Point
 from loadtests.runfolder import RunFolder
 from loadtests.schedules import Played, Schedule, Step, ladder
 
@@ -140,5 +140,5 @@ def played(
 ) -> Played:
     """What a schedule learns of a stage, from its record and its point of all requests."""
     p95 = found.response_time.get("p95") or found.response_time.get("mean")
-    slow = {name: slow_quantile([record], q) for name, q in QUANTILES.items()}
+    slow = slow_quantiles([record])
     return Played(step, p95.value if p95 else None, found.errors.rate, alive, found, slow, seconds)

@@ -33,16 +33,19 @@ def points(records: Sequence[StageRecord], samples: Samples = ()) -> list[Point]
     return [point for repeats in levels.values() for point in _level(repeats, samples)]
 
 
-def slow_quantile(records: Iterable[StageRecord], q: float) -> Estimate | None:
+def slow_quantiles(records: Iterable[StageRecord]) -> dict[str, Estimate | None]:
     """
-    The q-quantile over all requests of one level, a failure being infinitely slow (math.inf).
+    p50, p95 and p99 over all requests of one level, a failure being infinitely slow (math.inf).
 
-    None when there are not enough requests.
+    None where there are not enough requests.
     """
     usable = _usable(list(records))
     seen = _Seen.of(usable, None, [one.settled for one in _states(usable)])
     failures = [batch.failed.count for batch in seen.batches]
-    return intervals.quantile([batch.response for batch in seen.batches], q, failures, seen.parts)
+    times = [batch.response for batch in seen.batches]
+    return {
+        name: intervals.quantile(times, q, failures, seen.parts) for name, q in QUANTILES.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from typing import Any
 from loadtests import slos
 from loadtests.analysis import capacity
 from loadtests.analysis.capacity import Bounds, Trial
-from loadtests.analysis.points import ALL, points, slow_quantile
+from loadtests.analysis.points import ALL, points, slow_quantiles
 from loadtests.analysis.records import Record, StageRecord
-from loadtests.results import QUANTILES, Capacity
+from loadtests.results import Capacity
 from loadtests.slos import Slo
 
 
@@ -54,5 +54,4 @@ def _trial(
     point = next((p for p in points([record], samples) if p.request == ALL), None)
     if point is None:
         return None
-    slow = {name: slow_quantile([record], q) for name, q in QUANTILES.items()}
-    return capacity.trial(promises, point, slow)
+    return capacity.trial(promises, point, slow_quantiles([record]))

@@ -9,10 +9,10 @@ from scipy import stats
 
 from loadtests.analysis import knees
 from loadtests.analysis.intervals import CONFIDENCE
-from loadtests.analysis.points import slow_quantile
+from loadtests.analysis.points import slow_quantiles
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.words import duration, load, percent, rate
-from loadtests.results import QUANTILES, Estimate, Knee, Point, SloResult
+from loadtests.results import Estimate, Knee, Point, SloResult
 from loadtests.slos import Slo
 
 
@@ -106,7 +106,7 @@ def _quantile(name: str, evidence: Evidence, point: Point) -> _Measured:
     if point.steady == "over-saturated":
         return _unstable(point)
     records = [record for record in evidence.records if record.stage.level == point.level]
-    estimate = slow_quantile(records, QUANTILES[name])
+    estimate = slow_quantiles(records)[name]
     if estimate is None:
         raise _Unresolved(f"{point.requests} requests at {_at(point)} are too few")
     what = f"{name} at {_at(point)}"
