@@ -105,6 +105,7 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         requests=tuple(request.spec() for request in plan.requests),
         seed=plan.seed,
         own_tasks=plan.locustfile is not None,
+        telemetry=plan.telemetry,
     )
 
 

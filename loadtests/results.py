@@ -32,13 +32,51 @@ class Errors(Result):
     kinds: dict[str, int] = {}
 
 
-class Limit(Result):
-    """The resource that binds: `utilisation` in [0, 1], `ceiling` in requests per second."""
+Resource = Literal[
+    "threads",  # tokens that `def` routes wait for
+    "pool",  # connections of a client's pool
+    "slots",  # a limit of so many at a time, of which only its number is known; a semaphore, say
+    "loop",  # an event loop that something blocks
+    "cpu",  # of the service
+    "churn",  # connections, or whole clients, opened for each call: CPU that need not be spent
+    "retries",  # calls that are sent again, and load what fails already
+    "upstream",  # its own capacity, or its rate limit
+    "generator",
+    "mock",
+    "host",
+    "unknown",  # something binds, and the evidence does not say what
+]
 
-    resource: str
+
+class Ceiling(Result):
+    """
+    The throughput that one resource permits, predicted from settings and from low load.
+
+    `throughput` in requests per second; `how` says what it was computed from, e.g.
+    "40 threads / 52.3 ms".
+    """
+
+    resource: Resource
+    throughput: float
+    how: str
+
+
+class Limit(Result):
+    """
+    The resource that binds: `utilisation` in [0, 1], `ceiling` in requests per second.
+
+    `why` is one sentence with its numbers, `next` another one: what binds next were this one
+    lifted. `evidence`: what was seen, as (what, value in words). `source`: whether the service told
+    of itself ("telemetry"), or only what is seen from outside was there.
+    """
+
+    resource: Resource
     utilisation: float | None = None
     ceiling: float | None = None
     why: str
+    next: str | None = None
+    evidence: list[tuple[str, str]] = []
+    source: Literal["telemetry", "outside"] = "outside"
 
 
 class Point(Result):
@@ -51,6 +89,11 @@ class Point(Result):
     requests behind it is null. `in_flight` is the mean number of requests in flight (by Little's
     law the level less those who think). `problems` says in words what is wrong with the point;
     `valid` is False when it must not be used.
+
+    `phases`: for "mean", "p50" and "p95" the seconds that such responses spend in each phase (see
+    loadtests.phases), with "rest" for what the service does not account for; they add up to the
+    time. Empty when the service does not tell, or nonsense. `limit`: what holds throughput back at
+    this level; null while it follows the load.
 
     `steady`: "steady"; "drifting" (a trend that has not come to an end); "over-saturated" (requests
     in flight or response times grow to the end: more comes than is answered, and all times are null
@@ -98,7 +141,7 @@ class Knee(Result):
     then: Literal["flat", "falls", "errors"] | None = None
     slope: float | None = None
     retrograde: Estimate | None = None
-    limit: str | None = None
+    limit: Resource | None = None
 
 
 class Capacity(Result):
@@ -149,6 +192,7 @@ class Run(Result):
     plan: dict[str, Any] = {}
     points: list[Point] = []
     knees: dict[str, Knee] = {}
+    ceilings: dict[str, list[Ceiling]] = {}  # of each deployment, the lowest first
     capacities: dict[str, Capacity] = {}
     slos: list[SloResult] = []
     verdicts: list[dict[str, Any]] = []

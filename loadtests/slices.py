@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from loadtests.histograms import Histogram
+from loadtests.phases import PhaseSums
 
 LENGTH = 0.25  # seconds
 
@@ -38,6 +39,7 @@ class Slice:
     response: Histogram = field(default_factory=Histogram)  # response times of `ok`; open model
     failed: Histogram = field(default_factory=Histogram)  # service times by start, failures
     kinds: dict[str, int] = field(default_factory=dict)  # failures by kind, by start
+    phases: PhaseSums = field(default_factory=PhaseSums)  # of those of `ok` that told them
     unsent: int = 0  # meant to start here and never sent; in none of the other counts
 
     def add(self, other: "Slice") -> None:
@@ -52,6 +54,7 @@ class Slice:
         self.failed.add(other.failed)
         for kind, count in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
+        self.phases.add(other.phases)
         self.unsent += other.unsent
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from loadtests.histograms import Histogram
+from loadtests.phases import PhaseSums
 from loadtests.slices import Slice
 
 
@@ -71,6 +72,7 @@ class Stage(Message):
     requests: tuple[RequestSpec, ...]
     seed: int
     own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
+    telemetry: bool = False  # stamp requests with when they were sent, and read Server-Timing
 
 
 class Clock(Message):
@@ -106,6 +108,7 @@ class SliceMessage(Message):
     response: str = ""
     failed: str = ""
     kinds: dict[str, int] = {}
+    phases: dict[int, tuple[int, ...]] = {}
     unsent: int = 0
 
     @classmethod
@@ -122,11 +125,12 @@ class SliceMessage(Message):
             response=part.response.encode() if part.response.count else "",
             failed=part.failed.encode() if part.failed.count else "",
             kinds=part.kinds,
+            phases=part.phases.encode(),
             unsent=part.unsent,
         )
 
     def slice(self, stage: int) -> Slice:
-        """Raises ValueError when a histogram is broken."""
+        """Raises ValueError when a histogram, or the phases, are broken."""
         part = Slice(
             stage=stage,
             index=self.index,
@@ -145,6 +149,8 @@ class SliceMessage(Message):
             part.response = Histogram.decode(self.response)
         if self.failed:
             part.failed = Histogram.decode(self.failed)
+        if self.phases:
+            part.phases = PhaseSums.decode(self.phases)
         return part
 
 

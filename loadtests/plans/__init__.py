@@ -80,6 +80,8 @@ class Plan(Table):
     """Hosts beyond this machine that may be loaded."""
     locustfile: Path | None = None
     """The user's scenario: its User classes keep their tasks."""
+    telemetry: bool = True
+    """Deployments that can tell of themselves are asked to, at some microseconds a request."""
     load: Load = Load()
     upstream: Profile = Profile()
     deployments: dict[str, Deployment] = Field(

@@ -1,0 +1,127 @@
+"""Is the resource that was made scarce the one that is named? A confusion matrix.
+
+    python tests/benchmarks/causes.py [--seed N] [--groups 36] [--black-box] [--out FOLDER]
+    python tests/benchmarks/causes.py --again FOLDER
+
+Faults of eleven kinds are drawn from a seed (tests/seeded_faults.py): numbers of threads, pools,
+semaphores, blocking calls, CPU, clients for each request, an upstream's servers and rate limits,
+naive retries, and services without a limit in range. Each is played at three levels of two to three
+seconds, and the limit at the highest of them is judged. Asked: the right cause in 95 %, a confident
+wrong one in at most 2 %, the predicted ceiling within 10 % of what was measured there.
+
+With `--black-box` the services do not tell of themselves. What is asked then is the same, but that
+"slots", so many at a time, is right for whatever limits their number. 36 groups are some 170
+faults and take 45 minutes. `--again` judges runs that were kept, without playing them.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from seeded_faults import drawn
+
+from loadtests import analysis, plans, session
+from loadtests.progress import shown
+
+RIGHT, WRONG, CLOSE = 0.95, 0.02, 0.10
+INVALID = {"generator", "mock", "host"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--groups", type=int, default=36)
+    parser.add_argument("--black-box", action="store_true", help="without telemetry")
+    parser.add_argument("--out", type=Path, help="keep the runs' folders here")
+    parser.add_argument("--again", type=Path, help="judge the runs that are kept here")
+    options = parser.parse_args()
+    if options.again:
+        sys.exit(not report(list(again(options.again))))
+    keep = nullcontext(options.out) if options.out else tempfile.TemporaryDirectory()
+    with keep as folder:
+        found = played(Path(folder), options.seed, options.groups, options.black_box)
+        sys.exit(not report(list(found)))
+
+
+def played(folder, seed, groups, black_box):
+    folder.mkdir(parents=True, exist_ok=True)
+    for group in drawn(seed, groups):
+        file = folder / f"{group.number}.toml"
+        file.write_text(group.plan(not black_box))
+        with shown(Console(stderr=True)) as observer:
+            outcome = session.run(plans.read(file), folder, observer, [])
+        note = {"seed": seed, "groups": groups, "group": group.number, "black_box": black_box}
+        (outcome.folder / "drawn.json").write_text(json.dumps(note))
+        yield from judged(group, outcome.run, black_box)
+
+
+def again(folder):
+    for note in sorted(folder.glob("*/drawn.json")):
+        which = json.loads(note.read_text())
+        group = drawn(which["seed"], which["groups"])[which["group"]]
+        yield from judged(group, analysis.analyse(note.parent), which["black_box"])
+
+
+def judged(group, run, black_box):
+    """(kind, right causes, the cause that was named, ceiling over throughput) of each fault."""
+    for index, fault in enumerate(group.faults):
+        name = group.name(index)
+        points = run.of(name)
+        right = fault.outside if black_box else fault.causes
+        if not points:
+            yield fault.kind, right, "not measured", None
+            continue
+        top = points[-1]
+        limit = top.limit
+        cause = limit.resource if limit else None
+        ratio = None
+        if limit and limit.ceiling and cause in right and fault.kind != "storm":
+            ratio = limit.ceiling / top.throughput.value
+        good = cause in right
+        text = limit.why if limit else "follows the load"
+        mark = "  " if good else "- "
+        problems = "" if top.valid else f" (invalid: {'; '.join(top.problems)})"
+        print(f"{mark}{group.number:3} {name:18} {fault.settings | fault.extra}: {cause}: {text}"
+              f"{f' [{ratio:.2f}]' if ratio else ''}{problems}", flush=True)
+        yield fault.kind, right, cause, ratio
+
+
+def report(found):
+    """Print the matrix and what was asked."""
+    causes = sorted({str(cause) for _, _, cause, _ in found})
+    counts = Counter((kind, str(cause)) for kind, _, cause, _ in found)
+    print("\n" + f"{'put there':18}" + "".join(f"{cause:>13}" for cause in causes))
+    for kind in dict.fromkeys(kind for kind, *_ in found):
+        cells = "".join(f"{counts[kind, cause] or '.':>13}" for cause in causes)
+        print(f"{kind:18}{cells}")
+    spoilt = sum(cause in INVALID or cause == "not measured" for _, _, cause, _ in found)
+    usable = [row for row in found if row[2] not in INVALID and row[2] != "not measured"]
+    right = sum(cause in causes for _, causes, cause, _ in usable)
+    wrong = sum(cause not in causes and cause not in (None, "unknown") for _, causes, cause, _ in usable)
+    ratios = [ratio for *_, ratio in usable if ratio]
+    close = sum(abs(ratio - 1) <= CLOSE for ratio in ratios)
+    total = len(usable) or 1
+    asked = [
+        ("faults", "at least 150", f"{len(found)}", len(found) >= 150),
+        ("kinds", "at least 8", f"{len({row[0] for row in found})}", len({r[0] for r in found}) >= 8),
+        ("not measurable", "(told only)", f"{spoilt}", True),
+        ("right cause", "95 %", f"{right} of {total}", right >= RIGHT * total),
+        ("confident and wrong", "at most 2 %", f"{wrong} of {total}", wrong <= WRONG * total),
+        ("ceiling within 10 %", "95 %", f"{close} of {len(ratios)}", close >= RIGHT * len(ratios)),
+    ]
+    print()
+    for what, wanted, got, good in asked:
+        print(f"{what:24} {wanted:14} {got:14} {'ok' if good else 'MISSED'}")
+    return all(good for *_, good in asked)
+
+
+if __name__ == "__main__":
+    main()
