@@ -98,7 +98,7 @@ class Dispatcher:
         if moment >= self._stage.settle:
             self.late.record(perf_counter() - intended)
         try:
-            send(client, self._stage.target, request, intended)
+            send(client, self._stage.target, request, intended, self._stage.telemetry)
         finally:
             idle.append(client)
             self._flying.discard(gevent.getcurrent())

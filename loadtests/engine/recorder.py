@@ -10,6 +10,8 @@ from loadtests.slices import LENGTH, Slice
 SERVICE_TIME = "brownout_service_time"
 """In a request's context, in milliseconds: it is one of the open model, and its `response_time` is
 that from the intended start."""
+PHASES = "brownout_phases"
+"""In a request's context: where its time went, as loadtests.phases.NAMES; seconds."""
 
 
 class Recorder:
@@ -61,6 +63,9 @@ class Recorder:
             part.ok.record(service)
             if service_time is not None:
                 part.response.record(seconds)
+            phases = context.get(PHASES) if context else None
+            if phases is not None:
+                part.phases.record(service, phases)
         else:
             part.failed.record(service)
             kind = kind_of(exception, response)

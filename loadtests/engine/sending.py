@@ -1,13 +1,14 @@
 """One request on its way, as Locust sends and reports it; the same in both models."""
 
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 from typing import Any
 
 import gevent
 from locust import User
 from locust.contrib.fasthttp import FastHttpSession
 
-from loadtests.engine.recorder import SERVICE_TIME, UnexpectedAnswer
+from loadtests import server_timing
+from loadtests.engine.recorder import PHASES, SERVICE_TIME, UnexpectedAnswer
 from loadtests.stages import RequestSpec
 
 
@@ -25,7 +26,11 @@ def session(request_event: Any, timeout: float, user: User | None = None) -> Fas
 
 
 def send(
-    client: FastHttpSession, target: str, request: RequestSpec, intended: float | None = None
+    client: FastHttpSession,
+    target: str,
+    request: RequestSpec,
+    intended: float | None = None,
+    telemetry: bool = False,
 ) -> None:
     """
     Send, wait, and judge the answer; Locust's request event tells the rest.
@@ -33,22 +38,26 @@ def send(
     Args:
         intended: when it was meant to start (seconds, `perf_counter`), in the open model. The
             time that Locust then sees, and shows in its tables, is the response time: from there.
+        telemetry: stamp it with the moment of sending, and read where its time went.
     """
     here: Any = gevent.getcurrent()
     here.gave_way = 0.0  # seconds; `keepalive` sets it when it takes up a kept connection
+    headers = request.headers
+    if telemetry:
+        headers = {**headers, server_timing.SENT: str(monotonic_ns())}
     with client.request(
         request.method,
         target + request.path,
         name=request.name,
-        headers=request.headers,
+        headers=headers,
         data=request.body,
         catch_response=True,
         allow_redirects=False,
     ) as response:
         meta = response.request_meta
-        meta["response_time"] -= here.gave_way * 1000
+        service_time = meta["response_time"] = meta["response_time"] - here.gave_way * 1000
         if intended is not None:
-            meta["context"] = {**meta["context"], SERVICE_TIME: meta["response_time"]}
+            meta["context"] = {**meta["context"], SERVICE_TIME: service_time}
             meta["response_time"] = (perf_counter() - intended) * 1000
         status = response.status_code
         if not status:
@@ -59,4 +68,8 @@ def send(
             text = f"the body does not contain {request.contains!r}"
             response.failure(UnexpectedAnswer("unexpected content", text))
         else:
+            if telemetry:
+                header = response.headers.get(server_timing.HEADER)
+                phases = server_timing.phases(header, service_time / 1000, here.gave_way)
+                meta["context"] = {**meta["context"], PHASES: phases}
             response.success()

@@ -50,4 +50,4 @@ class PlanUser(FastHttpUser):
         if client is None:
             client = session(self.environment.events.request, request.timeout, self)
             self._clients[request.timeout] = client
-        send(client, stage.target, request)
+        send(client, stage.target, request, telemetry=stage.telemetry)
