@@ -49,6 +49,10 @@ def no_free_connection(error: Exception) -> Failure:
     return Failure(503, "pool", detail, RETRY_AFTER)
 
 
+def overloaded(error: Exception) -> Failure:
+    return Failure(503, "overloaded", f"too many calls are under way: {said(error)}", RETRY_AFTER)
+
+
 def refused(status: int, retry_after: str | None) -> Failure:
     """The upstream answered, with a status that is no success."""
     if status in (429, 503):

@@ -29,13 +29,25 @@ class Settings(BaseSettings):
     """Seconds to open one connection; beyond: 502."""
 
     pool_timeout: Seconds = 5.0
-    """Seconds to wait for a free connection; beyond: 503."""
+    """Seconds to wait for a free connection, or for one's turn; beyond: 503."""
 
     timeout: Seconds = 10.0
     """Seconds for one upstream call in all (requests: between two reads); beyond: 504."""
 
     keepalive_expiry: Seconds = 4.0
     """Seconds that an idle connection is kept (requests: for ever); less than the upstream's."""
+
+    max_concurrent: Annotated[int, Field(ge=1, le=10_000)] = 40
+    """Calls at a time (bounded-httpx: of the process; semaphore-per-request: of each request)."""
+
+    max_queue: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Calls that may wait for their turn (bounded-httpx); unset: as many as max_concurrent."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Attempts at one call, the first included (the retrying variants)."""
+
+    retry_budget: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    """Retries for each call, over all calls (retrying-httpx2)."""
 
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that share the listening socket."""

@@ -20,9 +20,11 @@ from tests.servers import (
 )
 
 VARIANTS = variants.names()
-ONE_BY_ONE = ["blocking-in-async", "blocking-requests"]  # several calls of one request
-GATHERING = [variant for variant in VARIANTS if variant not in ONE_BY_ONE]
-SHARING = [variant for variant in VARIANTS if variant != "client-per-request"]
+BLOCKING = ["blocking-in-async", "blocking-per-request", "blocking-requests"]
+ONE_BY_ONE = [*BLOCKING, "sequential-httpx"]  # several calls of one request
+UNBOUNDED = [variant for variant in VARIANTS if variant not in (*BLOCKING, "bounded-httpx")]
+PER_REQUEST = ["blocking-per-request", "client-per-request"]
+SHARING = [variant for variant in VARIANTS if variant not in PER_REQUEST]
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def test_blocking_in_async_calls_one_at_a_time_and_stops_every_route() -> None:
         assert upstream.peak == 1
 
 
-@pytest.mark.parametrize("variant", GATHERING)
+@pytest.mark.parametrize("variant", UNBOUNDED)
 def test_async_variants_hold_more_callers_than_there_are_threads(variant: str) -> None:
     with service(variant) as (users, upstream):
         upstream.held = True
@@ -163,8 +165,9 @@ def test_a_shared_client_uses_its_connections_again(variant: str) -> None:
         assert upstream.connections <= 10
 
 
-def test_a_client_per_request_opens_a_connection_for_each_call() -> None:
-    with service("client-per-request") as (users, upstream):
+@pytest.mark.parametrize("variant", PER_REQUEST)
+def test_a_client_per_request_opens_a_connection_for_each_call(variant: str) -> None:
+    with service(variant) as (users, upstream):
         for _ in range(5):
             users.get("/external-data")
         assert upstream.connections == len(upstream.paths) == 5

@@ -25,9 +25,11 @@ from tests.servers import (
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
 
 VARIANTS = variants.names()
-BLOCKING = ["blocking-in-async", "blocking-requests"]
-# A blocked loop is a queue of its own: there is never a second call that could wait.
-QUEUEING = [variant for variant in VARIANTS if variant != "blocking-in-async"]
+BLOCKING = ["blocking-in-async", "blocking-per-request", "blocking-requests"]
+# A blocked loop is a queue of its own: there is never a second call that could wait. And where
+# each call has a pool of its own, no other call can be in it.
+NEVER_QUEUEING = ["blocking-in-async", "blocking-per-request"]
+QUEUEING = [variant for variant in VARIANTS if variant not in NEVER_QUEUEING]
 IMPATIENT = Settings(timeout=0.2)
 ONE_CONNECTION = Settings(pool=1, pool_timeout=0.2)
 PASSED_ON = ("/external-data", "/data")  # what the parser takes and the response cannot hold

@@ -11,32 +11,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 from fastapi import FastAPI
 
 from app_under_test.contract import Answer, Calls, async_service, gathered
-from app_under_test.httpx_errors import failures
+from app_under_test.httpx_client import failures, options
 from app_under_test.settings import Settings
 
 
 def create_app(upstream: str, settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def calls() -> AsyncIterator[Calls]:
-        async with httpx.AsyncClient(
-            timeout=httpx.Timeout(
-                settings.timeout, connect=settings.connect_timeout, pool=settings.pool_timeout
-            ),
-            limits=httpx.Limits(
-                max_connections=settings.pool or 100,
-                max_keepalive_connections=20,
-                keepalive_expiry=settings.keepalive_expiry,
-            ),
-            trust_env=False,
-        ) as client:
-            # A shared client would send one caller's cookies with another's request.
-            client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        async with httpx.AsyncClient(**options(httpx, settings)) as client:
 
             async def fetch(path: str) -> Answer:
                 # The client's timeout is for each read: a dripping answer would never trip it.

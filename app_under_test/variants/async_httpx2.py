@@ -8,13 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 
 import httpx2
 from fastapi import FastAPI
 
 from app_under_test.contract import Answer, Calls, async_service, gathered
-from app_under_test.httpx_errors import failures
+from app_under_test.httpx_client import failures, options
 from app_under_test.settings import Settings
 
 
@@ -22,18 +21,8 @@ def create_app(upstream: str, settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def calls() -> AsyncIterator[Calls]:
         async with httpx2.AsyncClient(
-            timeout=httpx2.Timeout(
-                settings.timeout, connect=settings.connect_timeout, pool=settings.pool_timeout
-            ),
-            limits=httpx2.Limits(
-                max_connections=settings.pool or 100,
-                max_keepalive_connections=settings.pool or 100,
-                keepalive_expiry=settings.keepalive_expiry,
-            ),
-            trust_env=False,
+            **options(httpx2, settings, keepalive=settings.pool or 100)
         ) as client:
-            # A shared client would send one caller's cookies with another's request.
-            client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
             async def fetch(path: str) -> Answer:
                 # The client's timeout is for each read: a dripping answer would never trip it.

@@ -14,28 +14,26 @@ import httpx
 from fastapi import FastAPI
 
 from app_under_test.contract import Answer, Calls, async_service, gathered
-from app_under_test.httpx_errors import failures
+from app_under_test.httpx_client import failures, options
 from app_under_test.settings import Settings
 
 
 def create_app(upstream: str, settings: Settings) -> FastAPI:
-    timeout = httpx.Timeout(
-        settings.timeout, connect=settings.connect_timeout, pool=settings.pool_timeout
-    )
-    limits = httpx.Limits(max_connections=settings.pool or 100)
+    new_client = partial(httpx.AsyncClient, **options(httpx, settings))
 
     async def fetch_with(client: httpx.AsyncClient, path: str) -> Answer:
+        # The client's timeout is for each read: a dripping answer would never trip it.
         async with asyncio.timeout(settings.timeout):
             response = await client.get(upstream + path)
         response.raise_for_status()
         return Answer(response.status_code, response.json())
 
     async def fetch(path: str) -> Answer:
-        async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
+        async with new_client() as client:
             return await fetch_with(client, path)
 
     async def fetch_all(paths: Sequence[str], max_concurrent: int | None) -> Sequence[Answer]:
-        async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
+        async with new_client() as client:
             return await gathered(partial(fetch_with, client), paths, max_concurrent)
 
     @asynccontextmanager
