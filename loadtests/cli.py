@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -21,7 +21,7 @@ from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
 from loadtests.progress import shown
 from loadtests.report import comparison, terminal
-from loadtests.schedules.search import search_of
+from loadtests.schedules.search import Search, search_of
 from loadtests.shortness import too_short
 from mock_upstream.durations import parse_duration
 
@@ -41,12 +41,28 @@ Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)
 Deployments = Annotated[
     str, typer.Option(metavar="A,B", help="Only these deployments of the plan.")
 ]
+Model = Annotated[
+    str, typer.Option(metavar="closed|open", help="Users who wait, or a rate, instead.")
+]
+Arrivals = Annotated[
+    str, typer.Option(metavar="poisson|even", help="How requests of a rate come, instead.")
+]
 Levels = Annotated[str, typer.Option(metavar="1,5,10", help="Numbers of users, or rates, instead.")]
+Bounds = Annotated[
+    str, typer.Option("--levels", metavar="1,400", help="Lowest and highest level instead.")
+]
 Settle = Annotated[str, typer.Option(metavar="2s", help="Time before each measurement instead.")]
 Measure = Annotated[str, typer.Option(metavar="5s", help="Length of each measurement instead.")]
 Repeats = Annotated[str, typer.Option(metavar="N", help="Measure each level so often instead.")]
+NoTelemetry = Annotated[
+    bool, typer.Option("--no-telemetry", help="Do not ask the deployments where time goes.")
+]
 Processes = Annotated[
     int, typer.Option(min=1, help="Load generating processes, for more than one can make.")
+]
+Unresolved = Annotated[
+    Literal["pass", "fail"] | None,
+    typer.Option(help="What it means that an SLO could not be decided (else exit code 3)."),
 ]
 
 
@@ -55,38 +71,31 @@ def run(
     plan: PlanArgument = "default",
     out: Out = Path("runs"),
     deployments: Deployments = "",
-    model: Annotated[
-        str, typer.Option(metavar="closed|open", help="Users who wait, or a rate, instead.")
-    ] = "",
-    arrivals: Annotated[
-        str, typer.Option(metavar="poisson|even", help="How requests of a rate come, instead.")
-    ] = "",
+    model: Model = "",
+    arrivals: Arrivals = "",
     levels: Levels = "",
     settle: Settle = "",
     measure: Measure = "",
     repeats: Repeats = "",
+    no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
-    unresolved: Annotated[
-        Literal["pass", "fail"] | None,
-        typer.Option(help="What an SLO that could not be decided means (else exit code 3)."),
-    ] = None,
+    unresolved: Unresolved = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
     ] = False,
 ) -> None:
     """Bring everything up, climb the levels, write the report."""
     with _mistakes():
-        chosen = choices.applied(
-            plans.read(plans.find(plan)),
-            {
-                "deployments": deployments,
-                "model": model,
-                "arrivals": arrivals,
-                "levels": levels,
-                "settle": settle,
-                "measure": measure,
-                "repeats": repeats,
-            },
+        chosen = _chosen(
+            plan,
+            no_telemetry,
+            deployments=deployments,
+            model=model,
+            arrivals=arrivals,
+            levels=levels,
+            settle=settle,
+            measure=measure,
+            repeats=repeats,
         )
         if dry_run:
             _print_stages(chosen)
@@ -94,15 +103,8 @@ def run(
             console.print(text, markup=False, highlight=False, soft_wrap=True)
         if dry_run:
             return
-        with shown(console) as observer:
-            arguments = ["--processes", str(processes)] if processes > 1 else []
-            outcome = session.run(chosen, out, observer, arguments)
-    console.print(terminal.render(outcome.run))
-    if outcome.code == session.INTERRUPTED:
-        console.print("Interrupted: this is what was measured until then.")
-    _print_path(outcome.folder / "report.html")
-    _print_path(outcome.folder)
-    raise typer.Exit(_resolved(outcome.code, unresolved))
+        outcome = _played(chosen, out, processes)
+    _finish(outcome, unresolved)
 
 
 @app.command()
@@ -110,21 +112,14 @@ def capacity(
     plan: PlanArgument = "default",
     out: Out = Path("runs"),
     deployments: Deployments = "",
-    model: Annotated[
-        str, typer.Option(metavar="closed|open", help="Search users, or a rate, instead.")
-    ] = "",
-    levels: Annotated[
-        str,
-        typer.Option(metavar="1,400", help="Lowest and highest allowed; else those of the plan."),
-    ] = "",
+    model: Model = "",
+    levels: Bounds = "",
     settle: Settle = "",
     measure: Measure = "",
     within: Annotated[str, typer.Option(metavar="10m", help="Time for the search.")] = "10m",
+    no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
-    unresolved: Annotated[
-        Literal["pass", "fail"] | None,
-        typer.Option(help="What a border that was not narrowed means (else exit code 3)."),
-    ] = None,
+    unresolved: Unresolved = None,
 ) -> None:
     """
     Find the highest level that keeps the plan's SLOs, with an interval.
@@ -134,20 +129,17 @@ def capacity(
     even the lowest level keeps them; 3: the time was over first.
     """
     with _mistakes():
-        chosen = choices.applied(
-            plans.read(plans.find(plan)),
-            {"deployments": deployments, "model": model, "settle": settle, "measure": measure},
+        chosen = _chosen(
+            plan,
+            no_telemetry,
+            deployments=deployments,
+            model=model,
+            settle=settle,
+            measure=measure,
         )
         search = search_of(chosen, _bounds(levels) or chosen.load.levels, _seconds(within))
-        with shown(console) as observer:
-            arguments = ["--processes", str(processes)] if processes > 1 else []
-            outcome = session.run(chosen, out, observer, arguments, search)
-    console.print(terminal.render(outcome.run))
-    if outcome.code == session.INTERRUPTED:
-        console.print("Interrupted: this is what was known by then.")
-    _print_path(outcome.folder / "report.html")
-    _print_path(outcome.folder)
-    raise typer.Exit(_resolved(outcome.code, unresolved))
+        outcome = _played(chosen, out, processes, search)
+    _finish(outcome, unresolved)
 
 
 @app.command()
@@ -162,9 +154,7 @@ def ui(
         chosen = plans.read(plans.find(plan))
         _check_port(port)
         address = f"http://127.0.0.1:{port}"
-        arguments = ["--web-host", "127.0.0.1", "--web-port", str(port)]
-        if processes > 1:
-            arguments += ["--processes", str(processes)]
+        arguments = ["--web-host", "127.0.0.1", "--web-port", str(port), *_several(processes)]
 
         def opened() -> None:
             console.print(f"Locust's web UI: {address}   (Ctrl-C ends it)")
@@ -252,6 +242,34 @@ def _mistakes() -> Iterator[None]:
 
 class UsageError(Exception):
     """What was typed cannot be done; the message says why and the way out."""
+
+
+def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
+    """The plan, with what was typed in place of its own."""
+    chosen = choices.applied(plans.read(plans.find(name)), values)
+    return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
+
+
+def _played(
+    plan: plans.Plan, out: Path, processes: int, search: Search | None = None
+) -> session.Outcome:
+    with shown(console) as observer:
+        return session.run(plan, out, observer, _several(processes), search)
+
+
+def _several(processes: int) -> list[str]:
+    """Locust's words for several processes: for one it would start a second that only waits."""
+    return ["--processes", str(processes)] if processes > 1 else []
+
+
+def _finish(outcome: session.Outcome, unresolved: str | None) -> NoReturn:
+    """Print what was found, and end with its exit code."""
+    console.print(terminal.render(outcome.run))
+    if outcome.code == session.INTERRUPTED:
+        console.print("Interrupted: this is what was measured until then.")
+    _print_path(outcome.folder / "report.html")
+    _print_path(outcome.folder)
+    raise typer.Exit(_resolved(outcome.code, unresolved))
 
 
 def _bounds(text: str) -> list[int]:

@@ -6,13 +6,15 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app_under_test.settings import to_flags
+from loadtests import gauges
 from loadtests.cores import Cores
+from loadtests.gauges import Collector
 from loadtests.plans import CommandDeployment, Deployment, Plan, UrlDeployment, VariantDeployment
 from loadtests.plans.deployments import argv, filled
 from loadtests.process_groups import ProcessGroup, members, stop, uninterrupted
@@ -64,11 +66,12 @@ class Mock:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All that runs for a plan."""
+    """All that runs for a plan. `gauges`: what the deployments tell of themselves, if asked to."""
 
     mock: Mock
     deployments: Mapping[str, Deployed]
     cores: Cores
+    gauges: Collector | None
     _groups: Mapping[str, ProcessGroup]
 
     def dead(self) -> dict[str, str]:
@@ -100,15 +103,29 @@ def running(plan: Plan, folder: Path, only: Collection[str] | None = None) -> It
     """
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     wanted = {n: d for n, d in plan.deployments.items() if only is None or n in only}
-    starter = _Starter(folder / "logs", Cores.here())
-    try:
-        mock = starter.mock(plan, folder / "upstream.json")
-        deployed = starter.deployments(wanted, mock.url)
-        yield Fleet(mock, deployed, starter.cores, starter.groups)
-    finally:
-        with uninterrupted():
-            stop(list(starter.groups.values()))
-            starter.clean_up()
+    cores = Cores.here()
+    with _collecting(plan, cores) as collector:
+        starter = _Starter(folder / "logs", cores, collector)
+        try:
+            mock = starter.mock(plan, folder / "upstream.json")
+            deployed = starter.deployments(wanted, mock.url)
+            yield Fleet(mock, deployed, cores, collector, starter.groups)
+        finally:
+            with uninterrupted():
+                stop(list(starter.groups.values()))
+                starter.clean_up()
+
+
+@contextmanager
+def _collecting(plan: Plan, cores: Cores) -> Iterator[Collector | None]:
+    """None where the plan has no telemetry."""
+    if not plan.telemetry:
+        yield None
+        return
+    with ExitStack() as stack:
+        with cores.pinned_to(cores.mock | cores.generator):  # its thread stays there
+            collector = stack.enter_context(Collector(plan.deployments))
+        yield collector
 
 
 @dataclass(slots=True)
@@ -126,15 +143,16 @@ class _Cleaning:
     """A stop command."""
 
     argv: list[str]
-    env: Mapping[str, str]
+    env: Mapping[str, str | None]
     cwd: Path | None
 
 
 class _Starter:
     """Starts processes and knows all that it has started."""
 
-    def __init__(self, logs: Path, cores: Cores) -> None:
+    def __init__(self, logs: Path, cores: Cores, collector: Collector | None) -> None:
         self.cores = cores
+        self._collector = collector
         self.groups: dict[str, ProcessGroup] = {}
         self._logs = logs
         self._cleaning: dict[str, _Cleaning] = {}
@@ -191,7 +209,7 @@ class _Starter:
     ) -> tuple[_Awaited, dict[str, Any]]:
         words = [sys.executable, "-P", "-m", "app_under_test", deployment.variant]
         words += ["--upstream", upstream, "--port", "0", *to_flags(deployment.settings)]
-        env = {key: filled(text, upstream=upstream) for key, text in deployment.env.items()}
+        env = self._environment(name, deployment.env, upstream=upstream)
         group = self._start(name, words, env, None, self.cores.apps)
         return _Awaited(name, announced(group.log), PATIENCE, ""), self._how(
             group, words, env, None
@@ -202,9 +220,7 @@ class _Starter:
     ) -> tuple[_Awaited, dict[str, Any]]:
         port = self._free_port()
         words = argv(deployment.command, port=port, upstream=upstream)
-        env = {
-            key: filled(text, port=port, upstream=upstream) for key, text in deployment.env.items()
-        }
+        env = self._environment(name, deployment.env, port=port, upstream=upstream)
         cwd = deployment.cwd
         if deployment.stop is not None:
             last = argv(deployment.stop, port=port, upstream=upstream)
@@ -220,11 +236,27 @@ class _Starter:
         how = self._how(group, words, env, cwd)
         return _Awaited(name, ask, deployment.ready_timeout, way_out), how
 
+    def _environment(
+        self, name: str, own: Mapping[str, str], **values: object
+    ) -> dict[str, str | None]:
+        """Of a deployment's processes; what the plan says of it comes before what we ask."""
+        asked = self._collector.environment(name) if self._collector else gauges.OFF
+        return {**asked, **{key: filled(text, **values) for key, text in own.items()}}
+
     def _how(
-        self, group: ProcessGroup, words: list[str], env: dict[str, str], cwd: Path | None
+        self,
+        group: ProcessGroup,
+        words: list[str],
+        env: Mapping[str, str | None],
+        cwd: Path | None,
     ) -> dict[str, Any]:
-        cores = self.cores.apps if self.cores.pinned else frozenset[int]()
-        return {"pid": group.pid, "argv": tuple(words), "env": env, "cwd": cwd, "cores": cores}
+        return {
+            "pid": group.pid,
+            "argv": tuple(words),
+            "env": {key: text for key, text in env.items() if text is not None},
+            "cwd": cwd,
+            "cores": self.cores.apps if self.cores.pinned else frozenset[int](),
+        }
 
     def _start(
         self,

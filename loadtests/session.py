@@ -155,10 +155,11 @@ class _Session:
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
         folder = runfolder.RunFolder(path, self._header(path, plan, urls))
         status, codes = "complete", set[int]()
-        cores = self._fleet.cores
+        cores, gauges = self._fleet.cores, self._fleet.gauges
+        take = gauges.take if gauges else None
         with (
             cores.pinned_to(cores.mock | cores.generator),  # this process samples and analyses
-            Sampler(self._processes, self._fleet.mock.control, folder.sample),
+            Sampler(self._processes, self._fleet.mock.control, folder.sample, take),
         ):
             try:
                 targets = Targets(urls, self._fleet.dead)
@@ -173,6 +174,9 @@ class _Session:
                 self._observer.problem(str(error))
                 status = "interrupted"
                 codes.add(NOT_MEASURABLE)
+        if gauges and (text := gauges.complaint()):
+            folder.problem(text)
+            self._observer.problem(text)
         folder.end(status)
         with uninterrupted():  # a second Ctrl-C waits for the report
             found = analysis.analyse(path)

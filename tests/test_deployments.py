@@ -60,7 +60,8 @@ def test_a_fleet_answers_through_its_upstream_and_is_gone_afterwards(tmp_path):
         assert set(fleet.processes()) == {"mock", "variant", "command"}
         assert len(fleet.processes()["variant"]) >= 3  # two workers, and who watches over them
         assert fleet.dead() == {}
-        assert fleet.deployments["variant"].env == {"A": fleet.mock.url}
+        told = fleet.gauges.environment("variant")
+        assert fleet.deployments["variant"].env == {"A": fleet.mock.url, **told}
         assert fleet.deployments["command"].how["argv"][0] == sys.executable
         assert "--workers" in fleet.deployments["variant"].argv
         if fleet.cores.pinned:
@@ -77,6 +78,33 @@ def test_a_token_in_the_environment_does_not_close_the_mock_to_the_harness(tmp_p
         assert httpx.get(f"{fleet.mock.control}/ledger").status_code == 200
         mine = psutil.Process(fleet.deployments["mine"].pid)
         assert mine.environ()["MOCK_UPSTREAM_CONTROL_TOKEN"] == "for-another-mock"
+
+
+def test_every_process_that_is_started_is_asked_to_tell_of_itself_but_for_the_plans_own_word(
+    tmp_path,
+):
+    own = {"command": SERVE, "env": {"BROWNOUT_TELEMETRY": "1"}}
+    with running(plan_of(asked={"command": SERVE}, own=own), tmp_path) as fleet:
+        told = {
+            name: psutil.Process(one.pid).environ()["BROWNOUT_TELEMETRY"]
+            for name, one in fleet.deployments.items()
+        }
+        assert told == {
+            "asked": fleet.gauges.environment("asked")["BROWNOUT_TELEMETRY"],
+            "own": "1",
+        }
+        assert fleet.deployments["asked"].how["env"]["BROWNOUT_TELEMETRY"] == told["asked"]
+        assert "BROWNOUT_TELEMETRY" not in psutil.Process(fleet.mock.pid).environ()
+
+
+def test_without_telemetry_nobody_is_asked_whatever_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROWNOUT_TELEMETRY", "1")
+    plan = plans.altered(plan_of(mine={"command": SERVE}), telemetry=False)
+    with running(plan, tmp_path) as fleet:
+        assert fleet.gauges is None
+        mine = fleet.deployments["mine"]
+        assert "BROWNOUT_TELEMETRY" not in psutil.Process(mine.pid).environ()
+        assert "env" not in mine.how
 
 
 def test_only_what_is_wanted_is_started(tmp_path):

@@ -1,6 +1,7 @@
 """Samples: what processes used, of processes that come and go."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 
 from loadtests import samples
-from loadtests.samples import Sampler
-from tests.servers import eventually, mock_upstream
+from loadtests.samples import Sampler, processes
+from tests.servers import answers, callers, eventually, mock_upstream
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,73 @@ def test_the_ledger_of_the_mock_is_in_each_sample_as_long_as_there_is_one():
     with Sampler(dict, mock.control, found.append):
         eventually(lambda: len(found) >= 2)
     assert found[-1]["mock"] is None
+
+
+def test_the_peak_of_the_mock_is_that_of_the_time_since_the_sample_before():
+    found: list[dict[str, Any]] = []
+    with mock_upstream("--latency", "1ms") as mock, Sampler(dict, mock.control, found.append):
+        with callers(mock.url) as users:
+            answers(users.start("/", times=5))
+        eventually(lambda: found and found[-1]["mock"]["arrivals"] == 5)
+        seen = len(found)
+        eventually(lambda: len(found) >= seen + 2)
+    peaks = [sample["mock"]["in_flight"]["peak"] for sample in found]
+    assert max(peaks) >= 1
+    assert peaks[-1] == 0
+
+
+def test_what_services_tell_is_in_each_sample_from_the_first_full_second_on():
+    found: list[dict[str, Any]] = []
+    told = iter(range(1000))
+    with Sampler(dict, None, found.append, lambda: {"shop": {"1": {"at": next(told)}}}):
+        eventually(lambda: len(found) >= 3)
+    # What was told before the first is of another time.
+    assert [sample["gauges"]["shop"]["1"]["at"] for sample in found[:3]] == [1, 2, 3]
+
+
+SWITCHING = """
+import threading, time
+def work():
+    while True: time.sleep(0.01)
+for _ in range(5): threading.Thread(target=work, daemon=True).start()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_switches_are_those_of_all_threads(monkeypatch):
+    found: list[dict[str, Any]] = []
+    with python(SWITCHING) as process:
+        pids = {"one": [process.pid], "twice": [process.pid, process.pid]}
+
+        def switches(name: str) -> list[float]:
+            told = (sample["processes"].get(name, {}).get("switches") for sample in found)
+            return [one["voluntary"] for one in told if one]
+
+        with Sampler(lambda: pids, None, found.append):
+            # The main thread alone, which sleeps, has none.
+            eventually(lambda: len(switches("one")) >= 3 and switches("one")[-1] > 50)
+            monkeypatch.setattr(processes, "MOST_THREADS", 3)
+            eventually(lambda: "switches" not in found[-1]["processes"]["one"])
+    assert all(one < 5 * 150 for one in switches("one"))
+    assert all(sample["harness"]["switches"]["voluntary"] >= 0 for sample in found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_sockets_are_counted_by_state():
+    found: list[dict[str, Any]] = []
+
+    def held() -> int:
+        return found[-1]["sockets"]["established"]
+
+    with Sampler(dict, None, found.append), socket.create_server(("127.0.0.1", 0)) as listener:
+        eventually(lambda: found)
+        before = held()
+        several = [socket.create_connection(listener.getsockname()) for _ in range(30)]
+        eventually(lambda: held() >= before + 30)
+        for one in several:
+            one.close()
+    assert all(sample["sockets"]["time_wait"] == sample["ports"]["time_wait"] for sample in found)
 
 
 def test_a_mock_that_does_not_let_the_harness_in_has_no_ledger():

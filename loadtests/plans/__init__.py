@@ -280,6 +280,7 @@ def altered(
     measure: str | None = None,
     think_time: str | None = None,
     repeats: str | None = None,
+    telemetry: bool | None = None,
 ) -> Plan:
     """
     The plan with some values replaced, as a command line or a form has them; None keeps the plan's.
@@ -296,6 +297,8 @@ def altered(
         if unknown:
             raise PlanError("\n".join(no_such("deployment", n, plan.deployments) for n in unknown))
         data = _with(data, {n: d for n, d in data["deployments"].items() if n in deployments}, plan)
+    if telemetry is not None:
+        data["telemetry"] = telemetry
     if levels is not None:
         load["levels"] = [_whole(text) for text in levels.split(",") if text.strip()]
     if repeats is not None:

@@ -1,0 +1,32 @@
+"""The mock's own count of what it did."""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+PATIENCE = 0.5  # seconds for the mock's answer
+
+
+class Ledger:
+    """Read over one connection that is kept. Its peaks are those since the last time."""
+
+    def __init__(self, control_url: str) -> None:
+        parts = urlsplit(control_url)
+        self._connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=PATIENCE
+        )
+
+    def read(self) -> Any:
+        """None when the mock does not answer in time, or not with its ledger."""
+        try:
+            self._connection.request("GET", "/ledger?reset_peak=true")
+            response = self._connection.getresponse()
+            text = response.read()
+            return json.loads(text) if response.status == 200 else None
+        except (OSError, http.client.HTTPException, ValueError):
+            self._connection.close()  # the next read opens it again
+            return None
+
+    def close(self) -> None:
+        self._connection.close()

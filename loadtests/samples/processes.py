@@ -1,0 +1,159 @@
+"""What processes used since the last look."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MOST_THREADS = 500
+"""
+Of a process whose context switches are counted: the kernel tells them for each thread alone, which
+takes 16 microseconds.
+"""
+
+
+class Processes:
+    """Looks at processes, again and again; what is told is of the time between two looks."""
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[str, psutil.Process], _Use] = {}
+
+    def look(self, named: Mapping[str, list[int]], elapsed: float) -> dict[str, dict[str, Any]]:
+        """
+        By name, those together that have one; without those that were not there the last time.
+
+        Args:
+            named: name -> process ids.
+            elapsed: seconds since the last look.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        before, self._used = self._used, {}
+        for name, pids in named.items():
+            parts = [part for pid in pids if (part := self._look(name, pid, before))]
+            if parts:
+                found[name] = _together(parts, elapsed)
+        return found
+
+    def _look(
+        self, name: str, pid: int, before: "Mapping[tuple[str, psutil.Process], _Use]"
+    ) -> "_Part | None":
+        """What one process did since the last look; None if it is new, or gone."""
+        with suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)  # equal to an earlier one if that is still the same
+            with process.oneshot():
+                times, threads = process.cpu_times(), process.num_threads()
+                switches = dict(_switches(pid)) if threads <= MOST_THREADS else {}
+                use = _Use(times.user + times.system, *_scheduled(pid), switches)
+                self._used[name, process] = use
+                if (then := before.get((name, process))) is not None:
+                    return _Part(
+                        cpu=use.cpu - then.cpu,
+                        wait=use.wait - then.wait,
+                        runs=use.runs - then.runs,
+                        switches=_since(then.switches, switches),
+                        rss=process.memory_info().rss,
+                        threads=threads,
+                        descriptors=process.num_fds(),
+                        affinity=_affinity(pid),
+                    )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Switches:
+    voluntary: int
+    involuntary: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """Since the start of the process; `switches` by thread."""
+
+    cpu: float  # seconds
+    wait: float
+    runs: int
+    switches: Mapping[str, _Switches]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the processes that have a name together; all but sizes since the last look."""
+
+    cpu: float
+    wait: float
+    runs: int
+    switches: _Switches | None
+    rss: int
+    threads: int
+    descriptors: int
+    affinity: frozenset[int]
+
+
+def _together(parts: list[_Part], elapsed: float) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "cpu": round(sum(part.cpu for part in parts) / elapsed, 4),
+        "rss": sum(part.rss for part in parts),
+        "threads": sum(part.threads for part in parts),
+        "descriptors": sum(part.descriptors for part in parts),
+    }
+    longest = max(parts, key=lambda part: part.wait)
+    if longest.runs:
+        found["wait"] = round(longest.wait / elapsed, 4)
+        found["runs"] = round(longest.runs / elapsed, 1)
+    switches = [part.switches for part in parts if part.switches]
+    if len(switches) == len(parts):
+        found["switches"] = {
+            "voluntary": round(sum(one.voluntary for one in switches) / elapsed, 1),
+            "involuntary": round(sum(one.involuntary for one in switches) / elapsed, 1),
+        }
+    affinity = sorted(frozenset[int]().union(*(part.affinity for part in parts)))
+    return found | ({"affinity": affinity} if affinity else {})
+
+
+def _scheduled(pid: int) -> tuple[float, int]:
+    """
+    Seconds that the main thread waited for a core so far, and how often it got one: Linux,
+    Documentation/scheduler/sched-stats. Zeros where the kernel does not tell.
+    """
+    try:
+        _, waited, runs = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except (OSError, ValueError):
+        return 0.0, 0
+    return int(waited) / 1e9, int(runs)
+
+
+def _switches(pid: int) -> Iterator[tuple[str, _Switches]]:
+    """Those of each thread that is there, by its id; none where the kernel does not tell."""
+    folder = f"/proc/{pid}/task"
+    try:
+        threads = os.listdir(folder)
+    except OSError:
+        return
+    for thread in threads:
+        # It may have ended. The two counts are the last lines: proc_pid_status(5).
+        with suppress(OSError, ValueError, IndexError), open(f"{folder}/{thread}/status") as file:
+            _, _, told = file.read().partition("\nvoluntary_ctxt_switches:")
+            words = told.split()
+            yield thread, _Switches(int(words[0]), int(words[2]))
+
+
+def _since(before: Mapping[str, _Switches], now: Mapping[str, _Switches]) -> _Switches | None:
+    """Of the threads that are there now; one that is new has done all of its own since."""
+    if not now:
+        return None
+    none = _Switches(0, 0)
+    pairs = [(before.get(thread, none), after) for thread, after in now.items()]
+    return _Switches(
+        sum(max(after.voluntary - then.voluntary, 0) for then, after in pairs),
+        sum(max(after.involuntary - then.involuntary, 0) for then, after in pairs),
+    )
+
+
+def _affinity(pid: int) -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(pid))
+    return frozenset()
