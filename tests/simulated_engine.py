@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, Literal
 
 from loadtests.analysis.records import StageRecord
+from loadtests.phases import NAMES
 from loadtests.slices import LENGTH, Slice
 from loadtests.stages import (
     Begun,
@@ -38,10 +39,16 @@ def uniform(low: float, high: float) -> Draw:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """`servers` that work at the same time (None: as many as there are requests), one queue."""
+    """
+    `servers` that work at the same time (None: as many as there are requests), one queue.
+
+    `phase` and `queue`: of loadtests.phases.NAMES, what working and waiting here are.
+    """
 
     service: Draw
     servers: int | None = None
+    phase: str = "upstream"
+    queue: str = "thread_wait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +57,14 @@ class System:
     A deployment: stations that each request passes in turn.
 
     A request fails with the probability `failing(level)`, by status 503, after its whole way.
-    With `thinks` the think time is exponential, of the stage's mean.
+    With `thinks` the think time is exponential, of the stage's mean. `tells`: the part of the
+    responses that tell where their time went; nobody does by default.
     """
 
     stations: Sequence[Station]
     failing: Callable[[int], float] = lambda level: 0.0
     thinks: bool = False
+    tells: float = 0.0
 
 
 def threads(servers: int, service: Draw) -> System:
@@ -85,6 +94,7 @@ class SimulatedEngine:
     clock: float = 1000.0  # monotonic seconds; moves on with every stage
     dies_at: int | None = None  # the stage in which the last generator falls silent
     _times: list[float] = field(default_factory=list)
+    _told: list[tuple[float, list[float]]] = field(default_factory=list)
 
     def play(self, stage: Stage) -> Iterator[Begun | Report | Done | Lost]:
         names = [f"generator-{number}" for number in range(self.generators)]
@@ -95,14 +105,16 @@ class SimulatedEngine:
         )
         rng = random.Random(f"{self.seed} {stage.number} {stage.seed}")
         system = self.systems[stage.deployment]
-        self._times = []
+        self._times, self._told = [], []
         recorded: dict[str, dict[tuple[int, str], Slice]] = {name: {} for name in names}
         length = stage.settle + stage.measure
-        for user, start, end, failed, request in _requests(system, stage, length, rng):
-            slices = recorded[names[user % len(names)]]
-            _record(slices, stage, request, start, end, failed)
-            if not failed and start >= stage.settle:
-                self._times.append(end - start)
+        telling = random.Random(f"telling {self.seed} {stage.number}")  # changes no time
+        for one in _requests(system, stage, length, rng):
+            tells = system.tells > 0 and telling.random() < system.tells
+            _record(recorded[names[one.user % len(names)]], stage, one, tells)
+            if not one.failed and one.start >= stage.settle:
+                self._times.append(one.end - one.start)
+                self._told.append((one.end - one.start, one.phases))
         self.clock += length + 0.2
         for name in names:
             if stage.number == self.dies_at and name == names[-1]:
@@ -123,6 +135,11 @@ class SimulatedEngine:
     def times(self) -> list[float]:
         """Service times of the last stage's successes that started in the window; seconds."""
         return self._times
+
+    @property
+    def told(self) -> list[tuple[float, list[float]]]:
+        """Of each of `times`: itself, and where it went, as loadtests.phases.NAMES; seconds."""
+        return self._told
 
 
 def record(engine: SimulatedEngine, played: Stage) -> StageRecord:
@@ -174,13 +191,20 @@ def stage(
     )
 
 
-_Request = tuple[int, float, float, bool, str]
+@dataclass(frozen=True, slots=True)
+class _Request:
+    user: int
+    start: float
+    end: float
+    failed: bool
+    name: str
+    phases: list[float]  # seconds, as NAMES
 
 
 def _requests(
     system: System, stage: Stage, length: float, rng: random.Random
 ) -> Iterator[_Request]:
-    """(user, start, end, failed, name) of every request that starts before `length`; seconds."""
+    """Every request that starts before `length` (seconds)."""
     names = [request.name for request in stage.requests]
     weights = [request.weight for request in stage.requests]
     failing = system.failing(stage.level)
@@ -192,6 +216,8 @@ def _requests(
     waiting: dict[int, deque[int]] = defaultdict(deque)
     busy: dict[int, int] = defaultdict(int)
     started: dict[int, float] = {}
+    queued: dict[int, float] = {}  # since when, of those who wait
+    phases: dict[int, list[float]] = {}
 
     def thinking() -> float:
         return rng.expovariate(1 / stage.think_time) if system.thinks else stage.think_time
@@ -200,15 +226,20 @@ def _requests(
         station = system.stations[at]
         if station.servers is not None and busy[at] >= station.servers:
             waiting[at].append(user)
+            queued[user] = now
         else:
             busy[at] += 1
-            heappush(events, (now + station.service(rng), next(tie), user, at))
+            work = station.service(rng)
+            phases[user][NAMES.index(station.queue)] += now - queued.pop(user, now)
+            phases[user][NAMES.index(station.phase)] += work
+            heappush(events, (now + work, next(tie), user, at))
 
     while events:
         now, _, user, left = heappop(events)
         if left < 0:
             if now < length:
                 started[user] = now
+                phases[user] = [0.0] * len(NAMES)
                 arrive(now, user, 0)
             continue
         busy[left] -= 1
@@ -218,7 +249,8 @@ def _requests(
             arrive(now, user, left + 1)
             continue
         name = rng.choices(names, weights)[0] if len(names) > 1 else names[0]
-        yield user, started[user], now, failing > 0 and rng.random() < failing, name
+        failed = failing > 0 and rng.random() < failing
+        yield _Request(user, started[user], now, failed, name, phases[user])
         if stage.model == "closed":
             heappush(events, (now + thinking(), next(tie), user, -1))
 
@@ -235,30 +267,30 @@ def _first_starts(stage: Stage, length: float, rng: random.Random) -> Iterator[f
 
 
 def _record(
-    slices: dict[tuple[int, str], Slice],
-    stage: Stage,
-    request: str,
-    start: float,
-    end: float,
-    failed: bool,
+    slices: dict[tuple[int, str], Slice], stage: Stage, request: _Request, tells: bool
 ) -> None:
     def part(index: int) -> Slice:
-        made = Slice(stage=stage.number, index=index, request=request)
-        return slices.setdefault((index, request), made)
+        made = Slice(stage=stage.number, index=index, request=request.name)
+        return slices.setdefault((index, request.name), made)
 
-    first, last = int(start / LENGTH), int(end / LENGTH)
+    seconds = request.end - request.start
+    first, last = int(request.start / LENGTH), int(request.end / LENGTH)
     begin = part(first)
     begin.started += 1
-    begin.start_lead += (first + 1) * LENGTH - start
-    (begin.failed if failed else begin.ok).record(end - start)
-    if not failed and stage.model == "open":
-        begin.response.record(end - start)
-    if failed:
+    begin.start_lead += (first + 1) * LENGTH - request.start
+    if request.failed:
+        begin.failed.record(seconds)
         begin.kinds["503"] = begin.kinds.get("503", 0) + 1
+    else:
+        begin.ok.record(seconds)
+        if stage.model == "open":
+            begin.response.record(seconds)
+        if tells:
+            begin.phases.record(seconds, request.phases)
     finish = part(last)
     finish.ended += 1
-    finish.end_lead += (last + 1) * LENGTH - end
-    finish.succeeded += not failed
+    finish.end_lead += (last + 1) * LENGTH - request.end
+    finish.succeeded += not request.failed
 
 
 def _reports(stage: int, generator: str, slices: Mapping[tuple[int, str], Slice]) -> list[Report]:

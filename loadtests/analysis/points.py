@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.analysis import fidelity, host, intervals, resources, validity
+from loadtests.analysis import fidelity, host, intervals, phases, resources, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.analysis.windows import Quarter, Window, pieces, together, window
 from loadtests.analysis.words import rate
 from loadtests.histograms import Histogram
+from loadtests.phases import PhaseSums
 from loadtests.results import QUANTILES, Errors, Estimate, Point
 from loadtests.slices import LENGTH
 from loadtests.stages import Stage
@@ -128,6 +129,9 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         times = service = dict.fromkeys(times)
         if request == ALL:
             problems.append(_unstable(stage, whole, level.steady.growth))
+    spent, unknown = _phases(seen)
+    if unknown:
+        problems.append(unknown)
     return Point(
         deployment=stage.deployment,
         request=request,
@@ -142,6 +146,7 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
             rate=whole.failed.count / whole.started if whole.started else 0.0,
             kinds=dict(kinds.most_common()),
         ),
+        phases={name: of for name, of in spent.items() if times[name] is not None},
         resources=level.resources if request == ALL else {},
         in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
         steady=level.steady.state,
@@ -168,6 +173,13 @@ def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Es
     totals = [histogram.total() for histogram in stretches]
     times["mean"] = intervals.mean(totals, counts, parts) if any(counts) else None
     return times
+
+
+def _phases(seen: _Seen) -> tuple[dict[str, dict[str, float]], str | None]:
+    sums = PhaseSums()
+    for one in seen.windows:
+        sums.add(one.phases)
+    return phases.phases(sums, seen.whole.ok.count)
 
 
 def _unstable(stage: Stage, whole: Quarter, growth: float) -> str:

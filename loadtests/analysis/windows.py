@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from loadtests.analysis.records import StageRecord
 from loadtests.histograms import Histogram
+from loadtests.phases import PhaseSums
 from loadtests.slices import LENGTH, seconds_in_flight
 
 
@@ -33,10 +34,14 @@ class Quarter:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was measured in one stage: its quarters in order, the kinds of failures by start."""
+    """
+    What was measured in one stage: its quarters in order; by start, the kinds of failures and where
+    the time of the successes went.
+    """
 
     quarters: Sequence[Quarter]
     kinds: Counter[str]
+    phases: PhaseSums
 
     @property
     def seconds(self) -> float:
@@ -63,6 +68,7 @@ def window(record: StageRecord, request: str | None = None, settled: int = 0) ->
         for i in range(first, last)
     ]
     kinds: Counter[str] = Counter()
+    phases = PhaseSums()
     for part in slices:
         if first <= part.index < last:
             quarter = quarters[part.index - first]
@@ -74,7 +80,8 @@ def window(record: StageRecord, request: str | None = None, settled: int = 0) ->
             quarter.ended += part.ended
             quarter.succeeded += part.succeeded
             kinds.update(part.kinds)
-    return Window(quarters, kinds)
+            phases.add(part.phases)
+    return Window(quarters, kinds, phases)
 
 
 def together(quarters: Sequence[Quarter]) -> Quarter:
