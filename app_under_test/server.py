@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from app_under_test import variants
 from app_under_test.settings import Settings
+from app_under_test.telemetry import Telemetry
 
 GRACE = 1.0  # seconds that requests in flight get when the service is told to end
 
@@ -50,12 +50,12 @@ def serve(variant: str, upstream: str, settings: Settings, listener: socket.sock
         Server(config, line).run([listener])
 
 
-def create_app(variant: str, upstream: str, settings: Settings) -> FastAPI:
+def create_app(variant: str, upstream: str, settings: Settings) -> Telemetry:
     """The app of one process. uvicorn calls this in the main thread, its signal handlers set."""
     bound_the_end()
     if supervisor := multiprocessing.parent_process():
         Thread(target=end_with, args=(supervisor,), daemon=True).start()
-    return variants.create_app(variant, upstream, settings)
+    return Telemetry(variants.create_app(variant, upstream, settings))
 
 
 def bound_the_end() -> None:

@@ -1,0 +1,38 @@
+"""Where gauges go: BROWNOUT_TELEMETRY."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+VARIABLE = "BROWNOUT_TELEMETRY"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    host: str
+    port: int
+    deployment: str
+
+
+def asked(environment: Mapping[str, str]) -> bool:
+    return bool(environment.get(VARIABLE))
+
+
+def address(environment: Mapping[str, str]) -> Address | None:
+    """
+    Whom to send gauges to; None: nobody.
+
+    Raises:
+        ValueError: the variable is neither 1 nor HOST:PORT/NAME.
+    """
+    text = environment.get(VARIABLE, "")
+    if text in ("", "1"):
+        return None
+    where, _, name = text.partition("/")
+    host, _, port = where.rpartition(":")
+    if not (host and name and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(
+            f"{VARIABLE} is {text!r}; it is 1 for Server-Timing alone, or 127.0.0.1:PORT/NAME for "
+            "gauges too, with NAME percent-encoded"
+        )
+    return Address(host, int(port), unquote(name))

@@ -1,0 +1,61 @@
+"""Each module here watches the HTTP client library whose name it has, once that was imported.
+
+It is complete with `observe(library)`, which replaces methods of the library's classes, so that
+clients which exist already are watched too. A name that another version of the library lacks
+leaves out what would have been seen by it, and breaks nothing.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from pkgutil import iter_modules
+from time import thread_time
+from typing import Any
+
+from app_under_test.telemetry.process import PROCESS
+from app_under_test.telemetry.visits import TRACK, branched
+
+_NAMES = [module.name for module in iter_modules(__path__)]
+_WATCHED: set[str] = set()
+
+
+def observe() -> None:
+    """Those that were imported since the last time; the others cost nothing."""
+    for name in _NAMES:
+        if name in sys.modules and name not in _WATCHED:
+            _WATCHED.add(name)
+            import_module(f"{__name__}.{name}").observe(sys.modules[name])
+
+
+def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Puts `make(method)` in the place of a method that the class itself defines."""
+    original = vars(owner).get(name) if owner is not None else None
+    if original is not None:
+        setattr(owner, name, wraps(original)(make(original)))
+
+
+def constructed(original: Any) -> Any:
+    """For `__init__` of a client: how often, and at what cost in CPU."""
+
+    def __init__(self: Any, *args: Any, **options: Any) -> None:
+        track = TRACK.get()
+        if not PROCESS.ready or (track is not None and not track.visit.counted):
+            original(self, *args, **options)
+            return
+        began = thread_time()
+        original(self, *args, **options)
+        took = thread_time() - began
+        PROCESS.counts.clients += 1
+        PROCESS.counts.client_seconds += took
+
+    return __init__
+
+
+def in_branches(original: Any) -> Any:
+    """For a coroutine function of a client: its CPU counts, whichever task it runs in."""
+
+    def watched(*args: Any, **options: Any) -> Any:
+        return branched(original(*args, **options))
+
+    return watched

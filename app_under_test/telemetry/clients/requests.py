@@ -1,0 +1,9 @@
+"""requests: its sessions. Its calls are those of urllib3."""
+
+from typing import Any
+
+from app_under_test.telemetry.clients import constructed, replace
+
+
+def observe(library: Any) -> None:
+    replace(getattr(library, "Session", None), "__init__", constructed)

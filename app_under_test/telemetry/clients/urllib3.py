@@ -1,0 +1,96 @@
+"""urllib3, bare or under requests. A call is one attempt: urllib3 may retry by itself."""
+
+from time import thread_time
+from typing import Any
+
+from app_under_test.telemetry.clients import replace
+from app_under_test.telemetry.process import PROCESS, Use
+from app_under_test.telemetry.stays import stay_in
+from app_under_test.telemetry.visits import Call
+
+_CALL = "_brownout_call"
+"""The attribute of a connection that is in use."""
+
+
+def observe(library: Any) -> None:
+    pool = getattr(library, "HTTPConnectionPool", None)
+    replace(pool, "_get_conn", getting)
+    replace(pool, "_make_request", requesting)
+    replace(pool, "_put_conn", putting)
+    for kind in (pool, getattr(library, "HTTPSConnectionPool", None)):
+        replace(getattr(kind, "ConnectionCls", None), "connect", connecting)
+
+
+def getting(original: Any) -> Any:
+    def get(self: Any, *args: Any, **options: Any) -> Any:
+        PROCESS.saw(self, "urllib3", use)
+        call = Call(thread_time)
+        try:
+            connection = original(self, *args, **options)
+        except BaseException:
+            call.ends()
+            raise
+        call.gets()
+        setattr(connection, _CALL, call)
+        return connection
+
+    return get
+
+
+def connecting(original: Any) -> Any:
+    def connect(self: Any) -> Any:
+        call = getattr(self, _CALL, None)
+        if call is not None:
+            call.opened = True
+        result = original(self)
+        if call is not None:
+            call.sends()
+        return result
+
+    return connect
+
+
+def requesting(original: Any) -> Any:
+    def request(self: Any, conn: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
+        call = getattr(conn, _CALL, None)
+        if call is None:
+            return original(self, conn, method, url, *args, **options)
+        where = f"{self.scheme}://{self.host}:{self.port}{url}"
+        call.asks(method, where)
+        if conn.sock is not None:
+            call.sends()
+        try:
+            response = original(self, conn, method, url, *args, **options)
+        except BaseException:
+            call.fails(method, where)
+            call.ends()
+            raise
+        call.answered(stay_in(response.headers.get("server-timing")))
+        if response.status >= 500 or response.status == 429:
+            call.fails(method, where)
+        return response
+
+    return request
+
+
+def putting(original: Any) -> Any:
+    def put(self: Any, conn: Any) -> Any:
+        call = getattr(conn, _CALL, None)
+        if call is not None:
+            setattr(conn, _CALL, None)
+            call.ends()
+        return original(self, conn)
+
+    return put
+
+
+def use(pool: Any) -> Use:
+    places = pool.pool
+    idle = sum(connection is not None for connection in list(places.queue))
+    used = places.maxsize - places.qsize()
+    return Use(
+        limit=places.maxsize if pool.block else None,
+        open=idle + used,
+        used=used,
+        waiting=len(places.not_empty._waiters),
+    )

@@ -1,0 +1,162 @@
+"""httpx and httpx2, with httpcore and httpcore2 under them: the names are the same."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar
+from importlib import import_module
+from sys import maxsize
+from time import thread_time
+from typing import Any
+
+from app_under_test.telemetry.clients import constructed, in_branches, replace
+from app_under_test.telemetry.process import PROCESS, Use
+from app_under_test.telemetry.stays import stay_among
+from app_under_test.telemetry.visits import Call
+
+_CALL: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def observe(library: Any, core: str) -> None:
+    name = library.__name__
+    replace(getattr(library, "AsyncClient", None), "__init__", constructed)
+    replace(getattr(library, "Client", None), "__init__", constructed)
+    for method in ("request", "send"):
+        replace(getattr(library, "AsyncClient", None), method, in_branches)
+    with suppress(AttributeError):
+        transport = Transports(name, *streams(library))
+        replace(library.AsyncHTTPTransport, "handle_async_request", transport.asynchronous)
+        replace(library.HTTPTransport, "handle_request", transport.blocking)
+    with suppress(ImportError):
+        pools = import_module(core)
+        for kind in ("HTTPConnection", "AsyncHTTPConnection"):
+            replace_handler(pools, kind, assigned)
+        for kind in ("HTTP11Connection", "HTTP2Connection"):
+            replace_handler(pools, kind, sending)
+            replace_handler(pools, f"Async{kind}", sending)
+
+
+def replace_handler(pools: Any, kind: str, make: Callable[[Any], Any]) -> None:
+    method = "handle_async_request" if kind.startswith("Async") else "handle_request"
+    replace(getattr(pools, kind, None), method, make)
+
+
+def assigned(original: Any) -> Any:
+    """The pool has given a connection to the call, which may have to be opened yet."""
+
+    def handle(self: Any, request: Any) -> Any:
+        call = _CALL.get()
+        if call is not None:
+            call.gets(opens=getattr(self, "_connection", self) is None)
+        return original(self, request)
+
+    return handle
+
+
+def sending(original: Any) -> Any:
+    """There is a connection."""
+
+    def handle(self: Any, request: Any) -> Any:
+        call = _CALL.get()
+        if call is not None:
+            call.sends()
+        return original(self, request)
+
+    return handle
+
+
+def streams(library: Any) -> tuple[Any, Any]:
+    """Bodies that say when they are complete: for coroutines, and for threads."""
+
+    class AsyncStream(library.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, stream: Any, call: Call) -> None:
+            self.stream, self.call = stream, call
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            iterator: AsyncIterator[bytes] = self.stream.__aiter__()
+            return iterator
+
+        async def aclose(self) -> None:
+            self.call.ends()
+            await self.stream.aclose()
+
+    class Stream(library.SyncByteStream):  # type: ignore[misc]
+        def __init__(self, stream: Any, call: Call) -> None:
+            self.stream, self.call = stream, call
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(self.stream)
+
+        def close(self) -> None:
+            self.call.ends()
+            self.stream.close()
+
+    return AsyncStream, Stream
+
+
+class Transports:
+    def __init__(self, name: str, async_stream: Any, stream: Any) -> None:
+        self.name = name
+        self.async_stream = async_stream
+        self.stream = stream
+
+    def asynchronous(self, original: Any) -> Any:
+        async def handle_async_request(transport: Any, request: Any) -> Any:
+            call = self.called(transport, request, None)
+            token = _CALL.set(call)
+            try:
+                response = await original(transport, request)
+            except BaseException:
+                failed(call, request)
+                raise
+            finally:
+                _CALL.reset(token)
+            answered(call, request, response)
+            response.stream = self.async_stream(response.stream, call)
+            return response
+
+        return handle_async_request
+
+    def blocking(self, original: Any) -> Any:
+        def handle_request(transport: Any, request: Any) -> Any:
+            call = self.called(transport, request, thread_time)
+            token = _CALL.set(call)
+            try:
+                response = original(transport, request)
+            except BaseException:
+                failed(call, request)
+                raise
+            finally:
+                _CALL.reset(token)
+            answered(call, request, response)
+            response.stream = self.stream(response.stream, call)
+            return response
+
+        return handle_request
+
+    def called(self, transport: Any, request: Any, clock: Callable[[], float] | None) -> Call:
+        PROCESS.saw(getattr(transport, "_pool", None), self.name, use)
+        call = Call(clock)
+        call.asks(request.method, request.url)
+        return call
+
+
+def failed(call: Call, request: Any) -> None:
+    call.fails(request.method, request.url)
+    call.ends()
+
+
+def answered(call: Call, request: Any, response: Any) -> None:
+    call.answered(stay_among(response.headers.raw))
+    if response.status_code >= 500 or response.status_code == 429:
+        call.fails(request.method, request.url)
+
+
+def use(pool: Any) -> Use:
+    connections = pool.connections
+    limit = getattr(pool, "_max_connections", maxsize)
+    return Use(
+        limit=None if limit == maxsize else limit,
+        open=len(connections),
+        used=sum(not connection.is_idle() for connection in connections),
+        waiting=sum(request.connection is None for request in list(pool._requests)),
+    )

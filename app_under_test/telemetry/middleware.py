@@ -1,0 +1,151 @@
+"""One request: its phases, in a Server-Timing header."""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import monotonic
+from typing import Any
+
+from app_under_test.telemetry import clients, threads
+from app_under_test.telemetry.address import address, asked
+from app_under_test.telemetry.process import PROCESS
+from app_under_test.telemetry.sampler import Sampler, start_sampler
+from app_under_test.telemetry.visits import TRACK, Track, Visit, critical, metered
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+_LONGEST = 600.0  # seconds before the app; beyond that the stamp is of another clock
+_SIX = (
+    b"thread_wait;dur=%.3f, pool_wait;dur=%.3f, connect;dur=%.3f, upstream;dur=%.3f, "
+    b"loop_wait;dur=%.3f, own;dur=%.3f"
+)
+_STAMPED = b"total;dur=%.3f, pre_app;dur=%.3f, " + _SIX
+_UNSTAMPED = b"total;dur=%.3f, " + _SIX
+
+
+class Telemetry:
+    """
+    Says of each response where its time went, and of the process how it is.
+
+    `app = Telemetry(app)` around any ASGI app; `app.add_middleware(Telemetry)` works as well, but
+    leaves out the answers to unhandled exceptions, which Starlette makes further out.
+
+    Off, and then nothing is touched, unless the environment has BROWNOUT_TELEMETRY: 1 for the
+    header alone, HOST:PORT/NAME to have gauges sent there too, as UDP datagrams. It must not be
+    on in production without authentication: it tells everybody how the service is made, how
+    loaded it is, and how long its upstream takes.
+
+    The header is `Server-Timing`, in milliseconds: `total`, from the arrival here to the start of
+    the response, is the sum of thread_wait, pool_wait, connect, upstream, loop_wait and own;
+    `pre_app` comes before it, and needs a client on this machine that sends the CLOCK_MONOTONIC
+    nanoseconds of its sending as `x-sent-mono`. `own` is the CPU of the request's task, of its
+    functions in anyio's worker threads, and of the calls of async clients in tasks that it
+    started. The rest of such tasks, and threads that did not come from anyio, are left out: their
+    time is part of loop_wait. Calls at the same time count along their critical path.
+    """
+
+    def __init__(self, app: App) -> None:
+        """
+        Raises:
+            ValueError: BROWNOUT_TELEMETRY cannot be read.
+        """
+        self.app = app
+        self.address = address(os.environ)
+        self.on = asked(os.environ)
+        self.sampler: Sampler | None = None
+        self.started = False
+        if self.on:
+            threads.observe()
+            clients.observe()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if not self.on:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            if TRACK.get() is None:
+                await self.visited(scope, receive, send)
+            else:  # of two, the outer one
+                await self.app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self.app(scope, receive, self.starting(send))
+            if self.sampler is not None:
+                self.sampler.stop()
+        else:
+            await self.app(scope, receive, send)
+
+    def starting(self, send: Send) -> Send:
+        async def forward(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self.start()
+            await send(message)
+
+        return forward
+
+    def start(self) -> None:
+        """Inside the event loop, once the service is set up."""
+        self.started = True
+        clients.observe()
+        PROCESS.watch_gc()
+        PROCESS.ready = True
+        if self.address is not None:
+            self.sampler = start_sampler(self.address)
+
+    async def visited(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        arrival = monotonic()
+        if not self.started:  # a server without lifespan events
+            self.start()
+        sent = stamp(scope["headers"])
+        before = None if sent is None else arrival - sent
+        if before is not None and not 0.0 <= before <= _LONGEST:
+            before = None
+        visit = Visit(arrival, sent is not None)
+        track = Track(visit, visit.spans)
+
+        async def forward(message: Message) -> None:
+            if message["type"] == "http.response.start" and not visit.over:
+                visit.over = True
+                headers = [*message.get("headers", ()), (b"server-timing", timing(track, before))]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        token = TRACK.set(track)
+        PROCESS.in_flight += 1
+        try:
+            await metered(self.app(scope, receive, forward), track)  # type: ignore[arg-type]
+        finally:
+            visit.over = True
+            PROCESS.in_flight -= 1
+            PROCESS.counts.requests += visit.counted
+            TRACK.reset(token)
+
+
+def stamp(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    """When the client sent the request, in monotonic seconds; None: it does not say."""
+    for name, value in headers:
+        if name == b"x-sent-mono":
+            return int(value) * 1e-9 if value.isdigit() and len(value) <= 20 else None
+    return None
+
+
+def timing(track: Track, before: float | None) -> bytes:
+    """The header's value; to the microsecond, the phases add up exactly."""
+    visit = track.visit
+    now = monotonic()
+    own = track.now() + visit.cpu
+    total = round((now - visit.arrival) * 1e6)
+    waits = [round(wait * 1e6) for wait in critical(visit.spans)]
+    waited = sum(waits)
+    if waited > total:  # some of it at the same time
+        waits = [wait * total // waited for wait in waits]
+        waited = sum(waits)
+    left = total - waited
+    own = min(round(own * 1e6), left)
+    thread, pool, connect, upstream = waits
+    phases = (
+        thread / 1e3, pool / 1e3, connect / 1e3, upstream / 1e3, (left - own) / 1e3, own / 1e3
+    )  # fmt: skip
+    if before is None:
+        return _UNSTAMPED % (total / 1e3, *phases)
+    return _STAMPED % (total / 1e3, before * 1e3, *phases)

@@ -1,0 +1,85 @@
+"""What the whole process counts, and the pools that it was seen to use.
+
+A count is raised by `+=` with no call in between, from several threads: the interpreter switches
+threads at calls and jumps only, so none is lost.
+"""
+
+import gc
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+
+class Counts:
+    """Since the start of the process; seconds."""
+
+    __slots__ = (
+        "call_seconds",
+        "calls",
+        "client_seconds",
+        "clients",
+        "connect_seconds",
+        "connects",
+        "requests",
+        "retried",
+    )
+
+    def __init__(self) -> None:
+        self.requests = self.calls = self.connects = self.clients = self.retried = 0
+        self.call_seconds = self.connect_seconds = self.client_seconds = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in sorted(self.__slots__)}
+
+
+class Use(NamedTuple):
+    """Of a pool, now."""
+
+    limit: int | None
+    """Connections at most; None: nothing waits, however many are in use."""
+    open: int
+    used: int
+    waiting: int
+
+
+class Process:
+    __slots__ = ("collecting", "collections", "counts", "gc_seconds", "in_flight", "pools", "ready")
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self.in_flight = 0
+        self.ready = False
+        """Whether the service has started: clients made before that are made once."""
+        self.pools: WeakKeyDictionary[Any, tuple[str, Callable[[Any], Use]]] = WeakKeyDictionary()
+        self.collections = 0
+        self.gc_seconds = 0.0
+        self.collecting: float | None = None
+
+    def saw(self, pool: Any, client: str, read: Callable[[Any], Use]) -> None:
+        if pool is not None and pool not in self.pools:
+            self.pools[pool] = client, read
+
+    def collect(self, phase: str, info: dict[str, int]) -> None:
+        """For gc.callbacks."""
+        if phase == "start":
+            self.collecting = monotonic()
+        elif self.collecting is not None:
+            self.gc_seconds += monotonic() - self.collecting
+            self.collections += 1
+            self.collecting = None
+
+    def watch_gc(self) -> None:
+        if self.collect not in gc.callbacks:
+            gc.callbacks.append(self.collect)
+
+    def forked(self) -> None:
+        """In the child: it has done nothing yet."""
+        self.counts = Counts()
+        self.in_flight = self.collections = 0
+        self.gc_seconds = 0.0
+
+
+PROCESS = Process()
+os.register_at_fork(after_in_child=PROCESS.forked)

@@ -1,0 +1,30 @@
+"""How long an upstream says that it took."""
+
+from collections.abc import Iterable
+
+
+def stay_in(header: str | bytes | None) -> float | None:
+    """
+    Seconds from a request's arrival to its answer, by a Server-Timing header of `mock_upstream`.
+
+    What was asked for or what a server that others share took, whichever is longer, the wait for
+    that server, and what the answer was late by. None: the header is another's.
+    """
+    if header is None:
+        return None
+    text = header.decode("latin-1") if isinstance(header, bytes) else header
+    if not text.startswith("asked;dur="):
+        return None
+    try:
+        asked, queue, service, late = (float(part.partition("=")[2]) for part in text.split(","))
+    except ValueError:
+        return None
+    stay = (max(asked, service) + queue + late) / 1e3
+    return stay if stay >= 0.0 else None  # nan is no stay either
+
+
+def stay_among(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    for name, value in headers:
+        if len(name) == 13 and name.lower() == b"server-timing":
+            return stay_in(value)
+    return None

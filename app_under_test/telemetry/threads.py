@@ -1,0 +1,33 @@
+"""The way of `def` routes, and of whatever else goes there, to anyio's worker threads."""
+
+from collections.abc import Callable
+from functools import wraps
+from time import monotonic
+from typing import Any
+
+import anyio.to_thread
+
+from app_under_test.telemetry.visits import TRACK, Hop
+
+_WATCHED = "_brownout"
+
+
+def observe() -> None:
+    """Starlette and FastAPI look `anyio.to_thread.run_sync` up at each call."""
+    original: Any = anyio.to_thread.run_sync
+    if hasattr(original, _WATCHED):
+        return
+
+    @wraps(original)
+    async def run_sync(func: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        track = TRACK.get()
+        if track is None or track.visit.over:
+            return await original(func, *args, **options)
+        hop = Hop(track, func)
+        try:
+            return await original(hop, *args, **options)
+        finally:
+            hop.end = monotonic()
+
+    setattr(run_sync, _WATCHED, True)
+    anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]
