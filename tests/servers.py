@@ -82,6 +82,7 @@ class ScriptedUpstream:
     def reset(self) -> None:
         """As new, but for the connections, which a service may have kept."""
         self.reply = reply()
+        self.first: list[Reply] = []  # sent before `reply`, one for each request
         self.held = False
         self.heads: list[str] = []  # request line and headers
         self.paths: list[str] = []
@@ -119,7 +120,8 @@ class ScriptedUpstream:
         try:
             while self.held:
                 await asyncio.sleep(0.001)
-            writer.write(self.reply.data)
+            sent = self.first.pop(0) if self.first else self.reply
+            writer.write(sent.data)
             while self.reply.then == "drip":
                 await asyncio.sleep(0.05)
                 writer.write(b" ")
@@ -128,11 +130,11 @@ class ScriptedUpstream:
                 await asyncio.sleep(0.01)
         finally:
             self.in_flight -= 1
-        if self.reply.then == "reset":
+        if sent.then == "reset":
             linger = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
-        return self.reply.then == "keep"
+        return sent.then == "keep"
 
 
 @contextmanager
@@ -227,3 +229,13 @@ def mock_upstream(*arguments: str, stop: int = signal.SIGINT) -> Iterator[MockUp
             assert (process.returncode, complaint) == (0, "")
         finally:
             process.kill()
+
+
+def together(check: Callable[[str], None], names: list[str]) -> None:
+    """Runs `check` for each name, all at the same time: most of them wait. A failure says whose."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        started = {name: pool.submit(check, name) for name in names}
+    for name, future in started.items():
+        if error := future.exception():
+            error.add_note(name)
+            raise error

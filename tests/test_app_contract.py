@@ -1,15 +1,23 @@
 """Every variant answers the same paths, and differs in how it calls the upstream alone."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import httpx
+import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app_under_test import variants
 from app_under_test.settings import Settings
+from app_under_test.variants.retrying_httpx2 import retry_after
 from tests.servers import (
     Callers,
+    Reply,
     ScriptedUpstream,
     answers,
     callers,
@@ -96,8 +104,14 @@ def test_no_route_differs_in_more_than_its_client(variant: str) -> None:
     assert app.openapi() == reference.openapi()
 
 
-def test_blocking_requests_holds_40_callers_and_the_other_20_wait_for_a_thread() -> None:
-    with service("blocking-requests") as (users, upstream):
+@pytest.mark.parametrize(
+    ("variant", "connections"),
+    [("blocking-requests", 40), ("blocking-per-request", 60)],  # opened once, or for each call
+)
+def test_threads_hold_40_callers_and_the_other_20_wait_for_one(
+    variant: str, connections: int
+) -> None:
+    with service(variant) as (users, upstream):
         upstream.held = True
         started = users.start("/external-data", times=60)
         eventually(lambda: users.get("/telemetry").json()["threads"]["waiting"] == 20)
@@ -106,7 +120,7 @@ def test_blocking_requests_holds_40_callers_and_the_other_20_wait_for_a_thread()
         upstream.held = False
         assert answers(started) == [(200, {"ok": True})] * 60
         assert upstream.peak == 40
-        assert upstream.connections == 40  # none was thrown away and opened again
+        assert upstream.connections == connections
 
 
 def test_blocking_in_async_calls_one_at_a_time_and_stops_every_route() -> None:
@@ -186,6 +200,151 @@ def test_httpx_keeps_no_connection_alive_above_20(variant: str, keeps: bool) -> 
             answers(started)
         # Of 30 that end together, httpx closes those that end while more than 20 are open.
         assert (upstream.connections == 30) == keeps
+
+
+def test_the_environments_proxy_is_not_the_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with service("blocking-per-request") as (users, _):
+        assert users.get("/external-data").json() == {"ok": True}
+
+
+@pytest.mark.parametrize(
+    ("variant", "in_flight"), [("bounded-httpx", 4), ("semaphore-per-request", 8)]
+)
+def test_a_semaphore_made_in_the_handler_bounds_one_request_and_not_the_process(
+    variant: str, in_flight: int
+) -> None:
+    with service(variant, max_concurrent=4) as (users, upstream):
+        upstream.held = True
+        started = users.start("/fan-out/9", times=2)
+        eventually(lambda: upstream.in_flight == in_flight)
+        upstream.held = False
+        assert answers(started) == [(200, {"statuses": [200] * 9})] * 2
+        assert upstream.peak == in_flight
+        assert len(upstream.paths) == 18
+
+
+def test_bounded_httpx_refuses_at_once_what_its_queue_does_not_hold() -> None:
+    with service("bounded-httpx", max_concurrent=4, max_queue=3) as (users, upstream):
+        upstream.held = True
+        started = users.start("/external-data", times=10)
+        eventually(lambda: upstream.in_flight == 4)
+        eventually(lambda: sum(request.done() for request in started) == 3)
+        for refused in (request.result() for request in started if request.done()):
+            assert (refused.status_code, refused.json()["error"]) == (503, "overloaded")
+            assert int(refused.headers["retry-after"]) >= 1
+        upstream.held = False
+        assert sorted(status for status, _ in answers(started)) == [200] * 7 + [503] * 3
+        assert upstream.peak == 4
+        assert len(upstream.paths) == 7
+        assert users.get("/external-data").status_code == 200  # the places were given back
+
+
+def test_bounded_httpx_lets_nobody_wait_for_ever() -> None:
+    with service("bounded-httpx", max_concurrent=1, pool_timeout=0.1) as (users, upstream):
+        upstream.held = True
+        started = users.start("/external-data", times=2)
+        eventually(lambda: any(request.done() for request in started))
+        upstream.held = False
+        assert sorted(status for status, _ in answers(started)) == [200, 503]
+        assert len(upstream.paths) == 1
+        assert users.get("/external-data").status_code == 200
+
+
+def test_one_request_never_fills_the_queue_of_bounded_httpx_by_itself() -> None:
+    with service("bounded-httpx", max_concurrent=2, max_queue=0) as (users, upstream):
+        for query in ("", "?max_concurrent=7"):
+            assert users.get(f"/fan-out/9{query}").json() == {"statuses": [200] * 9}
+        assert upstream.peak <= 2
+
+
+def test_retrying_naive_repeats_every_failure_whatever_it_is() -> None:
+    with service("retrying-naive", attempts=4) as (users, upstream):
+        for fault in (reply(400), reply(500), reply(body="<html>"), Reply(b"", "reset")):
+            upstream.reset()
+            upstream.reply = fault
+            assert users.get("/external-data").status_code == 502
+            assert len(upstream.paths) == 4
+        upstream.reset()
+        upstream.first = [reply(500), Reply(b"", "close")]
+        assert users.get("/external-data").status_code == 200
+        assert len(upstream.paths) == 3
+
+
+@pytest.fixture(scope="module")
+def retrying() -> Iterator[tuple[Callers, ScriptedUpstream]]:
+    with service("retrying-httpx2") as pair:
+        yield pair
+
+
+@pytest.mark.parametrize(
+    ("first", "calls"),
+    [
+        (reply(502), 2),
+        (reply(503), 2),
+        (reply(504), 2),
+        (Reply(b"", "reset"), 2),
+        (Reply(b"", "close"), 2),
+        (reply(400), 1),
+        (reply(429), 1),
+        (reply(500), 1),
+        (reply(body="<html>"), 1),
+        (reply(503, retry_after="17"), 1),  # beyond the deadline
+    ],
+    ids=lambda value: value.data[9:12].decode() or value.then if isinstance(value, Reply) else None,
+)
+def test_retrying_httpx2_repeats_what_may_pass(
+    retrying: tuple[Callers, ScriptedUpstream], first: Reply, calls: int
+) -> None:
+    users, upstream = retrying
+    upstream.reset()
+    upstream.first = [first]
+    succeeds = users.get("/external-data").status_code == 200
+    assert (succeeds, len(upstream.paths)) == (calls == 2, calls)
+
+
+def test_retrying_httpx2_waits_as_long_as_the_upstream_asks() -> None:
+    with service("retrying-httpx2") as (users, upstream):
+        upstream.first = [reply(503, retry_after="1")]
+        begin = time.monotonic()
+        assert users.get("/external-data").status_code == 200
+        assert time.monotonic() - begin >= 1
+        assert len(upstream.paths) == 2
+
+
+@pytest.mark.parametrize(("budget", "least", "most"), [(0.0, 0, 0), (0.1, 10, 20)])
+def test_retrying_httpx2_repeats_no_more_than_its_budget(
+    budget: float, least: int, most: int
+) -> None:
+    """A tenth of the 100 calls, and the ten that were saved up before."""
+    with service("retrying-httpx2", retry_budget=budget) as (users, upstream):
+        upstream.reply = reply(503)
+        assert {status for status, _ in answers(users.start("/external-data", times=100))} == {503}
+        assert least <= len(upstream.paths) - 100 <= most
+
+
+def test_retrying_httpx2_makes_no_more_attempts_than_it_may() -> None:
+    with service("retrying-httpx2", attempts=3) as (users, upstream):
+        upstream.reply = reply(502)
+        assert users.get("/external-data").status_code == 502
+        assert len(upstream.paths) == 3
+
+
+@given(st.text(st.characters(exclude_categories=["C"])) | st.integers().map(str))
+def test_a_retry_after_that_means_nothing_is_no_pause(text: str) -> None:
+    response = httpx2.Response(503, headers=[(b"Retry-After", text.encode())])
+    assert retry_after(response) >= 0
+
+
+@given(st.integers(0, 10**6), st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))
+def test_retry_after_is_seconds_or_a_date(seconds: int, date: datetime) -> None:
+    assert retry_after(httpx2.Response(503, headers={"Retry-After": f"{seconds}"})) == seconds
+    date = date.replace(microsecond=0, tzinfo=UTC)
+    text = format_datetime(date, usegmt=True)
+    before = date.timestamp() - time.time()
+    asked = retry_after(httpx2.Response(503, headers={"Retry-After": text}))
+    assert asked <= max(0, before)
+    assert asked >= max(0, date.timestamp() - time.time())
 
 
 def test_no_caller_gets_another_callers_cookies(users: Callers, upstream: ScriptedUpstream) -> None:

@@ -1,7 +1,6 @@
 """What the upstream does wrong reaches the caller as 502, 503 or 504, and never as a crash."""
 
 import gc
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +17,7 @@ from tests.servers import (
     reply,
     scripted_upstream,
     serving,
+    together,
 )
 
 # A client that is closed by the first failure of its gathered calls, as client-per-request does,
@@ -95,18 +95,21 @@ def test_a_fault_has_its_status(users: Callers, upstream: ScriptedUpstream, faul
     assert users.get("/external-data").status_code == 200  # the client has survived it
 
 
-@pytest.mark.parametrize("alone", VARIANTS)
-def test_what_takes_too_long_is_a_timeout(alone: str, upstream: ScriptedUpstream) -> None:
-    app = variants.create_app(alone, upstream.url, IMPATIENT)
-    with serving(app) as url, callers(url) as users:
-        for delay, too_late in DELAYS.items():
-            if delay == "drips" and alone in BLOCKING:
-                continue  # requests counts between two reads, as the variant's docstring says
-            upstream.reply = too_late
-            response = users.get("/external-data")
-            assert (response.status_code, response.json()["error"]) == (504, "timeout"), delay
-        upstream.reply = reply()
-        eventually(lambda: users.get("/external-data").status_code == 200)
+def test_what_takes_too_long_is_a_timeout() -> None:
+    def check(alone: str) -> None:
+        with scripted_upstream() as upstream:
+            app = variants.create_app(alone, upstream.url, IMPATIENT)
+            with serving(app) as url, callers(url) as users:
+                for delay, too_late in DELAYS.items():
+                    if delay == "drips" and alone in BLOCKING:
+                        continue  # requests counts between two reads, as the variant says
+                    upstream.reply = too_late
+                    response = users.get("/external-data")
+                    assert (response.status_code, response.json()["error"]) == (504, "timeout")
+                upstream.reply = reply()
+                eventually(lambda: users.get("/external-data").status_code == 200)
+
+    together(check, VARIANTS)
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -119,29 +122,33 @@ def test_the_upstreams_retry_after_is_passed_on(
     assert "retry-after" not in users.get("/external-data").headers
 
 
-@pytest.mark.parametrize("alone", QUEUEING)
-def test_a_pool_in_use_is_our_own_overload(alone: str, upstream: ScriptedUpstream) -> None:
+def test_a_pool_in_use_is_our_own_overload() -> None:
     """With one connection, one of two calls gives up its wait while the other is held."""
-    app = variants.create_app(alone, upstream.url, ONE_CONNECTION)
-    with serving(app) as url, callers(url) as users:
-        upstream.reply, upstream.held = reply(), True
-        started = users.start("/data", times=2)
-        eventually(lambda: any(request.done() for request in started))
-        upstream.held = False
-        refused = next(request.result() for request in started if request.done())
-        assert refused.status_code == 503
-        assert refused.json()["error"] == "pool"
-        assert int(refused.headers["retry-after"]) >= 1
-        answers(started)
+
+    def check(alone: str) -> None:
+        with scripted_upstream() as upstream:
+            app = variants.create_app(alone, upstream.url, ONE_CONNECTION)
+            with serving(app) as url, callers(url) as users:
+                upstream.held = True
+                started = users.start("/data", times=2)
+                eventually(lambda: any(request.done() for request in started))
+                upstream.held = False
+                refused = next(request.result() for request in started if request.done())
+                assert refused.status_code == 503
+                assert refused.json()["error"] == "pool"
+                assert int(refused.headers["retry-after"]) >= 1
+                answers(started)
+
+    together(check, QUEUEING)
 
 
-@pytest.mark.parametrize("alone", VARIANTS)
-def test_an_upstream_that_is_not_there_is_no_start_failure(alone: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    app = variants.create_app(alone, f"http://127.0.0.1:{port}", Settings())
-    with serving(app) as url, callers(url) as several:
-        for path in PATHS:
-            response = several.get(path)
-            assert (response.status_code, response.json()["error"]) == (502, "no_connection")
-        assert several.get("/health").status_code == 200
+def test_an_upstream_that_is_not_there_is_no_start_failure(free_port: int) -> None:
+    def check(alone: str) -> None:
+        app = variants.create_app(alone, f"http://127.0.0.1:{free_port}", Settings())
+        with serving(app) as url, callers(url) as users:
+            for path in PATHS:
+                response = users.get(path)
+                assert (response.status_code, response.json()["error"]) == (502, "no_connection")
+            assert users.get("/health").status_code == 200
+
+    together(check, VARIANTS)

@@ -20,6 +20,10 @@ tables = st.fixed_dictionaries(
         "pool_timeout": seconds,
         "timeout": seconds,
         "keepalive_expiry": seconds,
+        "max_concurrent": st.integers(1, 10_000),
+        "max_queue": st.integers(0, 10_000),
+        "attempts": st.integers(1, 100),
+        "retry_budget": st.floats(0, 1),
     },
 )
 
@@ -45,6 +49,11 @@ def test_a_plans_settings_survive_the_command_line(table: dict[str, float]) -> N
         {"pool_timeout": float("inf")},
         {"keepalive_expiry": "soon"},
         {"workers": 0},
+        {"max_concurrent": 0},
+        {"max_queue": -1},
+        {"attempts": 0},
+        {"retry_budget": 1.5},
+        {"retry_budget": float("nan")},
     ],
     ids=str,
 )
