@@ -1,0 +1,124 @@
+"""What a service tells of each response arrives in the slices, with the load generator's stamp."""
+
+import asyncio
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from loadtests import stages
+from loadtests.analysis.records import StageRecord
+from loadtests.controller import is_over
+from loadtests.cores import Cores
+from loadtests.engine_process import Line, engine
+from loadtests.phases import PhaseSums
+from tests.servers import serving
+
+UPSTREAM, OWN = 0.02, 0.001
+PATHS = ("/told", "/broken", "/silent", "/failing")
+
+
+async def service(scope, receive, send):
+    """Tells, on `/told`, what it knows; and elsewhere something that cannot be read, or nothing."""
+    assert scope["type"] == "http"
+    arrived = time.monotonic_ns()
+    sent = int(dict(scope["headers"]).get(b"x-sent-mono", arrived))
+    await asyncio.sleep(1.5 * UPSTREAM)  # uvloop may wake a millisecond early
+    before, whole = (arrived - sent) / 1e6, (time.monotonic_ns() - arrived) / 1e6
+    told = (
+        f"total;dur={whole:.3f}, pre_app;dur={before:.3f}, thread_wait;dur=0.000, "
+        f"pool_wait;dur=0.000, connect;dur=0.000, upstream;dur={whole - 1:.3f}, "
+        "loop_wait;dur=0.000, own;dur=1.000"
+    )
+    path = scope["path"]
+    headers = {"/silent": [], "/broken": [(b"server-timing", told[:-5].encode())]}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 500 if path == "/failing" else 200,
+            "headers": headers.get(path, [(b"server-timing", told.encode())]),
+        }
+    )
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+@contextmanager
+def generator(folder):
+    """The engine without a controller; yields what plays a stage."""
+    with (
+        Line() as line,
+        engine(
+            line,
+            Path("default"),
+            folder / "engine.log",
+            Cores.here(),
+            ["--headless", "--only-summary"],
+        ),
+    ):
+
+        def play(stage):
+            line.send(stage)
+            record = StageRecord(stage)
+            while not is_over(record):
+                message = line.receive(30)
+                if not isinstance(message, stages.Started):
+                    record.add(message)
+            return record
+
+        yield play
+        line.send(stages.Finish())
+
+
+def stage(number, url, model, level, telemetry):
+    return stages.Stage(
+        number=number,
+        deployment="there",
+        target=url,
+        model=model,
+        level=level,
+        think_time=0,
+        settle=0.25,
+        measure=0.5,
+        requests=[
+            stages.RequestSpec(name=path, method="GET", path=path, weight=1, timeout=10)
+            for path in PATHS
+        ],
+        seed=1,
+        telemetry=telemetry,
+    )
+
+
+def summed(record, path):
+    """What was told of a kind of request, and how many of its answers were good."""
+    sums = PhaseSums()
+    parts = [part for part in record.slices if part.request == path]
+    for part in parts:
+        sums.add(part.phases)
+    return sums, sum(part.ok.count for part in parts)
+
+
+def test_each_request_is_stamped_and_what_its_answer_tells_is_in_its_slice(tmp_path):
+    with serving(service) as url, generator(tmp_path) as play:
+        closed, opened = (
+            play(stage(number, url, model, level, telemetry=True))
+            for number, (model, level) in enumerate((("closed", 6), ("open", 200)))
+        )
+        silent = play(stage(2, url, "closed", 6, telemetry=False))
+    for record in (closed, opened):
+        sums, answers = summed(record, "/told")
+        bins = list(sums.bins())
+        assert sum(one.count for one in bins) == answers > 10
+        for one in bins:
+            pre_app, _, _, _, upstream, _, own = one.phases
+            assert pre_app > 0
+            assert upstream >= one.count * UPSTREAM
+            assert own == pytest.approx(one.count * OWN)
+            assert sum(one.phases) <= one.total * 1.02 + one.count * 0.001
+        for path in ("/broken", "/silent", "/failing"):
+            assert not summed(record, path)[0]
+        assert summed(record, "/broken")[1] > 10
+    # Who was not asked is not believed.
+    sums, answers = summed(silent, "/told")
+    assert answers > 10
+    assert not sums

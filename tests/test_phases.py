@@ -1,0 +1,64 @@
+"""Sums of phases: adding loses nothing, and a line of text carries them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.phases import NAMES, PhaseSums
+
+responses = st.lists(
+    st.tuples(
+        st.floats(0, 600),
+        st.lists(st.floats(0, 60), min_size=len(NAMES), max_size=len(NAMES)),
+    ),
+    max_size=40,
+)
+
+
+def summed(told):
+    sums = PhaseSums()
+    for seconds, parts in told:
+        sums.record(seconds, parts)
+    return sums
+
+
+@given(responses)
+def test_bins_hold_the_responses_of_their_latency_and_all_of_their_seconds(told):
+    bins = list(summed(told).bins())
+    assert sum(one.count for one in bins) == len(told)
+    assert sum(one.total for one in bins) == pytest.approx(sum(seconds for seconds, _ in told))
+    for index in range(len(NAMES)):
+        exact = sum(parts[index] for _, parts in told)
+        assert sum(one.phases[index] for one in bins) == pytest.approx(exact)
+    for one in bins:
+        assert max(one.low, 0) <= max(one.total / one.count, 1e-6) * (1 + 1e-9)
+        assert one.total / one.count <= one.high * (1 + 1e-9)
+
+
+@given(responses, responses)
+def test_adding_is_as_if_all_had_been_recorded_in_one(told, more):
+    added, other = summed(told), summed(more)
+    added.add(other)
+    whole = list(summed([*told, *more]).bins())
+    assert [(one.low, one.count) for one in added.bins()] == [(one.low, one.count) for one in whole]
+    for mine, exact in zip(added.bins(), whole, strict=True):
+        assert mine.phases == pytest.approx(exact.phases)
+    assert other == summed(more)
+
+
+@given(responses)
+def test_what_is_written_is_read_to_the_microsecond(told):
+    sums = summed(told)
+    again = PhaseSums.decode(sums.encode())
+    assert again == sums
+    for one, exact in zip(again.bins(), sums.bins(), strict=True):
+        assert one.count == exact.count
+        assert one.phases == pytest.approx(exact.phases, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "encoded", [{5: (1, 2)}, {5: (-1,) * 9}, {-1: (1,) * 9}, {1000: (1,) * 9}, {5: (1,) * 10}]
+)
+def test_what_is_not_sums_of_phases_is_a_value_error(encoded):
+    with pytest.raises(ValueError, match="not sums of phases"):
+        PhaseSums.decode(encoded)
