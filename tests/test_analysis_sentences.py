@@ -43,7 +43,7 @@ def test_a_knee_with_a_fall_names_where_it_falls_to():
     assert text == (
         "async-httpx: flat to 22 users, then p95 grows 18 ms per user; "
         f"throughput falls from 391/s to {lowest} at 160 users, 66.5 % less (60.1 % to 70.2 %); "
-        "7.6 % of the requests fail at 160 users."
+        "7.6 % of the requests fail at 160 users. One busy core."
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadtests.analysis.ledgers import Ledger
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample
-from loadtests.analysis.validity import Validity
+from loadtests.analysis.validity import Validity, spoilt
 from loadtests.analysis.words import duration
 
 SECOND = 1.0  # the mock judges itself once in it, and is sampled once in it
@@ -45,14 +45,15 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     slow = min(sum(part.slow for part in inside), total)
     unknown = sum(part.unknown for part in inside)
     wrong = list(dict.fromkeys(breaks))
-    notes = []
+    notes, bottleneck = [], list[str]()
     if slow:
         why = _reason(part.stretch for part in inside if part.slow)
         if slow >= limit:
-            wrong.append(
+            bottleneck = [
                 f"the mock upstream was the bottleneck for {duration(slow)} of "
                 f"{duration(total)}: {why}"
-            )
+            ]
+            wrong += bottleneck
         else:
             notes.append(
                 f"the mock upstream did not keep up for {duration(slow)} of {duration(total)}: "
@@ -65,7 +66,7 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
         )
     elif (silent := max(len(part.stretch.silent) for part in inside)) >= SILENT:
         notes.append(f"the mock upstream's ledger could not be read {silent} times in a row")
-    return Validity(not wrong, (*wrong, *notes))
+    return Validity(not wrong, (*wrong, *notes), spoilt("mock", bottleneck))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, inside
-from loadtests.analysis.validity import BUSY, Validity
+from loadtests.analysis.validity import BUSY, Validity, spoilt
 from loadtests.analysis.words import duration, percent
+from loadtests.results import Resource
 
 GENERATOR, MOCK = "generator", "mock"
 
@@ -77,14 +78,21 @@ def of_host(
     others = _others(means, deployment)
     # Why a process waited says more than that it did.
     waiting = [name for name in (GENERATOR, MOCK) if name not in others.named]
-    reasons = [
-        _near_limit(means),
-        *others.wrong,
-        *(_waiting(means, name, median) for name in waiting),
-        _stolen(means, deployment),
-    ]
-    found = [text for text in reasons if text]
-    return Validity(not found, (*found, *others.notes, *_ports(hosts)))
+    reasons: Mapping[Resource, Sequence[str | None]] = {
+        "generator": [_near_limit(means)],
+        "host": [
+            *others.wrong,
+            *(_waiting(means, name, median) for name in waiting),
+            _stolen(means, deployment),
+        ],
+    }
+    found = [text for texts in reasons.values() for text in texts if text]
+    limits = [spoilt(resource, texts) for resource, texts in reasons.items()]
+    return Validity(
+        not found,
+        (*found, *others.notes, *_ports(hosts)),
+        next(filter(None, limits), None),
+    )
 
 
 class _Part(BaseModel):

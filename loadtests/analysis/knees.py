@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from loadtests.results import Estimate, Knee, Point
+from loadtests.results import Estimate, Knee, Limit, Point
 
 LEAST_LEVELS = 3
 FOLLOWING = 0.9  # throughput that is at least this part of N / (R_0 + Z) still follows the load
@@ -32,7 +32,21 @@ def knees(points: Iterable[Point], think_time: float) -> dict[str, Knee]:
     for point in points:
         if point.request == "all":
             by_name.setdefault(point.deployment, []).append(point)
-    return {name: knee(found, think_time) for name, found in by_name.items()}
+    return {name: _limited(knee(found, think_time), found) for name, found in by_name.items()}
+
+
+def _limited(found: Knee, points: Sequence[Point]) -> Knee:
+    """With what limits the first level beyond it."""
+    limit = limit_of(found, points)
+    return found if limit is None else found.model_copy(update={"limit": limit.resource})
+
+
+def limit_of(knee: Knee, points: Sequence[Point]) -> Limit | None:
+    """What binds at the lowest valid level beyond the knee; None where there is no knee."""
+    if knee.level is None:
+        return None
+    beyond = sorted((p for p in points if p.level > knee.level), key=lambda point: point.level)
+    return next((p.limit for p in beyond if p.valid and p.limit), None)
 
 
 def knee(points: Sequence[Point], think_time: float) -> Knee:

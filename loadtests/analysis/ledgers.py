@@ -1,9 +1,28 @@
 """What the mock said of itself in a sample, as far as the analysis reads it."""
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+
+def _or_nothing(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """A part that cannot be read is not there; the others are."""
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+Count = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Lenient = WrapValidator(_or_nothing)
 
 
 class _Part(BaseModel):
@@ -13,6 +32,8 @@ class _Part(BaseModel):
 class InFlight(_Part):
     seconds: float
     """Spent in the mock by all requests so far."""
+    peak: Annotated[Count | None, Lenient] = None
+    """Since the sample before."""
 
 
 class Fidelity(_Part):
@@ -24,7 +45,28 @@ class Fidelity(_Part):
     """Seconds with a reason, of all since the counts began."""
 
 
+class Connections(_Part):
+    accepted: Count
+
+
+class Delays(_Part):
+    """How many there were, and their seconds in all."""
+
+    count: Count
+    total: Count
+
+
+class Queue(_Part):
+    """Of the upstream's servers."""
+
+    servers: Annotated[int, Field(ge=1)]
+    waiting: Count = 0.0
+    busy_seconds: Count = 0.0
+
+
 class Ledger(_Part):
+    """All counts go on from sample to sample; what is None was not told."""
+
     epoch: str
     """Of the process."""
     generation: int = 1
@@ -35,6 +77,16 @@ class Ledger(_Part):
     elapsed: float
     in_flight: InFlight
     fidelity: Fidelity = Fidelity()
+    arrivals: Annotated[Count | None, Lenient] = None
+    answers: Annotated[dict[int, Count] | None, Lenient] = None
+    unanswered: Annotated[Count | None, Lenient] = None
+    refused: Annotated[dict[str, Count] | None, Lenient] = None
+    connections: Annotated[Connections | None, Lenient] = None
+    queue: Annotated[Queue | None, Lenient] = None
+    asked: Annotated[Delays | None, Lenient] = None
+    queued: Annotated[Delays | None, Lenient] = None
+    service: Annotated[Delays | None, Lenient] = None
+    delivered: Annotated[Delays | None, Lenient] = None
 
     @classmethod
     def of(cls, sample: Mapping[str, Any]) -> Self | None:
@@ -47,3 +99,10 @@ class Ledger(_Part):
     def continues(self, before: "Ledger") -> bool:
         """Whether its counts go on from those before; otherwise they began again."""
         return (self.epoch, self.generation) == (before.epoch, before.generation)
+
+
+def with_ledgers(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The samples with their ledgers read, so that whoever asks for one need not read it again."""
+    return [
+        {**sample, "mock": Ledger.of(sample)} if "mock" in sample else sample for sample in samples
+    ]

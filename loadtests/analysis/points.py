@@ -152,6 +152,7 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         steady=level.steady.state,
         settled=level.steady.settled * LENGTH,
         valid=verdict.valid,
+        limit=verdict.limit if request == ALL else None,
         problems=problems,
     )
 

@@ -1,16 +1,18 @@
 """A run's files -> Run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from loadtests import slos
-from loadtests.analysis import records, searches
+from loadtests.analysis import causes, ceilings, records, searches
 from loadtests.analysis.knees import knees
+from loadtests.analysis.ledgers import with_ledgers
+from loadtests.analysis.observations import observations
 from loadtests.analysis.points import ALL, points
 from loadtests.analysis.records import Record
 from loadtests.analysis.slo_results import Evidence, slo_result
-from loadtests.results import Knee, Point, Run, SloResult
+from loadtests.results import Ceiling, Knee, Point, Run, SloResult
 
 
 def analyse(folder: Path) -> Run:
@@ -26,7 +28,8 @@ def analyse(folder: Path) -> Run:
 def run_of(record: Record) -> Run:
     """The Run of a record."""
     header = record.header
-    found = points(record.stages, record.samples)
+    samples = with_ledgers(record.samples)
+    found, bounds = _explained(record, points(record.stages, samples), samples)
     think_time = next((one.stage.think_time for one in record.stages), 0.0)
     bends = knees(found, think_time)
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
@@ -45,9 +48,32 @@ def run_of(record: Record) -> Run:
         plan=header.plan,
         points=found,
         knees=bends,
+        ceilings=bounds,
         capacities=sought,
         slos=results,
     )
+
+
+def _explained(
+    record: Record, found: list[Point], samples: Sequence[Mapping[str, Any]]
+) -> tuple[list[Point], dict[str, list[Ceiling]]]:
+    """The points with what limits them, and the ceilings of each deployment."""
+    header = record.header
+    profile = ceilings.profile_of(header.plan)
+    settings = {name: ceilings.settings_of(header.plan, name) for name in _deployments(record)}
+    workers = {name: ceilings.number(table, "workers") or 1 for name, table in settings.items()}
+    seen = observations(found, record.stages, samples, header.deployments, workers)
+    bounds, limits = {}, {}
+    for name, levels in seen.items():
+        bounds[name] = ceilings.ceilings(levels, settings.get(name, {}), profile)
+        limits[name] = causes.limits(levels, bounds[name])
+    explained = [
+        point.model_copy(update={"limit": limits[point.deployment].get(point.level)})
+        if point.request == ALL
+        else point
+        for point in found
+    ]
+    return explained, bounds
 
 
 def _slos(

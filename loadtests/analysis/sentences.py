@@ -19,7 +19,16 @@ def sentence(run: Run, deployment: str) -> str:
     points, cut = run.of(deployment), _cut(run)
     found = run.capacities.get(deployment)
     told = _told(points, run.knees.get(deployment), cut) if found is None else _kept(found, points)
-    return f"{deployment}: {told}{_moving(points)}."
+    return f"{deployment}: {told}{_moving(points)}.{_because(points, run.knees.get(deployment))}"
+
+
+def _because(points: Sequence[Point], knee: Knee | None) -> str:
+    """What limits it beyond the knee; without one, at the highest level; a sentence of its own."""
+    found = knees.limit_of(knee, points) if knee else None
+    if found is None:
+        valid = [point for point in points if point.valid]
+        found = valid[-1].limit if valid else None
+    return f" {found.why[:1].upper()}{found.why[1:]}." if found else ""
 
 
 def _cut(run: Run) -> str:

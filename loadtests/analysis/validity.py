@@ -5,14 +5,14 @@ each other. A service that fails every request is measured validly.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.analysis import intervals
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter
 from loadtests.analysis.words import duration, percent
-from loadtests.results import Estimate
+from loadtests.results import Estimate, Limit, Resource
 
 BUSY = 0.9
 """
@@ -41,11 +41,24 @@ DESCRIPTORS, NO_PORTS = "out of descriptors", "out of ports"
 
 @dataclass(frozen=True, slots=True)
 class Validity:
+    """`limit`: what was the bottleneck in place of the service, where that is why it is invalid."""
+
     valid: bool = True
     problems: tuple[str, ...] = ()
+    limit: Limit | None = None
 
     def and_of(self, other: "Validity") -> "Validity":
-        return Validity(self.valid and other.valid, (*self.problems, *other.problems))
+        return Validity(
+            self.valid and other.valid,
+            (*self.problems, *other.problems),
+            self.limit or other.limit,
+        )
+
+
+def spoilt(resource: Resource, reasons: Iterable[str | None]) -> Limit | None:
+    """What was measured in place of the service, if there is a reason to say so."""
+    why = next(filter(None, reasons), None)
+    return Limit(resource=resource, why=why) if why else None
 
 
 def of_level(
@@ -63,17 +76,21 @@ def of_level(
         batches: of all requests together, over the windows of the usable ones.
         kinds: of their failures, with their counts.
     """
+    generator = [_exhausted(kinds), _slow_generator(usable, batches)]
     wrong = [
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
-        _exhausted(kinds),
-        _slow_generator(usable, batches),
+        *generator,
         *_load(usable, batches),
     ]
     found = [text for text in wrong if text]
     left_out = len(repeats) - len(usable)
     notes = [f"{left_out} of {len(repeats)} repeats are not complete and left out"]
-    return Validity(not found, (*found, *(notes if left_out else ())))
+    return Validity(
+        not found,
+        (*found, *(notes if left_out else ())),
+        spoilt("generator", generator),
+    )
 
 
 def of_request(whole: Quarter, times: Mapping[str, Estimate | None]) -> Validity:

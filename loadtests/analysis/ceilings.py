@@ -1,0 +1,292 @@
+"""The throughput that each resource permits, predicted from settings and from the lowest level.
+
+A bound is the capacity of a resource over what one request takes of it (Denning and Buzen, The
+Operational Analysis of Queueing Network Models, 1978): T threads that a request holds for s seconds
+permit T / s requests a second. What a request takes is measured where nobody queues.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from loadtests.analysis.observations import Observation
+from loadtests.analysis.words import duration, rate, rounded
+from loadtests.results import Ceiling, Resource
+from mock_upstream.limits import Concurrency
+from mock_upstream.profiles import Profile
+
+WHOLE = 0.15  # a number of calls per request that is so near to a whole one is that one
+IN_USE = 0.3  # of the calls in flight: where fewer hold a resource, it is another's
+COUNTED = 0.5  # seconds of CPU: with less, the system's ticks and the work beside are seen in it
+EXCESS = 2.0  # times the CPU: for longer than this, a loop is held by something that waits
+HELD = 0.002  # seconds, at least, that something holds the loop
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """
+    What one request takes when nobody queues; seconds, and numbers of calls.
+
+    `call`: of a connection, for each call. `loop`: of the event loop, where it waits while it has
+    work; None: not known, or no longer than its CPU. `base`: the whole request.
+    """
+
+    calls: float
+    call: float | None
+    cpu: float | None
+    loop: float | None
+    base: float | None
+
+    @property
+    def held(self) -> float | None:
+        """Of a thread."""
+        return self.calls * self.call if self.call is not None else None
+
+
+def lowest(seen: Sequence[Observation]) -> Observation | None:
+    """The lowest level that may be believed."""
+    return next((one for one in seen if one.point.valid and one.throughput and one.time), None)
+
+
+def demand(seen: Sequence[Observation]) -> Demand | None:
+    """From the levels of one deployment, by rising level; None: none of them is valid."""
+    low = lowest(seen)
+    if low is None:
+        return None
+    calls = _calls(low)
+    cpu = _cpu(seen)
+    call = _call(low, cpu)
+    return Demand(calls, call, cpu, _loop(low, seen, calls, call, cpu), low.time)
+
+
+def ceilings(
+    seen: Sequence[Observation], settings: Mapping[str, Any], profile: Profile | None
+) -> list[Ceiling]:
+    """
+    Of one deployment, the lowest first; those that cannot be known are left out.
+
+    Args:
+        seen: its levels, rising.
+        settings: what its plan sets, where it does not tell itself.
+        profile: of the upstream, where the mock plays it.
+    """
+    takes = demand(seen)
+    if takes is None:
+        return []
+    found = [
+        _threads(seen, settings, takes),
+        _pool(seen, settings, takes),
+        _slots(seen, settings, takes),
+        _loop_ceiling(seen, takes),
+        _cpu_ceiling(seen, takes),
+        *_upstream(seen, profile, takes),
+    ]
+    return sorted((one for one in found if one), key=lambda one: one.throughput)
+
+
+def profile_of(plan: Mapping[str, Any]) -> Profile | None:
+    """What the mock played; None when the plan does not tell, or in another version's words."""
+    upstream = plan.get("upstream")
+    try:
+        if isinstance(upstream, str):
+            return Profile.model_validate_json(upstream)
+        return Profile.model_validate(upstream)
+    except ValidationError:
+        return None
+
+
+def settings_of(plan: Mapping[str, Any], deployment: str) -> dict[str, Any]:
+    """What the plan sets of a variant; empty for a service of the user's own."""
+    found: Any = plan
+    for key in ("deployments", deployment, "settings"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def number(settings: Mapping[str, Any], name: str) -> int | None:
+    value = settings.get(name)
+    good = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return value if good else None
+
+
+def _calls(low: Observation) -> float:
+    """Calls per request, 1 when nobody knows; those that are made again are not meant."""
+    calls = low.per_request
+    if not calls:
+        return 1.0
+    if low.told and low.told.retried:
+        calls = max(calls - low.told.retried, 1.0)
+    whole = round(calls)
+    return float(whole) if whole and abs(calls - whole) <= WHOLE * whole else calls
+
+
+def _call(low: Observation, cpu: float | None) -> float | None:
+    """
+    The upstream's time, and what the client adds to it, which is no more than its CPU: everything
+    beyond that is a queue.
+    """
+    told = low.told.call if low.told else None
+    upstream = low.upstream
+    stay = None
+    if upstream:
+        stay = upstream.service or upstream.asked or upstream.stay
+    if stay is None:
+        return told
+    if told is None:
+        return stay
+    return stay + min(max(told - stay, 0.0), cpu or 0.0)
+
+
+def _cpu(seen: Sequence[Observation]) -> float | None:
+    """Of the lowest level at which there was enough of it to be counted."""
+    known = [
+        (one, one.cpu - one.idle)
+        for one in seen
+        if one.point.valid and one.cpu is not None and one.rate and one.cpu > one.idle
+    ]
+    counted = [(one, used) for one, used in known if used * one.point.seconds >= COUNTED]
+    for one, used in counted or known[-1:]:
+        return used / one.rate
+    return None
+
+
+def _loop(
+    low: Observation,
+    seen: Sequence[Observation],
+    calls: float,
+    call: float | None,
+    cpu: float | None,
+) -> float | None:
+    """
+    Seconds that a request holds its event loop, where something blocks it.
+
+    That is what a request spends before the app and for the loop, less its queue: with the others
+    of a closed system as seen by one that arrives, s (1 + Q (N - 1) / N) (Schweitzer's estimate).
+    """
+    if low.told is None or call is None:
+        return None
+    if one_at_a_time(seen):
+        return calls * call + (cpu or 0.0)
+    phases = low.phases
+    if not phases:
+        return None
+    there = sum(phases.get(name, 0.0) for name in ("pre_app", "loop_wait", "own"))
+    others = max(low.rate * there / low.workers, 0.0)
+    share = (low.level - 1) / low.level if low.point.model == "closed" else 1.0
+    held = there / (1 + share * others)
+    return held if held > max(EXCESS * (cpu or 0.0), HELD) else None
+
+
+def one_at_a_time(seen: Sequence[Observation]) -> bool:
+    """Whether calls were never made beside each other, while there were users to make some."""
+    top = seen[-1]
+    if not top.told or top.told.call is None or top.told.calls is None:
+        return False
+    if top.point.model == "closed" and top.level < 2 * top.workers:
+        return False
+    at_once = top.told.call * top.told.calls * top.rate
+    return 0.5 * top.workers <= at_once <= 1.1 * top.workers
+
+
+def _threads(
+    seen: Sequence[Observation], settings: Mapping[str, Any], takes: Demand
+) -> Ceiling | None:
+    if takes.held is None:
+        return None
+    told = [one for one in seen if one.told and one.told.threads]
+    if told:
+        threads = [one.told.threads for one in told if one.told and one.told.threads]
+        used = any(
+            had.busy >= IN_USE * one.throughput * takes.held
+            for one, had in zip(told, threads, strict=True)
+        )
+        total = max(had.total for had in threads) if used else None
+    else:
+        each = number(settings, "threads")
+        total = each * seen[-1].workers if each else None
+    if not total:
+        return None
+    return _ceiling("threads", total, takes.held, f"{rounded(total, 4)} threads")
+
+
+def _pool(
+    seen: Sequence[Observation], settings: Mapping[str, Any], takes: Demand
+) -> Ceiling | None:
+    if takes.held is None:
+        return None
+    told = [one for one in seen if one.told and one.told.pools]
+    total: float | None = None
+    if told:
+        for one in told:
+            pool = one.told.fullest if one.told else None
+            if pool and pool.used >= IN_USE * one.throughput * takes.held:
+                total = max(total or 0.0, pool.limit or 0.0)
+    elif not any(one.told for one in seen) and (each := number(settings, "pool")):
+        total = float(each * seen[-1].workers)
+    if not total:
+        return None
+    return _ceiling("pool", total, takes.held, f"{rounded(total, 4)} connections")
+
+
+def _slots(
+    seen: Sequence[Observation], settings: Mapping[str, Any], takes: Demand
+) -> Ceiling | None:
+    each = number(settings, "max_concurrent")
+    if each is None or takes.call is None:
+        return None
+    total = each * seen[-1].workers
+    return _ceiling("slots", total, takes.calls * takes.call, f"{total} at a time")
+
+
+def _loop_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:
+    if takes.loop is None:
+        return None
+    loops = seen[-1].workers
+    return _ceiling("loop", loops, takes.loop, "1 loop" if loops == 1 else f"{loops} loops")
+
+
+def _cpu_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:
+    if not takes.cpu:
+        return None
+    cores = usable_cores(seen[-1])
+    return _ceiling("cpu", cores, takes.cpu, "1 core" if cores == 1 else f"{cores} cores")
+
+
+def usable_cores(one: Observation) -> int:
+    """A process runs Python on one core at a time."""
+    return min(one.workers, one.cores or one.workers)
+
+
+def _upstream(
+    seen: Sequence[Observation], profile: Profile | None, takes: Demand
+) -> list[Ceiling | None]:
+    found: list[Ceiling | None] = []
+    ledgers = [one.upstream for one in seen if one.upstream]
+    servers = next((one.servers for one in reversed(ledgers) if one.servers), None)
+    service = next((one.service for one in ledgers if one.service), None)
+    if servers and service:
+        found.append(_ceiling("upstream", servers, takes.calls * service, f"{servers} servers"))
+    for limit in profile.limits if profile else ():
+        if limit.key not in ("all", "address"):
+            continue  # how many of those there are is not known
+        if isinstance(limit, Concurrency):
+            if takes.call:
+                held = takes.calls * takes.call
+                found.append(_ceiling("upstream", limit.limit, held, f"{limit.limit} at a time"))
+            continue
+        allowed = limit.limit / limit.per
+        calls = f" / {rounded(takes.calls, 3)} calls" if takes.calls != 1 else ""
+        how = f"a rate limit of {rate(allowed)}{calls}"
+        found.append(Ceiling(resource="upstream", throughput=allowed / takes.calls, how=how))
+    return found
+
+
+def _ceiling(resource: Resource, capacity: float, seconds: float, words: str) -> Ceiling | None:
+    if seconds <= 0 or not math.isfinite(seconds):
+        return None
+    return Ceiling(
+        resource=resource, throughput=capacity / seconds, how=f"{words} / {duration(seconds)}"
+    )

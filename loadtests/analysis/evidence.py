@@ -1,0 +1,96 @@
+"""What was seen at a level, in words: what speaks for the limit first, then the rest."""
+
+from collections.abc import Iterator
+
+from loadtests.analysis.ceilings import usable_cores
+from loadtests.analysis.observations import Observation
+from loadtests.analysis.words import duration, percent, rate, rounded
+from loadtests.results import Ceiling, Resource
+
+Fact = tuple[str, str]
+_ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resource
+    "threads": ("threads",),
+    "pool": ("pool",),
+    "loop": ("loop",),
+    "cpu": ("cpu", "churn"),
+    "clients": ("churn",),
+    "calls": ("slots", "upstream"),
+    "upstream": ("upstream", "retries"),
+    "repeats": ("retries",),
+}
+
+
+def told(
+    now: Observation,
+    low: Observation,
+    resource: Resource,
+    cpu: float | None,
+    ceiling: Ceiling | None,
+) -> list[Fact]:
+    """
+    Args:
+        cpu: the used part of the cores that it can use.
+    """
+    facts = list(_facts(now, low, cpu))
+    first = [fact for about, fact in facts if resource in _ABOUT[about]]
+    rest = [fact for about, fact in facts if resource not in _ABOUT[about]]
+    return [*first, *_rates(now, ceiling), *rest]
+
+
+def _rates(now: Observation, ceiling: Ceiling | None) -> Iterator[Fact]:
+    yield "throughput", rate(now.throughput)
+    if ceiling:
+        yield "ceiling", f"{rate(ceiling.throughput)} ({ceiling.how})"
+
+
+def _facts(now: Observation, low: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
+    yield from _service(now, cpu)
+    up = now.upstream
+    if up is None:
+        return
+    peak = f", {rounded(max(up.peaks), 4)} at most" if up.peaks else ""
+    yield "calls", ("calls at the upstream", f"{rounded(up.in_flight, 3)} in the mean{peak}")
+    if up.stay is not None:
+        then = low.upstream.stay if low.upstream and low is not now else None
+        before = f", {duration(then)} at low load" if then else ""
+        yield "upstream", ("a call's time there", f"{duration(up.stay)}{before}")
+    if up.servers and up.busy is not None:
+        yield "upstream", ("upstream servers busy", f"{percent(up.busy)} of {up.servers}")
+    if up.queued:
+        yield "upstream", ("wait for an upstream server", duration(up.queued))
+    if up.refused:
+        yield "upstream", ("calls turned away", f"{percent(up.refused)} of {rate(up.calls)}")
+    if up.failing:
+        yield "repeats", ("calls that failed", percent(up.failing))
+    if (calls := now.per_request) is not None:
+        yield "repeats", ("calls for a request", rounded(calls, 3))
+    if up.connections is not None:
+        yield "clients", ("connections opened for a call", rounded(up.connections, 2))
+
+
+def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
+    if cpu is not None:
+        cores = usable_cores(now)
+        used = f"{percent(cpu)} of {'1 core' if cores == 1 else f'{cores} cores'}"
+        yield "cpu", ("CPU", used)
+    told = now.told
+    if told is None:
+        return
+    if told.threads:
+        of = f"{rounded(told.threads.busy, 3)} of {rounded(told.threads.total, 4)}"
+        yield "threads", ("threads busy", of)
+        yield "threads", ("waiting for a thread", rounded(told.threads.waiting, 3))
+    if (pool := told.fullest) and pool.limit:
+        of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
+        yield "pool", ("connections in use", of)
+        yield "pool", ("waiting for a connection", rounded(pool.waiting, 3))
+    if told.lag is not None:
+        yield "loop", ("the event loop is late", duration(told.lag))
+    if told.loop_cpu is not None:
+        yield "loop", ("CPU of the event loop", f"{percent(told.loop_cpu)} of a core")
+    if told.clients:
+        yield "clients", ("clients made for a request", rounded(told.clients, 2))
+    if told.constructing:
+        yield "clients", ("to make them", f"{duration(told.constructing)} a request")
+    if told.retried:
+        yield "repeats", ("calls made again for a request", rounded(told.retried, 2))
