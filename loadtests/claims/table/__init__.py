@@ -1,0 +1,1 @@
+"""The experiments: each module has some about one subject, as `EXPERIMENTS`."""
