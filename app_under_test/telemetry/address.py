@@ -35,4 +35,4 @@ def address(environment: Mapping[str, str]) -> Address | None:
             f"{VARIABLE} is {text!r}; it is 1 for Server-Timing alone, or 127.0.0.1:PORT/NAME for "
             "gauges too, with NAME percent-encoded"
         )
-    return Address(host, int(port), unquote(name))
+    return Address(host.strip("[]"), int(port), unquote(name))

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from threading import Event, Thread, get_ident
 from typing import Any
 
@@ -113,7 +114,7 @@ class Sampler(Thread):
 
     def run(self) -> None:
         family = socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
-        to = self.address.host.strip("[]"), self.address.port
+        to = self.address.host, self.address.port
         with socket.socket(family, socket.SOCK_DGRAM) as sending:
             sending.setblocking(False)
             next_tick = time.monotonic()
@@ -166,7 +167,7 @@ class Sampler(Thread):
             "cpu": time.process_time(),
             "counts": PROCESS.counts.to_json(),
         }
-        if self.limiter is not None:
+        if self.limiter is not None and self.limiter.total_tokens < inf:
             told["threads"] = {
                 "total": self.limiter.total_tokens,
                 "busy": self.busy.take(),
