@@ -25,6 +25,7 @@ from tests.servers import (
     reply,
     scripted_upstream,
     serving,
+    together,
 )
 
 VARIANTS = variants.names()
@@ -135,15 +136,17 @@ def test_blocking_in_async_calls_one_at_a_time_and_stops_every_route() -> None:
         assert upstream.peak == 1
 
 
-@pytest.mark.parametrize("variant", UNBOUNDED)
-def test_async_variants_hold_more_callers_than_there_are_threads(variant: str) -> None:
-    with service(variant) as (users, upstream):
-        upstream.held = True
-        started = users.start("/external-data", times=60)
-        eventually(lambda: upstream.in_flight == 60)
-        assert users.get("/health-sync").status_code == 200
-        upstream.held = False
-        assert answers(started) == [(200, {"ok": True})] * 60
+def test_async_variants_hold_more_callers_than_there_are_threads() -> None:
+    def check(variant: str) -> None:
+        with service(variant) as (users, upstream):
+            upstream.held = True
+            started = users.start("/external-data", times=60)
+            eventually(lambda: upstream.in_flight == 60)
+            assert users.get("/health-sync").status_code == 200
+            upstream.held = False
+            assert answers(started) == [(200, {"ok": True})] * 60
+
+    together(check, UNBOUNDED)
 
 
 def test_several_calls_are_gathered_or_made_one_by_one(
@@ -170,13 +173,15 @@ def test_fan_out_keeps_to_its_bound(
     assert upstream.peak == at_once
 
 
-@pytest.mark.parametrize("variant", SHARING)
-def test_a_shared_client_uses_its_connections_again(variant: str) -> None:
-    with service(variant) as (users, upstream):
-        for _ in range(5):
-            answers(users.start("/external-data", times=10))
-        assert len(upstream.paths) == 50
-        assert upstream.connections <= 10
+def test_a_shared_client_uses_its_connections_again() -> None:
+    def check(variant: str) -> None:
+        with service(variant) as (users, upstream):
+            for _ in range(5):
+                answers(users.start("/external-data", times=10))
+            assert len(upstream.paths) == 50
+            assert upstream.connections <= 10
+
+    together(check, SHARING)
 
 
 @pytest.mark.parametrize("variant", PER_REQUEST)

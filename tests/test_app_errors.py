@@ -62,6 +62,12 @@ DELAYS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def left_behind() -> Iterator[None]:
+    yield
+    gc.collect()  # what such a client left open is warned of here, not in another module's test
+
+
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[ScriptedUpstream]:
     with scripted_upstream() as scripted:
@@ -78,7 +84,6 @@ def users(variant: str, upstream: ScriptedUpstream) -> Iterator[Callers]:
     app = variants.create_app(variant, upstream.url, Settings())
     with serving(app) as url, callers(url) as several:
         yield several
-    gc.collect()  # what such a client left open is warned of here, not in a later test
 
 
 @pytest.mark.parametrize("fault", FAULTS)
