@@ -43,7 +43,7 @@ class _Threads(_Part):
 class _Loop(_Part):
     lag: Amount
     worst: Amount
-    cpu: Amount
+    cpu: Amount | None = None
 
 
 class _Pool(_Part):
@@ -212,32 +212,33 @@ def _threads(seen: Sequence[_Threads]) -> dict[str, Any] | None:
 def _loop(seen: Sequence[_Loop]) -> dict[str, Any] | None:
     if not seen:
         return None
-    return {
-        "lag": _mean(one.lag for one in seen),
-        "worst": max(one.worst for one in seen),
-        "cpu": seen[-1].cpu,
-    }
+    found = {"lag": _mean(one.lag for one in seen), "worst": max(one.worst for one in seen)}
+    return found | seen[-1].model_dump(include={"cpu"}, exclude_none=True)
 
 
 def _pools(seen: Sequence[Sequence[_Pool]]) -> list[dict[str, Any]] | None:
-    """A pool is known by its client, and by its place where one client has several."""
+    """
+    A pool is known by its client and its limit, and by its place among several of these; it was
+    empty where it was not told.
+    """
     if not seen:
         return None
-    same: dict[tuple[str, int], list[_Pool]] = defaultdict(list)
+    same: dict[tuple[str, float | None, int], list[_Pool]] = defaultdict(list)
     for pools in seen:
-        places: Counter[str] = Counter()
+        places: Counter[tuple[str, float | None]] = Counter()
         for pool in pools:
-            same[pool.client, places[pool.client]].append(pool)
-            places[pool.client] += 1
+            kind = pool.client, pool.limit
+            same[*kind, places[kind]].append(pool)
+            places[kind] += 1
     return [
         {
             "client": client,
-            "limit": several[-1].limit,
-            "open": _mean(pool.open for pool in several),
-            "used": _mean(pool.used for pool in several),
-            "waiting": _mean(pool.waiting for pool in several),
+            "limit": limit,
+            "open": round(sum(pool.open for pool in several) / len(seen), 6),
+            "used": round(sum(pool.used for pool in several) / len(seen), 6),
+            "waiting": round(sum(pool.waiting for pool in several) / len(seen), 6),
         }
-        for (client, _), several in same.items()
+        for (client, limit, _), several in same.items()
     ]
 
 

@@ -21,7 +21,7 @@ FULL = {
     "pools": [
         {"client": "httpx", "limit": 100, "open": 4.0, "used": 2.0, "waiting": 0.0},
         {"client": "httpx", "limit": 5, "open": 5.0, "used": 5.0, "waiting": 9.0},
-        {"client": "requests", "limit": None, "open": 1.0, "used": 1.0, "waiting": 0.0},
+        {"client": "urllib3", "limit": None, "open": 1.0, "used": 1.0, "waiting": 0.0},
     ],
     "in_flight": 12.0,
     "gc": {"collections": 3, "seconds": 0.01},
@@ -66,15 +66,11 @@ def sending(collector, deployment="shop"):
 
 def taken(collector, sender, deployment="shop"):
     """All that was sent before: UDP on loopback keeps the order, and the last one is a mark."""
-    told = {}
-    sender.send(datagram(deployment, pid=2**31 - 1))
-
-    def arrived():
-        for name, processes in collector.take().items():
-            told.setdefault(name, {}).update(processes)
-        return told.get(deployment, {}).pop(str(2**31 - 1), None)
-
-    eventually(arrived)
+    mark = 2**31 - 1
+    sender.send(datagram(deployment, pid=mark))
+    eventually(lambda: mark in collector._heard.get(deployment, {}))
+    told = collector.take()
+    del told[deployment][str(mark)]
     return told
 
 
@@ -91,7 +87,7 @@ def test_of_several_datagrams_means_are_averaged_maxima_kept_and_counts_are_the_
         later = json.loads(json.dumps(FULL))
         later["threads"] |= {"busy": 20.0, "waiting": 3.0, "total": 50}
         later["loop"] |= {"lag": 0.003, "worst": 0.002, "cpu": 3.5}
-        later["pools"][1] |= {"waiting": 1.0, "limit": 6}
+        later["pools"] = [later["pools"][1] | {"waiting": 1.0}, later["pools"][0]]
         later |= {"in_flight": 13.0, "cpu": 4.25, "counts": {"requests": 9}}
         later["gc"]["collections"] = 4
         sender.send(datagram(at=101.0, sequence=1, **later))
@@ -99,9 +95,9 @@ def test_of_several_datagrams_means_are_averaged_maxima_kept_and_counts_are_the_
         found = taken(collector, sender)["shop"]["1"]
     assert found["threads"] == {"total": 50, "busy": 15.0, "waiting": 1.5}
     assert found["loop"] == {"lag": 0.002, "worst": 0.01, "cpu": 3.5}
-    assert [pool["client"] for pool in found["pools"]] == ["httpx", "httpx", "requests"]
-    assert [pool["limit"] for pool in found["pools"]] == [100, 6, None]
+    assert [pool["limit"] for pool in found["pools"]] == [100, 5, None]
     assert [pool["waiting"] for pool in found["pools"]] == [0.0, 5.0, 0.0]
+    assert [pool["used"] for pool in found["pools"]] == [2.0, 5.0, 0.5]
     assert (found["in_flight"], found["cpu"], found["at"]) == (12.5, 4.25, 101.0)
     assert (found["gc"]["collections"], found["counts"]) == (4, {"requests": 9})
 
