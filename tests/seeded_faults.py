@@ -99,8 +99,10 @@ def latency(rng, low=0.025, high=0.2):
 
 def group(number, upstream, faults, seconds, think=0.0):
     """Levels: without a queue, and beyond all knees."""
-    knee = max(fault.knee for fault in faults) * (1 + think / seconds)
-    first = max(round(0.1 * knee), 1)
+    cycles = 1 + think / seconds
+    knee = cycles * max(fault.knee for fault in faults)
+    lowest = cycles * min(fault.knee for fault in faults if fault.knee)
+    first = max(round(0.4 * min(lowest, knee / 4)), 1)
     levels = (first, max(round(1.8 * knee), 6), max(round(3 * knee), 12))
     return Group(number, upstream, levels, faults, seconds, think)
 
