@@ -74,16 +74,22 @@ def taken(collector, sender, deployment="shop"):
     return told
 
 
-def test_what_a_process_tells_is_there_once():
-    with Collector(["shop"]) as collector, sending(collector) as sender:
+@pytest.fixture(scope="module")
+def collector():
+    with Collector(["shop"]) as one:
+        yield one
+
+
+def test_what_a_process_tells_is_there_once(collector):
+    with sending(collector) as sender:
         sender.send(datagram(pid=17, **FULL))
         assert taken(collector, sender) == {"shop": {"17": FULL | {"at": 100.0}}}
         assert collector.take() == {}
         assert collector.complaint() is None
 
 
-def test_of_several_datagrams_means_are_averaged_maxima_kept_and_counts_are_the_last():
-    with Collector(["shop"]) as collector, sending(collector) as sender:
+def test_of_several_datagrams_means_are_averaged_maxima_kept_and_counts_are_the_last(collector):
+    with sending(collector) as sender:
         later = json.loads(json.dumps(FULL))
         later["threads"] |= {"busy": 20.0, "waiting": 3.0, "total": 50}
         later["loop"] |= {"lag": 0.003, "worst": 0.002, "cpu": 3.5}
@@ -102,8 +108,8 @@ def test_of_several_datagrams_means_are_averaged_maxima_kept_and_counts_are_the_
     assert (found["gc"]["collections"], found["counts"]) == (4, {"requests": 9})
 
 
-def test_what_a_process_does_not_have_is_absent():
-    with Collector(["shop"]) as collector, sending(collector) as sender:
+def test_what_a_process_does_not_have_is_absent(collector):
+    with sending(collector) as sender:
         sender.send(datagram(cpu=1.5))
         assert taken(collector, sender)["shop"] == {"1": {"at": 100.0, "cpu": 1.5}}
 
@@ -142,15 +148,15 @@ def test_names_of_any_kind_find_their_deployment():
         (datagram(pools=[{"client": "a b"}]), "pools.0.client is wrong"),
     ],
 )
-def test_what_is_not_a_gauge_is_left_out_and_told_once(wrong, says):
-    with Collector(["shop"]) as collector, sending(collector) as sender:
+def test_what_is_not_a_gauge_is_left_out_and_told_once(collector, wrong, says):
+    with sending(collector) as sender:
         sender.send(wrong)
         assert taken(collector, sender) == {"shop": {}}
-        complaint = collector.complaint()
-        assert complaint.startswith("1 datagram of the services' gauges could not be used")
-        assert says in complaint
-        assert "\n" not in complaint
-        assert collector.complaint() is None
+    complaint = collector.complaint()
+    assert complaint.startswith("1 datagram of the services' gauges could not be used")
+    assert says in complaint
+    assert "\n" not in complaint
+    assert collector.complaint() is None
 
 
 def left_out(collector, count):
@@ -175,12 +181,6 @@ GARBAGE = st.binary(max_size=200) | st.fixed_dictionaries(
     {name: st.just(part) for name, part in datagram().items()},
     optional={name: VALUES | st.just(part) for name, part in FULL.items()},
 )
-
-
-@pytest.fixture(scope="module")
-def collector():
-    with Collector(["shop"]) as one:
-        yield one
 
 
 @settings(deadline=None)
