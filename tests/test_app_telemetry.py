@@ -321,3 +321,35 @@ def test_the_critical_path_goes_back_from_the_last_end() -> None:
     assert critical([Span(0, 1), Span(0, 3), Span(0, 2)])[3] == 3
     assert critical([Span(0, 1), Span(0.5, 2), Span(2, 4), Span(3, 3.5)])[3] == 3.5
     assert critical([Span(0, 1), Span(0, None)])[3] == 1
+
+
+BOUNDED = """
+import asyncio, json, socket, uvicorn
+from app_under_test.telemetry import Telemetry
+
+shared = asyncio.Semaphore(2)
+
+async def call(places):
+    async with places:
+        await asyncio.sleep(0.1)
+
+async def app(scope, receive, send):
+    places = shared if scope["path"] == "/shared" else asyncio.Semaphore(2)
+    await asyncio.gather(*(call(places) for _ in range(6)))
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body"})
+
+listener = socket.create_server(("127.0.0.1", 0))
+print(json.dumps({"url": "http://127.0.0.1:%d" % listener.getsockname()[1]}), flush=True)
+uvicorn.Server(uvicorn.Config(Telemetry(app), lifespan="off", log_level="critical")).run([listener])
+"""
+
+
+def test_a_semaphore_of_the_process_is_a_pool_and_one_of_a_request_is_not() -> None:
+    with serving("-c", BOUNDED) as service:
+        assert service.phases("/own")["pool_wait"] == 0
+        assert service.phases("/shared")["pool_wait"] >= 198  # two turns before the last
+        seen = service.told(lambda told: any(pool["waiting"] for pool in told["pools"]))
+        [pool] = seen["pools"]
+        assert (pool["client"], pool["limit"]) == ("semaphore", 2)
+        assert 0 < pool["used"] <= 2
