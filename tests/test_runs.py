@@ -34,7 +34,8 @@ def measured(run, level):
 
 def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tmp_path, plan):
     slos = '[slos]\nfew = "errors < 50% at 4"\n'
-    plan.write_text(PLAN + slos)
+    workers = '"blocking-requests"\nsettings = { workers = 2 }'
+    plan.write_text(PLAN.replace('"blocking-requests"', workers) + slos)
     code, invocation = finished("run", "plan.toml", cwd=tmp_path)
     run = invocation.run()
     good = measured(run, 4)
@@ -49,6 +50,13 @@ def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tm
     assert statuses == {name: "met" if fine else "unresolved" for name, fine in good.items()}
     assert "Traceback" not in invocation.output
 
+    told = gauges_of(tmp_path)
+    assert {name: len(pids) for name, pids in told.items()} == {"threads": 2, "async": 1}
+    for processes in told.values():
+        assert sum(last["counts"]["calls"] for last in processes.values()) > 10
+        assert all(last["loop"]["worst"] >= last["loop"]["lag"] for last in processes.values())
+    assert not any("gauges" in problem for problem in run.problems)
+
     again, report = finished("report", str(folder), cwd=tmp_path)
     assert again == 0, report.output
     assert results.read(folder) == run
@@ -58,9 +66,18 @@ def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tm
     assert (tmp_path / "comparison.html").exists()
 
 
+def gauges_of(cwd):
+    """What each process of each deployment told last."""
+    told = {}
+    for sample in samples_of(cwd):
+        for name, processes in sample["gauges"].items():
+            told.setdefault(name, {}).update(processes)
+    return told
+
+
 def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
     plan.write_text(PLAN + '[slos]\nfast = "p50 < 1ms at 4"\nsharp = "p99 < 1s at 1"\n')
-    words = ("run", "plan.toml", "--deployments", "async")
+    words = ("run", "plan.toml", "--deployments", "async", "--no-telemetry")
     code, invocation = finished(*words, cwd=tmp_path)
     (good,) = measured(invocation.run(), 4).values()
     assert code == (1 if good else 3), invocation.output
@@ -68,6 +85,8 @@ def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
         "fast": "missed" if good else "unresolved",
         "sharp": "unresolved",  # one user and a second: too few requests for a p99
     }
+    assert invocation.run().plan["telemetry"] is False
+    assert not any("gauges" in sample for sample in samples_of(tmp_path))
 
 
 def test_an_slo_without_enough_requests_is_unresolved_and_a_flag_says_what_that_means(
