@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 
 def main() -> None:
-    missing = [name for name in ("locust", "typer", "altair") if find_spec(name) is None]
+    missing = [name for name in ("locust", "typer", "vl_convert") if find_spec(name) is None]
     if missing:
         print(
             f"brownout needs its load generator, and {', '.join(missing)} is not installed here.\n"

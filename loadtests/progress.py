@@ -81,6 +81,8 @@ def described(point: Point) -> str:
     if point.errors.rate:
         kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(point.errors.kinds.items()))
         parts.append(f"{point.errors.rate:.1%} failed ({kinds})")
+    if point.limit is not None:
+        parts.append(f"limit: {point.limit.resource}")
     parts += [f"{'note' if point.valid else 'INVALID'}: {text}" for text in states.remarks(point)]
     return ", ".join(parts)
 

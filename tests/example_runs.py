@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from loadtests.results import Capacity, Errors, Estimate, Knee, Limit, Point, Run, SloResult
+from loadtests.results import (
+    Capacity,
+    Ceiling,
+    Errors,
+    Estimate,
+    Knee,
+    Limit,
+    Point,
+    Run,
+    SloResult,
+)
 
 LEVELS = (1, 5, 10, 20, 40, 80, 160)
 SECONDS = 5.0
@@ -344,3 +354,76 @@ def searched() -> Run:
             }
         }
     )
+
+
+WAITS = {"blocking-requests": "thread_wait", "async-httpx": "loop_wait"}
+
+
+def phased(point: Point) -> Point:
+    """The point of a service that tells where its time goes."""
+    phases = {}
+    for name in ("mean", "p50", "p95"):
+        if (time := point.response_time.get(name)) is None:
+            continue
+        upstream = min(time.value, 0.078 if name == "p95" else 0.0505) * 0.97
+        own = min(0.0009, (time.value - upstream) * 0.6)
+        left = time.value - upstream - own
+        wait = WAITS.get(point.deployment, "pool_wait")
+        phases[name] = {
+            **dict.fromkeys(("pre_app", "thread_wait", "pool_wait", "connect", "loop_wait"), 0.0),
+            "pre_app": 0.1 * left,
+            wait: 0.87 * left,
+            "upstream": upstream,
+            "own": own,
+            "rest": 0.03 * left,
+        }
+    return point.model_copy(update={"phases": phases})
+
+
+def explained() -> Run:
+    """The example with phases, limits and ceilings; one deployment told nothing of itself."""
+    threads = Limit(
+        resource="threads",
+        utilisation=0.997,
+        ceiling=769.0,
+        why="thread pool: 40 of 40 threads busy, 118 requests waiting; 40/0.052 s = 769/s is the "
+        "ceiling",
+        next="with more threads the next ceiling is CPU, at 1,150/s",
+        evidence=[
+            ("threads busy", "39.9 of 40"),
+            ("requests waiting for a thread", "118"),
+            ("loop lag", "0.4 ms"),
+            ("CPU of the service", "0.61 of 1 core"),
+        ],
+        source="telemetry",
+    )
+    slots = Limit(
+        resource="slots",
+        why="40 of something: never more than 40 calls were in flight at the upstream",
+        evidence=[("calls in flight at the upstream, at most", "40")],
+    )
+
+    def limited(point: Point) -> Point:
+        if point.deployment == "async-aiohttp":
+            return point.model_copy(update={"limit": slots if point.level == 160 else None})
+        bound = point.deployment == "blocking-requests" and point.level >= 40
+        return phased(point.model_copy(update={"limit": threads}) if bound else point)
+
+    run = changed(example(), limited)
+    knees = run.knees | {
+        "blocking-requests": run.knees["blocking-requests"].model_copy(update={"limit": "threads"}),
+        "async-httpx": run.knees["async-httpx"].model_copy(update={"limit": "cpu"}),
+    }
+    ceilings = {
+        "blocking-requests": [
+            Ceiling(resource="threads", throughput=769.0, how="40 threads / 52.0 ms"),
+            Ceiling(resource="cpu", throughput=1150.0, how="1 core / 0.87 ms of CPU"),
+            Ceiling(resource="pool", throughput=9800.0, how="510 connections / 52.0 ms"),
+        ],
+        "async-httpx": [
+            Ceiling(resource="cpu", throughput=402.0, how="1 core / 2.49 ms of CPU"),
+            Ceiling(resource="pool", throughput=1923.0, how="100 connections / 52.0 ms"),
+        ],
+        "async-aiohttp": [Ceiling(resource="upstream", throughput=3200.0, how="160 / 50.0 ms")],
+    }
+    return run.model_copy(update={"knees": knees, "ceilings": ceilings})

@@ -1,4 +1,6 @@
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,13 +13,20 @@ from loadtests.results import Errors, Run
 from tests import example_runs
 
 
+def layers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every kind of mark in a chart, however deep."""
+    for part in [*spec.get("hconcat", []), *spec.get("layer", [])]:
+        yield from layers(part) if "layer" in part else iter([part])
+
+
 def rows(spec: dict[str, Any], field: str) -> list[dict[str, Any]]:
     """Every row of the chart's data that has the field."""
-    return [row for data in spec["datasets"].values() for row in data if field in row]
+    found = [row for layer in layers(spec) for row in layer["data"]["values"] if field in row]
+    return [row for index, row in enumerate(found) if row not in found[:index]]
 
 
 def points_of(run: Run, chart: Any) -> list[dict[str, Any]]:
-    return rows(charts.specification(chart(of_run(run))), "measured")
+    return rows(chart(of_run(run)), "measured")
 
 
 def test_every_point_is_drawn_with_its_value_and_interval():
@@ -55,7 +64,7 @@ def test_a_quantile_that_is_null_is_not_drawn_as_zero():
 
 
 def test_knees_in_range_are_marked_and_others_are_not():
-    spec = charts.specification(charts.p95(of_run(example_runs.example())))
+    spec = charts.p95(of_run(example_runs.example()))
     marked = {row["deployment"]: row["interval"] for row in rows(spec, "interval")}
     assert marked == {
         "blocking-requests": "39.6 (38.2–41.1)",  # noqa: RUF001
@@ -73,7 +82,7 @@ def lines_of(spec: dict[str, Any]) -> dict[tuple[str, int], list[tuple[float, fl
 
 def test_throughput_is_bounded_by_the_two_asymptotes():
     run = example_runs.example()
-    lines = lines_of(charts.specification(charts.throughput(of_run(run))))
+    lines = lines_of(charts.throughput(of_run(run)))
     rising, most = lines["blocking-requests", 0], lines["blocking-requests", 1]
     assert all(value == pytest.approx(level / example_runs.BASE) for level, value in rising)
     assert {value for _, value in most} == {712.0}
@@ -82,7 +91,7 @@ def test_throughput_is_bounded_by_the_two_asymptotes():
 
 
 def test_the_asymptotes_of_response_time_meet_at_the_knee():
-    lines = lines_of(charts.specification(charts.p95(of_run(example_runs.example()))))
+    lines = lines_of(charts.p95(of_run(example_runs.example())))
     flat, rising = lines["blocking-requests", 0], lines["blocking-requests", 1]
     assert flat[-1] == pytest.approx((39.6, example_runs.BASE))
     assert rising[0] == pytest.approx((39.6, example_runs.BASE))
@@ -93,7 +102,7 @@ def test_the_asymptotes_of_response_time_meet_at_the_knee():
 def test_think_time_flattens_the_rising_asymptote():
     run = example_runs.example()
     run = run.model_copy(update={"plan": {"load": {"think_time": "1s"}}})
-    lines = lines_of(charts.specification(charts.throughput(of_run(run))))
+    lines = lines_of(charts.throughput(of_run(run)))
     level, value = lines["async-aiohttp", 0][-1]
     assert value == pytest.approx(level / (example_runs.BASE + 1))
 
@@ -101,11 +110,10 @@ def test_think_time_flattens_the_rising_asymptote():
 def test_a_state_that_is_not_steady_has_an_outline_of_its_own():
     states = {20: "drifting", 40: "over-saturated", 80: "none"}
     run = example_runs.moving(example_runs.example(), "async-aiohttp", states)
-    spec = charts.specification(charts.throughput(of_run(run)))
+    spec = charts.throughput(of_run(run))
     outlined = {
-        layer["mark"]["shape"]: [row["level"] for row in spec["datasets"][layer["data"]["name"]]]
-        for group in spec["layer"]
-        for layer in group["layer"]
+        layer["mark"]["shape"]: [row["level"] for row in layer["data"]["values"]]
+        for layer in layers(spec)
         if layer["mark"].get("size") == 260
     }
     assert outlined == {"circle": [20], "diamond": [40], "square": [80]}
@@ -117,30 +125,27 @@ def test_a_state_that_is_not_steady_has_an_outline_of_its_own():
 
 
 def test_an_unstable_level_has_an_arrow_in_place_of_its_p95():
-    spec = charts.specification(charts.p95(of_run(example_runs.open_model())))
+    spec = charts.p95(of_run(example_runs.open_model()))
     arrows = [
-        [row["level"] for row in spec["datasets"][layer["data"]["name"]]]
-        for group in spec["layer"]
-        for layer in group["layer"]
+        [row["level"] for row in layer["data"]["values"]]
+        for layer in layers(spec)
         if layer["mark"].get("shape") == "arrow"
     ]
     assert arrows == [[800, 1000]]
 
 
 def test_service_time_is_a_line_of_its_own_only_where_it_differs():
-    spec = charts.specification(charts.p95(of_run(example_runs.open_model())))
+    spec = charts.p95(of_run(example_runs.open_model()))
     dashed = [
-        layer
-        for group in spec["layer"]
-        for layer in group["layer"]
+        layer["data"]["values"]
+        for layer in layers(spec)
         if layer["mark"].get("strokeDash") == [4, 3]
     ]
-    drawn = spec["datasets"][dashed[0]["data"]["name"]]
-    assert {row["deployment"] for row in drawn} == {"blocking-requests"}
+    assert {row["deployment"] for row in dashed[0]} == {"blocking-requests"}
 
 
 def test_a_capacity_is_marked_with_its_interval():
-    spec = charts.specification(charts.throughput(of_run(example_runs.searched())))
+    spec = charts.throughput(of_run(example_runs.searched()))
     marked = {row["text"]: row["interval"] for row in rows(spec, "interval")}
     assert marked["capacity 78"] == "78.0 (75.0–82.0)"  # noqa: RUF001
     assert "capacity ≥160" in marked
@@ -160,8 +165,43 @@ def test_the_png_is_twice_as_large_as_the_svg():
     assert int.from_bytes(image[16:20]) == pytest.approx(2 * width, abs=2)
 
 
+def ceilings_of(run: Run) -> dict[str, list[str]]:
+    """The names of the ceilings that are drawn for each deployment, from the lowest on."""
+    named: dict[str, list[str]] = {}
+    for row in rows(charts.throughput(of_run(run)), "label"):
+        named.setdefault(row["deployment"], []).append(row["text"])
+    return named
+
+
+def test_the_two_lowest_ceilings_within_reach_are_drawn_with_their_resources():
+    assert ceilings_of(example_runs.explained()) == {
+        "blocking-requests": ["threads", "cpu"],
+        "async-httpx": ["cpu", "pool"],
+        "async-aiohttp": ["upstream"],
+    }
+
+
+def test_a_ceiling_far_above_the_curves_does_not_flatten_them():
+    run = example_runs.explained()
+    far = run.ceilings["async-aiohttp"][0].model_copy(update={"throughput": 4000.0})
+    run = run.model_copy(update={"ceilings": {"async-aiohttp": [far]}})
+    assert ceilings_of(run) == {}
+    assert rows(charts.throughput(of_run(run)), "level") == rows(
+        charts.throughput(of_run(run.model_copy(update={"ceilings": {}}))), "level"
+    )
+
+
+def test_labels_of_ceilings_that_lie_on_each_other_keep_apart():
+    run = example_runs.explained()
+    same = [c.model_copy(update={"throughput": 769.0}) for c in run.ceilings["blocking-requests"]]
+    run = run.model_copy(update={"ceilings": {"blocking-requests": same, "async-httpx": same}})
+    labels = sorted(row["label"] for row in rows(charts.throughput(of_run(run)), "label"))
+    assert len(labels) == 4
+    assert min(after - before for before, after in pairwise(labels)) > 100  # of 3,000
+
+
 def test_twelve_deployments_all_look_different():
-    spec = charts.specification(charts.curves(example_runs.many(12)))
+    spec = charts.side_by_side(of_run(example_runs.many(12)))
     assert len({row["deployment"] for row in rows(spec, "measured")}) == 12
     text = charts.svg(example_runs.many(12))
     assert all(f"threads[{10 * n}]" in text for n in range(1, 13))

@@ -1,4 +1,3 @@
-import json
 import re
 import tomllib
 from html import unescape
@@ -39,6 +38,11 @@ def text():
 
 
 @pytest.fixture(scope="module")
+def explained():
+    return html.render(example_runs.explained())
+
+
+@pytest.fixture(scope="module")
 def page(text):
     return Page(text)
 
@@ -54,9 +58,10 @@ def test_nothing_is_loaded_from_anywhere(page, text):
     assert policy.startswith("default-src 'none'")  # the browser, too, refuses to
 
 
-def test_the_libraries_are_inside_once(text):
-    assert text.count("window.vegaEmbed") == 1
-    assert len(text) < 2_000_000
+def test_the_page_is_small_and_evaluates_nothing(page, text):
+    assert len(text) < 300_000
+    policy = next(a["content"] for t, a in page.tags if a.get("http-equiv"))
+    assert "unsafe-eval" not in policy
 
 
 def test_every_point_stands_in_the_table(page):
@@ -89,9 +94,15 @@ def test_the_plan_is_toml_that_reads_back(text):
     assert tomllib.loads(unescape(plan)) == example_runs.example().plan
 
 
-def test_the_charts_hold_the_same_points(text):
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
-    assert [figure["id"] for figure in data["figures"]] == ["p95", "throughput"]
+def test_the_charts_tell_every_point_to_the_pointer(page):
+    run = example_runs.example()
+    told = [a["aria-label"] for _, a in page.tags if a.get("role") == "graphics-symbol"]
+    told = [text.splitlines() for text in told if text]
+    for point in run.points:
+        about = [lines for lines in told if f"concurrent users: {point.level}" in lines]
+        about = [lines for lines in about if lines[0] == point.deployment]
+        assert len(about) == 4  # two charts, for a desktop and for a phone
+        assert all(f"requests: {point.requests:,}" in lines for lines in about)
 
 
 def test_names_from_users_stay_text():
@@ -142,8 +153,56 @@ def test_a_run_without_points_still_has_a_page():
     assert "Interrupted." in Page(html.render(empty)).texts
 
 
+def test_the_phases_of_a_bar_add_up_and_grow_with_the_time(explained):
+    bars = re.findall(r'<div class="stack" style="height: ([\d.]+)%">(.*?)</div>', explained)
+    assert len(bars) == 2 * 2 * 7  # mean and p95 of two deployments; the third tells nothing
+    for height, parts in bars:
+        assert 0 < float(height) < 100
+        shares = [float(share) for share in re.findall(r"flex: ([\d.]+)", parts)]
+        assert sum(shares) == pytest.approx(100, abs=0.01)
+
+
+def test_the_phases_stand_in_tables_too(explained):
+    page = Page(explained)
+    assert page.texts.count("The phases as numbers") == 2
+    assert "Waiting for a thread" in page.texts
+    assert "Waiting for the loop" in page.texts
+    assert "Connecting" not in page.texts  # nobody did
+
+
+def test_each_limit_leads_to_its_evidence(explained):
+    page = Page(explained)
+    limits = [a["href"] for t, a in page.tags if t == "a" and a.get("class") == "limit"]
+    assert len(limits) == 7
+    assert {a["id"] for _, a in page.tags if "id" in a} >= {href[1:] for href in limits}
+    assert "39.9 of 40" in page.texts
+    assert "The service told of itself." in page.texts
+    assert "Judged from outside: the service told nothing of itself." in page.texts
+
+
+def test_ceilings_stand_beside_what_was_measured(explained):
+    texts = Page(explained).texts
+    for text in ("40 threads / 52.0 ms", "769/s", "712/s", "92.6 %", "9,800/s", "7.3 %"):
+        assert text in texts
+
+
+def test_a_run_that_tells_no_reasons_has_no_section_for_them():
+    run = example_runs.changed(
+        example_runs.example(), lambda point: point.model_copy(update={"limit": None})
+    )
+    page = Page(html.render(run))
+    assert "Why it degrades" not in page.texts
+    assert "Limit" not in page.texts
+
+
 @needs_browser
-def test_a_browser_draws_both_charts_and_complains_of_nothing(text, tmp_path):
-    document, complaints = opened(text, tmp_path)
-    assert document.count('class="chart vega-embed') == 2
+def test_a_mark_tells_its_numbers_when_pointed_at_and_the_console_stays_silent(explained, tmp_path):
+    point = """<script>
+      const over = new PointerEvent("pointerover", {bubbles: true});
+      document.querySelector('.chart [aria-label*="requests: "]').dispatchEvent(over);
+    </script></body>"""
+    document, complaints = opened(explained.replace("</body>", point), tmp_path)
+    tip = document[document.index('id="tip"') :].partition("<script>")[0]
+    assert "<b>blocking-requests</b>" in tip
+    assert "<span>concurrent users </span>1" in tip
     assert complaints == []

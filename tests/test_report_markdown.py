@@ -38,3 +38,11 @@ def test_the_summary_tells_states_capacity_and_both_clocks():
     assert "| blocking-requests | 78 (75–82) |" in markdown.render(  # noqa: RUF001
         example_runs.searched()
     )
+
+
+def test_the_summary_tells_limits_and_ceilings():
+    text = markdown.render(example_runs.explained())
+    assert "| errors | state | limit |" in text
+    assert "| 0 % | – | threads |" in text  # noqa: RUF001
+    assert "| 40 threads / 52.0 ms | 769/s | 712/s | 92.6 % |" in text
+    assert "| beyond it | limit |" in text

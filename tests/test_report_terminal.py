@@ -1,7 +1,7 @@
 from rich.console import Console
 
 from loadtests.report import terminal
-from loadtests.results import Knee, Run
+from loadtests.results import Knee, Limit, Run
 from tests import example_runs
 
 
@@ -56,7 +56,8 @@ def test_a_state_is_a_mark_in_eighty_columns_and_a_word_where_there_is_room():
     assert max(map(len, narrow.splitlines())) <= 80
     assert "async-aiohttp ~ " in narrow
     assert "~ drifting" in narrow
-    assert " drifting\n" in wide
+    rows = [line.split() for line in wide.splitlines()]
+    assert [row[-2] for row in rows if row[:2] == ["async-aiohttp", "40"]] == ["drifting"]
     assert "async-aiohttp at 40: drifting: it was still moving" in wide
 
 
@@ -79,3 +80,32 @@ def test_a_search_has_a_table_of_capacities():
     assert "capacity of" in text
     assert "78 (75–82)" in text  # noqa: RUF001
     assert "at least 160" in text
+
+
+def test_the_limit_has_a_column_at_every_width():
+    run = example_runs.explained()
+    for width in (80, 160):
+        text = printed(run, width)
+        assert max(map(len, text.splitlines())) <= width
+        rows = [line.split() for line in text.splitlines()]
+        assert [r[-1] for r in rows if r[:1] == ["blocking-requests"]][4:7] == ["threads"] * 3
+        assert [r[-1] for r in rows if r[:2] == ["async-aiohttp", "160"]] == ["slots"]
+
+
+def test_an_open_run_with_limits_still_fits():
+    run = example_runs.changed(
+        example_runs.open_model(),
+        lambda point: point.model_copy(
+            update={"limit": Limit(resource="generator", why="its core is busy")}
+        ),
+    )
+    text = printed(run, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("generator\n") == len(run.points)
+
+
+def test_ceilings_are_listed_from_the_lowest_on():
+    text = printed(example_runs.explained(), 160)
+    assert (
+        "async-httpx: predicted ceilings: cpu 402/s (1 core / 2.49 ms of CPU), pool 1,923/s" in text
+    )

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Sequence
-
-import altair as alt
+from typing import Any
 
 from loadtests.report.curves import Curve, is_open, unit
+
+Channel = dict[str, Any]  # how a field is drawn, in the words of Vega-Lite
 
 _TIME = "datum.value < 0.9995 ? format(datum.value * 1000, ',~r') + ' ms' : datum.value + ' s'"
 
 
-def levels(curves: Sequence[Curve]) -> alt.X:
+def levels(curves: Sequence[Curve]) -> Channel:
     """
     Levels are mostly doubled from one to the next. On a linear axis the low ones would lie on each
     other; on a log axis a throughput that follows the load looks as if it took off. A square root
@@ -20,41 +21,54 @@ def levels(curves: Sequence[Curve]) -> alt.X:
     knees = [curve.knee.level for curve in curves if curve.knee and curve.knee.level]
     low, high = min([*places, *knees]), places[-1]
     if high > 500 * low:
-        scale = alt.Scale(type="log", base=2, domain=[low * 0.85, high * 1.18])
+        scale = {"type": "log", "base": 2, "domain": [low * 0.85, high * 1.18]}
     elif is_open(curves):
-        scale = alt.Scale(domain=[0, high * 1.06])
+        scale = {"domain": [0, high * 1.06]}
     elif high > 4 * low:
-        scale = alt.Scale(type="sqrt", domain=[0, high * 1.08])
+        scale = {"type": "sqrt", "domain": [0, high * 1.08]}
     else:
-        scale = alt.Scale(domain=_padded(low, high))
-    axis = alt.Axis(title=unit(curves), values=places, format=",d", labelOverlap="greedy")
-    return alt.X("level:Q", scale=scale, axis=axis)
+        scale = {"domain": _padded(low, high)}
+    axis = {"title": unit(curves), "values": places, "format": ",d", "labelOverlap": "greedy"}
+    return quantity("level", scale=scale, axis=axis)
 
 
-def times(low: float, high: float) -> alt.Y:
+def times(low: float, high: float) -> Channel:
     """Seconds; `low` and `high` are the extremes of what is drawn."""
     # On a linear axis a p95 of two seconds would press all that came before flat on the floor.
     if high > 4 * low > 0:
         domain = [low * 0.88, high * 1.12]
-        scale = alt.Scale(type="log", domain=domain)
-        axis = alt.Axis(title=None, grid=True, values=one_two_five(*domain), labelExpr=_TIME)
+        scale: Channel = {"type": "log", "domain": domain}
+        axis: Channel = {
+            "title": None,
+            "grid": True,
+            "values": one_two_five(*domain),
+            "labelExpr": _TIME,
+        }
     else:
-        scale = alt.Scale(domain=[0, high * 1.08])
-        axis = alt.Axis(title=None, grid=True, tickCount=6, labelExpr=_TIME)
-    return alt.Y("value:Q", scale=scale, axis=axis)
+        scale = {"domain": [0, high * 1.08]}
+        axis = {"title": None, "grid": True, "tickCount": 6, "labelExpr": _TIME}
+    return quantity("value", scale=scale, axis=axis)
 
 
-def rates(high: float) -> alt.Y:
+def rates(high: float) -> Channel:
     """Requests per second, from zero."""
     label = "format(datum.value, ',~r') + '/s'"
-    axis = alt.Axis(title=None, grid=True, tickCount=6, labelExpr=label)
-    return alt.Y("value:Q", scale=alt.Scale(domain=[0, high * 1.08]), axis=axis)
+    axis = {"title": None, "grid": True, "tickCount": 6, "labelExpr": label}
+    return quantity("value", scale={"domain": [0, high * 1.08]}, axis=axis)
 
 
-def reach(axis: alt.X | alt.Y) -> tuple[float, float]:
+def reach(axis: Channel) -> tuple[float, float]:
     """Where the axis begins and ends."""
     low, high = axis["scale"]["domain"]
     return float(low), float(high)
+
+
+def quantity(field: str, **look: Any) -> Channel:
+    return {"field": field, "type": "quantitative", **look}
+
+
+def nominal(field: str, **look: Any) -> Channel:
+    return {"field": field, "type": "nominal", **look}
 
 
 def one_two_five(low: float, high: float) -> list[float]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.results import Capacity, Knee, Point, Run
+from loadtests.results import Capacity, Ceiling, Knee, Point, Run
 from mock_upstream.durations import parse_duration
 
 
@@ -15,6 +15,7 @@ class Curve:
     points: Sequence[Point]
     knee: Knee | None
     capacity: Capacity | None = None
+    ceilings: Sequence[Ceiling] = ()
     think_time: float = 0.0  # seconds
     run: str = ""
 
@@ -31,6 +32,7 @@ def of_run(run: Run, label: str = "") -> list[Curve]:
             points=run.of(name),
             knee=run.knees.get(name),
             capacity=run.capacities.get(name),
+            ceilings=run.ceilings.get(name, []),
             think_time=_think_time(run),
             run=label,
         )

@@ -1,124 +1,214 @@
-"""One chart: the layers that are drawn over each other, from what lies behind to the pointer."""
+"""
+One chart in the words of Vega-Lite: layers over each other, from what lies behind to the pointer.
+
+They are plain dictionaries: checking each against the schema took longer than drawing it.
+"""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
-
 from loadtests.report import marks, states
+from loadtests.report.axes import Channel, nominal, quantity
 from loadtests.report.curves import Curve, unit
+from loadtests.report.marks import Layer, layer
 from loadtests.report.rows import Rows, around_invalid, gap
 
-WIDTH, HEIGHT = 470, 330
 _NEUTRAL = "#8b949e"  # reads on white and on black
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of the plot itself, in pixels; axes and marks come on top."""
+
+    width: int
+    height: int
+
+
+USUAL = Size(470, 330)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is drawn behind the curves themselves: rows of a level and a value each."""
+
+    bounds: Rows = ()
+    service: Rows = ()
+    diagonal: Rows = ()
+    ceilings: Rows = ()
 
 
 def chart(
     curves: Sequence[Curve],
     rows: Rows,
-    x: alt.X,
-    y: alt.Y,
+    x: Channel,
+    y: Channel,
     what: str,
-    width: int | str,
-    legend: bool,
+    beside: Beside,
     *,
-    bounds: Rows,
-    service: Sequence[dict[str, Any]] = (),
-    diagonal: Sequence[dict[str, Any]] = (),
-) -> alt.LayerChart:
+    size: Size,
+    legend: bool,
+) -> Layer:
     key = _legend(curves) if legend else None
     deployments = list(dict.fromkeys(curve.name for curve in curves))
-    places = alt.Scale(domain=deployments)
-    colour = alt.Color("deployment:N", scale=places, legend=key)
-    shape = alt.Shape("deployment:N", scale=places, legend=key)
+    places = {"domain": deployments}
+    colour = {"color": nominal("deployment", scale=places, legend=key)}
+    shape = {"shape": nominal("deployment", scale=places, legend=key)}
     runs = sorted({curve.run for curve in curves})
-    dash = alt.StrokeDash(
-        "run:N",
+    dash = nominal(
+        "run",
         sort=runs,
-        scale=alt.Scale(domain=runs, range=[[1, 0], [5, 4]][: len(runs)]),
-        legend=alt.Legend(title=None, orient="top") if legend and len(runs) > 1 else None,
+        scale={"domain": runs, "range": [[1, 0], [5, 4]][: len(runs)]},
+        legend={"title": None, "orient": "top"} if legend and len(runs) > 1 else None,
     )
-    told = {"deployment": "deployment", "level": unit(curves), "measured": what}
-    told |= {name: name for name in ("requests", "errors", "state", "problems")}
-    told |= {"run": "run"} if len(runs) > 1 else {}
-    tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in told.items()]
+    run = {"detail": nominal("run")}
 
     # Only dots lead through an invalid point: a line would claim what was not measured.
-    line = _data(row if row["valid"] else gap(row) for row in rows)
-    dots = _data(around_invalid(rows))
-    each = _data(row for row in rows if row["value"] is not None)
-    ends = {"y": alt.Y("low:Q", scale=y["scale"], axis=y["axis"]), "y2": alt.Y2("high:Q")}
-    faint = 0.55 if len(deployments) < 6 else 0.3
-    beside: list[tuple[Sequence[dict[str, Any]], dict[str, Any], tuple[Any, ...]]] = [
-        (diagonal, {"strokeWidth": 1.2, "color": _NEUTRAL}, ()),
-        (bounds, {"strokeWidth": 1, "opacity": faint}, (colour, alt.Detail("line:N"))),
-        (
-            service,
-            {"strokeWidth": 1.3, "strokeDash": [4, 3], "opacity": 0.9},
-            (colour, alt.Detail("run:N")),
+    line = [row if row["valid"] else gap(row) for row in rows]
+    each = [row for row in rows if row["value"] is not None]
+    ends = {"y": quantity("low", scale=y["scale"], axis=y["axis"]), "y2": {"field": "high"}}
+    across, place = {"x": x}, {"x": x, "y": y}
+    drawn = [
+        layer(line, "area", across | ends | colour | run, opacity=0.16),
+        *_behind(beside, place, y, colour, len(deployments)),
+        layer(
+            around_invalid(rows),
+            "line",
+            place | colour | run,
+            strokeWidth=1.5,
+            strokeDash=[1, 4],
+            opacity=0.8,
+        ),
+        layer(line, "line", place | colour | {"strokeDash": dash}, strokeWidth=2),
+        layer(each, "rule", across | ends | colour, strokeWidth=1.5, opacity=0.7),
+        layer(
+            [row for row in each if row["valid"]],
+            "point",
+            place | colour | shape,
+            filled=True,
+            size=58,
+            opacity=1,
+        ),
+        layer(
+            [row for row in each if not row["valid"]],
+            "point",
+            place | colour | shape,
+            filled=False,
+            size=70,
+            strokeWidth=1.8,
+            opacity=1,
+        ),
+        *_outlines(each, place | colour),
+        *_arrows(curves, rows, across | colour, what),
+        # What the pointer meets: larger than what is seen.
+        layer(
+            told(each, curves, what), "circle", place, spoken=True, size=420, opacity=0, fill="#000"
         ),
     ]
-    outlined = {
-        outline: [row for row in rows if row["value"] is not None and row["steady"] == state]
+    return {
+        "layer": [*marks.above(curves, x, colour, size.height), {"layer": drawn}],
+        "width": size.width,
+        "height": size.height,
+        "resolve": {"scale": {"y": "independent"}},
+    }
+
+
+def told(rows: Iterable[dict[str, Any]], curves: Sequence[Curve], what: str) -> list[Any]:
+    """The rows with what the pointer is told about each: the name, then a line for each fact."""
+    titles = {unit(curves): "level", what: "measured"}
+    titles |= {name: name for name in ("requests", "errors", "state", "limit", "problems")}
+    titles |= {"run": "run"} if len({curve.run for curve in curves}) > 1 else {}
+    found = []
+    for row in rows:
+        facts = [f"{title}: {row[field]}" for title, field in titles.items() if row[field]]
+        found.append(row | {"told": "\n".join([row["deployment"], *facts])})
+    return found
+
+
+def _behind(
+    beside: Beside, place: Channel, y: Channel, colour: Channel, deployments: int
+) -> list[Layer]:
+    faint = 0.55 if deployments < 6 else 0.3
+    kinds: list[tuple[Rows, dict[str, Any], Channel]] = [
+        (beside.diagonal, {"strokeWidth": 1.2, "color": _NEUTRAL}, {}),
+        (beside.bounds, {"strokeWidth": 1, "opacity": faint}, colour | {"detail": nominal("line")}),
+        (
+            beside.service,
+            {"strokeWidth": 1.3, "strokeDash": [4, 3], "opacity": 0.9},
+            colour | {"detail": nominal("run")},
+        ),
+    ]
+    layers = [
+        layer(found, "line", place | channels, clip=True, **look)
+        for found, look, channels in kinds
+        if found
+    ]
+    if beside.ceilings:
+        text = {"x": {"value": 5}, "y": quantity("label", scale=y["scale"], axis=y["axis"])}
+        layers += [
+            layer(
+                beside.ceilings,
+                "rule",
+                {"y": y} | colour,
+                strokeWidth=1.1,
+                strokeDash=[7, 4],
+                opacity=0.85,
+            ),
+            layer(
+                beside.ceilings,
+                "text",
+                text | colour | {"text": nominal("text")},
+                spoken=True,
+                align="left",
+                baseline="bottom",
+                dy=-3,
+                fontSize=11.5,
+            ),
+        ]
+    return layers
+
+
+def _outlines(each: Rows, channels: Channel) -> list[Layer]:
+    found = {
+        outline: [row for row in each if row["steady"] == state]
         for state, outline in states.OUTLINES.items()
     }
-    drawn = [
-        line.mark_area(opacity=0.16).encode(x, colour, detail="run:N", **ends),
-        *(
-            _data(found).mark_line(clip=True, **look).encode(x, y, *channels)
-            for found, look, channels in beside
-            if found
-        ),
-        dots.mark_line(strokeWidth=1.5, strokeDash=[1, 4], opacity=0.8).encode(
-            x, y, colour, detail="run:N"
-        ),
-        line.mark_line(strokeWidth=2).encode(x, y, colour, dash),
-        each.mark_rule(strokeWidth=1.5, opacity=0.7).encode(x, colour, **ends),
-        each.transform_filter("datum.valid")
-        .mark_point(filled=True, size=58, opacity=1)
-        .encode(x, y, colour, shape),
-        each.transform_filter("!datum.valid")
-        .mark_point(filled=False, size=70, strokeWidth=1.8, opacity=1)
-        .encode(x, y, colour, shape),
-        *(
-            _data(found)
-            .mark_point(shape=outline, filled=False, size=260, strokeWidth=1.3, opacity=1)
-            .encode(x, y, colour)
-            for outline, found in outlined.items()
-            if found
-        ),
-        *_arrows(rows, x, colour, tooltip),
-        # What the pointer meets: larger than what is seen.
-        each.mark_circle(size=420, opacity=0).encode(x, y, tooltip=tooltip),
-    ]
-    above = marks.above(curves, x, colour, HEIGHT)
-    both = alt.layer(above, alt.layer(*drawn), width=width, height=HEIGHT)
-    made: alt.LayerChart = both.resolve_scale(y="independent")
-    return made
-
-
-def _data(rows: Iterable[dict[str, Any]]) -> alt.Chart:
-    return alt.Chart(marks.Data(values=list(rows)))
-
-
-def _arrows(
-    rows: Rows, x: alt.X, colour: alt.Color, tooltip: list[alt.Tooltip]
-) -> list[alt.Chart | alt.FacetChart]:
-    """At the upper edge, for a response time that grows for as long as one measures."""
-    places = sorted({row["place"] for row in rows if row["measured"].startswith(states.UNSTABLE)})
     return [
-        _data(
-            row
-            for row in rows
-            if row["place"] == place and row["measured"].startswith(states.UNSTABLE)
+        layer(
+            rows,
+            "point",
+            channels,
+            shape=outline,
+            filled=False,
+            size=260,
+            strokeWidth=1.3,
+            opacity=1,
         )
-        .mark_point(shape="arrow", filled=True, size=320, opacity=1)
-        .encode(x, colour, y=alt.value(10 + 16 * index), tooltip=tooltip)
+        for outline, rows in found.items()
+        if rows
+    ]
+
+
+def _arrows(curves: Sequence[Curve], rows: Rows, channels: Channel, what: str) -> list[Layer]:
+    """At the upper edge, for a response time that grows for as long as one measures."""
+    unstable = [row for row in rows if row["measured"].startswith(states.UNSTABLE)]
+    places = sorted({row["place"] for row in unstable})
+    return [
+        layer(
+            told((row for row in unstable if row["place"] == place), curves, what),
+            "point",
+            channels | {"y": {"value": 10 + 16 * index}},
+            spoken=True,
+            shape="arrow",
+            filled=True,
+            size=320,
+            opacity=1,
+        )
         for index, place in enumerate(places)
     ]
 
 
-def _legend(curves: Sequence[Curve]) -> alt.Legend:
+def _legend(curves: Sequence[Curve]) -> dict[str, Any]:
     longest = max((len(curve.name) for curve in curves), default=1)
-    columns = max(1, 2 * WIDTH // (8 * longest + 40))
-    return alt.Legend(title=None, orient="top", columns=columns, symbolOpacity=1)
+    columns = max(1, 2 * USUAL.width // (8 * longest + 40))
+    return {"title": None, "orient": "top", "columns": columns, "symbolOpacity": 1}

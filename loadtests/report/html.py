@@ -1,12 +1,16 @@
 """`report.html`: everything about a run on one page that opens offline."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import tomli_w
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import charts, curves, page
+from loadtests.report import ceilings, charts, curves, limits, page, phases
+from loadtests.report.curves import Curve
+from loadtests.report.phases import Panel
 from loadtests.results import Point, Run
 
 
@@ -26,12 +30,34 @@ def render(run: Run) -> str:
         figures=page.figures(lines),
         key=charts.key(lines),
         tables=_tables(run),
+        limited=limits.any_of(run.points),
+        causes=[found for line in lines if (found := _cause(line))],
+        ceilings=[(line.name, list(ceilings.met(line))) for line in lines if line.ceilings],
         failing=[point for point in run.points if point.request == "all" and point.errors.kinds],
         plan=tomli_w.dumps(_without_null(run.plan)),
         started=run.started.replace("T", " ").replace("Z", "").removesuffix("+00:00"),
         facts=_facts(run.environment),
         ways={name: _facts(how) for name, how in run.deployments.items()},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why one deployment degrades: where its time goes, and the levels at which something binds."""
+
+    name: str
+    panels: list[Panel]
+    phases: list[str]  # those that can be seen
+    limits: list[Point]
+    points: Sequence[Point]
+
+
+def _cause(curve: Curve) -> Cause | None:
+    shown = phases.panels(curve)
+    bound = [point for point in curve.points if point.limit is not None]
+    if not shown and not bound:
+        return None
+    return Cause(curve.name, shown, phases.used(shown), bound, curve.points)
 
 
 FILES = {"report.html": render}

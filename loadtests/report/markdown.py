@@ -3,7 +3,7 @@
 import re
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import curves, quantities, states
+from loadtests.report import ceilings, curves, limits, quantities, states
 from loadtests.report.terminal import CLOCKS
 from loadtests.results import Point, Run
 
@@ -38,7 +38,9 @@ def render(run: Run) -> str:
     header = [unit, "deployment", "throughput", "p50", "p95", "p99", *clocks, "errors", "state"]
     points = [point for name in names for point in run.of(name)]
     points.sort(key=lambda point: point.level)
-    blocks.append(table(header, [_row(point) for point in points]))
+    limited = limits.any_of(points)
+    header += ["limit"] if limited else []
+    blocks.append(table(header, [_row(point, limited) for point in points]))
     if clocks:
         blocks.append(CLOCKS)
     if any(not point.valid for point in points):
@@ -52,18 +54,37 @@ def render(run: Run) -> str:
             quantities.knee_level(knee) if knee.level is not None else "none in range",
             quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s",
             quantities.beyond(knee),
+            knee.limit or quantities.MISSING,
         ]
         for name, knee in run.knees.items()
     ]
     if knees:
-        blocks.append(table(["knee of", unit, "throughput there", "beyond it"], knees))
+        header = ["knee of", unit, "throughput there", "beyond it", "limit"]
+        if not limited:
+            header, knees = header[:-1], [row[:-1] for row in knees]
+        blocks.append(table(header, knees))
+    predicted = [
+        [
+            line.name,
+            met.ceiling.resource,
+            met.ceiling.how,
+            quantities.rate(met.ceiling.throughput),
+            quantities.rate_estimate(met.measured),
+            quantities.MISSING if met.ratio is None else quantities.percent(met.ratio),
+        ]
+        for line in lines
+        for met in ceilings.met(line)
+    ]
+    if predicted:
+        header = ["ceiling of", "resource", "from", "predicted", "measured", "measured / predicted"]
+        blocks.append(table(header, predicted))
     return "\n\n".join(blocks) + "\n"
 
 
 FILES = {"summary.md": render}
 
 
-def _row(point: Point) -> list[str]:
+def _row(point: Point, limited: bool) -> list[str]:
     times = [states.response_time(point, quantile) for quantile in ("p50", "p95", "p99")]
     if point.model == "open":
         times.append(quantities.duration_estimate(point.service_time.get("p95")))
@@ -74,6 +95,7 @@ def _row(point: Point) -> list[str]:
         *times,
         quantities.errors(point.errors),
         states.said(point),
+        *([limits.said(point)] if limited else []),
     ]
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import altair as alt
+from typing import Any
 
 from loadtests.report import axes, quantities
+from loadtests.report.axes import Channel, nominal, quantity
 from loadtests.report.curves import Curve, unit
+from loadtests.report.rows import Rows
 from loadtests.results import Estimate
+
+Layer = dict[str, Any]  # of a chart, or charts; in the words of Vega-Lite
 
 _ROW = 15  # pixels that each takes
 _MANY = 8  # from here on they stand closer and fainter
@@ -21,14 +24,17 @@ class _Mark:
     text: str
 
 
-class Data(alt.InlineData):
-    """Rows that nobody changes, so Altair need not copy them into every layer of every chart."""
+def layer(rows: Rows, mark: str, channels: Channel, *, spoken: bool = False, **look: Any) -> Layer:
+    """One kind of mark; `spoken` where the rows hold what is `told` about each of them."""
+    description = {"description": nominal("told")} if spoken else {}
+    return {
+        "data": {"values": list(rows)},
+        "mark": {"type": mark, **look, "aria": spoken},
+        "encoding": {**channels, **description},
+    }
 
-    def __deepcopy__(self, memo: object) -> "Data":
-        return self
 
-
-def above(curves: Sequence[Curve], x: alt.X, colour: alt.Color, height: int) -> alt.LayerChart:
+def above(curves: Sequence[Curve], x: Channel, colour: Channel, height: int) -> list[Layer]:
     """A row for each mark: its symbol, interval and number, and a band and a rule in the plot."""
     found = sorted(_marks(curves), key=lambda mark: mark.level.value, reverse=True)
     end = axes.reach(x)[1]
@@ -43,40 +49,59 @@ def above(curves: Sequence[Curve], x: alt.X, colour: alt.Color, height: int) -> 
             "edge": min(max(mark.level.high or 0.0, mark.level.value), end),
             "text": f"{mark.text} {mark.curve.run}".rstrip(),
             "interval": quantities.level_estimate(mark.level),
+            "told": f"{mark.curve.name}\n{mark.what}: {quantities.level_estimate(mark.level)} "
+            f"{unit(curves)}",
         }
         # The highest stands lowest: then no rule runs through the label of another.
         for row, mark in enumerate(found)
     ]
+    if not rows:
+        return []
     few = len(found) < _MANY
     step = _ROW if few else _ROW * 0.75
-    scale = alt.Scale(domain=[0, 1], range=[-_ROW * 0.7, -_ROW * 0.7 - step], zero=False)
-    y = alt.Y("row:Q", scale=scale, axis=None)
-    base = alt.Chart(Data(values=rows))
-    told = [
-        alt.Tooltip("deployment:N"),
-        alt.Tooltip("what:N", title="mark"),
-        alt.Tooltip("interval:N", title=unit(curves)),
+    scale = {"domain": [0, 1], "range": [-_ROW * 0.7, -_ROW * 0.7 - step], "zero": False}
+    y = {"y": quantity("row", scale=scale, axis=None)}
+    ends = {"x": quantity("low", scale=x["scale"], axis=x["axis"]), "x2": {"field": "high"}}
+    to_the_floor = {"y2": {"value": height}}
+    shape = {"domain": ["knee", "capacity"], "range": ["diamond", "triangle-down"]}
+    symbol = {"shape": nominal("what", scale=shape, legend=None)}
+    beside = {"x": quantity("edge", scale=x["scale"], axis=x["axis"])}
+    drawn = [
+        layer(
+            rows,
+            "rect",
+            colour | ends | {"y": {"value": 0}} | to_the_floor,
+            opacity=0.1 if few else 0.05,
+            clip=True,
+        ),
+        layer(
+            rows,
+            "rule",
+            {"x": x} | y | colour | to_the_floor,
+            strokeDash=[2, 3],
+            opacity=0.75 if few else 0.4,
+        ),
+        layer(rows, "rule", y | colour | ends, strokeWidth=3, opacity=0.45),
+        layer(
+            rows,
+            "point",
+            {"x": x} | y | colour | symbol,
+            spoken=True,
+            filled=True,
+            size=60,
+            opacity=1,
+        ),
+        layer(
+            rows,
+            "text",
+            beside | y | colour | {"text": nominal("text")},
+            align="left",
+            dx=9,
+            fontSize=11.5,
+            baseline="middle",
+        ),
     ]
-    ends = {"x": alt.X("low:Q", scale=x["scale"], axis=x["axis"]), "x2": alt.X2("high:Q")}
-    shape = alt.Shape(
-        "what:N",
-        scale=alt.Scale(domain=["knee", "capacity"], range=["diamond", "triangle-down"]),
-        legend=None,
-    )
-    layers: alt.LayerChart = alt.layer(
-        base.mark_rect(opacity=0.1 if few else 0.05, clip=True).encode(
-            colour, y=alt.value(0), y2=alt.value(height), **ends
-        ),
-        base.mark_rule(strokeDash=[2, 3], opacity=0.75 if few else 0.4).encode(
-            x, y, colour, y2=alt.value(height)
-        ),
-        base.mark_rule(strokeWidth=3, opacity=0.45).encode(y, colour, **ends),
-        base.mark_point(filled=True, size=60, opacity=1).encode(x, y, colour, shape, tooltip=told),
-        base.mark_text(align="left", dx=9, fontSize=11.5, baseline="middle").encode(
-            alt.X("edge:Q", scale=x["scale"], axis=x["axis"]), y, colour, text="text:N"
-        ),
-    ).resolve_scale(shape="independent")
-    return layers
+    return [{"layer": drawn, "resolve": {"scale": {"shape": "independent"}}}]
 
 
 def _marks(curves: Sequence[Curve]) -> Iterator[_Mark]:

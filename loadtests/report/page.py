@@ -1,16 +1,17 @@
-"""A page that needs nothing but itself: styles, scripts and charts inside, no network."""
+"""A page that needs nothing but itself: styles, charts and a few lines of script, no network."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import altair
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from loadtests.report import charts, palette, quantities, states
+from loadtests.phases import NAMES
+from loadtests.report import charts, limits, palette, phases, quantities, states
 from loadtests.report.curves import Curve
+from loadtests.report.drawing import USUAL, Size
 
 # The outlines of Vega's symbols in a box of 16 by 16, for legends in HTML.
 _OUTLINES = {
@@ -21,6 +22,7 @@ _OUTLINES = {
     "triangle-down": "M8 13.5l6-10.5h-12z",
     "cross": "M6 2h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
 }
+_SIZES = {"wide": USUAL, "narrow": Size(262, 250)}
 
 
 def render(template: str, **values: Any) -> str:
@@ -29,26 +31,30 @@ def render(template: str, **values: Any) -> str:
 
 
 def figures(curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """Both charts: as a specification that follows the box and the theme, and as a still image."""
+    """Both charts, each drawn for a desktop and for a phone: text must not shrink with its box."""
     drawn = {
         "p95": ("p95 response time", charts.p95),
         "throughput": ("Throughput", charts.throughput),
     }
     return [
-        {
-            "id": identifier,
-            "title": title,
-            "spec": charts.specification(chart(curves, width="container")),
-            "still": Markup(charts.svg_of(chart(curves))),
-        }
-        for identifier, (title, chart) in drawn.items()
+        {"id": name, "title": title, "drawn": [_inline(chart, curves, box) for box in _SIZES]}
+        for name, (title, chart) in drawn.items()
     ]
 
 
+def _inline(chart: charts.Chart, curves: Sequence[Curve], box: str) -> dict[str, Any]:
+    svg = charts.svg_of(chart(curves, size=_SIZES[box]), palette.INHERITED)
+    # What one picture calls "clip0" must not be meant by another on the same page.
+    svg = re.sub(r'(id="|url\(#)', rf"\g<1>{chart.__name__}-{box}-", svg)
+    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)  # hundredths of a pixel, twelve digits deep
+    return {"box": box, "svg": Markup(svg)}
+
+
 def looks(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """For each deployment its colour (a CSS variable) and the outline of its shape."""
+    """For each deployment its place, its colour (a CSS variable) and the outline of its shape."""
     return {
         name: {
+            "place": str(index),
             "colour": f"var(--series-{index % len(palette.LIGHT.colours)})",
             "outline": _OUTLINES[palette.SHAPES[index % len(palette.SHAPES)]],
         }
@@ -66,13 +72,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {
-        "bundle": Markup(_bundle()),
         "light": palette.LIGHT,
         "dark": palette.DARK,
-        "configs": {
-            "light": palette.config(palette.LIGHT, "transparent"),
-            "dark": palette.config(palette.DARK, "transparent"),
-        },
+        "phase_names": NAMES,
+        "phase_words": phases.WORDS,
     }
     environment.filters |= {
         "duration": quantities.duration_estimate,
@@ -88,12 +91,12 @@ def _environment() -> Environment:
         "time": states.response_time,
         "state": states.said,
         "remarks": states.remarks,
+        "limit": limits.said,
+        "limit_told": limits.told,
+        "limit_sentences": limits.sentences,
+        "limit_numbers": limits.numbers,
+        "source": limits.source,
+        "short": quantities.short_duration,
+        "per_second": quantities.rate,
     }
     return environment
-
-
-def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script; it defines `vegaEmbed`."""
-    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
-    return script.replace("</script", "<\\/script")

@@ -16,12 +16,24 @@ def duration(seconds: float) -> str:
     return f"{_digits(seconds * scale)} {unit}"
 
 
+def short_duration(seconds: float) -> str:
+    """For a narrow place: two digits, or the whole number, e.g. "51 ms", "253 ms", "1.2 s"."""
+    scale, unit = _time_unit(seconds)
+    value = seconds * scale
+    return f"{value:.{max(_decimals(value) - 1, 0)}f} {unit}"
+
+
 def duration_estimate(estimate: Estimate | None, interval: Interval = "fitting") -> str:
     """E.g. "80.3 ±0.9 ms", or with both ends in brackets where the interval is lopsided."""
     if estimate is None:
         return MISSING
     scale, unit = _time_unit(estimate.value)
     return f"{_scaled(estimate, interval, scale)} {unit}"
+
+
+def rate(per_second: float) -> str:
+    """E.g. "771/s", "9.43/s"."""
+    return f"{_digits(per_second)}/s"
 
 
 def rate_estimate(estimate: Estimate | None, interval: Interval = "fitting") -> str:

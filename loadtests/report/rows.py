@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loadtests.report import quantities, states
+from loadtests.report import limits, quantities, states
 from loadtests.report.curves import Curve
 from loadtests.results import Estimate, Point
 
 _APART = 1.05  # service and response time that differ by less look like one line
 
-Rows = list[dict[str, Any]]
+Rows = Sequence[dict[str, Any]]
 
 
 def p95(curves: Sequence[Curve]) -> Rows:
@@ -75,6 +75,7 @@ def _rows(
                     "requests": f"{point.requests:,}",
                     "errors": quantities.errors(point.errors),
                     "state": states.told(point),
+                    "limit": limits.told(point),
                     "problems": ("" if point.valid else "not valid: ")
                     + ("; ".join(point.problems) or "none"),
                 }

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import curves, quantities, states
+from loadtests.report import ceilings, curves, limits, quantities, states
+from loadtests.report.curves import Curve
 from loadtests.results import Capacity, Knee, Point, Run, SloResult
 
 _WIDE = 120  # columns from which every quantile has room for its interval
@@ -26,8 +27,9 @@ class Shown:
     """
     A run that rich can print, fitted to the console's width.
 
-    Below 120 columns p50 and p99 stand without their intervals, and a mark stands for a state. What
-    comes from users is never read as rich's markup: `threads[20]` is a name.
+    Below 120 columns p50 and p99 stand without their intervals or give way to what binds, and a
+    mark stands for a state. What comes from users is never read as rich's markup: `threads[20]` is
+    a name.
     """
 
     run: Run
@@ -48,6 +50,9 @@ class Shown:
         if run.knees:
             yield Text()
             yield _knees(run.knees, unit)
+        if any(run.ceilings.values()):
+            yield Text()
+            yield from map(_ceilings, filter(lambda line: line.ceilings, curves.of_run(run)))
         if run.capacities:
             yield Text()
             yield _capacities(run.capacities, unit)
@@ -86,45 +91,58 @@ def table(*headers: str, left: int = 1) -> Table:
 
 
 def _points(run: Run, names: list[str], wide: bool) -> Table:
-    lines = curves.of_run(run)
-    columns = ["deployment", curves.short_unit(lines), "throughput", "p50", "p95", "p99", "errors"]
-    if curves.is_open(lines):
-        columns.insert(-1, "service")
-        if not wide:
-            columns.remove("p50")
-    levels = table(*columns, *(["state"] if wide else []))
+    points = [point for name in names for point in run.of(name)]
+    columns = _columns(run, points, wide)
+    levels = table(*columns)
+    for column, name in zip(levels.columns, columns, strict=True):
+        column.justify = "left" if name in ("deployment", "state", "limit") else "right"
     places = {name: place for place, name in enumerate(names)}
-    points = sorted(
-        (point for name in names for point in run.of(name)),
-        key=lambda point: (point.level, places[point.deployment]),
-    )
+    points.sort(key=lambda point: (point.level, places[point.deployment]))
     for _, each in groupby(points, key=lambda point: point.level):
         for point in each:
-            levels.add_row(*_row(point, wide), style="" if point.valid else "dim")
+            cells = _cells(point, wide)
+            style = "" if point.valid else "dim"
+            levels.add_row(*(cells[name] for name in columns), style=style)
         if len(names) > 1:
             levels.add_section()
     return levels
 
 
-def _row(point: Point, wide: bool) -> list[Text]:
+def _columns(run: Run, points: list[Point], wide: bool) -> list[str]:
+    """As many as there is room for: what binds says more than another quantile."""
+    lines = curves.of_run(run)
+    is_open, limited = curves.is_open(lines), limits.any_of(points)
+    quantiles = ["p50", "p95", "p99"]
+    if not wide:
+        quantiles = quantiles[is_open or limited : 2 if is_open and limited else 3]
+    return [
+        *("deployment", curves.short_unit(lines), "throughput", *quantiles),
+        *(["service"] if is_open else []),
+        "errors",
+        *(["state"] if wide else []),
+        *(["limit"] if limited else []),
+    ]
+
+
+def _cells(point: Point, wide: bool) -> dict[str, Text]:
     rate = point.errors.rate
     every: quantities.Interval = "fitting" if wide else "none"
     compact: quantities.Interval = "fitting" if wide else "compact"
     marks = ["" if wide else states.mark(point), "" if point.valid else "*"]
-    row = [
-        Text(" ".join(filter(None, (point.deployment, *marks)))),
-        Text(f"{point.level:,}"),
-        Text(quantities.rate_estimate(point.throughput, compact)),
-        Text(states.response_time(point, "p50", every)),
-        Text(states.response_time(point, "p95", compact)),
-        Text(states.response_time(point, "p99", every)),
-        Text(quantities.percent(rate), style="red" if rate else ""),
-    ]
-    if point.model == "open":
-        row.insert(-1, Text(quantities.duration_estimate(point.service_time.get("p95"), every)))
-        if not wide:
-            del row[3]
-    return [*row, Text(states.said(point))] if wide else row
+    level = Text(f"{point.level:,}")
+    return {
+        "deployment": Text(" ".join(filter(None, (point.deployment, *marks)))),
+        "users": level,
+        "rate": level,
+        "throughput": Text(quantities.rate_estimate(point.throughput, compact)),
+        "p50": Text(states.response_time(point, "p50", every)),
+        "p95": Text(states.response_time(point, "p95", compact)),
+        "p99": Text(states.response_time(point, "p99", every)),
+        "service": Text(quantities.duration_estimate(point.service_time.get("p95"), every)),
+        "errors": Text(quantities.percent(rate), style="red" if rate else ""),
+        "state": Text(states.said(point)),
+        "limit": Text(limits.said(point)),
+    }
 
 
 def _remarks(point: Point) -> Text:
@@ -140,6 +158,15 @@ def _knees(knees: dict[str, Knee], unit: str) -> Table:
         there = quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s"
         found.add_row(Text(name), level, there, quantities.beyond(knee))
     return found
+
+
+def _ceilings(curve: Curve) -> Text:
+    """All of a deployment in one line, the lowest first."""
+    told = [
+        f"{met.ceiling.resource} {quantities.rate(met.ceiling.throughput)} ({met.ceiling.how})"
+        for met in ceilings.met(curve)
+    ]
+    return _named(f"{curve.name}: predicted ceilings: {', '.join(told)}", curve.name)
 
 
 def _capacities(capacities: dict[str, Capacity], unit: str) -> Table:
