@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.analysis import evidence
-from loadtests.analysis.ceilings import Demand, demand, lowest, usable_cores
+from loadtests.analysis.ceilings import LATE, Demand, demand, late, lowest, usable_cores
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import duration, percent, rate, rounded
 from loadtests.results import Ceiling, Limit, Resource
@@ -20,11 +20,9 @@ FOLLOWING = 0.9  # throughput that is at least this part of N / (R_0 + Z) follow
 ANSWERED = 0.95  # ... and of the open model's rate
 FULL = 0.9  # of a resource
 ROOM = 0.8  # of the CPU: below, it is not what binds
-IDLE = 0.7  # of the CPU: a loop that is late with less was blocked
 QUEUE = 0.5  # requests, in the mean, that wait
 NEAR = 0.7  # of a ceiling: with less throughput, something else holds the resource
-LATE = 0.004  # seconds that a blocked loop is late in the mean; a busy one that keeps up: 1 ms
-LATE_SHARE = 0.1  # ... and of the time that a request waits
+LATE_SHARE = 0.1  # of the time that a request waits, by which a blocked loop is late in the mean
 REFUSING = 0.05  # of the calls
 FAILING = 0.1  # of the calls: an upstream that fails so often has calls repeated
 REPEATED = 0.3  # calls for each request beyond those that it takes
@@ -64,12 +62,6 @@ class _Seen:
         if now.told and now.told.loop_cpu is not None:
             shares.append(now.told.loop_cpu)
         return max(shares, default=None)
-
-    @property
-    def cpu_each(self) -> float | None:
-        """Seconds of CPU for a request, now."""
-        now = self.now
-        return max(now.cpu - now.idle, 0.0) / now.rate if now.cpu is not None and now.rate else None
 
     @property
     def lag(self) -> float | None:
@@ -249,7 +241,7 @@ def _cpu(case: _Seen) -> _Found | None:
     share = case.cpu
     if share is None or share < FULL:
         return None
-    now, each = case.now, case.cpu_each
+    now, each = case.now, case.now.cpu_each
     cores = usable_cores(now)
     used = min(share, 1.0) * cores
     text = f"{rounded(used, 2)} of {_cores(cores)} used"
@@ -281,9 +273,10 @@ def _churn(case: _Seen, each: float | None) -> str | None:
     if opened is None or opened < RECONNECTING:
         return None
     before = _opened(low)
-    dearer = case.takes.cpu is not None and each - case.takes.cpu >= DEARER * each
+    cheap = low.cpu_each
+    dearer = cheap is not None and each - cheap >= DEARER * each
     if now is not low and dearer and before is not None and before < opened / 2:
-        then = duration(case.takes.cpu or 0.0)
+        then = duration(cheap or 0.0)
         return (
             f"{rounded(opened, 2)} connections are opened for a call, and a request takes "
             f"{duration(each)} of CPU instead of {then}"
@@ -307,11 +300,11 @@ def _opened(one: Observation) -> float | None:
 
 def _blocked(case: _Seen) -> _Found | None:
     """A loop that is late, and that is not for want of CPU."""
-    lag, share = case.lag, case.cpu
-    if lag is None or share is None or share >= IDLE or case.now.told is None:
+    lag = case.lag
+    if lag is None or case.now.told is None or not late(case.now):
         return None
     waits = max((case.now.time or 0.0) - (case.low.time or 0.0), 0.0)
-    if lag < max(LATE, LATE_SHARE * waits) or not case.near("loop"):
+    if lag < LATE_SHARE * waits or not case.near("loop"):
         return None
     loop = case.now.told.loop_cpu
     used = f" while it uses {percent(loop)} of a core" if loop is not None else ""

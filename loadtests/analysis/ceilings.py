@@ -20,8 +20,11 @@ from mock_upstream.profiles import Profile
 
 WHOLE = 0.15  # a number of calls per request that is so near to a whole one is that one
 IN_USE = 0.3  # of the calls in flight: where fewer hold a resource, it is another's
-COUNTED = 0.5  # seconds of CPU: with less, the system's ticks and the work beside are seen in it
+COUNTED = 0.5  # seconds of CPU: with less, the system's ticks are seen in it
+TOLD = 0.1  # ... where the process itself tells, which is exact: with less, what it does beside
 EXCESS = 2.0  # times the CPU: for longer than this, a loop is held by something that waits
+LATE = 0.004  # seconds that a blocked loop is late in the mean; a busy one that keeps up: 1 ms
+IDLE = 0.7  # of the CPU: a loop that is late with less was blocked
 HELD = 0.002  # seconds, at least, that something holds the loop
 
 
@@ -142,15 +145,14 @@ def _call(low: Observation, cpu: float | None) -> float | None:
 
 def _cpu(seen: Sequence[Observation]) -> float | None:
     """Of the lowest level at which there was enough of it to be counted."""
-    known = [
-        (one, one.cpu - one.idle)
-        for one in seen
-        if one.point.valid and one.cpu is not None and one.rate and one.cpu > one.idle
+    known = [(one, each) for one in seen if one.point.valid and (each := one.cpu_each)]
+    counted = [
+        each
+        for one, each in known
+        if each * one.rate * one.point.seconds
+        >= (TOLD if one.told and one.told.cpu is not None else COUNTED)
     ]
-    counted = [(one, used) for one, used in known if used * one.point.seconds >= COUNTED]
-    for one, used in counted or known[-1:]:
-        return used / one.rate
-    return None
+    return next(iter(counted or [each for _, each in known[-1:]]), None)
 
 
 def _loop(
@@ -166,7 +168,7 @@ def _loop(
     That is what a request spends before the app and for the loop, less its queue: with the others
     of a closed system as seen by one that arrives, s (1 + Q (N - 1) / N) (Schweitzer's estimate).
     """
-    if low.told is None or call is None:
+    if low.told is None or call is None or not any(late(one) for one in seen):
         return None
     if one_at_a_time(seen):
         return calls * call + (cpu or 0.0)
@@ -178,6 +180,15 @@ def _loop(
     share = (low.level - 1) / low.level if low.point.model == "closed" else 1.0
     held = there / (1 + share * others)
     return held if held > max(EXCESS * (cpu or 0.0), HELD) else None
+
+
+def late(one: Observation) -> bool:
+    """Whether its event loop is late, and that is not for want of CPU: something blocks it."""
+    told = one.told
+    if told is None or told.lag is None or told.lag < LATE:
+        return False
+    used = max(told.loop_cpu or 0.0, (one.cpu or 0.0) / usable_cores(one))
+    return used < IDLE
 
 
 def one_at_a_time(seen: Sequence[Observation]) -> bool:

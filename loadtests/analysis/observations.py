@@ -143,6 +143,13 @@ class Observation:
         return None
 
     @property
+    def cpu_each(self) -> float | None:
+        """Seconds of CPU for a request, of all processes together."""
+        if self.cpu is None or not self.rate:
+            return None
+        return max(self.cpu - self.idle, 0.0) / self.rate
+
+    @property
     def phases(self) -> Mapping[str, float]:
         """Seconds of the mean response; empty when not told."""
         return self.point.phases.get("mean", {})
