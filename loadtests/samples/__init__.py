@@ -40,7 +40,7 @@ class Sampler:
     voluntary ones to wait for something, the involuntary ones for others to run. `affinity`,
     `wait`, `runs`, `switches`, `sockets` and `ports` are Linux's alone, and so is `stolen`.
 
-    A sample takes 2 ms of a core, and 16 microseconds more for each thread of a service.
+    A sample takes 2 ms of a core, and some 20 microseconds more for each thread of a service.
     """
 
     def __init__(

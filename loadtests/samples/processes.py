@@ -12,7 +12,7 @@ import psutil
 MOST_THREADS = 500
 """
 Of a process whose context switches are counted: the kernel tells them for each thread alone, which
-takes 16 microseconds.
+takes some 20 microseconds each.
 """
 
 
@@ -128,17 +128,24 @@ def _scheduled(pid: int) -> tuple[float, int]:
 
 def _switches(pid: int) -> Iterator[tuple[str, _Switches]]:
     """Those of each thread that is there, by its id; none where the kernel does not tell."""
-    folder = f"/proc/{pid}/task"
     try:
-        threads = os.listdir(folder)
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return
     for thread in threads:
-        # It may have ended. The two counts are the last lines: proc_pid_status(5).
-        with suppress(OSError, ValueError, IndexError), open(f"{folder}/{thread}/status") as file:
-            _, _, told = file.read().partition("\nvoluntary_ctxt_switches:")
-            words = told.split()
-            yield thread, _Switches(int(words[0]), int(words[2]))
+        with suppress(OSError, ValueError, IndexError):  # it may have ended
+            yield thread, _switches_in(f"/proc/{pid}/task/{thread}/status")
+
+
+def _switches_in(path: str) -> _Switches:
+    """The last two lines: proc_pid_status(5). There may be hundreds of files: read at once."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        text = os.read(file, 8192)
+    finally:
+        os.close(file)
+    words = text[text.rfind(b"\nvoluntary_ctxt_switches:") :].split()
+    return _Switches(int(words[1]), int(words[3]))
 
 
 def _since(before: Mapping[str, _Switches], now: Mapping[str, _Switches]) -> _Switches | None:
