@@ -135,4 +135,6 @@ def _words(exception: BaseException | None) -> Iterator[str | None]:
             yield _NUMBERED.get(exception.errno or 0)
         for kind in type(exception).__mro__:
             yield _KNOWN.get(kind.__name__)
-        exception = exception.__cause__ or exception.__context__
+        # Where the library raises an error of its own, `original` is what it met: a timeout, say.
+        before = exception.__cause__ or exception.__context__
+        exception = before or getattr(exception, "original", None)

@@ -20,8 +20,10 @@ def session(request_event: Any, timeout: float, user: User | None = None) -> Fas
         user=user,
         network_timeout=timeout,
         connection_timeout=timeout,
-        # One connection for each deployment; also the library's hidden resends: at most one.
+        # One connection for each deployment; also the library's hidden resends when a kept one
+        # turns out to be closed: at most one.
         concurrency=1,
+        max_retries=0,  # it would send what timed out three times more, and time all of it as one
     )
 
 
