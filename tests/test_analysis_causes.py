@@ -221,6 +221,20 @@ def test_from_outside_a_plateau_is_so_many_at_a_time():
     assert found.why.startswith("40 calls at a time at the upstream, at any load, whatever limits")
 
 
+def test_from_outside_a_number_that_one_setting_has_names_it():
+    at_once = {"in_flight": 19.5, "peaks": (20.0, 20.0)}
+    seen = [level(2, black_box=True)]
+    seen += [level(n, 392, black_box=True, cpu=0.0008, upstream=at_once) for n in (40, 80)]
+    found = named(*seen, settings={"threads": 20, "pool": 40})
+    assert found.resource == "threads"
+    assert found.why == (
+        "20 calls at a time at the upstream, at any load, as the number of threads is set to; "
+        "20 threads / 50 ms = 400/s is the ceiling"
+    )
+    assert resource(*seen, settings={"threads": 20, "pool": 20}) == "slots"
+    assert resource(*seen, settings={"threads": 21, "pool": 40}) == "slots"
+
+
 def test_from_outside_a_service_of_unknown_cpu_needs_a_number_that_never_changes():
     dark = {"black_box": True, "cpu": CPU}
     varies = [

@@ -72,6 +72,7 @@ def test_two_slow_seconds_of_five_condemn_a_point():
     found = judged(ledgers({1004, 1006}), 5.0)
     assert not found.valid
     assert found.problems == [f"the mock upstream was the bottleneck for 2.12 s of 5 s: {LAG}"]
+    assert (found.limit.resource, found.limit.why) == ("mock", found.problems[0])
 
 
 @pytest.mark.parametrize(("count", "valid"), [(2, True), (3, False)])

@@ -45,6 +45,7 @@ def test_another_process_on_the_generators_core_is_found_and_named():
         "the machine was busy with something else: it used 68 % of core 0, where the load "
         "generator and the mock upstream run"
     ]
+    assert (found.limit.resource, found.limit.why) == ("host", found.problems[0])
 
 
 def test_a_full_core_of_the_deployment_has_nothing_to_give_away():

@@ -12,9 +12,9 @@ from simulated_engine import (
     uniform,
 )
 
-from loadtests.analysis.knees import at_least, knee
+from loadtests.analysis.knees import at_least, knee, knees
 from loadtests.analysis.points import points
-from loadtests.results import Errors, Estimate, Point
+from loadtests.results import Errors, Estimate, Limit, Point
 
 LEVELS = (1, 5, 10, 20, 40, 80, 160)
 
@@ -156,3 +156,17 @@ def test_levels_that_did_not_come_to_rest_are_used_only_where_there_are_no_other
     assert knee([*rising(1, 5), odd, point(80, 200)], 0.0).throughput == pytest.approx(200)
     grows = point(40, 200).model_copy(update={"steady": "over-saturated"})
     assert knee([*rising(1, 5), grows], 0.0).level == pytest.approx(10, rel=0.02)
+
+
+def test_a_knee_is_limited_by_what_binds_at_the_first_valid_level_beyond_it():
+    def limited(level, resource, valid=True):
+        seen = point(level, 400.0, mean=level / 400)
+        limit = Limit(resource=resource, why="-")
+        return seen.model_copy(update={"limit": limit, "valid": valid})
+
+    beyond = [limited(40, "generator", False), limited(60, "threads"), limited(80, "cpu")]
+    (bend,) = knees([*rising(1, 5, 10), *beyond], 0.0).values()
+    assert bend.level == pytest.approx(20, rel=0.02)
+    assert bend.limit == "threads"
+    (without,) = knees(rising(1, 5, 10, 20), 0.0).values()
+    assert without.limit is None

@@ -17,7 +17,7 @@ from loadtests.analysis import words
 from loadtests.analysis.knees import knees
 from loadtests.analysis.points import points
 from loadtests.analysis.sentences import sentence
-from loadtests.results import Estimate, Knee, Run
+from loadtests.results import Estimate, Knee, Limit, Run
 
 LEVELS = (1, 5, 10, 20, 40, 80)
 
@@ -69,6 +69,19 @@ def test_a_knee_with_failures_beyond_it():
 def test_no_knee_within_the_levels():
     text = told(System([Station(constant(0.05))]))
     assert text == "a: follows the load up to 80 users: p95 50 ms, 1,600/s."
+
+
+def test_what_binds_beyond_the_knee_is_a_sentence_of_its_own():
+    run = example()
+    why = "thread pool: 22 of 22 threads busy, 118 requests waiting"
+    points = [
+        point.model_copy(update={"limit": Limit(resource="threads", why=why)})
+        if point.level == 40
+        else point
+        for point in run.points
+    ]
+    text = sentence(run.model_copy(update={"points": points}), "async-httpx")
+    assert text.endswith(" at 160 users. Thread pool: 22 of 22 threads busy, 118 requests waiting.")
 
 
 def test_a_service_that_blocks_itself():
@@ -141,7 +154,9 @@ def test_a_search_is_told_by_the_capacity_that_it_found():
     assert sentence(run, "blocking-requests") == (
         "blocking-requests: keeps its SLOs up to 78 users (75 to 82); p95 breaks first."
     )
-    assert sentence(run, "async-httpx") == "async-httpx: errors < 0.1% fails at 1 user."
+    assert sentence(run, "async-httpx") == (
+        "async-httpx: errors < 0.1% fails at 1 user. One busy core."
+    )
     assert sentence(run, "async-aiohttp") == (
         "async-aiohttp: keeps its SLOs up to 160 users, the highest level that was allowed."
     )

@@ -55,6 +55,7 @@ def test_a_busy_generator_is_the_bottleneck():
     found = judged(cpu=0.97)
     assert not found.valid
     assert found.problems == ["the load generator was the bottleneck: it used 97 % of a core"]
+    assert (found.limit.resource, found.limit.why) == ("generator", found.problems[0])
 
 
 def test_a_late_generator_is_the_bottleneck_only_where_that_shows():

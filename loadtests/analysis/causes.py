@@ -360,13 +360,28 @@ def _slots(case: _Seen) -> _Found | None:
     if not NEAR <= case.now.throughput / ceiling.throughput <= 1 / NEAR:
         return None
     calls = "1 call" if count == 1 else f"{count} calls"
-    if case.now.told is None:
-        rest = "; so a blocked event loop looks, too" if count <= case.now.workers else ""
-        why = f"{calls} at a time at the upstream, at any load, whatever limits them{rest}"
-    else:
+    mean = min(case.now.upstream.in_flight / count, 1.0)
+    if case.now.told:
         why = f"{calls} at a time at the upstream, while threads, connections and CPU have room"
-    mean = case.now.upstream.in_flight
-    return _Found("slots", min(mean / count, 1.0), why, ceiling)
+        return _Found("slots", mean, why, ceiling)
+    set_so = [
+        one
+        for one in case.ceilings
+        if one.resource in _SET and round(one.throughput * held, 3) == count
+    ]
+    text = f"{calls} at a time at the upstream, at any load"
+    if len(set_so) == 1:
+        resource = set_so[0].resource
+        return _Found(resource, mean, f"{text}, as {_SET[resource]} is set to", set_so[0])
+    rest = "; so a blocked event loop looks, too" if count <= case.now.workers else ""
+    return _Found("slots", mean, f"{text}, whatever limits them{rest}", ceiling)
+
+
+_SET: Mapping[Resource, str] = {  # what a plan sets the number of
+    "threads": "the number of threads",
+    "pool": "the size of the connection pool",
+    "slots": "the number at a time",
+}
 
 
 def _plateau(case: _Seen, *, sure: bool) -> int | None:

@@ -249,9 +249,26 @@ def _idle(name: str, records: Sequence[StageRecord], samples: Sequence[Sample]) 
         # Starting up is no rest.
         first = min(start for start, _ in loaded)
         pairs = [pair for pair in pairs if pair[0]["at"] > first]
-    told = _told(name, pairs)
-    found = told.cpu if told and told.cpu is not None else _sampled(name, pairs)
-    return found or 0.0
+    rates = _Rates()
+    for before, sample in pairs:
+        now = _spent(name, sample)
+        for pid, (at, then) in _spent(name, before).items():
+            if pid in now and now[pid][0] > at:
+                rates.add(pid, now[pid][0] - at, then, now[pid][1])
+    found = rates.all()
+    return (_sampled(name, pairs) if found is None else found) or 0.0
+
+
+def _spent(name: str, sample: Sample) -> dict[str, tuple[float, float]]:
+    """When each process told of its CPU, and how many seconds that were."""
+    gauges = sample.get("gauges")
+    processes = gauges.get(name) if isinstance(gauges, dict) else None
+    found = {}
+    for pid, told in processes.items() if isinstance(processes, dict) else ():
+        at, cpu = (told.get("at"), told.get("cpu")) if isinstance(told, dict) else (None, None)
+        if isinstance(at, int | float) and isinstance(cpu, int | float):
+            found[pid] = float(at), float(cpu)
+    return found
 
 
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
