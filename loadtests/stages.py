@@ -108,7 +108,7 @@ class SliceMessage(Message):
     response: str = ""
     failed: str = ""
     kinds: dict[str, int] = {}
-    phases: dict[int, tuple[int, ...]] = {}
+    phases: str = ""
     unsent: int = 0
 
     @classmethod
@@ -125,7 +125,7 @@ class SliceMessage(Message):
             response=part.response.encode() if part.response.count else "",
             failed=part.failed.encode() if part.failed.count else "",
             kinds=part.kinds,
-            phases=part.phases.encode(),
+            phases=part.phases.encode() if part.phases else "",
             unsent=part.unsent,
         )
 

@@ -1,10 +1,14 @@
 """Sums of phases: adding loses nothing, and a line of text carries them."""
 
+import base64
+import struct
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.phases import NAMES, PhaseSums
+from loadtests.phases import NAMES, PhaseSums, merged
 
 responses = st.lists(
     st.tuples(
@@ -44,6 +48,8 @@ def test_adding_is_as_if_all_had_been_recorded_in_one(told, more):
     for mine, exact in zip(added.bins(), whole, strict=True):
         assert mine.phases == pytest.approx(exact.phases)
     assert other == summed(more)
+    many = merged([summed(told), other, PhaseSums()])
+    assert list(many.bins()) == list(added.bins())
 
 
 @given(responses)
@@ -56,9 +62,23 @@ def test_what_is_written_is_read_to_the_microsecond(told):
         assert one.phases == pytest.approx(exact.phases, abs=1e-6)
 
 
+def packed(*numbers):
+    return base64.b64encode(zlib.compress(struct.pack(f"<{len(numbers)}Q", *numbers))).decode()
+
+
 @pytest.mark.parametrize(
-    "encoded", [{5: (1, 2)}, {5: (-1,) * 9}, {-1: (1,) * 9}, {1000: (1,) * 9}, {5: (1,) * 10}]
+    "text",
+    [
+        "",
+        "x",
+        "é",
+        packed(5, 1, 2),
+        packed(*[5] * 11),
+        packed(5000, *[1] * 9),
+        packed(*[5] * 10)[:-8],
+        base64.b64encode(zlib.compress(b"123")).decode(),
+    ],
 )
-def test_what_is_not_sums_of_phases_is_a_value_error(encoded):
+def test_what_is_not_sums_of_phases_is_a_value_error(text):
     with pytest.raises(ValueError, match="not sums of phases"):
-        PhaseSums.decode(encoded)
+        PhaseSums.decode(text)

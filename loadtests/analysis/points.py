@@ -11,7 +11,7 @@ from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.analysis.windows import Quarter, Window, pieces, together, window
 from loadtests.analysis.words import rate
 from loadtests.histograms import Histogram
-from loadtests.phases import PhaseSums
+from loadtests.phases import merged
 from loadtests.results import QUANTILES, Errors, Estimate, Point
 from loadtests.slices import LENGTH
 from loadtests.stages import Stage
@@ -41,7 +41,8 @@ def slow_quantiles(records: Iterable[StageRecord]) -> dict[str, Estimate | None]
     None where there are not enough requests.
     """
     usable = _usable(list(records))
-    seen = _Seen.of(usable, None, [one.settled for one in _states(usable)])
+    windows = [window(record) for record in usable]
+    seen = _Seen.of(windows, [one.settled for one in _states(usable, windows)])
     failures = [batch.failed.count for batch in seen.batches]
     times = [batch.response for batch in seen.batches]
     return {
@@ -61,9 +62,10 @@ class _Level:
 
 def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     usable = _usable(repeats)
-    states = _states(usable)
+    windows = [window(record) for record in usable]
+    states = _states(usable, windows)
     settled = [one.settled for one in states]
-    seen = _Seen.of(usable, None, settled)
+    seen = _Seen.of(windows, settled)
     used = resources.resources(usable, samples)
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     median = intervals.quantile([batch.response for batch in seen.batches], 0.5)
@@ -74,7 +76,9 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     )
     level = _Level(usable, used, problems, worst(states))
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
-    parts = ((name, _Seen.of(usable, name, settled)) for name in names)
+    parts = (
+        (name, _Seen.of([window(record, name) for record in usable], settled)) for name in names
+    )
     return [
         _point(level, ALL, seen),
         *(_point(level, name, part) for name, part in parts if part.whole.ended),
@@ -96,20 +100,19 @@ class _Seen:
     parts: Sequence[int]  # how many of them each window has
 
     @classmethod
-    def of(
-        cls, records: Sequence[StageRecord], request: str | None, settled: Sequence[int]
-    ) -> "_Seen":
-        windows = [
-            window(record, request, cut) for record, cut in zip(records, settled, strict=True)
-        ]
+    def of(cls, uncut: Sequence[Window], settled: Sequence[int]) -> "_Seen":
+        windows = [one.after(cut) for one, cut in zip(uncut, settled, strict=True)]
         whole = together([quarter for one in windows for quarter in one.quarters])
         cut = pieces(windows)
         return cls(windows, whole, [piece for one in cut for piece in one], [*map(len, cut)])
 
 
-def _states(records: Sequence[StageRecord]) -> list[Steadiness]:
+def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[Steadiness]:
     """Of each window, by all its requests."""
-    return [steadiness(window(record).quarters, record.stage.model) for record in records]
+    return [
+        steadiness(one.quarters, record.stage.model)
+        for record, one in zip(records, windows, strict=True)
+    ]
 
 
 def _point(level: _Level, request: str, seen: _Seen) -> Point:
@@ -129,7 +132,8 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         times = service = dict.fromkeys(times)
         if request == ALL:
             problems.append(_unstable(stage, whole, level.steady.growth))
-    spent, unknown = _phases(seen)
+    sums = merged(one.phases for one in seen.windows)
+    spent, unknown = phases.phases(sums, whole.ok.count)
     if unknown:
         problems.append(unknown)
     return Point(
@@ -174,13 +178,6 @@ def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Es
     totals = [histogram.total() for histogram in stretches]
     times["mean"] = intervals.mean(totals, counts, parts) if any(counts) else None
     return times
-
-
-def _phases(seen: _Seen) -> tuple[dict[str, dict[str, float]], str | None]:
-    sums = PhaseSums()
-    for one in seen.windows:
-        sums.add(one.phases)
-    return phases.phases(sums, seen.whole.ok.count)
 
 
 def _unstable(stage: Stage, whole: Quarter, growth: float) -> str:

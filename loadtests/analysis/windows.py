@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from loadtests.analysis.records import StageRecord
 from loadtests.histograms import Histogram
-from loadtests.phases import PhaseSums
-from loadtests.slices import LENGTH, seconds_in_flight
+from loadtests.phases import PhaseSums, merged
+from loadtests.slices import LENGTH, Slice, seconds_in_flight
 
 
 @dataclass(slots=True)
@@ -34,24 +34,37 @@ class Quarter:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """
-    What was measured in one stage: its quarters in order; by start, the kinds of failures and where
-    the time of the successes went.
-    """
+    """What was measured in one stage: its quarters in order, the slices that they are made of."""
 
     quarters: Sequence[Quarter]
-    kinds: Counter[str]
-    phases: PhaseSums
+    slices: Sequence[Slice]
+    first: int  # index of the first quarter
 
     @property
-    def seconds(self) -> float:
-        return sum(quarter.seconds for quarter in self.quarters)
+    def kinds(self) -> Counter[str]:
+        """Of failures, by start."""
+        kinds: Counter[str] = Counter()
+        for part in self.slices:
+            kinds.update(part.kinds)
+        return kinds
+
+    @property
+    def phases(self) -> PhaseSums:
+        """Where the time of the successes went, by start."""
+        return merged(part.phases for part in self.slices)
+
+    def after(self, settled: int) -> "Window":
+        """Without so many quarters at its beginning."""
+        if not settled:
+            return self
+        first = self.first + settled
+        slices = [part for part in self.slices if part.index >= first]
+        return Window(self.quarters[settled:], slices, first)
 
 
-def window(record: StageRecord, request: str | None = None, settled: int = 0) -> Window:
+def window(record: StageRecord, request: str | None = None) -> Window:
     """
-    The quarters with settle <= time < settle + measure, of one kind of request or of all, but for
-    the first `settled` of them.
+    The quarters with settle <= time < settle + measure, of one kind of request or of all.
 
     A stage that is not complete ends with the last quarter that was reported.
     """
@@ -60,28 +73,23 @@ def window(record: StageRecord, request: str | None = None, settled: int = 0) ->
     last = first + round(stage.measure / LENGTH)
     if not record.complete:
         last = min(last, max((part.index + 1 for part in record.slices), default=first))
-    first += settled
     slices = [part for part in record.slices if request in (None, part.request)]
     flight = seconds_in_flight(slices, last)
     quarters = [
         Quarter(Histogram(), Histogram(), Histogram(), in_flight=flight[i])
         for i in range(first, last)
     ]
-    kinds: Counter[str] = Counter()
-    phases = PhaseSums()
+    slices = [part for part in slices if first <= part.index < last]
     for part in slices:
-        if first <= part.index < last:
-            quarter = quarters[part.index - first]
-            quarter.ok.add(part.ok)
-            quarter.failed.add(part.failed)
-            # The closed model has no other intended start than the start.
-            quarter.response.add(part.response if stage.model == "open" else part.ok)
-            quarter.unsent += part.unsent
-            quarter.ended += part.ended
-            quarter.succeeded += part.succeeded
-            kinds.update(part.kinds)
-            phases.add(part.phases)
-    return Window(quarters, kinds, phases)
+        quarter = quarters[part.index - first]
+        quarter.ok.add(part.ok)
+        quarter.failed.add(part.failed)
+        # The closed model has no other intended start than the start.
+        quarter.response.add(part.response if stage.model == "open" else part.ok)
+        quarter.unsent += part.unsent
+        quarter.ended += part.ended
+        quarter.succeeded += part.succeeded
+    return Window(quarters, slices, first)
 
 
 def together(quarters: Sequence[Quarter]) -> Quarter:

@@ -2,10 +2,11 @@
 
     python tests/benchmarks/cost.py [--rounds 5] [--seconds 5] [--only recording,throughput]
 
-Asked: at most 3 microseconds to record a request; at least 90 % of the requests a second that stock
-Locust's FastHttpUser makes of the same mock, on the same core (counted by the mock's ledger, rounds
-in turn, ratio of the medians); at ten times the requests a slices.jsonl of at most 1.5 times the
-bytes; and at most 2 seconds to analyse a run of ten minutes, reading included.
+Asked: at most 3 microseconds to record a request, and 3 more to read and record where its time
+went; at least 90 % of the requests a second that stock Locust's FastHttpUser makes of the same
+mock, on the same core (counted by the mock's ledger, rounds in turn, ratio of the medians); at ten
+times the requests a slices.jsonl of at most 1.5 times the bytes; and at most 2 seconds to analyse a
+run of ten minutes, reading included.
 """
 
 import argparse
@@ -23,15 +24,23 @@ from pathlib import Path
 import httpx
 import psutil
 
-from loadtests import analysis, plans, runfolder, session, stages
+from loadtests import analysis, plans, runfolder, server_timing, session, stages
 from loadtests.cores import Cores
-from loadtests.engine.recorder import SERVICE_TIME, Recorder
+from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
 from loadtests.histograms import Histogram
+from loadtests.phases import NAMES, PhaseSums
 from loadtests.slices import LENGTH, Slice
 
 STOCK = Path(__file__).with_name("stock_locustfile.py")
 USERS = 40
 KINDS = ("/external-data", "/data", "/health")
+TOLD = ", ".join(
+    f"{name};dur={milliseconds:.3f}"
+    for name, milliseconds in zip(
+        ("total", *NAMES), (0.35, 0.0, 0.0, 0.02, 0.0, 0.15, 0.05, 0.13), strict=True
+    )
+)
+"""A header as an instrumented service sends it, of a response of a third of a millisecond."""
 
 
 def main() -> None:
@@ -55,37 +64,48 @@ def recording(rounds, _seconds):
     count = 100_000
     draw = random.Random(1)
     times = [draw.lognormvariate(-3, 0.5) * 1000 for _ in range(count)]
-    contexts = {"closed": [{}] * count, "open": [{SERVICE_TIME: one / 2} for one in times]}
-    for model, context in contexts.items():
-        events = list(zip(times, context, strict=True))
+    bare = list(zip(times, [{}] * count, strict=True))
+    costs = {}
+    for model, events, told in (
+        ("closed model", bare, None),
+        ("open model", [(one, {SERVICE_TIME: one / 2}) for one in times], None),
+        ("with phases", bare, TOLD),
+    ):
         alone, reported = [], []
         for _ in range(rounds):
             recorder = Recorder()
             recorder.begin(0, time.perf_counter() - 10, 3600)
             began = time.process_time()
-            feed(recorder, events)
+            feed(recorder, events, told)
             alone.append((time.process_time() - began) / count)
             # As in a second of 2,000 requests: four slices, sent twice.
             recorder.begin(0, time.perf_counter() - 10, 3600)
             began = time.process_time()
             for first in range(0, 20_000, 500):
-                feed(recorder, events[first : first + 500])
+                feed(recorder, events[first : first + 500], told)
                 report = stages.Report(
                     stage=0, generator="local", sequence=0,
                     slices=tuple(stages.SliceMessage.of(part) for part in recorder.drain()),
                 )  # fmt: skip
                 stages.encode(report)
             reported.append((time.process_time() - began) / 20_000)
-        cost = statistics.median(alone) * 1e6
-        yield f"recording a request, {model} model", "at most 3 us", f"{cost:.2f} us", cost <= 3
+        costs[model] = cost = statistics.median(alone) * 1e6
+        if told is None:
+            yield f"recording a request, {model}", "at most 3 us", f"{cost:.2f} us", cost <= 3
+        else:
+            more = cost - costs["closed model"]
+            yield f"reading and recording, {model}", "at most 3 more", f"{more:.2f} us", more <= 3
         cost = statistics.median(reported) * 1e6
-        yield f"  with the reports at 2,000/s, {model} model", "", f"{cost:.2f} us", True
+        yield f"  with the reports at 2,000/s, {model}", "", f"{cost:.2f} us", True
 
 
-def feed(recorder, events):
-    """Locust's `request` event, so often."""
+def feed(recorder, events, told):
+    """Locust's `request` event, so often; and what is done before it with what a service told."""
     listen = recorder.on_request
     for milliseconds, context in events:
+        if told is not None:
+            phases = server_timing.phases(told, milliseconds / 1000, 0.0001)
+            context = {**context, PHASES: phases}
         listen(
             request_type="GET",
             name="/external-data",
@@ -100,20 +120,30 @@ def feed(recorder, events):
 
 
 def throughput(rounds, seconds):
-    with mock("0ms") as ready:
-        stock, ours = [], []
+    ways = {"stock": [], "brownout": [], "with phases": []}
+    with mock("0ms") as silent, mock("0ms", TOLD) as telling:
         for number in range(rounds):
-            for measure in (by_stock, by_brownout)[:: 1 if number % 2 else -1]:
-                (stock if measure is by_stock else ours).append(measure(ready, seconds))
+            for way in list(ways)[:: 1 if number % 2 else -1]:
+                if way == "stock":
+                    ways[way].append(by_stock(silent, seconds))
+                else:
+                    tells = way == "with phases"
+                    ready = telling if tells else silent
+                    ways[way].append(by_brownout(ready, seconds, tells))
     for number, what in enumerate(("requests a second", "microseconds of CPU for each")):
         print(f"{what} at {USERS} users, by round")
-        for name, found in (("stock", stock), ("brownout", ours)):
-            print(f"  {name:9}", *(f"{one[number]:7,.0f}" for one in found))
-    (rates, costs), (our_rates, our_costs) = zip(*stock, strict=True), zip(*ours, strict=True)
-    ratio = statistics.median(our_rates) / statistics.median(rates)
+        for name, found in ways.items():
+            print(f"  {name:11}", *(f"{one[number]:7,.0f}" for one in found))
+    rates, costs = (
+        {way: statistics.median(one[number] for one in found) for way, found in ways.items()}
+        for number in (0, 1)
+    )
+    ratio = rates["brownout"] / rates["stock"]
     yield "of stock FastHttpUser's throughput", "at least 90 %", f"{ratio:.1%}", ratio >= 0.9
-    ratio = statistics.median(costs) / statistics.median(our_costs)
+    ratio = costs["stock"] / costs["brownout"]
     yield "  by the CPU of a request, which others change less", "", f"{ratio:.1%}", True
+    more = costs["with phases"] - costs["brownout"]
+    yield "CPU of stamp, header and phases, of a request", "", f"{more:.1f} us", True
 
 
 def by_stock(ready, seconds):
@@ -133,9 +163,9 @@ def by_stock(ready, seconds):
         locust.wait()
 
 
-def by_brownout(ready, seconds):
+def by_brownout(ready, seconds, telemetry):
     settle = 1.5
-    plan = plan_of({"mock-up": {"url": ready["url"]}}, [USERS], settle, seconds + 1)
+    plan = plan_of(ready["url"], [USERS], settle, seconds + 1, telemetry)
     found = []
 
     def watch():
@@ -151,17 +181,18 @@ def by_brownout(ready, seconds):
 
 def files(_rounds, seconds):
     """The same stage at ten times the requests: delays are a tenth, and spread likewise."""
-    sizes, counts = [], []
-    for delays in ("p50=200ms p95=320ms p99=600ms", "p50=20ms p95=32ms p99=60ms"):
-        with mock(delays) as ready, tempfile.TemporaryDirectory() as folder:
-            plan = plan_of({"mock-up": {"url": ready["url"]}}, [USERS], 1, max(seconds, 5))
-            outcome = session.run(plan, Path(folder), Calling(lambda: None), [])
-            sizes.append((outcome.folder / "slices.jsonl").stat().st_size)
-            counts.append(sum(point.requests for point in outcome.run.of("mock-up")))
-    print(f"slices.jsonl of {counts[0]:,} and {counts[1]:,} requests: {sizes} bytes")
-    growth = sizes[1] / sizes[0]
-    title = f"bytes at {counts[1] / counts[0]:.1f} times the requests"
-    return [(title, "at most 1.5 times", f"{growth:.2f} times", growth <= 1.5)]
+    for name, told in (("", None), (", with phases", TOLD)):
+        sizes, counts = [], []
+        for delays in ("p50=200ms p95=320ms p99=600ms", "p50=20ms p95=32ms p99=60ms"):
+            with mock(delays, told) as ready, tempfile.TemporaryDirectory() as folder:
+                plan = plan_of(ready["url"], [USERS], 1, max(seconds, 5), bool(told))
+                outcome = session.run(plan, Path(folder), Calling(lambda: None), [])
+                sizes.append((outcome.folder / "slices.jsonl").stat().st_size)
+                counts.append(sum(point.requests for point in outcome.run.of("mock-up")))
+        print(f"slices.jsonl of {counts[0]:,} and {counts[1]:,} requests{name}: {sizes} bytes")
+        growth = sizes[1] / sizes[0]
+        title = f"bytes at {counts[1] / counts[0]:.1f} times the requests{name}"
+        yield title, "at most 1.5 times", f"{growth:.2f} times", growth <= 1.5
 
 
 def reading(rounds, _seconds):
@@ -169,28 +200,31 @@ def reading(rounds, _seconds):
     with mock("50ms") as ready:
         httpx.get(ready["url"])
         ledger = account(ready)
-    taken = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(Path(folder), ledger)
-        print(f"ten minutes are {(path / 'slices.jsonl').stat().st_size / 1e6:.1f} MB")
-        for _ in range(rounds):
-            words = "import sys, time; from pathlib import Path; from loadtests import analysis\n"
-            words += "t = time.perf_counter(); analysis.analyse(Path(sys.argv[1]))\n"
-            words += "print(time.perf_counter() - t)"
-            done = subprocess.run(
-                [sys.executable, "-c", words, path], capture_output=True, text=True, check=True
-            )
-            taken.append(float(done.stdout))
-        assert len(analysis.analyse(path).points) == 40
-    cost = statistics.median(taken)
-    return [("analysis of ten minutes", "at most 2 s", f"{cost:.2f} s", cost <= 2)]
+    for name, told in (("", False), (", with phases", True)):
+        taken = []
+        with tempfile.TemporaryDirectory() as folder:
+            path = write(Path(folder), ledger, told)
+            size = (path / "slices.jsonl").stat().st_size / 1e6
+            print(f"slices.jsonl of ten minutes{name}: {size:.1f} MB")
+            for _ in range(rounds):
+                words = "import sys, time; from pathlib import Path\n"
+                words += "from loadtests import analysis; t = time.perf_counter()\n"
+                words += "analysis.analyse(Path(sys.argv[1])); print(time.perf_counter() - t)"
+                done = subprocess.run(
+                    [sys.executable, "-c", words, path], capture_output=True, text=True, check=True
+                )
+                taken.append(float(done.stdout))
+            points = analysis.analyse(path).points
+        assert len(points) == 40
+        assert all(bool(point.phases) == told for point in points)
+        cost = statistics.median(taken)
+        yield f"analysis of ten minutes{name}", "at most 2 s", f"{cost:.2f} s", cost <= 2
 
 
-def write(out, ledger):
+def write(out, ledger, told):
     """A run of ten minutes, as the controller would have written it."""
     levels = [10, 20, 40, 80, 160]
-    deployments = {"a": {"url": "http://127.0.0.1:1"}, "b": {"url": "http://127.0.0.1:2"}}
-    plan = plan_of(deployments, levels, 0, 60)
+    plan = plan_of("http://127.0.0.1:1", levels, 0, 60, told)
     path = runfolder.make(out, plan.name)
     (path / "plan.toml").write_text(plans.to_toml(plan))
     folder = runfolder.RunFolder(path, runfolder.header(path, plan, {}, {"a": {}, "b": {}}))
@@ -210,7 +244,7 @@ def write(out, ledger):
                 part
                 for later in (0, 1)
                 for kind in KINDS
-                for part in parts(draw, number, index + later, kind, each)
+                for part in parts(draw, number, index + later, kind, each, told)
             ]
             message = stages.Report(
                 stage=number, generator="local", sequence=index // 2, slices=slices
@@ -235,28 +269,32 @@ def write(out, ledger):
     return path
 
 
-def parts(draw, stage, index, kind, each):
+def parts(draw, stage, index, kind, each, told):
     """The requests of one kind in a quarter second: most at once, the last ones in a later part."""
     count = max(1, round(each + draw.gauss(0, each**0.5)))
     for share in (count * 4 // 5, count - count * 4 // 5):
-        times = Histogram()
+        times, sums = Histogram(), PhaseSums()
         for _ in range(share):
-            times.record(draw.lognormvariate(-3, 0.4))
+            seconds = draw.lognormvariate(-3, 0.4)
+            times.record(seconds)
+            if told:
+                sums.record(seconds, [one * seconds for one in (0.01, 0.1, 0.2, 0, 0.6, 0.05, 0)])
         if share:
             yield stages.SliceMessage.of(
                 Slice(
                     stage=stage, index=index, request=kind, started=share, ended=share,
                     start_lead=share * LENGTH / 2, end_lead=share * LENGTH / 2, succeeded=share,
-                    ok=times,
+                    ok=times, phases=sums,
                 )
             )  # fmt: skip
 
 
-def plan_of(deployments, levels, settle, measure):
+def plan_of(url, levels, settle, measure, telemetry):
     return plans.Plan.model_validate(
         {
             "name": "cost",
-            "deployments": deployments,
+            "telemetry": telemetry,
+            "deployments": {"mock-up": {"url": url}},
             "requests": [{"path": path} for path in KINDS],
             "load": {"levels": levels, "settle": f"{settle:g}s", "measure": f"{measure:g}s"},
         }
@@ -280,20 +318,30 @@ class Calling:
 
 
 @contextmanager
-def mock(latency):
-    """`mock_upstream` on the core of the deployments: what it says when it is ready."""
+def mock(latency, told=None):
+    """
+    `mock_upstream` on the core of the deployments: what it says when it is ready.
+
+    Args:
+        told: the header that it sends as an instrumented service would.
+    """
+    profile = {"latency": latency}
+    if told:
+        profile["routes"] = [{"path": path, "headers": {"server-timing": told}} for path in KINDS]
     cores = Cores.here()
-    with cores.pinned_to(cores.apps):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mock_upstream", "serve", "--latency", latency],
-            stdout=subprocess.PIPE,
-        )
-    try:
-        yield json.loads(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(profile, file)
+        file.flush()
+        with cores.pinned_to(cores.apps):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mock_upstream", "serve", file.name], stdout=subprocess.PIPE
+            )
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+            process.wait()
+            process.stdout.close()
 
 
 def account(ready):
