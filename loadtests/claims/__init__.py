@@ -5,51 +5,96 @@ A statement is an `Experiment` in one of the modules of `table`; it is judged by
 measures of the plans in `plans`, several of which serve more than one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
-from loadtests import plans, session
+from loadtests import plans, runfolder, session
 from loadtests.analysis import records
-from loadtests.claims.experiment import Case, Experiment, Finding, experiments
+from loadtests.claims import page
+from loadtests.claims.experiment import Experiment, Finding, experiments
 from loadtests.claims.seen import Seen
 from loadtests.controller import Observer
 from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
-
-__all__ = ["Case", "Experiment", "Finding", "experiments", "plan_of", "play"]
+from loadtests.process_groups import uninterrupted
 
 PLANS = Path(__file__).parent / "plans"
+
+
+class NoSuchClaim(Exception):
+    """The message lists those there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the experiments; `code` is 0, 3 (one has no verdict) or 130."""
+
+    page: Path
+    findings: Sequence[Finding]
+    code: int
+
+
+def chosen(names: str) -> list[Experiment]:
+    """
+    The experiments of these names, with commas between them; all of them for an empty text.
+
+    Raises:
+        NoSuchClaim: there is none of that name.
+    """
+    known = experiments()
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            nearest = get_close_matches(name, known, n=1)
+            meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise NoSuchClaim(f"There is no {name!r}; there are {', '.join(known)}.{meant}")
+    return [known[name] for name in wanted or known]
+
+
+def check(
+    wanted: Sequence[Experiment],
+    out: Path,
+    observer: Observer,
+    begins: Callable[[str], None],
+    found: Callable[[Finding], None],
+) -> Outcome:
+    """
+    Play the plans of the experiments, each once; Ctrl-C keeps what was found by then.
+
+    Args:
+        out: takes a folder with the page and the runs.
+        begins: called with the name of each plan.
+        found: called with each finding as soon as its plans are played.
+    """
+    folder = runfolder.make(out, "claims")
+    seen: dict[str, Seen | str] = {}
+    findings: dict[str, Finding] = {}
+    interrupted = False
+    try:
+        for name in dict.fromkeys(plan for one in wanted for plan in one.plans):
+            begins(name)
+            seen[name] = _played(name, folder, observer)
+            for one in wanted:
+                if one.name not in findings and seen.keys() >= set(one.plans):
+                    findings[one.name] = one.finding(seen)
+                    found(findings[one.name])
+    except KeyboardInterrupt:
+        interrupted = True
+    ordered = [findings[one.name] for one in wanted if one.name in findings]
+    with uninterrupted():
+        played = {name: one for name, one in seen.items() if isinstance(one, Seen)}
+        written = page.write(ordered, played, folder)
+    if interrupted:
+        return Outcome(written, ordered, session.INTERRUPTED)
+    decided = all(finding.verdict for finding in ordered)
+    return Outcome(written, ordered, session.FINE if decided else session.NOT_MEASURABLE)
 
 
 def plan_of(name: str) -> plans.Plan:
     """One of the plans that the experiments are judged by."""
     return plans.read(PLANS / f"{name}.toml")
-
-
-def play(
-    chosen: Sequence[Experiment], out: Path, observer: Observer, begins: Callable[[str], None]
-) -> Iterator[tuple[Finding, dict[str, Seen]]]:
-    """
-    Play the plans of the chosen experiments, each once; yields each finding as soon as all its
-    plans are played, with what was seen of them.
-
-    Args:
-        out: takes the folders of the runs.
-        begins: called with the name of each plan.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; nothing is left running.
-    """
-    seen: dict[str, Seen | str] = {}
-    waiting = list(chosen)
-    for name in dict.fromkeys(plan for one in chosen for plan in one.plans):
-        begins(name)
-        seen[name] = _played(name, out, observer)
-        ready = [one for one in waiting if seen.keys() >= set(one.plans)]
-        waiting = [one for one in waiting if one not in ready]
-        for one in ready:
-            found = {plan: it for plan in one.plans if isinstance(it := seen[plan], Seen)}
-            yield one.finding(seen), found
 
 
 def _played(name: str, out: Path, observer: Observer) -> Seen | str:

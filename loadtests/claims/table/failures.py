@@ -1,12 +1,16 @@
 """Upstreams that fail, hang or drip, with clients and error handling as they are printed."""
 
+import math
+
 from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.model import THREADS
+from loadtests.claims.model import PATIENCE, THREADS
 from loadtests.claims.seen import Seen, counted
+from loadtests.compare import ratio
 from loadtests.results import Estimate
 
 GAVE_UP = ("timeout",)  # brownout did, after eight seconds
 NO_SERVICE = ("connection refused", "connection reset", "closed without an answer", "timeout")
+SERVICE = "as-printed"
 
 
 def waits_for_ever(seen: Seen) -> list[Case]:
@@ -18,33 +22,27 @@ def waits_for_ever(seen: Seen) -> list[Case]:
             if_true=1.0,
             if_false=0.0,
             predicted=float(name == "requests"),  # httpx has a limit of 5 s for each read
-            measured=_all(seen.share(name, 12, "/call/stuck", GAVE_UP)),
+            measured=_all(seen.share(SERVICE, 18, f"/{name}/stuck", GAVE_UP)),
         )
         for name in ("httpx", "requests")
     ]
 
 
 def timeout_bounds(seen: Seen) -> list[Case]:
-    late = seen.share("httpx", 12, "/call/drip")
     return [
         Case(
-            when="with an upstream that drips for 6.6 s",
-            what="calls that a timeout of 5 s ends",
+            when=when,
+            what="calls that httpx ends after its 5 s",
             unit="share",
             if_true=1.0,
             if_false=0.0,
-            predicted=0.0,
-            measured=_all(late),
-        ),
-        Case(
-            when="with an upstream that never answers",
-            what="calls that a timeout of 5 s ends",
-            unit="share",
-            if_true=1.0,
-            if_false=0.0,
-            predicted=1.0,
-            measured=_all(seen.share("httpx", 12, "/call/stuck", ("500",))),
-        ),
+            predicted=predicted,
+            measured=_all(seen.share(SERVICE, 18, request, ("500",))),
+        )
+        for when, request, predicted in (
+            ("with an upstream that never answers", "/httpx/stuck", 1.0),
+            ("with one that drips for 6.6 s", "/httpx/drip", 0.0),
+        )
     ]
 
 
@@ -52,9 +50,8 @@ def safe_fetch_handles(seen: Seen) -> list[Case]:
     route = seen.plan.upstream.routes[0]
     broken = sum(fault.probability or 0.0 for fault in route.faults or ())
     refused = (1 - broken) * sum((route.errors or {}).values())
-    by_status = seen.share("httpx", 10, "safe_fetch")
-    by_content = seen.share("httpx", 10, "safe_fetch, its content")
-    hidden = _less(by_content, by_status)
+    by_status = seen.share(SERVICE, 12, "/safe-fetch/flaky")
+    by_content = seen.share(SERVICE, 12, "safe-fetch, by its content")
     return [
         Case(
             when="when the upstream answers 500",
@@ -72,7 +69,7 @@ def safe_fetch_handles(seen: Seen) -> list[Case]:
             if_true=0.0,
             if_false=broken,
             predicted=broken,
-            measured=hidden,
+            measured=_less(by_content, by_status),
         ),
     ]
 
@@ -86,39 +83,53 @@ def unhandled_crashes(seen: Seen) -> list[Case]:
             if_true=1.0,
             if_false=0.0,
             predicted=0.0,
-            measured=seen.share("httpx", 10, "/call/flaky", NO_SERVICE),
+            measured=seen.share(SERVICE, 12, "/httpx/flaky", NO_SERVICE),
         )
     ]
 
 
 def never_retries(seen: Seen) -> list[Case]:
-    lost = sum(fault.probability or 0.0 for fault in seen.plan.upstream.faults)
+    closed = sum(fault.probability or 0.0 for fault in seen.plan.upstream.routes[1].faults or ())
+    # The first call of a connection is never hit, and after a hit the connection is a new one.
+    lost = closed / (1 + closed)
+    attempts = {"httpx": 1, "requests": 1, "urllib3": 4, "aiohttp": 2}  # on kept connections, too
     return [
         Case(
             when=f"with {name}",
-            what="calls of one request, when kept connections are closed",
-            unit="number",
-            if_true=1.0,
-            if_false=1 + lost,
-            predicted=1 + lost if name in ("aiohttp", "urllib3") else 1.0,
-            measured=counted(seen.counts(name, 5).calls_per_request),
+            what="calls lost with a kept connection",
+            unit="share",
+            if_true=lost,
+            if_false=0.0,
+            predicted=lost**tries,
+            measured=seen.share(SERVICE, 12, f"/{name}/closing"),
         )
-        for name in ("httpx", "requests", "urllib3", "aiohttp")
+        for name, tries in attempts.items()
     ]
 
 
 def internal_benefits(seen: Seen) -> list[Case]:
+    few, many = 10, 100
+    alone = seen.throughput(SERVICE, few)
+    stalled = THREADS / PATIENCE / alone.value
     return [
         Case(
-            when=f"with {users} users",
+            when=f"with {few} users",
             what="requests that fail",
             unit="share",
             if_true=0.0,
             if_false=1.0,
-            predicted=float(users > THREADS),
-            measured=seen.share("requests", users),
-        )
-        for users in (10, 100)
+            predicted=0.0,
+            measured=seen.share(SERVICE, few),
+        ),
+        Case(
+            when=f"with {many} users",
+            what=f"throughput, against that of {few} users",
+            unit="number",
+            if_true=1.0,
+            if_false=stalled,
+            predicted=stalled,
+            measured=ratio(alone, seen.throughput(SERVICE, many)) or Estimate(value=0.0),
+        ),
     ]
 
 
@@ -129,9 +140,9 @@ def cancelling_leaks(seen: Seen) -> list[Case]:
             when=f"with {name}",
             what=f"connections of {pool} in use after seconds of timeouts",
             unit="number",
-            if_true=pool / 2,
+            if_true=0.0,
             if_false=pool,
-            predicted=pool / 2 if name == "httpx" else pool,
+            predicted=0.0 if name == "httpx" else pool,
             measured=counted(seen.counts(name, 30).last_peak),
         )
         for name in ("httpx", "httpx2")
@@ -187,10 +198,15 @@ def _all(share: Estimate) -> Estimate:
 
 
 def _less(whole: Estimate, part: Estimate) -> Estimate:
-    """A difference of two shares that were counted apart, with its interval."""
-    low = (whole.low or 0.0) - (part.high or 0.0)
-    high = (whole.high or 1.0) - (part.low or 0.0)
-    return Estimate(value=whole.value - part.value, low=low, high=high)
+    """The difference of two shares that were counted apart (Newcombe 1998, method 10)."""
+
+    def error(of: Estimate, end: float | None) -> float:
+        return of.value - (of.value if end is None else end)
+
+    value = whole.value - part.value
+    low = value - math.hypot(error(whole, whole.low), error(part, part.high))
+    high = value + math.hypot(error(whole, whole.high), error(part, part.low))
+    return Estimate(value=value, low=low, high=high)
 
 
 EXPERIMENTS = (
@@ -213,14 +229,14 @@ EXPERIMENTS = (
         claim="Catching `httpx.RequestError` around the call handles its failures.",
         theory="An error status raises HTTPStatusError, which is none, and is answered with 500; "
         "what is caught is answered with 200.",
-        plans=("flaky",),
+        plans=("failing",),
         judge=safe_fetch_handles,
     ),
     Experiment(
         name="unhandled-crashes",
         claim="An unhandled failure of the upstream crashes the app.",
         theory="The framework answers 500, and the process goes on.",
-        plans=("flaky",),
+        plans=("failing",),
         judge=unhandled_crashes,
     ),
     Experiment(
@@ -228,7 +244,7 @@ EXPERIMENTS = (
         claim="Clients do not retry by themselves.",
         theory="aiohttp repeats a GET once when a kept connection turns out to be closed, urllib3 "
         "three times.",
-        plans=("closing",),
+        plans=("failing",),
         judge=never_retries,
     ),
     Experiment(

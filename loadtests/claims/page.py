@@ -1,0 +1,105 @@
+"""`claims.md`: all findings on one page, with pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from loadtests import report
+from loadtests.claims import picture, telling
+from loadtests.claims.experiment import Case, Finding
+from loadtests.claims.seen import Seen
+from loadtests.report import charts
+from loadtests.report.markdown import escaped, table
+
+_CURVES = 3  # levels from which on a curve says more than a number
+
+_ABOUT = """\
+Statements about FastAPI and HTTP clients that one often reads, each put to the test: what would be
+measured if it held, what if not, what theory predicts from the settings, and what came. The verdict
+follows from the numbers: *confirmed* where every case lies on the statement's side of the border,
+*refuted* where none does, otherwise *true only when*. Intervals are 95 %; counts have none.
+
+```
+brownout claims
+```
+"""
+_KEY = """\
+A dot is a measurement with its interval, a ring what was predicted; blue: the statement holds,
+orange: it does not. What lies farther out is drawn at the edge."""
+
+
+def write(findings: Sequence[Finding], seen: Mapping[str, Seen], folder: Path) -> Path:
+    """Write the page into the folder, its pictures into `claims/` in it; the page's path."""
+    pictures = folder / "claims"
+    pictures.mkdir(exist_ok=True)
+    if any(finding.cases for finding in findings):
+        report.replace(pictures / "cases.svg", picture.svg(findings).encode())
+    drawn = [name for name, one in seen.items() if _levels(one) >= _CURVES]
+    for name in drawn:
+        report.replace(pictures / f"{name}.svg", charts.svg(seen[name].run).encode())
+    page = folder / "claims.md"
+    report.replace(page, render(findings, {name: seen[name] for name in drawn}).encode())
+    return page
+
+
+def render(findings: Sequence[Finding], drawn: Mapping[str, Seen]) -> str:
+    """
+    Args:
+        drawn: the plans whose curves are shown, by name.
+    """
+    blocks = ["# What is often said, measured", _ABOUT.strip()]
+    blocks.append(f"**{telling.summary(findings)}**{_where(drawn)}")
+    header = ["statement", "verdict", "why"]
+    rows = [
+        [one.experiment.claim, one.verdict or telling.OPEN, one.why or one.experiment.theory]
+        for one in findings
+    ]
+    blocks.append(table(header, rows))
+    if any(finding.cases for finding in findings):
+        blocks.append(f"![Every case: measured, predicted](claims/cases.svg)\n\n{_KEY}")
+    for finding in findings:
+        blocks += _section(finding)
+    for name, one in drawn.items():
+        about = f"Plan `{name}`: p95 and throughput"
+        blocks += [f"## {about}", f"![{about}](claims/{name}.svg)", _requests(one)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section(finding: Finding) -> list[str]:
+    experiment = finding.experiment
+    found = [
+        f"## {escaped(experiment.claim)}",
+        f"**{(finding.verdict or telling.OPEN).capitalize()}.** {escaped(finding.why)}".rstrip(),
+        escaped(experiment.theory),
+    ]
+    if finding.cases:
+        header = ["case", "measure", "if it held", "if not", "predicted", "measured"]
+        found.append(table(header, [_row(case) for case in finding.cases]))
+    plans = ", ".join(f"`{name}`" for name in experiment.plans)
+    found.append(f"`brownout claims --only {experiment.name}` plays {plans}.")
+    return found
+
+
+def _row(case: Case) -> list[str]:
+    numbers = (case.if_true, case.if_false, case.predicted)
+    off = "" if case.as_predicted else " (not as predicted)"
+    texts = [telling.value(case.unit, number) for number in numbers]
+    return [case.when, case.what, *texts, telling.measured(case) + off]
+
+
+def _levels(seen: Seen) -> int:
+    return len({point.level for point in seen.run.points})
+
+
+def _requests(seen: Seen) -> str:
+    paths = ", ".join(f"`{request.path}`" for request in seen.plan.requests)
+    return (
+        f"All requests of the plan together: {paths}; an upstream of {seen.plan.upstream.latency}."
+    )
+
+
+def _where(drawn: Mapping[str, Seen]) -> str:
+    """The machine, as the first run tells it."""
+    for one in drawn.values():
+        facts = one.run.environment
+        return f" On {facts.get('cpu')}, {facts.get('cores')} cores, Python {facts.get('python')}."
+    return ""

@@ -1,0 +1,116 @@
+"""All cases in one picture: does a measurement lie where the statement has it, or where not?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import vl_convert
+
+from loadtests.claims.experiment import Finding
+from loadtests.report.palette import LIGHT, config
+
+_EDGE = 0.4  # beyond either end; what lies farther out is drawn there
+_ROW = 21  # pixels
+
+
+def svg(findings: Sequence[Finding]) -> str:
+    """A dot with its interval for each measurement, a ring for what was predicted."""
+    rows = [
+        row
+        for finding in findings
+        for number, row in enumerate(_rows(finding))
+        for row in [row | {"first": number == 0}]
+    ]
+    text: str = vl_convert.vegalite_to_svg(
+        _specification(rows), config=config(LIGHT), allowed_base_urls=[]
+    )
+    return text
+
+
+def _rows(finding: Finding) -> list[dict[str, Any]]:
+    return [
+        {
+            "case": f"{finding.experiment.name}, {case.when}, {case.what}",
+            "experiment": finding.experiment.name,
+            "when": case.when,
+            "measured": _inside(case.place(case.measured.value)),
+            "low": _inside(case.place(_or(case.measured.low, case.measured.value))),
+            "high": _inside(case.place(_or(case.measured.high, case.measured.value))),
+            "predicted": _inside(case.place(case.predicted)),
+            "side": {True: "holds", False: "does not", None: "open"}[case.holds],
+        }
+        for case in finding.cases
+    ]
+
+
+def _or(end: float | None, value: float) -> float:
+    return value if end is None else end
+
+
+def _inside(place: float) -> float:
+    return min(max(place, -_EDGE), 1 + _EDGE)
+
+
+def _specification(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    order = [row["case"] for row in rows]
+    y = {"field": "case", "type": "nominal", "sort": order, "axis": None}
+    x: dict[str, Any] = {
+        "type": "quantitative",
+        "scale": {"domain": [-_EDGE, 1 + _EDGE], "nice": False},
+        "title": None,
+        "axis": {
+            "values": [0, 0.5, 1],
+            "orient": "top",
+            "grid": True,
+            "domain": False,
+            "labelExpr": "datum.value == 0 ? 'as the statement has it' : "
+            "datum.value == 1 ? 'as if it did not hold' : ''",
+        },
+    }
+    colour = {
+        "field": "side",
+        "type": "nominal",
+        "scale": {
+            "domain": ["holds", "does not", "open"],
+            "range": [LIGHT.colours[0], LIGHT.colours[1], LIGHT.quiet],
+        },
+        "legend": None,
+    }
+    label = {"type": "text", "align": "left", "baseline": "middle", "fontSize": 12}
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "data": {"values": rows},
+        "width": 420,
+        "height": {"step": _ROW},
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {
+                    "y": y,
+                    "x": x | {"field": "low"},
+                    "x2": {"field": "high"},
+                    "color": colour,
+                },
+            },
+            {
+                "mark": {"type": "point", "size": 130, "strokeWidth": 1.3, "color": LIGHT.quiet},
+                "encoding": {"y": y, "x": x | {"field": "predicted"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
+                "encoding": {"y": y, "x": x | {"field": "measured"}, "color": colour},
+            },
+            {
+                "transform": [{"filter": "datum.first"}],
+                "mark": label | {"fontWeight": 600, "color": LIGHT.text},
+                "encoding": {
+                    "y": y,
+                    "x": {"value": -410},
+                    "text": {"field": "experiment"},
+                },
+            },
+            {
+                "mark": label | {"color": LIGHT.quiet},
+                "encoding": {"y": y, "x": {"value": -240}, "text": {"field": "when"}},
+            },
+        ],
+    }
