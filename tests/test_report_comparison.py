@@ -110,3 +110,12 @@ def test_a_browser_complains_of_nothing(page, tmp_path):
     document, complaints = opened(page, tmp_path)
     assert document.count('class="chart ') == 4  # two charts, for a desktop and for a phone
     assert complaints == []
+
+
+def test_the_page_tells_what_binds_on_either_side():
+    a, b = example_runs.explained(), example_runs.explained()
+    unlimited = example_runs.changed(b, lambda point: point.model_copy(update={"limit": None}))
+    page = comparison.html(compare(a, unlimited))
+    assert page.count(">threads → –</td>") == 3  # noqa: RUF001
+    assert "A: threads: thread pool: 40 of 40 threads busy" in page
+    assert "Limit, A → B" not in comparison.html(compare(unlimited, unlimited))

@@ -1,6 +1,8 @@
 """The two curves, p95 and throughput by level: one definition for page, SVG and PNG."""
 
+import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import vl_convert
 
@@ -88,6 +90,11 @@ def side_by_side(curves: Sequence[Curve]) -> Layer:
 
 def svg_of(chart: Layer, theme: Theme = LIGHT) -> str:
     """The chart as an SVG, with no browser and no network."""
+    return _converted(json.dumps(chart), theme)
+
+
+@lru_cache(maxsize=1)  # a run's picture is wanted twice, as lines and as dots
+def _converted(chart: str, theme: Theme) -> str:
     text: str = vl_convert.vegalite_to_svg(chart, config=config(theme), allowed_base_urls=[])
     return text
 

@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from loadtests.compare import METRICS, Comparison, LevelRatios, Pair
-from loadtests.report import charts, curves, page, quantities, states
+from loadtests.report import charts, curves, limits, page, quantities, states
 from loadtests.report.curves import Curve
 from loadtests.report.terminal import table
 from loadtests.results import Estimate, Knee, Point
@@ -65,6 +65,7 @@ def html(comparison: Comparison) -> str:
         figures=page.figures(lines),
         key=charts.key(lines),
         pairs=[(label(pair), pair, list(_levels(comparison, pair))) for pair in comparison.pairs],
+        limited=any(limits.any_of(line.points) for line in lines),
         knee=knee,
         apart=apart,
     )

@@ -1,17 +1,17 @@
 """`report.html`: everything about a run on one page that opens offline."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import tomli_w
 
+from loadtests.analysis import knees
 from loadtests.analysis.sentences import sentence
 from loadtests.report import ceilings, charts, curves, limits, page, phases
 from loadtests.report.curves import Curve
 from loadtests.report.phases import Panel
-from loadtests.results import Point, Run
+from loadtests.results import Limit, Point, Run
 
 
 def render(run: Run) -> str:
@@ -48,8 +48,8 @@ class Cause:
     name: str
     panels: list[Panel]
     phases: list[str]  # those that can be seen
+    limit: Limit | None  # beyond the knee, or where the load was highest
     limits: list[Point]
-    points: Sequence[Point]
 
 
 def _cause(curve: Curve) -> Cause | None:
@@ -57,7 +57,10 @@ def _cause(curve: Curve) -> Cause | None:
     bound = [point for point in curve.points if point.limit is not None]
     if not shown and not bound:
         return None
-    return Cause(curve.name, shown, phases.used(shown), bound, curve.points)
+    limit = knees.limit_of(curve.knee, curve.points) if curve.knee else None
+    if limit is None and bound:
+        limit = bound[-1].limit
+    return Cause(curve.name, shown, phases.used(shown), limit, bound)
 
 
 FILES = {"report.html": render}

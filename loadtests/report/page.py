@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from loadtests.analysis.words import load
 from loadtests.phases import NAMES
 from loadtests.report import charts, limits, palette, phases, quantities, states
 from loadtests.report.curves import Curve
@@ -91,6 +92,7 @@ def _environment() -> Environment:
         "time": states.response_time,
         "state": states.said,
         "remarks": states.remarks,
+        "load": load,
         "limit": limits.said,
         "limit_told": limits.told,
         "limit_sentences": limits.sentences,

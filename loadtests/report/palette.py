@@ -42,7 +42,7 @@ DARK = Theme(
     quiet="#a2abb5",
     line="#2c3138",
     colours=("#4aa8e0", "#f0803c", "#2fc196", "#dd8fbb", "#e6ab2e", "#8cc9f2", "#a9b1ba"),
-    phases=("#8f80ff", "#e58a97", "#e3c75f", "#b95bad", "#4b5662", "#e0508a", "#5cc4b3"),
+    phases=("#8f80ff", "#e58a97", "#e3c75f", "#b95bad", "#4b5662", "#d84a9e", "#5cc4b3"),
 )
 # Inside a page, whose style sheet says which of the two themes holds.
 INHERITED = Theme(

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from loadtests.analysis.words import load
 from loadtests.phases import NAMES
 from loadtests.report import quantities
-from loadtests.report.curves import Curve, unit
+from loadtests.report.curves import Curve
 from loadtests.results import Point
 
 WORDS = {
@@ -76,7 +77,7 @@ def panels(curve: Curve) -> list[Panel]:
     ticks = [(100 * tick / top, _tick(tick)) for tick in _ticks(highest)]
     found = []
     for name, title in TITLES.items():
-        bars = [_bar(point, name, top, unit([curve])) for point in curve.points]
+        bars = [_bar(point, name, top) for point in curve.points]
         if any(bar.parts for bar in bars):
             found.append(Panel(name, title, bars, ticks, list(_labels(bars[-1]))))
     return found
@@ -95,7 +96,7 @@ def _seconds(point: Point, name: str) -> dict[str, float]:
     return {phase: max(found[phase], 0.0) for phase in ORDER if phase in found}
 
 
-def _bar(point: Point, name: str, top: float, unit: str) -> Bar:
+def _bar(point: Point, name: str, top: float) -> Bar:
     seconds = _seconds(point, name)
     total = sum(seconds.values())
     height = total / top
@@ -106,7 +107,7 @@ def _bar(point: Point, name: str, top: float, unit: str) -> Bar:
     notes = [] if point.valid else [f"not valid: {'; '.join(point.problems)}"]
     told = "\n".join(
         [
-            f"{point.level:,} {unit}",
+            load(point.level, point.model),
             f"{name}: {quantities.duration(total) if seconds else quantities.MISSING}",
             *facts,
             *notes,
@@ -125,7 +126,8 @@ def _labels(bar: Bar) -> Iterator[tuple[Part, float]]:
 
 
 def _told(part: Part) -> str:
-    return f"{quantities.duration(part.seconds)}, {part.share:.0f} %"
+    share = f"{part.share:.0f} %" if part.share >= 1 else "<1 %"
+    return f"{quantities.duration(part.seconds)}, {share}"
 
 
 def _ticks(highest: float) -> list[float]:
