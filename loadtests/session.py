@@ -11,7 +11,7 @@ import psutil
 
 from loadtests import analysis, choices, environment, plans, report, runfolder
 from loadtests.analysis import capacity
-from loadtests.analysis.capacity import Bounds
+from loadtests.analysis.trials import Bounds
 from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import Fleet, running
 from loadtests.engine_process import EngineFailed, Line, engine

@@ -6,17 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.analysis.capacity import (
-    Bounds,
-    Margin,
-    Trial,
-    breaks_everywhere,
-    capacity,
-    found,
-    searchable,
-    trial,
-    undecided,
-)
+from loadtests.analysis.borders import found
+from loadtests.analysis.capacity import breaks_everywhere, capacity, undecided
+from loadtests.analysis.trials import Bounds, Margin, Trial, searchable, trial
 from loadtests.results import Errors, Estimate, Point
 from loadtests.schedules.search import next_level
 from loadtests.slos import parse
@@ -69,6 +61,14 @@ def test_a_noisy_look_decides_nothing_and_many_do():
     assert (many.low, many.high) == (40, 43)
 
 
+def test_levels_near_the_border_tell_of_each_other():
+    alone = said(at(10, 0.4), at(38, 0.05, 0.03), at(44, -0.1, 0.03))
+    near = said(*[at(n, math.log(41 / n), 0.03) for n in (10, 32, 36, 38, 39, 42, 44, 46, 50)])
+    assert (alone.low, alone.high) == (10, 43)
+    assert 36 <= near.low <= 39
+    assert 41 <= near.high <= 45
+
+
 def test_the_highest_level_allowed_may_keep_everything():
     result = said(at(10, 0.4), at(400, 0.2))
     assert (result.level, result.above, undecided(result, BOUNDS)) == (400, True, False)
@@ -107,7 +107,7 @@ def test_a_service_that_remembers_its_overload_is_told_of():
 def test_too_low_a_throughput_at_few_users_is_no_reason_to_stop():
     few = [at(n, -0.4, name="much", rate=10.0 * n, rising=frozenset({"much"})) for n in (1, 2, 4)]
     assert found(few).unreached == "much"
-    assert next_level(few, BOUNDS) == 8
+    assert next_level(few, BOUNDS) == 12
     enough = at(8, 0.2, name="much", rate=90.0, rising=frozenset({"much"}))
     assert found([*few, enough]).kept == 8
 

@@ -96,7 +96,7 @@ class Header(BaseModel):
     environment: dict[str, Any] = {}
     deployments: dict[str, dict[str, Any]] = {}
     plan: dict[str, Any] = {}
-    search: dict[str, Any] | None = None  # for the capacity; see analysis.capacity.Bounds
+    search: dict[str, Any] | None = None  # for the capacity; see analysis.trials.Bounds
 
 
 @dataclass(slots=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 from loadtests import slos
 from loadtests.analysis import capacity
-from loadtests.analysis.capacity import Bounds, Trial
 from loadtests.analysis.points import ALL, points, slow_quantiles
 from loadtests.analysis.records import Record, StageRecord
+from loadtests.analysis.trials import Bounds, Trial, searchable, trial
 from loadtests.results import Capacity
 from loadtests.slos import Slo
 
@@ -23,7 +23,7 @@ def of_record(record: Record) -> dict[str, Capacity]:
     names = list(plan.get("deployments") or {})
     return {
         name: _of_deployment(
-            capacity.searchable(promises, name),
+            searchable(promises, name),
             [one for one in record.stages if one.stage.deployment == name],
             record.samples,
             bounds,
@@ -54,4 +54,4 @@ def _trial(
     point = next((p for p in points([record], samples) if p.request == ALL), None)
     if point is None:
         return None
-    return capacity.trial(promises, point, slow_quantiles([record]))
+    return trial(promises, point, slow_quantiles([record]))

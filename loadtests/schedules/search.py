@@ -1,10 +1,10 @@
 """The highest level that keeps the SLOs: bracket it, then try the border from both sides.
 
-From the lowest level on, each is twice the one before, until a promise is broken. Then stages are
-placed where they tell most: just below and just above where the border is thought to be, as far
-apart as the interval may be wide. A level is tried again until its own interval decides, and never
-by one look at noisy numbers. The sides take turns, so that the border is reached from above as
-often as from below: a service that remembers its overload shows it.
+From the lowest level on, each is three times the one before, until a promise is broken. Then
+stages are placed where they tell most: just below and just above where the border is thought to be,
+as far apart as the interval may be wide. A level is tried again until it is decided, and never by
+one look at noisy numbers. The sides take turns, so that the border is reached from above as often
+as from below: a service that remembers its overload shows it.
 """
 
 import math
@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from loadtests.analysis.capacity import Bounds, Found, Trial, found, searchable, trial
+from loadtests.analysis.borders import Found, found
+from loadtests.analysis.trials import Bounds, Trial, searchable, trial
 from loadtests.plans import Plan, PlanError
 from loadtests.schedules import Played, Step
 from loadtests.slos import Slo
 
-_STEP = 2  # from one level to the next, until a promise is broken
+_STEP = 3  # from one level to the next, until a promise is broken
 _MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends
 _OFTEN = 6  # stages at a level
 _TYPICAL = 10  # stages after the bracket; only for telling the time left
@@ -107,7 +108,7 @@ def next_level(trials: Sequence[Trial], bounds: Bounds) -> int | None:
             bottom = min(one.level for one in trials)
             return max(bottom // _STEP, bounds.lowest)
         return min(top * _STEP, bounds.highest)
-    below, above = _sides(seen.crossing, seen, bounds)
+    below, above = _sides(seen.crossing, [one.level for one in trials], seen, bounds)
     wanted = [
         level
         for level, needed in (
@@ -133,13 +134,15 @@ def _least_tried(level: int, trials: Sequence[Trial], seen: Found, bounds: Bound
     return min(range(first, last + 1), key=lambda one: tries[one], default=level)
 
 
-def _sides(crossing: float, seen: Found, bounds: Bounds) -> tuple[int, int]:
+def _sides(crossing: float, tried: Sequence[int], seen: Found, bounds: Bounds) -> tuple[int, int]:
     """
     A level below the border and one above, no farther apart than the interval may be wide, that
     take the fewest stages to decide: those that a margin takes grow as its inverse square.
     """
-    low = seen.kept or bounds.lowest
-    high = seen.broken or bounds.highest
+    low, high = seen.kept or bounds.lowest, seen.broken or bounds.highest
+    crossing = min(max(crossing, low), high)
+    low = max((level for level in tried if low < level <= crossing and level < high), default=low)
+    high = min((level for level in tried if low < level < high), default=high)
     if high / low > (1 + bounds.resolution) ** 3:
         room = (high / low) ** _MARGIN  # a bracket's ends say little of where between them it is
         crossing = min(max(crossing, low * room), high / room)

@@ -30,8 +30,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from simulated_engine import SimulatedEngine, Station, System, exponential, record, stage, uniform
 
 from loadtests import plans, session
-from loadtests.analysis.capacity import Bounds, capacity, found, trial, undecided
+from loadtests.analysis.borders import found
+from loadtests.analysis.capacity import capacity, undecided
 from loadtests.analysis.points import points
+from loadtests.analysis.trials import Bounds, trial
 from loadtests.controller import SWITCHING, played
 from loadtests.progress import shown
 from loadtests.schedules.search import Search

@@ -1,0 +1,159 @@
+"""What one stage says of the promises: how far each was kept, as a *margin*, and how surely."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from loadtests.analysis.words import duration, percent, rate
+from loadtests.results import Estimate, Point
+from loadtests.slos import Slo
+
+RESOLUTION = 0.05  # of the level, or one level: the width of an interval that is narrow enough
+BETWEEN = 0.01  # two stages at one level differ by this beyond what each one's interval says
+SURE = 2.5  # standard errors; more than 1.96 as a level is tried until it is decided
+FARTHEST = 0.5  # a margin beyond tells no more than that the border is far away
+_DEVIATIONS = 1.96  # standard errors in half an interval
+_LOWER_IS_BETTER = ("<", "<=")
+
+
+class Bounds(BaseModel):
+    """What a search may do: the levels, and how long, in seconds of stages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lowest: int
+    highest: int
+    within: float
+    resolution: float = RESOLUTION
+
+    def narrow(self, low: int) -> int:
+        """The highest end of an interval from `low` that is narrow enough; the next level is."""
+        return low + max(math.floor(low * self.resolution), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """How far a promise is kept: the log of threshold over value; above zero it is kept."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One stage. `margins` and `seen` by SLO; one that could not be judged is absent."""
+
+    level: int
+    margins: Mapping[str, Margin]
+    seen: Mapping[str, str]  # e.g. "p95 212 ms"
+    rate: float = 0.0  # answers per second
+    rising: frozenset[str] = frozenset()  # SLOs on throughput, which low levels cannot keep
+
+
+def searchable(slos: Mapping[str, Slo], deployment: str) -> dict[str, Slo]:
+    """
+    The promises that a level of this deployment keeps or breaks; the knee is no such thing.
+
+    Raises:
+        ValueError: one that is kept above a level and not below it, such as p95 > 10ms.
+    """
+    found = {
+        name: slo
+        for name, slo in slos.items()
+        if slo.deployment in (None, deployment) and slo.metric != "knee"
+    }
+    for name, slo in found.items():
+        upper = slo.comparison in _LOWER_IS_BETTER
+        if upper == (slo.metric == "throughput"):
+            way = "at least, with >" if slo.metric == "throughput" else "at most, with <"
+            raise ValueError(
+                f"slos.{name}: {slo.text!r} does not end at a highest level; a search needs "
+                f"what {slo.metric} is {way}"
+            )
+    return found
+
+
+def trial(slos: Mapping[str, Slo], point: Point, slow: Mapping[str, Estimate | None]) -> Trial:
+    """
+    What one stage says of the promises; nothing if it is not valid.
+
+    Args:
+        slow: the quantiles of all requests by name, a failure being infinitely slow.
+    """
+    margins, seen = {}, {}
+    for name, slo in slos.items() if point.valid else ():
+        found = _margin(slo, point, slow)
+        if found is not None:
+            margins[name], seen[name] = found
+    rising = frozenset(name for name in margins if slos[name].metric == "throughput")
+    return Trial(point.level, margins, seen, point.throughput.value, rising)
+
+
+def _margin(
+    slo: Slo, point: Point, slow: Mapping[str, Estimate | None]
+) -> tuple[Margin, str] | None:
+    match slo.metric:
+        case "errors":
+            return _errors(slo, point)
+        case "throughput":
+            seen = point.throughput
+            margin = _log(slo.threshold, seen, at_most=False)
+            return margin, f"throughput {rate(seen.value)}"
+        case "mean":
+            estimate = point.response_time.get("mean")
+            failing = point.errors.rate > 0  # no mean is slow enough for them
+        case quantile:
+            estimate, failing = slow.get(quantile), False
+    if point.model == "open" and point.steady == "over-saturated":
+        return Margin(-FARTHEST, BETWEEN), f"{slo.metric} grows to the end"
+    if failing or (estimate is not None and math.isinf(estimate.value) and _never(estimate)):
+        told = f"{percent(point.errors.rate)} of the requests fail, which counts as too slow"
+        return Margin(-FARTHEST, BETWEEN), told
+    if estimate is None:
+        return None
+    told = f"{slo.metric} {'too slow' if math.isinf(estimate.value) else duration(estimate.value)}"
+    return _log(slo.threshold, estimate, at_most=True), told
+
+
+def _never(estimate: Estimate) -> bool:
+    return estimate.low is not None and math.isinf(estimate.low)
+
+
+def _log(threshold: float, seen: Estimate, *, at_most: bool) -> Margin:
+    """The margin of a positive quantity; its error from the end that is nearer to the threshold."""
+
+    def margin(value: float | None) -> float | None:
+        if value is None:
+            return None
+        way = 1 if at_most else -1
+        if value <= 0 or math.isinf(value):
+            return way * (FARTHEST if value <= 0 else -FARTHEST)
+        return min(max(way * math.log(threshold / value), -FARTHEST), FARTHEST)
+
+    value = margin(seen.value)
+    assert value is not None
+    ends = [end for end in (margin(seen.low), margin(seen.high)) if end is not None]
+    near = [end for end in ends if (end - value) * value < 0 or value == 0]
+    if abs(value) == FARTHEST and any(end == value for end in ends):
+        near = near or [value]
+    error = max((abs(end - value) for end in near), default=2 * FARTHEST) / _DEVIATIONS
+    return Margin(value, math.hypot(error, BETWEEN))
+
+
+def _errors(slo: Slo, point: Point) -> tuple[Margin, str] | None:
+    """
+    The margin of a share, on the arcsine scale that makes its error the same everywhere.
+
+    A stage without a single failure keeps every share: a thousand requests cannot prove one in ten
+    thousand, and the search would never end.
+    """
+    if not point.requests:
+        return None
+    share, error = point.errors.rate, 1 / math.sqrt(point.requests)
+    margin = 2 * (math.asin(math.sqrt(slo.threshold)) - math.asin(math.sqrt(share)))
+    if not share:
+        margin = max(margin, 2 * SURE * error)
+    told = f"{percent(share)} of {point.requests:,} requests failed"
+    return Margin(margin, math.hypot(error, BETWEEN)), told
