@@ -5,13 +5,12 @@ from contextlib import suppress
 from contextvars import ContextVar
 from importlib import import_module
 from sys import maxsize
-from time import thread_time
 from typing import Any
 
 from app_under_test.telemetry.clients import constructed, in_branches, replace
 from app_under_test.telemetry.process import PROCESS, Use
 from app_under_test.telemetry.stays import stay_among
-from app_under_test.telemetry.visits import Call
+from app_under_test.telemetry.visits import Call, of_thread
 
 _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
@@ -118,7 +117,7 @@ class Transports:
 
     def blocking(self, original: Any) -> Any:
         def handle_request(transport: Any, request: Any) -> Any:
-            call = self.called(transport, request, thread_time)
+            call = self.called(transport, request, of_thread)
             token = _CALL.set(call)
             try:
                 response = original(transport, request)
@@ -133,9 +132,9 @@ class Transports:
 
         return handle_request
 
-    def called(self, transport: Any, request: Any, clock: Callable[[], float] | None) -> Call:
+    def called(self, transport: Any, request: Any, waited: Callable[[float], float] | None) -> Call:
         PROCESS.saw(getattr(transport, "_pool", None), self.name, use)
-        call = Call(clock)
+        call = Call(waited)
         call.asks(request.method, request.url)
         return call
 

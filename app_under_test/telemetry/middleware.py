@@ -133,9 +133,9 @@ def timing(track: Track, before: float | None) -> bytes:
     """The header's value; to the microsecond, the phases add up exactly."""
     visit = track.visit
     now = monotonic()
-    own = track.now() + visit.cpu
+    own = track.used() + visit.cpu
     total = round((now - visit.arrival) * 1e6)
-    waits = [round(wait * 1e6) for wait in critical(visit.spans)]
+    waits = [max(0, round(wait * 1e6)) for wait in critical(visit.spans)]
     waited = sum(waits)
     if waited > total:  # some of it at the same time
         waits = [wait * total // waited for wait in waits]

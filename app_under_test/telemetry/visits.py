@@ -1,7 +1,8 @@
 """One request in the service: what it waited for, as intervals, and the CPU that it took.
 
-Every time is in seconds; moments are those of CLOCK_MONOTONIC. An interval that is said to be
-waiting is its length without the CPU that the request itself used in it, which is its own work.
+Every time is in seconds; moments are those of CLOCK_MONOTONIC. A wait is time in which the request
+did not run: a task between two of its steps, a thread without its CPU. So its own work is in no
+wait, and neither is the time in which it was ready and something else had the core.
 """
 
 from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -51,23 +52,27 @@ class Visit:
 class Track:
     """One line of execution of a visit: its own task, another task, or a worker thread."""
 
-    __slots__ = ("cpu", "spans", "step", "visit")
+    __slots__ = ("cpu", "idle", "since", "spans", "step", "visit")
 
     def __init__(self, visit: Visit, spans: list[Span]) -> None:
         self.visit = visit
         self.spans = spans
         self.cpu = 0.0
         """Of the steps that are done."""
+        self.idle = 0.0
+        """Between those steps."""
+        self.since = 0.0
+        """When the last step ended."""
         self.step = _SUSPENDED
         """The thread's CPU when the present step began."""
 
-    @property
-    def running(self) -> bool:
-        return self.step >= 0.0
-
-    def now(self) -> float:
-        """The CPU that it has used."""
+    def used(self) -> float:
+        """The CPU so far."""
         return self.cpu if self.step < 0.0 else self.cpu + (thread_time() - self.step)
+
+    def waited(self, now: float) -> float:
+        """The time in which it did not run."""
+        return self.idle if self.step >= 0.0 else self.idle + (now - self.since)
 
 
 TRACK: ContextVar[Track | None] = ContextVar("track", default=None)
@@ -81,6 +86,8 @@ def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any,
     error: BaseException | None = None
     try:
         while True:
+            if track.since:
+                track.idle += monotonic() - track.since
             track.step = thread_time()
             if error is None:
                 asked = send(value)
@@ -88,6 +95,7 @@ def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any,
                 thrown, error = error, None
                 asked = throw(thrown)
             track.cpu += thread_time() - track.step
+            track.since = monotonic()
             track.step = _SUSPENDED
             try:
                 value = yield asked
@@ -101,6 +109,7 @@ def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any,
     finally:
         if track.step >= 0.0:
             track.cpu += thread_time() - track.step
+            track.since = monotonic()
             track.step = _SUSPENDED
 
 
@@ -132,58 +141,58 @@ class Call:
 
     __slots__ = (
         "begin",
-        "begin_cpu",
-        "clock",
         "counted",
         "end",
-        "end_cpu",
         "got",
-        "got_cpu",
         "head",
-        "head_cpu",
         "opened",
         "sent",
-        "sent_cpu",
         "stay",
         "visit",
+        "waited",
+        "waited_begin",
+        "waited_end",
+        "waited_got",
+        "waited_head",
+        "waited_sent",
     )
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        """`clock` tells the CPU of whoever calls; None: that of the task, if it is metered."""
+    def __init__(self, waited: Callable[[float], float] | None = None) -> None:
+        """`waited` tells how long whoever calls has not run; None: that of the present task."""
         track = TRACK.get()
+        self.begin = now = monotonic()
         if track is None:
             self.visit: Visit | None = None
             self.counted = True
-            self.clock = clock or _unknown
+            self.waited = waited or float
         else:
             self.visit = visit = track.visit
             self.counted = visit.counted
-            self.clock = clock or track.now
+            self.waited = waited or track.waited
             if not visit.over:
                 track.spans.append(self)
-        self.got = self.sent = self.head = self.end = self.stay = None
-        self.got_cpu = self.sent_cpu = self.head_cpu = self.end_cpu = 0.0
+        self.got: float | None = None
+        self.sent: float | None = None
+        self.head: float | None = None
+        self.end: float | None = None
+        self.stay: float | None = None
         self.opened = False
-        self.begin_cpu = self.clock()
-        self.begin = monotonic()
-
-    got: float | None
-    sent: float | None
-    head: float | None
-    end: float | None
-    stay: float | None
+        self.waited_begin = self.waited(now)
 
     def gets(self, opens: bool = False) -> None:
         """It has a place in the pool, and opens a connection or not."""
-        self.got, self.got_cpu = monotonic(), self.clock()
+        self.got = now = monotonic()
+        self.waited_got = self.waited(now)
         self.opened = opens
 
     def sends(self) -> None:
-        self.sent, self.sent_cpu = monotonic(), self.clock()
+        self.sent = now = monotonic()
+        self.waited_sent = self.waited(now)
 
     def answered(self, stay: float | None) -> None:
         """The headers came; `stay` is how long the upstream says that it took to them."""
-        self.head, self.head_cpu = monotonic(), self.clock()
+        self.head = now = monotonic()
+        self.waited_head = self.waited(now)
         self.stay = stay
 
     def asks(self, method: str, url: object) -> None:
@@ -203,8 +212,8 @@ class Call:
         """May be called again."""
         if self.end is not None:
             return
-        self.end_cpu = self.clock()
         self.end = end = monotonic()
+        self.waited_end = self.waited(end)
         if not self.counted:
             return
         counts = PROCESS.counts
@@ -222,71 +231,68 @@ class Call:
         return self.head if self.end is None else self.end
 
     def waits(self) -> Waits:
-        end = self.finished
-        assert end is not None
-        end_cpu = self.head_cpu if self.end is None else self.end_cpu
+        end = self.waited_head if self.end is None else self.waited_end
         failed = self.head is None
-        if self.got is None and failed:
-            return 0.0, _waited(self.begin, end, self.begin_cpu, end_cpu), 0.0, 0.0
-        got, got_cpu = (
-            (self.begin, self.begin_cpu) if self.got is None else (self.got, self.got_cpu)
-        )
-        pool = _waited(self.begin, got, self.begin_cpu, got_cpu)
-        sent, sent_cpu = self.sent, self.sent_cpu
-        if sent is None:
-            if failed:
-                return 0.0, pool, _waited(got, end, got_cpu, end_cpu) if self.opened else 0.0, 0.0
-            sent, sent_cpu = got, got_cpu
-        connect = _waited(got, sent, got_cpu, sent_cpu) if self.opened else 0.0
-        if self.head is None:
-            return 0.0, pool, connect, _waited(sent, end, sent_cpu, end_cpu)
-        if self.stay is None:
-            first = _waited(sent, self.head, sent_cpu, self.head_cpu)
-        else:
-            first = min(self.stay, self.head - sent)
-        return 0.0, pool, connect, first + _waited(self.head, end, self.head_cpu, end_cpu)
+        # What was not seen took no time, but where a failed call stood is where it ended.
+        got, sent = (end, end) if failed else (self.waited_begin, self.waited_begin)
+        if self.got is not None:
+            got = self.waited_got
+            sent = max(got, sent)
+        if self.sent is not None:
+            sent = self.waited_sent
+        pool = got - self.waited_begin
+        connect = sent - got if self.opened else 0.0
+        if self.head is None or self.sent is None:
+            return 0.0, pool, connect, end - sent
+        first = self.waited_head - sent
+        if self.stay is not None:
+            first = min(self.stay, self.head - self.sent)
+        return 0.0, pool, connect, first + end - self.waited_head
+
+
+def of_thread(now: float) -> float:
+    """How long the present thread has not run, but for a constant."""
+    return now - thread_time()
 
 
 class Hop:
     """A function on its way to a worker thread and back."""
 
-    __slots__ = ("begin", "cpu", "end", "func", "spans", "started", "trunk", "used")
+    __slots__ = ("begin", "end", "func", "spans", "trunk", "waited", "waited_before")
 
     def __init__(self, trunk: Track, func: Callable[..., Any]) -> None:
         self.trunk = trunk
         self.func = func
         self.spans: list[Span] = []
-        self.started: float | None = None
+        self.waited: float | None = None
+        """For the thread; None: it did not get there."""
         self.end: float | None = None
-        self.used = 0.0
-        """CPU of the request's task on the way to the thread."""
-        self.cpu = trunk.now()
         self.begin = monotonic()
+        self.waited_before = trunk.waited(self.begin)
         trunk.spans.append(self)
 
     def __call__(self, *args: Any) -> Any:
         """In the worker, in a copy of the context."""
         trunk = self.trunk
-        self.used = trunk.cpu - self.cpu
-        self.started = monotonic()
+        self.waited = trunk.waited(monotonic()) - self.waited_before
         track = Track(trunk.visit, self.spans)
         TRACK.set(track)
         track.step = thread_time()
         try:
             return self.func(*args)
         finally:
-            trunk.visit.cpu += track.now()
+            trunk.visit.cpu += track.used()
 
     @property
     def finished(self) -> float | None:
         return self.end
 
     def waits(self) -> Waits:
-        end = self.end
-        assert end is not None
-        started = end if self.started is None else self.started
-        waits = critical(self.spans)
-        return (started - self.begin - max(0.0, self.used), *waits[1:])
+        waited = self.waited
+        if waited is None:
+            assert self.end is not None
+            waited = self.end - self.begin
+        return (waited, *critical(self.spans)[1:])
 
 
 def critical(spans: Sequence[Span]) -> Waits:
@@ -310,18 +316,8 @@ def critical(spans: Sequence[Span]) -> Waits:
             pool += waits[1]
             connect += waits[2]
             upstream += waits[3]
-    return max(0.0, thread), pool, connect, upstream
+    return thread, pool, connect, upstream
 
 
 def _end(done: tuple[float, Span]) -> float:
     return done[0]
-
-
-def _waited(begin: float, end: float, cpu_before: float, cpu_after: float) -> float:
-    took = end - begin
-    used = cpu_after - cpu_before
-    return max(0.0, took - used) if used > 0.0 else max(0.0, took)
-
-
-def _unknown() -> float:
-    return 0.0

@@ -1,12 +1,11 @@
 """urllib3, bare or under requests. A call is one attempt: urllib3 may retry by itself."""
 
-from time import thread_time
 from typing import Any
 
 from app_under_test.telemetry.clients import replace
 from app_under_test.telemetry.process import PROCESS, Use
 from app_under_test.telemetry.stays import stay_in
-from app_under_test.telemetry.visits import Call
+from app_under_test.telemetry.visits import Call, of_thread
 
 _CALL = "_brownout_call"
 """The attribute of a connection that is in use."""
@@ -24,7 +23,7 @@ def observe(library: Any) -> None:
 def getting(original: Any) -> Any:
     def get(self: Any, *args: Any, **options: Any) -> Any:
         PROCESS.saw(self, "urllib3", use)
-        call = Call(thread_time)
+        call = Call(of_thread)
         try:
             connection = original(self, *args, **options)
         except BaseException:
