@@ -198,7 +198,25 @@ def test_a_connection_for_each_call_is_not_churn_where_other_work_uses_the_cpu()
     assert resource(low, *beyond) == "cpu"
 
 
-def test_a_semaphore_is_as_many_at_a_time_while_nothing_is_full():
+def test_a_semaphore_that_tells_is_no_pool_of_connections():
+    both = used_up(8, 12, "semaphore") + replace_pool(level(1), 100, 8)
+    beyond = [level(n, 157, told={"pools": both}) for n in (20, 40)]
+    found = named(level(1), *beyond)
+    assert found.resource == "slots"
+    assert found.why == (
+        "semaphore: 7.9 of 8 places taken, 12 requests waiting; "
+        "8 at a time / 50.5 ms = 158/s is the ceiling"
+    )
+
+
+def test_a_semaphore_whose_holders_wait_for_connections_does_not_bind():
+    both = used_up(8, 12, "semaphore") + used_up(4, 4)
+    beyond = [level(n, 78, told={"pools": both}) for n in (20, 40)]
+    idle = used_up(8, 0, "semaphore") + used_up(4, 0)
+    assert resource(level(1, told={"pools": idle}), *beyond) == "pool"
+
+
+def test_a_limit_that_does_not_tell_is_as_many_at_a_time_while_nothing_is_full():
     at_once = {"in_flight": 7.9, "peaks": (8.0, 8.0)}
     beyond = [level(n, 157, upstream=at_once) for n in (20, 40)]
     found = named(level(1), *beyond)

@@ -328,6 +328,19 @@ def _pool(case: _Seen) -> _Found | None:
     return _Found("pool", pool.used / pool.limit, why)
 
 
+def _semaphore(case: _Seen) -> _Found | None:
+    semaphore = case.now.told.semaphore if case.now.told else None
+    if semaphore is None or not semaphore.limit or semaphore.waiting < QUEUE:
+        return None
+    if semaphore.used < FULL * semaphore.limit or not case.near("slots"):
+        return None
+    why = (
+        f"semaphore: {rounded(semaphore.used, 3)} of {rounded(semaphore.limit, 4)} places taken, "
+        f"{rounded(semaphore.waiting, 3)} requests waiting"
+    )
+    return _Found("slots", semaphore.used / semaphore.limit, why)
+
+
 def _threads(case: _Seen) -> _Found | None:
     threads = case.now.told.threads if case.now.told else None
     if threads is None or threads.waiting < QUEUE or not case.near("threads"):
@@ -423,7 +436,7 @@ def _unknown(case: _Seen) -> _Found:
 
 
 _Ask = Callable[[_Seen], _Found | None]
-_QUEUES: Sequence[_Ask] = (_servers, _pool, _threads)
+_QUEUES: Sequence[_Ask] = (_servers, _pool, _semaphore, _threads)
 _INSIDE_OUT: Sequence[_Ask] = (
     _retries,
     _refusing,
@@ -432,6 +445,7 @@ _INSIDE_OUT: Sequence[_Ask] = (
     _slower,
     _blocked,
     _pool,
+    _semaphore,
     _threads,
     _slots,
 )

@@ -220,7 +220,7 @@ def _threads(
         total = each * seen[-1].workers if each else None
     if not total:
         return None
-    return _ceiling("threads", total, takes.held, f"{rounded(total, 4)} threads")
+    return _ceiling("threads", total, takes.held, _counted(total, "thread"))
 
 
 def _pool(
@@ -239,31 +239,36 @@ def _pool(
         total = float(each * seen[-1].workers)
     if not total:
         return None
-    return _ceiling("pool", total, takes.held, f"{rounded(total, 4)} connections")
+    return _ceiling("pool", total, takes.held, _counted(total, "connection"))
 
 
 def _slots(
     seen: Sequence[Observation], settings: Mapping[str, Any], takes: Demand
 ) -> Ceiling | None:
-    each = number(settings, "max_concurrent")
-    if each is None or takes.call is None:
+    """Of a semaphore for the process; one for each request bounds its own calls alone."""
+    if takes.held is None:
         return None
-    total = each * seen[-1].workers
-    return _ceiling("slots", total, takes.calls * takes.call, f"{total} at a time")
+    told = [one.told for one in seen if one.told]
+    semaphores = [one.semaphore for one in told if one.semaphore]
+    each = number(settings, "max_concurrent")
+    total = max((one.limit or 0.0 for one in semaphores), default=0.0)
+    if not told and each:
+        total = each * seen[-1].workers
+    return _ceiling("slots", total, takes.held, f"{rounded(total, 4)} at a time") if total else None
 
 
 def _loop_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:
     if takes.loop is None:
         return None
     loops = seen[-1].workers
-    return _ceiling("loop", loops, takes.loop, "1 loop" if loops == 1 else f"{loops} loops")
+    return _ceiling("loop", loops, takes.loop, _counted(loops, "loop"))
 
 
 def _cpu_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:
     if not takes.cpu:
         return None
     cores = usable_cores(seen[-1])
-    return _ceiling("cpu", cores, takes.cpu, "1 core" if cores == 1 else f"{cores} cores")
+    return _ceiling("cpu", cores, takes.cpu, _counted(cores, "core"))
 
 
 def usable_cores(one: Observation) -> int:
@@ -279,7 +284,9 @@ def _upstream(
     servers = next((one.servers for one in reversed(ledgers) if one.servers), None)
     service = next((one.service for one in ledgers if one.service), None)
     if servers and service:
-        found.append(_ceiling("upstream", servers, takes.calls * service, f"{servers} servers"))
+        found.append(
+            _ceiling("upstream", servers, takes.calls * service, _counted(servers, "server"))
+        )
     for limit in profile.limits if profile else ():
         if limit.key not in ("all", "address"):
             continue  # how many of those there are is not known
@@ -293,6 +300,10 @@ def _upstream(
         how = f"a rate limit of {rate(allowed)}{calls}"
         found.append(Ceiling(resource="upstream", throughput=allowed / takes.calls, how=how))
     return found
+
+
+def _counted(count: float, noun: str) -> str:
+    return f"{rounded(count, 4)} {noun}" + ("" if count == 1 else "s")
 
 
 def _ceiling(resource: Resource, capacity: float, seconds: float, words: str) -> Ceiling | None:

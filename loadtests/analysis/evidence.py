@@ -11,6 +11,7 @@ Fact = tuple[str, str]
 _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resource
     "threads": ("threads",),
     "pool": ("pool",),
+    "slots": ("slots",),
     "loop": ("loop",),
     "cpu": ("cpu", "churn"),
     "clients": ("churn",),
@@ -84,6 +85,10 @@ def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
         of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
         yield "pool", ("connections in use", of)
         yield "pool", ("waiting for a connection", rounded(pool.waiting, 3))
+    if (places := told.semaphore) and places.limit:
+        of = f"{rounded(places.used, 3)} of {rounded(places.limit, 4)}"
+        yield "slots", ("places of a semaphore taken", of)
+        yield "slots", ("waiting for a place", rounded(places.waiting, 3))
     if told.lag is not None:
         yield "loop", ("the event loop is late", duration(told.lag))
     if told.loop_cpu is not None:

@@ -16,6 +16,7 @@ from loadtests.analysis.resources import Sample, inside
 from loadtests.results import Point
 
 OVERFULL = 1.2  # what is used is not more than this part of what there is, or it is nonsense
+SEMAPHORE = "semaphore"  # the client of a pool that is none
 REST = 1.0  # seconds after a stage in which what it began may still go on
 
 
@@ -65,11 +66,18 @@ class Told:
 
     @property
     def fullest(self) -> Pool | None:
-        """The pool that most wait for, or else the one that is used up most."""
-        limited = [pool for pool in self.pools if pool.limit]
-        return max(
-            limited, key=lambda one: (one.waiting, one.used / (one.limit or 1)), default=None
-        )
+        """The pool of connections that most wait for, or else the one that is used up most."""
+        return _fullest(one for one in self.pools if one.client != SEMAPHORE)
+
+    @property
+    def semaphore(self) -> Pool | None:
+        """Likewise; it is told of as a pool."""
+        return _fullest(one for one in self.pools if one.client == SEMAPHORE)
+
+
+def _fullest(pools: Iterable[Pool]) -> Pool | None:
+    limited = [pool for pool in pools if pool.limit]
+    return max(limited, key=lambda one: (one.waiting, one.used / (one.limit or 1)), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
