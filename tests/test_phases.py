@@ -1,7 +1,6 @@
 """Sums of phases: adding loses nothing, and a line of text carries them."""
 
 import base64
-import struct
 import zlib
 
 import pytest
@@ -62,8 +61,18 @@ def test_what_is_written_is_read_to_the_microsecond(told):
         assert one.phases == pytest.approx(exact.phases, abs=1e-6)
 
 
-def packed(*numbers):
-    return base64.b64encode(zlib.compress(struct.pack(f"<{len(numbers)}Q", *numbers))).decode()
+def packed(*columns):
+    """Columns of one bin each, as they are written."""
+    planes = b"".join(
+        bytes([column >> 8 * weight & 255 for column in columns]) for weight in range(8)
+    )
+    return base64.b64encode(zlib.compress(planes)).decode()
+
+
+def test_the_text_holds_the_place_the_count_and_microseconds():
+    (one,) = PhaseSums.decode(packed(5, 2, 3, *range(300, 307))).bins()
+    assert (one.count, one.total) == (2, 3e-6)
+    assert one.phases == tuple(number / 1e6 for number in range(300, 307))
 
 
 @pytest.mark.parametrize(

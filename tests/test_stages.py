@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from loadtests import stages
 from loadtests.histograms import Histogram
+from loadtests.phases import NAMES
 from loadtests.slices import Slice
 from loadtests.stages import (
     Begun,
@@ -44,6 +45,8 @@ def slices(draw):
     for histogram in (part.ok, part.failed):
         for duration in draw(durations):
             histogram.record(duration)
+    for duration in draw(durations):
+        part.phases.record(duration, [duration / len(NAMES)] * len(NAMES))
     return part
 
 
@@ -74,6 +77,7 @@ messages = st.one_of(
         requests=st.lists(specs, max_size=2).map(tuple),
         seed=numbers,
         own_tasks=st.booleans(),
+        telemetry=st.booleans(),
     ),
     st.builds(
         Begun,
