@@ -157,6 +157,16 @@ def test_a_loop_that_is_late_without_using_its_core_is_blocked():
     )
 
 
+def test_a_loop_that_is_late_because_it_gets_no_core_is_not_blocked():
+    """Others use its core, or its container's share of it is used up."""
+    told = {"lag": 0.4, "loop_cpu": 0.3, "cpu": 0.3}
+    uneven = {"peaks": (30.0, 12.0)}
+    beyond = [
+        level(n, x, told=told, upstream=uneven, starved=0.5) for n, x in ((20, 300), (40, 250))
+    ]
+    assert resource(level(1), *beyond) == "unknown"
+
+
 def test_a_blocking_call_beside_async_ones_is_predicted_from_what_is_not_the_upstream():
     def phases(wait):
         return {"pre_app": wait / 2, "loop_wait": wait / 2, "own": CPU, "upstream": CALL}

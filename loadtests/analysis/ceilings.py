@@ -25,6 +25,7 @@ TOLD = 0.1  # ... where the process itself tells, which is exact: with less, wha
 EXCESS = 2.0  # times the CPU: for longer than this, a loop is held by something that waits
 LATE = 0.004  # seconds that a blocked loop is late in the mean; a busy one that keeps up: 1 ms
 IDLE = 0.7  # of the CPU: a loop that is late with less was blocked
+STARVED = 0.15  # of the time: a loop that waits so long for a core is late for that
 HELD = 0.002  # seconds, at least, that something holds the loop
 
 
@@ -188,7 +189,7 @@ def late(one: Observation) -> bool:
     if told is None or told.lag is None or told.lag < LATE:
         return False
     used = max(told.loop_cpu or 0.0, (one.cpu or 0.0) / usable_cores(one))
-    return used < IDLE
+    return used < IDLE and one.starved < STARVED
 
 
 def one_at_a_time(seen: Sequence[Observation]) -> bool:

@@ -111,7 +111,8 @@ class Observation:
     One level. Rates per second; `time` is the mean of the successes' response times.
 
     `rate` counts all requests that began, `failing` is the part of them that failed. `cpu` and
-    `cores` are the cores that the service used and was given; `idle` what it uses without load.
+    `cores` are the cores that the service used and was given; `idle` what it uses without load;
+    `starved` is the part of the time in which it had work and no core.
     """
 
     point: Point
@@ -120,6 +121,7 @@ class Observation:
     cpu: float | None = None
     cores: int | None = None
     idle: float = 0.0
+    starved: float = 0.0
     workers: int = 1
     told: Told | None = None
     upstream: Upstream | None = None
@@ -203,6 +205,7 @@ def observations(
                 cpu=cpu,
                 cores=cores,
                 idle=idle[name],
+                starved=_sampled(name, pairs, "wait") or 0.0,
                 workers=max(told.processes if told else 0, workers.get(name, 1)),
                 told=told,
                 upstream=_upstream(pairs),
@@ -214,16 +217,11 @@ def observations(
 Pairs = Sequence[tuple[Sample, Sample]]
 
 
-def _sampled(name: str, pairs: Pairs) -> float | None:
-    """Cores that the processes used, by the system's count."""
-    seen = [cpu for _, sample in pairs if (cpu := _cpu(name, sample)) is not None]
+def _sampled(name: str, pairs: Pairs, what: str = "cpu") -> float | None:
+    """Cores that the processes used, or waited for, by the system's count."""
+    values = [_process(name, sample).get(what) for _, sample in pairs]
+    seen = [one for one in values if isinstance(one, int | float) and 0 <= one < math.inf]
     return fmean(seen) if seen else None
-
-
-def _cpu(name: str, sample: Sample) -> float | None:
-    value = _process(name, sample).get("cpu")
-    good = isinstance(value, int | float) and 0 <= value < math.inf
-    return float(value) if good and value is not None else None
 
 
 def _process(name: str, sample: Sample) -> Mapping[str, Any]:
