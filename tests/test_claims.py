@@ -37,7 +37,7 @@ class Supposed(Seen):
         assert request in {"all", *(one.name for one in self.plan.requests)}
         return about(0.1)
 
-    throughput = mean = cpu = _checked
+    throughput = mean = cpu = answers = _checked
 
     def share(self, deployment, level, request="all", kinds=None):
         return self._checked(deployment, level, request)

@@ -110,6 +110,15 @@ class Seen:
         exact = stats.binomtest(failed, point.requests).proportion_ci(0.95, "exact")
         return Estimate(value=failed / point.requests, low=float(exact.low), high=float(exact.high))
 
+    def answers(self, deployment: str, level: int) -> Estimate:
+        """Successes a second where they may be few or none; by their number (Garwood 1936)."""
+        point = self.any_point(deployment, level)
+        count = round(point.throughput.value * point.seconds)
+        low = stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+        high = stats.chi2.ppf(0.975, 2 * count + 2) / 2
+        seconds = point.seconds
+        return Estimate(value=count / seconds, low=float(low) / seconds, high=float(high) / seconds)
+
     def cpu(self, deployment: str, level: int) -> Estimate:
         """CPU seconds of the service for one request, between the least and most of any second."""
         point = self.point(deployment, level)

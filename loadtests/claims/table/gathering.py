@@ -67,7 +67,7 @@ def one_is_synchronous(seen: Seen) -> list[Case]:
             measured=ratio(seen.mean("synchronous", users), seen.mean("semaphore-of-one", users))
             or Estimate(value=0.0),
         )
-        for users in (20, 60)
+        for users in (20, 80)
     ]
 
 
