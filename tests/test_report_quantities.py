@@ -41,6 +41,11 @@ def test_only_no_errors_at_all_read_as_zero(ratio, text):
     assert quantities.percent(ratio) == text
 
 
+@pytest.mark.parametrize(("ratio", "text"), [(0.926, "92.6 %"), (1.074, "107 %"), (0.0, "0 %")])
+def test_what_exceeds_its_prediction_says_by_how_much(ratio, text):
+    assert quantities.proportion(ratio) == text
+
+
 def test_the_most_frequent_error_comes_first():
     errors = Errors(rate=0.05, kinds={"timeout": 9, "503": 41})
     assert quantities.errors(errors) == "5.0 % (41 × 503, 9 × timeout)"  # noqa: RUF001

@@ -70,7 +70,7 @@ def render(run: Run) -> str:
             met.ceiling.how,
             quantities.rate(met.ceiling.throughput),
             quantities.rate_estimate(met.measured),
-            quantities.MISSING if met.ratio is None else quantities.percent(met.ratio),
+            quantities.MISSING if met.ratio is None else quantities.proportion(met.ratio),
         ]
         for line in lines
         for met in ceilings.met(line)

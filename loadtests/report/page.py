@@ -82,6 +82,7 @@ def _environment() -> Environment:
         "duration": quantities.duration_estimate,
         "rate": quantities.rate_estimate,
         "ratio": quantities.ratio_estimate,
+        "proportion": quantities.proportion,
         "percent": quantities.percent,
         "knee": quantities.knee_level,
         "slo": quantities.slo_estimate,

@@ -91,6 +91,11 @@ def percent(ratio: float) -> str:
     return f"{value:.2f} %" if value < 1 else f"{value:.1f} %" if value < 100 else "100 %"
 
 
+def proportion(ratio: float) -> str:
+    """Of what may also be exceeded: "92.6 %", "107 %"."""
+    return f"{_digits(100 * ratio)} %"
+
+
 def slo_estimate(text: str, estimate: Estimate | None) -> str:
     """What an SLO such as "p95 < 250ms at 40" measured, in the unit of its metric."""
     if estimate is None:
