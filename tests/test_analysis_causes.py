@@ -164,7 +164,9 @@ def test_a_loop_that_is_late_because_it_gets_no_core_is_not_blocked():
     beyond = [
         level(n, x, told=told, upstream=uneven, starved=0.5) for n, x in ((20, 300), (40, 250))
     ]
-    assert resource(level(1), *beyond) == "unknown"
+    found = named(level(1), *beyond)
+    assert found.resource == "unknown"
+    assert found.why.endswith("and for 50 % of the time the service had work and no core")
 
 
 def test_a_blocking_call_beside_async_ones_is_predicted_from_what_is_not_the_upstream():
@@ -269,6 +271,13 @@ def test_from_outside_a_service_of_unknown_cpu_needs_a_number_that_never_changes
         replace(level(n, 200, upstream={"peaks": (11.0, 15.0)}, **dark), cpu=None) for n in (40, 80)
     ]
     assert resource(level(1, black_box=True), *varies) == "unknown"
+
+
+def test_from_outside_a_number_that_varies_is_no_limit():
+    """As many calls in the mean at each level, but now 24 and now 30: some other thing is full."""
+    varies = {"in_flight": 22.0, "peaks": (24.0, 30.0)}
+    dark = [level(n, 400, black_box=True, upstream=varies) for n in (40, 80)]
+    assert resource(level(1, black_box=True), *dark) == "unknown"
 
 
 def test_from_outside_a_process_that_uses_its_core_is_cpu_or_churn():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.analysis import evidence
-from loadtests.analysis.ceilings import LATE, Demand, demand, late, lowest, usable_cores
+from loadtests.analysis.ceilings import LATE, STARVED, Demand, demand, late, lowest, usable_cores
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import duration, percent, rate, rounded
 from loadtests.results import Ceiling, Limit, Resource
@@ -362,7 +362,7 @@ def _slots(case: _Seen) -> _Found | None:
     lag = case.lag
     if lag is not None and lag >= LATE:
         return None
-    count = _plateau(case, sure=share is None)
+    count = _plateau(case, sure=share is None or case.now.starved >= STARVED)
     if count is None or case.takes.call is None:
         return None
     held = case.takes.calls * case.takes.call
@@ -407,30 +407,34 @@ def _plateau(case: _Seen, *, sure: bool) -> int | None:
     """
     now = case.now.upstream
     assert now is not None
+    if now.peaks:
+        most = max(now.peaks)
+        level = most - min(now.peaks) <= max(1.0, STEADY * most)
+        filled = now.in_flight >= (FULL if sure or not _flat(case) else ROOM) * most
+        return round(most) if level and filled else None
+    return round(now.in_flight) if _flat(case) and not sure else None
+
+
+def _flat(case: _Seen) -> bool:
+    """Whether as many calls are at the upstream at each level beyond the knee, of two at least."""
     beyond = [
         one.upstream.in_flight
         for one in case.levels
         if one.upstream and one.point.valid and not follows(one, case.low)
     ]
-    flat = len(beyond) >= 2 and max(beyond) - min(beyond) <= FLAT * max(beyond)
-    peaks = [peak for peak in now.peaks if now.in_flight <= peak <= 1.5 * now.in_flight + 1]
-    most = max(peaks, default=0.0)
-    level = bool(peaks) and most - min(peaks) <= max(1.0, STEADY * most)
-    tight = level and now.in_flight >= FULL * most
-    if tight or (flat and level and not sure):
-        return round(most)
-    if flat and not sure:
-        return round(now.in_flight)
-    return None
+    return len(beyond) >= 2 and max(beyond) - min(beyond) <= FLAT * max(beyond)
 
 
 def _unknown(case: _Seen) -> _Found:
     expected = case.now.level / ((case.low.time or 0.0) + case.now.think_time)
     if case.now.point.model == "open":
         expected = case.now.rate
+    seen = "nothing that is seen is used up"
+    if case.now.starved >= STARVED:
+        seen = f"for {percent(case.now.starved)} of the time the service had work and no core"
     why = (
         f"unknown: {rate(case.now.throughput)} where the load would give {rate(expected)}, "
-        "and nothing that is seen is used up"
+        f"and {seen}"
     )
     return _Found("unknown", None, why)
 
