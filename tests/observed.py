@@ -1,6 +1,8 @@
 """Levels of a service as analysis would observe them, made of plain arithmetic."""
 
-from loadtests.analysis.observations import Observation, Pool, Threads, Told, Upstream
+from loadtests.analysis.observations import Observation
+from loadtests.analysis.services import Pool, Threads, Told
+from loadtests.analysis.upstreams import Upstream
 from loadtests.results import Errors, Estimate, Point
 
 CALL = 0.050  # seconds in the upstream

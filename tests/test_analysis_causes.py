@@ -7,7 +7,7 @@ from observed import CALL, CPU, full, level, point, used_up
 
 from loadtests.analysis.causes import limits
 from loadtests.analysis.ceilings import ceilings
-from loadtests.analysis.observations import Threads
+from loadtests.analysis.services import Threads
 from loadtests.results import Limit
 from mock_upstream.profiles import Profile
 

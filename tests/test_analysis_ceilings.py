@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from observed import CALL, CPU, level
 
 from loadtests.analysis import ceilings
-from loadtests.analysis.observations import Pool, Threads
+from loadtests.analysis.services import Pool, Threads
 from mock_upstream.profiles import Profile
 
 

@@ -1,0 +1,127 @@
+"""Which resource holds throughput back at a level, and by what one sees it.
+
+The innermost resource that is used up is the one that binds, as everything around it fills: an
+upstream that is full fills the pool, the pool fills the threads, and a process without CPU makes
+all of them look full. So they are asked from the inside out, and a resource is named only where its
+own gauge shows that it is used up, somebody waits for it, and throughput is near to what it
+permits. Where nothing does, the answer is "unknown".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from loadtests.analysis import evidence
+from loadtests.analysis.causes.cases import Found, Seen, follows
+from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, threads
+from loadtests.analysis.causes.slots import slots
+from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
+from loadtests.analysis.ceilings import STARVED, demand, lowest
+from loadtests.analysis.observations import Observation
+from loadtests.analysis.words import percent, rate
+from loadtests.results import Ceiling, Limit, Resource
+
+
+def limits(seen: Sequence[Observation], ceilings: Sequence[Ceiling]) -> dict[int, Limit]:
+    """
+    By level, what holds throughput back there; a level that follows the load is left out.
+
+    Args:
+        seen: the levels of one deployment, rising.
+        ceilings: the same deployment's, the lowest first.
+    """
+    takes, low = demand(seen), lowest(seen)
+    found = {}
+    for now in seen:
+        if now.point.limit is not None:  # not the service: the generator, the mock or the host
+            found[now.level] = now.point.limit
+        elif low and takes and now.point.valid:
+            case = Seen(now, low, seen, takes, ceilings)
+            if limit := _limit(case):
+                found[now.level] = limit
+    return found
+
+
+def _limit(case: Seen) -> Limit | None:
+    if follows(case.now, case.low):
+        found = next((one for ask in _QUEUES if (one := ask(case))), None)
+        if found is None or (found.utilisation or 0.0) < 0.95:
+            return None
+    else:
+        found = next((one for ask in _INSIDE_OUT if (one := ask(case))), None) or _unknown(case)
+    ceiling = found.ceiling or case.ceiling(found.resource)
+    return Limit(
+        resource=found.resource,
+        utilisation=None if found.utilisation is None else min(found.utilisation, 1.0),
+        ceiling=ceiling.throughput if ceiling else None,
+        why=found.why + (f"; {_equation(ceiling)}" if ceiling else ""),
+        next=_next(case, found.resource, ceiling),
+        evidence=evidence.told(case.now, case.low, found.resource, case.cpu, ceiling),
+        source="telemetry" if case.now.told else "outside",
+    )
+
+
+def _equation(ceiling: Ceiling) -> str:
+    return f"{ceiling.how} = {rate(ceiling.throughput)} is the ceiling"
+
+
+_LIFTED: Mapping[Resource, str] = {
+    "threads": "With more threads",
+    "pool": "With a larger pool",
+    "slots": "With more at a time",
+    "loop": "Without what blocks the loop",
+    "cpu": "With more CPU",
+    "churn": "With connections that are kept",
+    "retries": "Without the repeated calls",
+    "upstream": "With a faster upstream",
+}
+_NOUNS: Mapping[Resource, str] = {
+    "threads": "the threads",
+    "pool": "the connection pool",
+    "slots": "the number at a time",
+    "loop": "the event loop",
+    "cpu": "CPU",
+    "upstream": "the upstream",
+}
+
+
+def _next(case: Seen, resource: Resource, ceiling: Ceiling | None) -> str | None:
+    """What binds when this one is lifted."""
+    lifted = _LIFTED.get(resource)
+    least = ceiling.throughput if ceiling else 0.0
+    if resource != "retries":
+        least = max(least, case.now.throughput)
+    same = {resource, "cpu"} if resource == "churn" else {resource}
+    others = [one for one in case.ceilings if one.resource not in same and one.throughput > least]
+    if lifted is None or not others:
+        return None
+    then = others[0]
+    return f"{lifted} the next ceiling is {_NOUNS[then.resource]}, at about {rate(then.throughput)}"
+
+
+def _unknown(case: Seen) -> Found:
+    expected = case.now.level / ((case.low.time or 0.0) + case.now.think_time)
+    if case.now.point.model == "open":
+        expected = case.now.rate
+    seen = "nothing that is seen is used up"
+    if case.now.starved >= STARVED:
+        seen = f"for {percent(case.now.starved)} of the time the service had work and no core"
+    why = (
+        f"unknown: {rate(case.now.throughput)} where the load would give {rate(expected)}, "
+        f"and {seen}"
+    )
+    return Found("unknown", None, why)
+
+
+_Ask = Callable[[Seen], Found | None]
+_QUEUES: Sequence[_Ask] = (servers, pool, semaphore, threads)
+_INSIDE_OUT: Sequence[_Ask] = (
+    retries,
+    refusing,
+    servers,
+    cpu,
+    slower,
+    blocked,
+    pool,
+    semaphore,
+    threads,
+    slots,
+)

@@ -1,0 +1,68 @@
+"""A level in question, and what is found about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadtests.analysis.ceilings import Demand, usable_cores
+from loadtests.analysis.observations import Observation
+from loadtests.results import Ceiling, Resource
+
+FOLLOWING = 0.9  # throughput that is at least this part of N / (R_0 + Z) follows the load
+ANSWERED = 0.95  # ... and of the open model's rate
+FULL = 0.9  # of a resource
+ROOM = 0.8  # of the CPU: below, it is not what binds
+QUEUE = 0.5  # requests, in the mean, that wait
+NEAR = 0.7  # of a ceiling: with less throughput, something else holds the resource
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A level in question, with what it is compared with."""
+
+    now: Observation
+    low: Observation
+    levels: Sequence[Observation]  # of the same deployment, rising
+    takes: Demand
+    ceilings: Sequence[Ceiling]
+
+    def ceiling(self, resource: Resource) -> Ceiling | None:
+        """The lowest of this resource."""
+        return next((one for one in self.ceilings if one.resource == resource), None)
+
+    def near(self, resource: Resource) -> bool:
+        """Whether throughput comes near to what it permits; True where that is not known."""
+        ceiling = self.ceiling(resource)
+        return ceiling is None or self.now.throughput >= NEAR * ceiling.throughput
+
+    @property
+    def cpu(self) -> float | None:
+        """The used part of the cores that its processes can use, or of its busiest loop's."""
+        now = self.now
+        shares = [] if now.cpu is None else [now.cpu / usable_cores(now)]
+        if now.told and now.told.loop_cpu is not None:
+            shares.append(now.told.loop_cpu)
+        return max(shares, default=None)
+
+    @property
+    def lag(self) -> float | None:
+        return self.now.told.lag if self.now.told else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`why` in words; `ceiling`: the one that was met, where it is not the resource's lowest."""
+
+    resource: Resource
+    utilisation: float | None
+    why: str
+    ceiling: Ceiling | None = None
+
+
+def follows(now: Observation, low: Observation) -> bool:
+    """Whether throughput is what the load would give without a queue."""
+    usual = 1 - low.failing
+    if now.point.model == "open":
+        unstable = now.point.steady == "over-saturated"
+        return not unstable and now.throughput >= ANSWERED * usual * now.rate
+    base = (low.time or 0.0) + now.think_time
+    return base > 0 and now.throughput >= FOLLOWING * usual * now.level / base

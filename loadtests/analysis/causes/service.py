@@ -1,0 +1,129 @@
+"""Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
+
+from loadtests.analysis.causes.cases import FULL, QUEUE, Found, Seen
+from loadtests.analysis.ceilings import late, usable_cores
+from loadtests.analysis.observations import Observation
+from loadtests.analysis.words import duration, percent, rounded
+
+LATE_SHARE = 0.1  # of the time that a request waits, by which a blocked loop is late in the mean
+CONSTRUCTING = 0.4  # of the CPU of a request: clients made for each call
+RECONNECTING = 0.5  # connections opened for each call
+DEARER = 0.25  # of the CPU of a request: what it costs more than at the lowest level
+CLIENT = 0.008  # seconds of CPU: a connection costs one ms, a client with its TLS settings 17 ms
+
+
+def cpu(case: Seen) -> Found | None:
+    share = case.cpu
+    if share is None or share < FULL:
+        return None
+    now, each = case.now, case.now.cpu_each
+    cores = usable_cores(now)
+    used = min(share, 1.0) * cores
+    text = f"{rounded(used, 2)} of {_cores(cores)} used"
+    churn = _churn(case, each)
+    if churn:
+        return Found("churn", share, f"connection churn: {churn}; {text}", case.ceiling("cpu"))
+    what = f", {duration(each)} for a request" if each else ""
+    return Found("cpu", share, f"CPU: {text}{what}")
+
+
+def _cores(count: int) -> str:
+    return "1 core" if count == 1 else f"{count} cores"
+
+
+def _churn(case: Seen, each: float | None) -> str | None:
+    """What of the CPU is spent on clients and connections that could be kept; None: too little."""
+    now, low = case.now, case.low
+    told = now.told
+    if not each:
+        return None
+    if told and told.constructing and told.constructing >= CONSTRUCTING * each:
+        # That is by the clock: more than all of the CPU means that others ran meanwhile.
+        part = min(told.constructing, each)
+        return (
+            f"{rounded(told.clients or 0.0, 2)} clients are made for a request, "
+            f"{duration(part)} of its {duration(each)} of CPU"
+        )
+    opened = _opened(now)
+    if opened is None or opened < RECONNECTING:
+        return None
+    before = _opened(low)
+    cheap = low.cpu_each
+    dearer = cheap is not None and each - cheap >= DEARER * each
+    if now is not low and dearer and before is not None and before < opened / 2:
+        then = duration(cheap or 0.0)
+        return (
+            f"{rounded(opened, 2)} connections are opened for a call, and a request takes "
+            f"{duration(each)} of CPU instead of {then}"
+        )
+    if told is None and opened >= FULL and each >= CLIENT:
+        return (
+            f"{rounded(opened, 2)} connections are opened for a call, and a request takes "
+            f"{duration(each)} of CPU, as one does that makes a client"
+        )
+    return None
+
+
+def _opened(one: Observation) -> float | None:
+    """Connections for each call."""
+    if one.upstream and one.upstream.connections is not None:
+        return one.upstream.connections
+    if one.told and one.told.connects is not None and one.told.calls:
+        return one.told.connects / one.told.calls
+    return None
+
+
+def blocked(case: Seen) -> Found | None:
+    """A loop that is late, and that is not for want of CPU."""
+    lag = case.lag
+    if lag is None or case.now.told is None or not late(case.now):
+        return None
+    waits = max((case.now.time or 0.0) - (case.low.time or 0.0), 0.0)
+    if lag < LATE_SHARE * waits or not case.near("loop"):
+        return None
+    loop = case.now.told.loop_cpu
+    used = f" while it uses {percent(loop)} of a core" if loop is not None else ""
+    why = f"blocked event loop: it is {duration(lag)} late in the mean{used}"
+    ceiling = case.ceiling("loop")
+    utilisation = min(case.now.throughput / ceiling.throughput, 1.0) if ceiling else 1.0
+    return Found("loop", utilisation, why)
+
+
+def pool(case: Seen) -> Found | None:
+    pool = case.now.told.fullest if case.now.told else None
+    if pool is None or not pool.limit or pool.waiting < QUEUE or not case.near("pool"):
+        return None
+    if pool.used < FULL * pool.limit:
+        return None
+    of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
+    why = (
+        f"connection pool: {of} connections of {pool.client or 'the client'} in use, "
+        f"{rounded(pool.waiting, 3)} calls waiting"
+    )
+    return Found("pool", pool.used / pool.limit, why)
+
+
+def semaphore(case: Seen) -> Found | None:
+    semaphore = case.now.told.semaphore if case.now.told else None
+    if semaphore is None or not semaphore.limit or semaphore.waiting < QUEUE:
+        return None
+    if semaphore.used < FULL * semaphore.limit or not case.near("slots"):
+        return None
+    why = (
+        f"semaphore: {rounded(semaphore.used, 3)} of {rounded(semaphore.limit, 4)} places taken, "
+        f"{rounded(semaphore.waiting, 3)} requests waiting"
+    )
+    return Found("slots", semaphore.used / semaphore.limit, why)
+
+
+def threads(case: Seen) -> Found | None:
+    threads = case.now.told.threads if case.now.told else None
+    if threads is None or threads.waiting < QUEUE or not case.near("threads"):
+        return None
+    if threads.busy < FULL * threads.total:
+        return None
+    why = (
+        f"thread pool: {rounded(threads.busy, 3)} of {rounded(threads.total, 4)} threads busy, "
+        f"{rounded(threads.waiting, 3)} requests waiting"
+    )
+    return Found("threads", threads.busy / threads.total, why)
