@@ -61,14 +61,15 @@ def render(findings: Sequence[Finding], drawn: Mapping[str, Seen]) -> str:
     for name, one in drawn.items():
         about = f"Plan `{name}`: p95 and throughput"
         blocks += [f"## {about}", f"![{about}](claims/{name}.svg)", _requests(one)]
-    return "\n\n".join(blocks) + "\n"
+    # The statements are Markdown themselves, as far as code goes.
+    return "\n\n".join(blocks).replace("\\`", "`") + "\n"
 
 
 def _section(finding: Finding) -> list[str]:
     experiment = finding.experiment
     found = [
         f"## {escaped(experiment.claim)}",
-        f"**{(finding.verdict or telling.OPEN).capitalize()}.** {escaped(finding.why)}".rstrip(),
+        f"**{(finding.verdict or telling.OPEN).capitalize()}**{_because(finding)}",
         escaped(experiment.theory),
     ]
     if finding.cases:
@@ -77,6 +78,10 @@ def _section(finding: Finding) -> list[str]:
     plans = ", ".join(f"`{name}`" for name in experiment.plans)
     found.append(f"`brownout claims --only {experiment.name}` plays {plans}.")
     return found
+
+
+def _because(finding: Finding) -> str:
+    return f": {escaped(finding.why)}." if finding.why else "."
 
 
 def _row(case: Case) -> list[str]:
