@@ -139,6 +139,8 @@ def stop(groups: Sequence[ProcessGroup]) -> None:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         time.sleep(0.01)
+    for group in groups:
+        group.ended()  # one may have ended between the two questions of the last look
 
 
 def _alive(groups: Sequence[ProcessGroup], known: set[psutil.Process]) -> list[psutil.Process]:
