@@ -85,6 +85,11 @@ class Invocation:
     def left_behind(self) -> list[psutil.Process]:
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
+    def part(self, word: str) -> psutil.Process:
+        """One of the processes that it started, by a word of its command. Soon found."""
+        parts = psutil.Process(self.process.pid).children(recursive=True)
+        return next(process for process in parts if word in " ".join(process.cmdline()))
+
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
             return process.environ().get("BROWNOUT_TEST") == self.mark

@@ -2,6 +2,9 @@
 
 import json
 
+from typer.testing import CliRunner
+
+from loadtests import cli
 from tests.brownout_runs import PLAN, finished
 
 SLOS = """
@@ -29,16 +32,16 @@ def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_aga
 
 
 def test_a_plan_without_slos_and_wrong_bounds_are_refused_with_the_way_out(tmp_path):
-    (tmp_path / "plan.toml").write_text(PLAN)
-    code, invocation = finished("capacity", "plan.toml", cwd=tmp_path)
-    assert code == 2
-    assert 'checkout-p95 = "p95 < 250ms at 1"' in invocation.output
-    (tmp_path / "plan.toml").write_text(PLAN + SLOS)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN)
+    ended = CliRunner().invoke(cli.app, ["capacity", str(plan)])
+    assert ended.exit_code == 2
+    assert 'checkout-p95 = "p95 < 250ms at 1"' in ended.output
+    plan.write_text(PLAN + SLOS)
     for words, says in (
         (["--levels", "1;5"], "is not a lowest and a highest level"),
         (["--within", "soon"], "--within 'soon'"),
     ):
-        code, invocation = finished("capacity", "plan.toml", *words, cwd=tmp_path)
-        assert code == 2
-        assert says in invocation.output
-        assert "Traceback" not in invocation.output
+        ended = CliRunner().invoke(cli.app, ["capacity", str(plan), *words])
+        assert ended.exit_code == 2
+        assert says in ended.output

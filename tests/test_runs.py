@@ -8,11 +8,13 @@ import sys
 import httpx
 import psutil
 import pytest
+from typer.testing import CliRunner
 
-from loadtests import results
+from loadtests import cli, results, session
 from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, finished, started
 from tests.servers import eventually, serving
 
+ONE = ("--deployments", "async")  # where one is enough
 FILES = {"slices.jsonl", "samples.jsonl", "plan.toml", "run.json", "report.html", "curves.png"}
 
 
@@ -77,7 +79,7 @@ def gauges_of(cwd):
 
 def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
     plan.write_text(PLAN + '[slos]\nfast = "p50 < 1ms at 4"\nsharp = "p99 < 1s at 1"\n')
-    words = ("run", "plan.toml", "--deployments", "async", "--no-telemetry")
+    words = ("run", "plan.toml", *ONE, "--no-telemetry")
     code, invocation = finished(*words, cwd=tmp_path)
     (good,) = measured(invocation.run(), 4).values()
     assert code == (1 if good else 3), invocation.output
@@ -89,18 +91,21 @@ def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
     assert not any("gauges" in sample for sample in samples_of(tmp_path))
 
 
-def test_an_slo_without_enough_requests_is_unresolved_and_a_flag_says_what_that_means(
-    tmp_path, plan
-):
+def test_an_slo_without_enough_requests_is_unresolved(tmp_path, plan):
     plan.write_text(PLAN + '[slos]\nsharp = "p99 < 1s at 1"\n')
-    words = ("run", "plan.toml", "--deployments", "async", "--levels", "1")
-    assert finished(*words, cwd=tmp_path)[0] == 3
-    assert finished(*words, "--unresolved", "pass", cwd=tmp_path)[0] == 0
+    code, invocation = finished("run", "plan.toml", *ONE, "--levels", "1", cwd=tmp_path)
+    assert code == 3, invocation.output
+
+
+def test_a_flag_says_what_unresolved_means_and_changes_no_other_code():
+    codes = session.FINE, session.FAILED, session.NOT_MEASURABLE, session.DIED
+    for meaning, expected in {None: 3, "pass": 0, "fail": 1}.items():
+        assert [cli._resolved(code, meaning) for code in codes] == [0, 1, expected, 4]
 
 
 def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_path, plan):
-    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
-        invocation.until("[1/4")
+    with brownout("run", "plan.toml", *ONE, cwd=tmp_path) as invocation:
+        invocation.until("[1/2")
         invocation.interrupt()
         assert invocation.end() == 130
     run = invocation.run()
@@ -125,7 +130,8 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on(tmp_path
         PLAN
         + f'[deployments.mortal]\ncommand = "{sys.executable} {mortal} {{port}}"\nready = "/"\n'
     )
-    code, invocation = finished("run", "plan.toml", cwd=tmp_path)
+    words = ("run", "plan.toml", "--deployments", "async,mortal")
+    code, invocation = finished(*words, cwd=tmp_path)
     assert code == 4, invocation.output
     assert "deployment 'mortal' ended with exit code 7" in invocation.output
     assert "giving up" in invocation.output
@@ -154,19 +160,18 @@ def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp
 def test_a_load_generator_that_is_killed_loses_nothing_that_was_measured(tmp_path, plan):
     with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
         invocation.until("[2/4")
-        locust = [p for p in invocation.left_behind() if "locust" in " ".join(p.cmdline())]
-        locust[0].kill()
+        invocation.part("locust").kill()
         assert invocation.end() == 3
     assert "the load generator is gone" in invocation.output
     assert len(stages(invocation.run())) >= 2
 
 
 def test_a_worker_that_is_lost_makes_its_stage_invalid(tmp_path, plan):
-    plan.write_text(PLAN.replace('measure = "1s"', 'measure = "3s"'))
-    with brownout("run", "plan.toml", "--processes", "2", cwd=tmp_path) as invocation:
-        invocation.until("[1/4")
-        master = next(p for p in invocation.left_behind() if "locust" in " ".join(p.cmdline()))
-        master.children()[0].kill()
+    plan.write_text(PLAN.replace('measure = "1s"', 'measure = "5s"'))
+    words = ("run", "plan.toml", *ONE, "--levels", "4", "--processes", "2")
+    with brownout(*words, cwd=tmp_path) as invocation:
+        invocation.until("[1/1")
+        invocation.part("locust").children()[0].kill()
         invocation.end()
     run = invocation.run()
     lost = [point for point in run.points if not point.valid]
@@ -193,11 +198,11 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, p
     def unanswered():
         return sum(one["mock"] is None for one in samples_of(tmp_path))
 
-    plan.write_text(PLAN.replace(BUDGET, "").replace('measure = "1s"', 'measure = "10s"'))
-    words = ("run", "plan.toml", "--deployments", "async", "--levels", "4")
+    plan.write_text(PLAN.replace(BUDGET, "").replace('measure = "1s"', 'measure = "8s"'))
+    words = ("run", "plan.toml", *ONE, "--levels", "4")
     with brownout(*words, cwd=tmp_path) as invocation:
         eventually(lambda: max(arrivals(), default=0) > 10, 60)
-        mock = next(p for p in invocation.left_behind() if "mock_upstream" in p.cmdline())
+        mock = invocation.part("mock_upstream")
         before = unanswered()
         mock.suspend()
         eventually(lambda: unanswered() >= before + 2)
@@ -211,7 +216,7 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, p
 def test_a_mock_that_is_later_than_its_profile_allows_makes_its_points_invalid(tmp_path, plan):
     strict = PLAN.replace(BUDGET, 'budget = { late = "0.001ms" }')
     plan.write_text(strict.replace('measure = "1s"', 'measure = "3s"'))
-    words = ("run", "plan.toml", "--deployments", "async", "--levels", "4")
+    words = ("run", "plan.toml", *ONE, "--levels", "4")
     code, invocation = finished(*words, cwd=tmp_path)
     assert code == 0, invocation.output
     found = whole(invocation.run())
@@ -223,7 +228,6 @@ def test_a_mock_that_is_later_than_its_profile_allows_makes_its_points_invalid(t
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run", "nowhere.toml"], "nowhere.toml"),
         (["run", "plan.toml", "--levels", "0"], "0"),
         (["run", "plan.toml", "--model", "opne"], "'closed' or 'open'"),
         (["run", "plan.toml", "--deployments", "asink"], "async"),
@@ -231,17 +235,26 @@ def test_a_mock_that_is_later_than_its_profile_allows_makes_its_points_invalid(t
         (["compare", ".", "."], "run.json"),
     ],
 )
-def test_a_mistake_is_one_message_and_exit_code_2(tmp_path, plan, words, says):
-    code, invocation = finished(*words, cwd=tmp_path)
+def test_a_mistake_is_one_message_and_exit_code_2(tmp_path, plan, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(cli.app, words)
+    assert ended.exit_code == 2, ended.output
+    assert says in ended.output
+    assert isinstance(ended.exception, SystemExit)
+
+
+def test_a_mistake_of_a_process_leaves_no_traceback(tmp_path):
+    code, invocation = finished("run", "nowhere.toml", cwd=tmp_path)
     assert code == 2, invocation.output
-    assert says in invocation.output
+    assert "nowhere.toml" in invocation.output
     assert "Traceback" not in invocation.output
 
 
-def test_a_dry_run_starts_nothing(tmp_path, plan):
-    code, invocation = finished("run", "plan.toml", "--dry-run", cwd=tmp_path)
-    assert code == 0
-    assert "4 stages" in invocation.output
+def test_a_dry_run_starts_nothing(tmp_path, plan, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(cli.app, ["run", "plan.toml", "--dry-run"])
+    assert ended.exit_code == 0
+    assert "4 stages" in ended.output
     assert not (tmp_path / "runs").exists()
 
 
@@ -288,11 +301,11 @@ def test_plain_locust_plays_the_plan_and_writes_a_run(tmp_path, plan):
 
 def test_plain_locust_with_a_host_measures_that_host(tmp_path, plan):
     with serving(hello) as url:
-        words = [*LOCUST, "--headless", "--only-summary", "--plan", "plan.toml"]
+        words = [*LOCUST, "--headless", "--only-summary", "--plan", "plan.toml", "--levels", "4"]
         with started([*words, "--host", url], tmp_path) as invocation:
             assert invocation.end() == 0, invocation.output
     run = results.read(next((tmp_path / "runs").iterdir()))
-    assert stages(run) == [(url.removeprefix("http://"), level) for level in (1, 4)]
+    assert stages(run) == [(url.removeprefix("http://"), 4)]
 
 
 @pytest.mark.parametrize(
@@ -344,17 +357,16 @@ def test_the_web_ui_answers_a_wrong_form_and_plays_a_right_one_twice(tmp_path, p
     assert "Traceback" not in invocation.output
 
 
-def test_a_port_in_use_is_told_with_the_way_out(tmp_path, plan, free_port):
+def test_a_port_in_use_is_told_with_the_way_out(plan):
     with serving(hello) as url:
-        port = url.rsplit(":", 1)[1]
-        code, invocation = finished("ui", "plan.toml", "--port", port, cwd=tmp_path)
-    assert code == 2
-    assert "--port" in invocation.output
+        ended = CliRunner().invoke(cli.app, ["ui", str(plan), "--port", url.rsplit(":", 1)[1]])
+    assert ended.exit_code == 2
+    assert "--port" in ended.output
 
 
 def test_sigterm_stops_everything_as_ctrl_c_does(tmp_path, plan):
-    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
-        invocation.until("[1/4")
+    with brownout("run", "plan.toml", *ONE, cwd=tmp_path) as invocation:
+        invocation.until("[1/2")
         os.kill(invocation.process.pid, signal.SIGTERM)
         assert invocation.end() == 130
     assert json.loads((tmp_path / invocation.lines[-1].strip() / "run.json").read_text())
