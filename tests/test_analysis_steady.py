@@ -114,3 +114,13 @@ def test_a_difference_between_windows_widens():
     alike = [rng.normal(size=20) for _ in range(4)]
     moved = [one + shift for one, shift in zip(alike, (3, -3, 2, -2), strict=True)]
     assert half_width(moved) > 3 * half_width(alike)
+
+
+def test_a_series_beside_it_that_lasts_widens_one_too_short_to_show_it():
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=20)
+    lasting = np.repeat(rng.normal(size=5), 4) + 0.1 * rng.normal(size=20)
+    noise, lasting = noise - noise.mean(), lasting - lasting.mean()
+    alone = half_width([noise])
+    assert half_width([noise], [lasting]) > 1.1 * alone
+    assert half_width([noise], [np.zeros(20)]) == alone

@@ -36,6 +36,7 @@ _WHITE, _FORGETS, _SWINGS_BACK = 0.65, 0.28, 0.07  # how likely each kind is bef
 _BETWEEN = np.array([0.0, 0.5, 2.0, 8.0, 32.0, 128.0])
 _BETWEEN_PRIOR = np.log(np.array([0.92, 0.016, 0.016, 0.016, 0.016, 0.016]))
 _NOTHING = 1e-60  # squares below it are rounding
+_BESIDE = 0.5  # of what a series beside tells; it is not independent of the one in question
 _REMAINS = 3.0  # how much of what is dependent is added once more, since it is estimated too low
 
 
@@ -65,7 +66,7 @@ class Noise:
         return high
 
 
-def half_width(series: Sequence[Series]) -> float | None:
+def half_width(series: Sequence[Series], beside: Sequence[Series] = ()) -> float | None:
     """
     Half the width of the 95 % interval of the sum over all terms of all series.
 
@@ -75,6 +76,8 @@ def half_width(series: Sequence[Series]) -> float | None:
     Args:
         series: residuals that add up to zero in all, one series for each stretch without a gap. Two
             or more of them also tell how much one stretch differs from another.
+        beside: another series of the same terms, that forgets in about the same time and shows it
+            better; nothing else is taken from it.
     """
     terms = sum(map(len, series))
     if terms < LEAST:
@@ -95,6 +98,7 @@ def half_width(series: Sequence[Series]) -> float | None:
     fit = fit - count / 2 * np.log(total)
     variances = total / count * between * terms
     expected = prior[:, None] + (_BETWEEN_PRIOR if differences else np.zeros(1))
+    expected = expected + _BESIDE * _evidence(beside, spectra)[:, None]
     weights = _weights(expected + fit * freedom / len(squares))
     noise = Noise(weights.ravel(), np.sqrt(variances).ravel(), freedom + differences)
     inflation = max(float((weights * total).sum()) / count / float(squares.mean()), 1.0)
@@ -132,6 +136,17 @@ def slope(series: Series) -> tuple[float, float]:
 def _coefficients(series: Series) -> Series:
     transformed: Series = fft.dct(series, type=2, norm="ortho")
     return transformed
+
+
+def _evidence(series: Sequence[Series], spectra: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log of how well each shape explains the coefficients of these series, whatever its scale."""
+    squares = np.concatenate([np.zeros(0), *(_coefficients(one)[1:] ** 2 for one in series)])
+    if not squares.sum() > _NOTHING:
+        return np.zeros(len(spectra))
+    count = len(squares)
+    fit = -(np.log(spectra).sum(axis=1) + count * np.log(squares @ (1 / spectra).T)) / 2
+    evidence: NDArray[np.float64] = fit * _freedom(np.concatenate(series), count) / count
+    return evidence
 
 
 def _freedom(terms: Series, count: int) -> float:

@@ -65,6 +65,7 @@ def ratio_error(
     numerators: Sequence[float],
     denominators: Sequence[float],
     parts: Sequence[int] | None = None,
+    beside: Sequence[float] | None = None,
 ) -> float | None:
     """
     Half the width of the interval of sum(numerators) / sum(denominators), over pieces in order.
@@ -74,12 +75,17 @@ def ratio_error(
 
     Args:
         parts: how many pieces each window has; all are of one window when it is not given.
+        beside: other numerators, whose pieces depend on each other for as long.
     """
     total = math.fsum(denominators)
     if total <= 0:
         return None
     ratio = math.fsum(numerators) / total
-    half = half_width(_series(_residuals(numerators, denominators, ratio), parts))
+    others: list[Series] = []
+    if beside is not None:
+        average = math.fsum(beside) / total
+        others = _series(_residuals(beside, denominators, average), parts)
+    half = half_width(_series(_residuals(numerators, denominators, ratio), parts), others)
     return None if half is None else half / total
 
 
@@ -133,6 +139,7 @@ def quantile(
     q: float,
     failures: Sequence[int] | None = None,
     parts: Sequence[int] | None = None,
+    totals: Sequence[float] | None = None,
 ) -> Estimate | None:
     """
     The q-quantile of all pieces together; None when there are not `enough` requests.
@@ -149,6 +156,7 @@ def quantile(
         failures: how many more requests of each piece failed. They count as infinitely slow, and
             the value may be math.inf.
         parts: how many pieces each window has; all are of one window when it is not given.
+        totals: the sum of each piece's response times, for those who know it already.
     """
     failed = failures or [0] * len(batches)
     whole = Histogram()
@@ -174,7 +182,10 @@ def quantile(
     value = at(math.ceil(round(q * count, 9)))
     within = [batch.count if math.isinf(value) else batch.up_to(value) for batch in batches]
     sizes = [batch.count + lost for batch, lost in zip(batches, failed, strict=True)]
-    half = ratio_error(within, sizes, parts)
+    # Few requests are beyond a high quantile, too few to show for how long one queue is felt; how
+    # long all of them took shows it.
+    totals = totals if totals is not None else [batch.total() for batch in batches]
+    half = ratio_error(within, sizes, parts, totals)
     if half is None:
         ranks = 0.0, count + 1.0
     else:

@@ -45,8 +45,10 @@ def slow_quantiles(records: Iterable[StageRecord]) -> dict[str, Estimate | None]
     seen = _Seen.of(windows, [one.settled for one in _states(usable, windows)])
     failures = [batch.failed.count for batch in seen.batches]
     times = [batch.response for batch in seen.batches]
+    totals = [batch.total() for batch in times]
     return {
-        name: intervals.quantile(times, q, failures, seen.parts) for name, q in QUANTILES.items()
+        name: intervals.quantile(times, q, failures, seen.parts, totals)
+        for name, q in QUANTILES.items()
     }
 
 
@@ -173,9 +175,11 @@ def _throughput(seen: _Seen) -> Estimate:
 
 def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Estimate | None]:
     """Of the successes."""
-    times = {name: intervals.quantile(stretches, q, None, parts) for name, q in QUANTILES.items()}
-    counts = [histogram.count for histogram in stretches]
     totals = [histogram.total() for histogram in stretches]
+    times = {
+        name: intervals.quantile(stretches, q, None, parts, totals) for name, q in QUANTILES.items()
+    }
+    counts = [histogram.count for histogram in stretches]
     times["mean"] = intervals.mean(totals, counts, parts) if any(counts) else None
     return times
 
