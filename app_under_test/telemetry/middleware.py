@@ -63,15 +63,35 @@ class Telemetry:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if not self.on:
             await self.app(scope, receive, send)
-        elif scope["type"] == "http":
-            if TRACK.get() is None:
-                await self.visited(scope, receive, send)
-            else:  # of two, the outer one
-                await self.app(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self.app(scope, receive, self.starting(send))
             if self.sampler is not None:
                 self.sampler.stop()
+        elif scope["type"] == "http" and TRACK.get() is None:  # of two, the outer one
+            arrival = monotonic()
+            if not self.started:  # a server without lifespan events
+                self.start()
+            sent = stamp(scope["headers"])
+            visit = Visit(arrival, sent is not None)
+            track = Track(visit, visit.spans)
+
+            def forward(message: Message) -> Awaitable[None]:
+                if not visit.over and message["type"] == "http.response.start":
+                    visit.over = True
+                    told = b"server-timing", timing(track, sent)
+                    message = {**message, "headers": [*message.get("headers", ()), told]}
+                return send(message)
+
+            token = TRACK.set(track)
+            PROCESS.in_flight += 1
+            try:
+                await metered(self.app(scope, receive, forward), track)  # type: ignore[arg-type]
+            finally:
+                visit.over = True
+                visit.spans.clear()  # they know the visit: only the collector would free them
+                PROCESS.in_flight -= 1
+                PROCESS.counts.requests += visit.counted
+                TRACK.reset(token)
         else:
             await self.app(scope, receive, send)
 
@@ -92,34 +112,6 @@ class Telemetry:
         if self.address is not None:
             self.sampler = start_sampler(self.address)
 
-    async def visited(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        arrival = monotonic()
-        if not self.started:  # a server without lifespan events
-            self.start()
-        sent = stamp(scope["headers"])
-        before = None if sent is None else arrival - sent
-        if before is not None and not 0.0 <= before <= _LONGEST:
-            before = None
-        visit = Visit(arrival, sent is not None)
-        track = Track(visit, visit.spans)
-
-        async def forward(message: Message) -> None:
-            if message["type"] == "http.response.start" and not visit.over:
-                visit.over = True
-                headers = [*message.get("headers", ()), (b"server-timing", timing(track, before))]
-                message = {**message, "headers": headers}
-            await send(message)
-
-        token = TRACK.set(track)
-        PROCESS.in_flight += 1
-        try:
-            await metered(self.app(scope, receive, forward), track)  # type: ignore[arg-type]
-        finally:
-            visit.over = True
-            PROCESS.in_flight -= 1
-            PROCESS.counts.requests += visit.counted
-            TRACK.reset(token)
-
 
 def stamp(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     """When the client sent the request, in monotonic seconds; None: it does not say."""
@@ -129,23 +121,24 @@ def stamp(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     return None
 
 
-def timing(track: Track, before: float | None) -> bytes:
+def timing(track: Track, sent: float | None) -> bytes:
     """The header's value; to the microsecond, the phases add up exactly."""
     visit = track.visit
-    now = monotonic()
-    own = track.used() + visit.cpu
-    total = round((now - visit.arrival) * 1e6)
-    waits = [max(0, round(wait * 1e6)) for wait in critical(visit.spans)]
-    waited = sum(waits)
-    if waited > total:  # some of it at the same time
-        waits = [wait * total // waited for wait in waits]
+    arrival = visit.arrival
+    total = int((monotonic() - arrival) * 1e6)
+    thread = pool = connect = upstream = 0
+    if visit.spans:
+        thread, pool, connect, upstream = waits = [
+            max(0, int(wait * 1e6)) for wait in critical(visit.spans)
+        ]
         waited = sum(waits)
-    left = total - waited
-    own = min(round(own * 1e6), left)
-    thread, pool, connect, upstream = waits
+        if waited > total:  # some of it at the same time
+            thread, pool, connect, upstream = (wait * total // waited for wait in waits)
+    left = total - thread - pool - connect - upstream
+    own = min(int((track.used() + visit.cpu) * 1e6), left)
     phases = (
         thread / 1e3, pool / 1e3, connect / 1e3, upstream / 1e3, (left - own) / 1e3, own / 1e3
     )  # fmt: skip
-    if before is None:
+    if sent is None or not 0.0 <= arrival - sent <= _LONGEST:
         return _UNSTAMPED % (total / 1e3, *phases)
-    return _STAMPED % (total / 1e3, before * 1e3, *phases)
+    return _STAMPED % (total / 1e3, (arrival - sent) * 1e3, *phases)

@@ -304,6 +304,8 @@ def critical(spans: Sequence[Span]) -> Waits:
     """
     if not spans:
         return NOTHING
+    if len(spans) == 1:
+        return NOTHING if spans[0].finished is None else spans[0].waits()
     done = [(end, span) for span in spans if (end := span.finished) is not None]
     done.sort(key=_end, reverse=True)
     thread = pool = connect = upstream = 0.0

@@ -155,8 +155,9 @@ def started(variant, upstream, told):
 
 
 def drive(service, seconds):
-    """wrk, with a stamp such as the generator sends, which here is old."""
-    words = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-H", "x-sent-mono: 1"]
+    """wrk, with a stamp such as the generator sends, which here is old; it takes whole seconds."""
+    seconds = max(1, round(seconds))
+    words = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-H", "x-sent-mono: 1"]
     before = peers._cpu(service.pid)
     with peers.on_core(peers.DRIVER):
         text = subprocess.run(

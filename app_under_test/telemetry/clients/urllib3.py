@@ -1,5 +1,6 @@
 """urllib3, bare or under requests. A call is one attempt: urllib3 may retry by itself."""
 
+from time import monotonic
 from typing import Any
 
 from app_under_test.telemetry.clients import replace
@@ -29,7 +30,9 @@ def getting(original: Any) -> Any:
         except BaseException:
             call.ends()
             raise
-        call.gets()
+        call.got = now = monotonic()
+        # All of it waiting: a queue takes next to no CPU, and less than a look at the clock of it.
+        call.waited_got = call.waited_begin + now - call.begin
         setattr(connection, _CALL, call)
         return connection
 
@@ -57,7 +60,7 @@ def requesting(original: Any) -> Any:
         where = f"{self.scheme}://{self.host}:{self.port}{url}"
         call.asks(method, where)
         if conn.sock is not None:
-            call.sends()
+            call.sent, call.waited_sent = call.got, call.waited_got
         try:
             response = original(self, conn, method, url, *args, **options)
         except BaseException:
