@@ -143,7 +143,7 @@ def test_switches_are_those_of_all_threads(monkeypatch):
             monkeypatch.setattr(processes, "MOST_THREADS", 3)
             eventually(lambda: "switches" not in found[-1]["processes"]["one"])
     assert all(one < 5 * 150 for one in switches("one"))
-    assert all(sample["harness"]["switches"]["voluntary"] >= 0 for sample in found)
+    assert found[0]["harness"]["switches"]["voluntary"] > 0  # the sampler itself waits
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
