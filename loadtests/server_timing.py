@@ -52,7 +52,8 @@ def phases(
     if header is None:
         return None
     if not isinstance(header, str):
-        header = ", ".join(header)
+        ours = [line for line in header if _OURS.fullmatch(line)]
+        header = ours[0] if len(ours) == 1 else ", ".join(header)
     found = _OURS.fullmatch(header)
     told = found.groups("0") if found else _told(header)
     if told is None:
@@ -68,7 +69,7 @@ def phases(
 
 def _told(header: str) -> Sequence[str] | None:
     """The total, then the phases as NAMES, in milliseconds; None when one is not there."""
-    if len(header) > LONGEST:
+    if len(header) > LONGEST or _WITHIN[0] not in header:  # others time themselves, too
         return None
     wanted = (_TOTAL, *NAMES)
     durations: dict[str, str] = {_BEFORE: "0"}  # without a stamp it is not known to the service

@@ -50,6 +50,8 @@ OTHERS = 'cache;desc="hit, dur=9; \\"x\\"", db;dur=53.2;desc=main, miss, edge;du
         f"{OTHERS}, {header()}",
         f"{header()},, {OTHERS} ,",
         [OTHERS, header()],
+        ["total;dur=60.1, upstream;dur=9", header()],
+        [OTHERS, header().replace("dur=", "dur= ")],
     ],
 )
 def test_what_the_grammar_allows_is_read_all_the_same(value):
