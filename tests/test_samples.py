@@ -208,9 +208,10 @@ def test_who_shares_a_core_with_a_busy_process_waits_for_it():
         process = sample["processes"]["one"]
         assert process["affinity"] == [core]
         assert process["cpu"] + process["wait"] > 0.7  # it is always ready to run
-        # Of several, the one that waited most.
-        assert sample["processes"]["both"]["wait"] >= process["wait"]
-    assert sum(sample["processes"]["one"]["wait"] for sample in last) > 0.25 * len(last)
+    waited = {n: sum(one["processes"][n]["wait"] for one in last) for n in ("one", "both")}
+    assert waited["one"] > 0.25 * len(last)
+    # Of several, the one that waited most; the same process is looked at twice, not at one moment.
+    assert waited["both"] > waited["one"] - 0.2
     assert sum(sample["worked"][core] for sample in last) > 0.8 * len(last)
 
 

@@ -101,7 +101,7 @@ def _together(parts: list[_Part], elapsed: float) -> dict[str, Any]:
         "descriptors": sum(part.descriptors for part in parts),
     }
     longest = max(parts, key=lambda part: part.wait)
-    if longest.runs:
+    if longest.runs or longest.wait:
         found["wait"] = round(longest.wait / elapsed, 4)
         found["runs"] = round(longest.runs / elapsed, 1)
     switches = [part.switches for part in parts if part.switches]
