@@ -89,8 +89,11 @@ def judged(group, run, black_box):
         text = limit.why if limit else "follows the load"
         mark = "  " if good else "- "
         problems = "" if top.valid else f" (invalid: {'; '.join(top.problems)})"
-        print(f"{mark}{group.number:3} {name:18} {fault.settings | fault.extra}: {cause}: {text}"
-              f"{f' [{ratio:.2f}]' if ratio else ''}{problems}", flush=True)
+        print(
+            f"{mark}{group.number:3} {name:18} {fault.settings | fault.extra}: {cause}: {text}"
+            f"{f' [{ratio:.2f}]' if ratio else ''}{problems}",
+            flush=True,
+        )
         yield fault.kind, right, cause, ratio
 
 
@@ -105,13 +108,20 @@ def report(found):
     spoilt = sum(cause in INVALID or cause == "not measured" for _, _, cause, _ in found)
     usable = [row for row in found if row[2] not in INVALID and row[2] != "not measured"]
     right = sum(cause in causes for _, causes, cause, _ in usable)
-    wrong = sum(cause not in causes and cause not in (None, "unknown") for _, causes, cause, _ in usable)
+    wrong = sum(
+        cause not in causes and cause not in (None, "unknown") for _, causes, cause, _ in usable
+    )
     ratios = [ratio for *_, ratio in usable if ratio]
     close = sum(abs(ratio - 1) <= CLOSE for ratio in ratios)
-    total = len(usable) or 1
+    total, kinds = len(usable) or 1, len({row[0] for row in found})
     asked = [
         ("faults", "at least 150", f"{len(found)}", len(found) >= 150),
-        ("kinds", "at least 8", f"{len({row[0] for row in found})}", len({r[0] for r in found}) >= 8),
+        (
+            "kinds",
+            "at least 8",
+            f"{len({row[0] for row in found})}",
+            len({r[0] for r in found}) >= 8,
+        ),
         ("not measurable", "(told only)", f"{spoilt}", True),
         ("right cause", "95 %", f"{right} of {total}", right >= RIGHT * total),
         ("confident and wrong", "at most 2 %", f"{wrong} of {total}", wrong <= WRONG * total),
