@@ -113,15 +113,10 @@ def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any,
             track.step = _SUSPENDED
 
 
-def branched(work: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
-    """`work`, which is metered if it runs in a task that the request started."""
-    track = TRACK.get()
-    if track is None or track.step >= 0.0 or track.visit.over:
-        return work
-    return _branch(work, track)
-
-
-async def _branch(work: Coroutine[Any, Any, Any], trunk: Track) -> Any:
+async def branched(work: Coroutine[Any, Any, Any], trunk: Track) -> Any:
+    """Awaits `work` in a task that the request started; its CPU is the request's."""
+    if trunk.visit.over:
+        return await work
     track = Track(trunk.visit, trunk.spans)
     token = TRACK.set(track)
     try:

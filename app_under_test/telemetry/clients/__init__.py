@@ -58,6 +58,9 @@ def in_branches(original: Any) -> Any:
     """For a coroutine function of a client: its CPU counts, whichever task it runs in."""
 
     def watched(*args: Any, **options: Any) -> Any:
-        return branched(original(*args, **options))
+        track = TRACK.get()
+        if track is None or track.step >= 0.0:  # metered as it is
+            return original(*args, **options)
+        return branched(original(*args, **options), track)
 
     return watched
