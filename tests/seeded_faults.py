@@ -56,8 +56,8 @@ class Group:
             self.upstream,
             '[[requests]]\npath = "/external-data"\ntimeout = "30s"',
             f'[load]\nlevels = {list(self.levels)}\nthink_time = "{self.think * 1000:g}ms"',
-            f'settle = "{quarters(1.0 + 3 * self.seconds)}s"',
-            f'measure = "{quarters(2.0 + 4 * (self.seconds + self.think))}s"',
+            f'settle = "{quarters(0.75 + 2 * self.seconds)}s"',
+            f'measure = "{quarters(1.75 + 3 * (self.seconds + self.think))}s"',
             *(self.deployment(index) for index in range(len(self.faults))),
         ]
         return "\n".join(parts) + "\n"

@@ -20,8 +20,7 @@ from mock_upstream.profiles import Profile
 
 WHOLE = 0.15  # a number of calls per request that is so near to a whole one is that one
 IN_USE = 0.3  # of the calls in flight: where fewer hold a resource, it is another's
-COUNTED = 0.5  # seconds of CPU: with less, the system's ticks are seen in it
-TOLD = 0.1  # ... where the process itself tells, which is exact: with less, what it does beside
+COUNTED = 0.5  # seconds of CPU: with less, ticks are seen in it, and what the process does beside
 EXCESS = 2.0  # times the CPU: for longer than this, a loop is held by something that waits
 LATE = 0.004  # seconds that a blocked loop is late in the mean; a busy one that keeps up: 1 ms
 IDLE = 0.7  # of the CPU: a loop that is late with less was blocked
@@ -147,12 +146,7 @@ def _call(low: Observation, cpu: float | None) -> float | None:
 def _cpu(seen: Sequence[Observation]) -> float | None:
     """Of the lowest level at which there was enough of it to be counted."""
     known = [(one, each) for one in seen if one.point.valid and (each := one.cpu_each)]
-    counted = [
-        each
-        for one, each in known
-        if each * one.rate * one.point.seconds
-        >= (TOLD if one.told and one.told.cpu is not None else COUNTED)
-    ]
+    counted = [each for one, each in known if each * one.rate * one.point.seconds >= COUNTED]
     return next(iter(counted or [each for _, each in known[-1:]]), None)
 
 
