@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from mock_upstream import running, verify
+from mock_upstream.embedding import Upstream
 from mock_upstream.latency import parse
 from mock_upstream.open_loop import Seen, drive, question
 from mock_upstream.profiles import Profile, Route
@@ -171,6 +172,14 @@ def test_servers_and_faults_are_verified_too() -> None:
 
 
 @contextmanager
+def without_precedence(profile: Profile) -> Iterator[Upstream]:
+    """A mock that every other process goes before."""
+    with running(profile) as upstream:
+        os.setpriority(os.PRIO_PROCESS, upstream.pid, 19)
+        yield upstream
+
+
+@contextmanager
 def no_cpu_left() -> Iterator[None]:
     """Several times as many busy processes as there are cores."""
     busy = [sys.executable, "-c", "while True: pass"]
@@ -185,8 +194,10 @@ def no_cpu_left() -> Iterator[None]:
 
 
 def test_a_machine_that_is_busy_with_something_else_is_told(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Among equals the scheduler may well give the mock, which sleeps most of the time, its moments.
+    monkeypatch.setattr(verify, "running", without_precedence)
     with no_cpu_left():
         code = verify.main(SPREAD, rate=500, seconds=1)
     assert code == 3

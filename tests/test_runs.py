@@ -170,7 +170,7 @@ def test_a_worker_that_is_lost_makes_its_stage_invalid(tmp_path, plan):
     plan.write_text(PLAN.replace('measure = "1s"', 'measure = "5s"'))
     words = ("run", "plan.toml", *ONE, "--levels", "4", "--processes", "2")
     with brownout(*words, cwd=tmp_path) as invocation:
-        invocation.until("[1/1")
+        eventually(lambda: begun(tmp_path), 60)
         invocation.part("locust").children()[0].kill()
         invocation.end()
     run = invocation.run()
@@ -183,6 +183,11 @@ def whole(run):
     """The point of the only level of the only deployment."""
     (found,) = (point for point in run.points if point.request == "all")
     return found
+
+
+def begun(cwd):
+    """Whether a stage is under way."""
+    return any('"begun"' in file.read_text() for file in cwd.glob("runs/*/slices.jsonl"))
 
 
 def samples_of(cwd):

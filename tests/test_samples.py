@@ -99,9 +99,10 @@ def test_the_ledger_of_the_mock_is_in_each_sample_as_long_as_there_is_one():
 def test_the_peak_of_the_mock_is_that_of_the_time_since_the_sample_before():
     found: list[dict[str, Any]] = []
     with mock_upstream("--latency", "1ms") as mock, Sampler(dict, mock.control, found.append):
+        eventually(lambda: found)  # what comes before the first sample is in none
         with callers(mock.url) as users:
             answers(users.start("/", times=5))
-        eventually(lambda: found and found[-1]["mock"]["arrivals"] == 5)
+        eventually(lambda: found[-1]["mock"]["arrivals"] == 5)
         seen = len(found)
         eventually(lambda: len(found) >= seen + 2)
     peaks = [sample["mock"]["in_flight"]["peak"] for sample in found]
