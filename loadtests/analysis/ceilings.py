@@ -20,7 +20,12 @@ from mock_upstream.profiles import Profile
 
 WHOLE = 0.15  # a number of calls per request that is so near to a whole one is that one
 IN_USE = 0.3  # of the calls in flight: where fewer hold a resource, it is another's
-COUNTED = 0.5  # seconds of CPU: with less, ticks are seen in it, and what the process does beside
+COUNTED = 1.5
+"""
+Seconds of CPU from which on that of a request is known. With less, ticks are seen in it, and what
+the process does beside; and where it hardly does anything, each request wakes an idle core, which
+took up to a fourth more.
+"""
 EXCESS = 2.0  # times the CPU: for longer than this, a loop is held by something that waits
 LATE = 0.004  # seconds that a blocked loop is late in the mean; a busy one that keeps up: 1 ms
 IDLE = 0.7  # of the CPU: a loop that is late with less was blocked

@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 from typing import Literal
 
 from loadtests.claims import table
+from loadtests.claims.model import HEALTHY
 from loadtests.claims.seen import NotMeasured, Seen
 from loadtests.results import Estimate
 
@@ -64,6 +65,8 @@ class Case:
         high = self.measured.value if self.measured.high is None else self.measured.high
         if low <= self.predicted <= high:
             return True
+        if self.unit == "seconds" and self.predicted <= HEALTHY:  # by order of magnitude
+            return low <= HEALTHY
         scale = self.predicted or abs(self.if_true - self.if_false)
         return abs(self.measured.value - self.predicted) <= NEAR * scale
 
