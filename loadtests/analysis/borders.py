@@ -90,19 +90,26 @@ def _of_slo(trials: Sequence[Trial], name: str) -> Found:
     crossing, sign = _crossing(levels, means, errors)
     sure = [0.0] * len(levels)
     if crossing is not None:
-        line, crossing = _line(levels, means, errors, crossing)
+        line, lined = _line(levels, means, errors, crossing)
+        below = max((level for level in levels if level < crossing), default=levels[0])
+        above = min((level for level in levels if level > crossing), default=levels[-1])
+        if below < lined < above:  # what is no line would be searched where it was looked already
+            crossing = lined
         near = [abs(math.log(level / crossing)) < _NEAR for level in levels]
-        sure = [above if close else 0.0 for above, close in zip(line, near, strict=True)]
+        sure = [high if close else 0.0 for high, close in zip(line, near, strict=True)]
     losses = [-mean for mean in means]
+    # The line decides nothing that a level's own margin speaks against.
     kept_at = [
         i
         for i in range(len(levels))
-        if sure[i] > SURE or _bound(means, errors, range(i, len(levels))) > 0
+        if (sure[i] > SURE and means[i] > -SURE * errors[i])
+        or _bound(means, errors, range(i, len(levels))) > 0
     ]
     broken_at = [
         i
         for i in range(len(levels))
-        if sure[i] < -SURE or _bound(losses, errors, range(i, -1, -1)) > 0
+        if (sure[i] < -SURE and means[i] < SURE * errors[i])
+        or _bound(losses, errors, range(i, -1, -1)) > 0
     ]
     kept = levels[kept_at[-1]] if kept_at else None
     # Where both were shown, by chance or since the service remembers, neither is believed there.

@@ -89,11 +89,16 @@ def blocked(case: Seen) -> Found | None:
     return Found("loop", utilisation, why)
 
 
+def _full(used: float, limit: float, waiting: float) -> bool:
+    """With more waiting than there are places, an empty one is on its way to the next."""
+    return used >= FULL * limit or waiting >= limit
+
+
 def pool(case: Seen) -> Found | None:
     pool = case.now.told.fullest if case.now.told else None
     if pool is None or not pool.limit or pool.waiting < QUEUE or not case.near("pool"):
         return None
-    if pool.used < FULL * pool.limit:
+    if not _full(pool.used, pool.limit, pool.waiting):
         return None
     of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
     why = (
@@ -107,7 +112,8 @@ def semaphore(case: Seen) -> Found | None:
     semaphore = case.now.told.semaphore if case.now.told else None
     if semaphore is None or not semaphore.limit or semaphore.waiting < QUEUE:
         return None
-    if semaphore.used < FULL * semaphore.limit or not case.near("slots"):
+    full = _full(semaphore.used, semaphore.limit, semaphore.waiting)
+    if not full or not case.near("slots"):
         return None
     why = (
         f"semaphore: {rounded(semaphore.used, 3)} of {rounded(semaphore.limit, 4)} places taken, "
@@ -120,7 +126,7 @@ def threads(case: Seen) -> Found | None:
     threads = case.now.told.threads if case.now.told else None
     if threads is None or threads.waiting < QUEUE or not case.near("threads"):
         return None
-    if threads.busy < FULL * threads.total:
+    if not _full(threads.busy, threads.total, threads.waiting):
         return None
     why = (
         f"thread pool: {rounded(threads.busy, 3)} of {rounded(threads.total, 4)} threads busy, "
