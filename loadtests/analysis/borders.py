@@ -91,9 +91,9 @@ def _of_slo(trials: Sequence[Trial], name: str) -> Found:
     sure = [0.0] * len(levels)
     if crossing is not None:
         line, lined = _line(levels, means, errors, crossing)
-        below = max((level for level in levels if level < crossing), default=levels[0])
-        above = min((level for level in levels if level > crossing), default=levels[-1])
-        if below < lined < above:  # what is no line would be searched where it was looked already
+        left = max((level for level in levels if level < crossing), default=levels[0])
+        right = min((level for level in levels if level > crossing), default=levels[-1])
+        if left < lined < right:  # what is no line would be searched where it was looked already
             crossing = lined
         near = [abs(math.log(level / crossing)) < _NEAR for level in levels]
         sure = [high if close else 0.0 for high, close in zip(line, near, strict=True)]
