@@ -10,7 +10,7 @@ from typing import Any
 from app_under_test.telemetry.clients import constructed, in_branches, replace
 from app_under_test.telemetry.process import PROCESS, Use
 from app_under_test.telemetry.stays import stay_among
-from app_under_test.telemetry.visits import Call, of_thread
+from app_under_test.telemetry.visits import BlockingCall, Call
 
 _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
@@ -100,7 +100,7 @@ class Transports:
 
     def asynchronous(self, original: Any) -> Any:
         async def handle_async_request(transport: Any, request: Any) -> Any:
-            call = self.called(transport, request, None)
+            call = self.called(transport, request, Call())
             token = _CALL.set(call)
             try:
                 response = await original(transport, request)
@@ -117,7 +117,7 @@ class Transports:
 
     def blocking(self, original: Any) -> Any:
         def handle_request(transport: Any, request: Any) -> Any:
-            call = self.called(transport, request, of_thread)
+            call = self.called(transport, request, BlockingCall())
             token = _CALL.set(call)
             try:
                 response = original(transport, request)
@@ -132,9 +132,8 @@ class Transports:
 
         return handle_request
 
-    def called(self, transport: Any, request: Any, waited: Callable[[float], float] | None) -> Call:
+    def called(self, transport: Any, request: Any, call: Call) -> Call:
         PROCESS.saw(getattr(transport, "_pool", None), self.name, use)
-        call = Call(waited)
         call.asks(request.method, request.url)
         return call
 

@@ -126,15 +126,20 @@ def timing(track: Track, sent: float | None) -> bytes:
     visit = track.visit
     arrival = visit.arrival
     total = int((monotonic() - arrival) * 1e6)
-    thread = pool = connect = upstream = 0
+    thread = pool = connect = upstream = waited = 0
     if visit.spans:
-        thread, pool, connect, upstream = waits = [
-            max(0, int(wait * 1e6)) for wait in critical(visit.spans)
-        ]
-        waited = sum(waits)
+        waits = critical(visit.spans)
+        thread = int(waits[0] * 1e6)
+        pool = int(waits[1] * 1e6)
+        connect = int(waits[2] * 1e6)
+        upstream = int(waits[3] * 1e6)
+        waited = thread + pool + connect + upstream
         if waited > total:  # some of it at the same time
-            thread, pool, connect, upstream = (wait * total // waited for wait in waits)
-    left = total - thread - pool - connect - upstream
+            thread, pool, connect, upstream = (
+                wait * total // waited for wait in (thread, pool, connect, upstream)
+            )
+            waited = thread + pool + connect + upstream
+    left = total - waited
     own = min(int((track.used() + visit.cpu) * 1e6), left)
     phases = (
         thread / 1e3, pool / 1e3, connect / 1e3, upstream / 1e3, (left - own) / 1e3, own / 1e3

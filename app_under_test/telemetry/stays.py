@@ -16,10 +16,11 @@ def stay_in(header: str | bytes | None) -> float | None:
     if not text.startswith("asked;dur="):
         return None
     try:
-        asked, queue, service, late = (float(part.partition("=")[2]) for part in text.split(","))
+        _, asked, queue, service, late = text.split("dur=")
+        took = float(asked.partition(",")[0]), float(service.partition(",")[0])
+        stay = (max(took) + float(queue.partition(",")[0]) + float(late)) / 1e3
     except ValueError:
         return None
-    stay = (max(asked, service) + queue + late) / 1e3
     return stay if stay >= 0.0 else None  # nan is no stay either
 
 

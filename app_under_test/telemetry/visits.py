@@ -3,10 +3,15 @@
 Every time is in seconds; moments are those of CLOCK_MONOTONIC. A wait is time in which the request
 did not run: a task between two of its steps, a thread without its CPU. So its own work is in no
 wait, and neither is the time in which it was ready and something else had the core.
+
+The CPU clock of a thread is a system call, ten times as dear as a look at the time; so it is read
+where a thread is known to stand still now and then: around a blocking call, around a function in a
+worker thread, and around a step of the event loop that took longer than any that only computes.
 """
 
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import ContextVar
+from threading import local
 from time import monotonic, thread_time
 from types import coroutine
 from typing import Any, Protocol
@@ -17,6 +22,8 @@ Waits = tuple[float, float, float, float]
 """Seconds for a thread, for a connection of the pool, for connecting, for the upstream."""
 NOTHING: Waits = 0.0, 0.0, 0.0, 0.0
 _SUSPENDED = -1.0
+_SHORT = 0.001
+"""Seconds. A step of the event loop that took less has computed all the time."""
 
 
 class Span(Protocol):
@@ -54,7 +61,7 @@ class Track:
 
     __slots__ = ("cpu", "idle", "since", "spans", "step", "visit")
 
-    def __init__(self, visit: Visit, spans: list[Span]) -> None:
+    def __init__(self, visit: Visit, spans: list[Span], step: float = _SUSPENDED) -> None:
         self.visit = visit
         self.spans = spans
         self.cpu = 0.0
@@ -63,39 +70,63 @@ class Track:
         """Between those steps."""
         self.since = 0.0
         """When the last step ended."""
-        self.step = _SUSPENDED
-        """The thread's CPU when the present step began."""
+        self.step = step
+        """When the present step began; negative between two."""
 
     def used(self) -> float:
         """The CPU so far."""
-        return self.cpu if self.step < 0.0 else self.cpu + (thread_time() - self.step)
+        return self.cpu if self.step < 0.0 else self.cpu + ran(self.step, monotonic())
 
     def waited(self, now: float) -> float:
         """The time in which it did not run."""
-        return self.idle if self.step >= 0.0 else self.idle + (now - self.since)
+        return self.idle if self.step >= 0.0 else self.idle + now - self.since
 
 
 TRACK: ContextVar[Track | None] = ContextVar("track", default=None)
 
 
+class CpuClock(local):
+    """A look at the present thread's CPU clock that is never much older than _SHORT."""
+
+    at = 0.0
+    cpu = 0.0
+
+
+_CLOCK = CpuClock()
+
+
+def ran(began: float, now: float) -> float:
+    """
+    The CPU of a step of the event loop.
+
+    Of one that took long it is what the thread has used since the last look before it, at most
+    _SHORT too much.
+    """
+    took = now - began
+    return took if took < _SHORT else min(took, thread_time() - _CLOCK.cpu)
+
+
 @coroutine
 def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any, Any]:
     """Awaits `work` and notes the CPU of each of its steps."""
-    send, throw = work.send, work.throw
+    send = work.send
+    clock = _CLOCK
     value: Any = None
     error: BaseException | None = None
+    began = monotonic()
     try:
         while True:
-            if track.since:
-                track.idle += monotonic() - track.since
-            track.step = thread_time()
+            if began - clock.at > _SHORT:
+                clock.at, clock.cpu = began, thread_time()
+            track.step = began
             if error is None:
                 asked = send(value)
             else:
                 thrown, error = error, None
-                asked = throw(thrown)
-            track.cpu += thread_time() - track.step
-            track.since = monotonic()
+                asked = work.throw(thrown)
+            track.since = now = monotonic()
+            took = now - began
+            track.cpu += took if took < _SHORT else ran(began, now)
             track.step = _SUSPENDED
             try:
                 value = yield asked
@@ -104,12 +135,14 @@ def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any,
                 raise
             except BaseException as problem:
                 error = problem
+            began = monotonic()
+            track.idle += began - now
     except StopIteration as end:
         return end.value
     finally:
         if track.step >= 0.0:
-            track.cpu += thread_time() - track.step
-            track.since = monotonic()
+            track.since = now = monotonic()
+            track.cpu += ran(began, now)
             track.step = _SUSPENDED
 
 
@@ -128,7 +161,7 @@ async def branched(work: Coroutine[Any, Any, Any], trunk: Track) -> Any:
 
 class Call:
     """
-    One attempt to get an answer from an upstream.
+    One attempt of the present task to get an answer from an upstream.
 
     begin, [got: a connection of the pool], [sent: connected, the sending begins],
     [head: the answer's headers], end: its body is complete, or the attempt has failed.
@@ -136,89 +169,106 @@ class Call:
 
     __slots__ = (
         "begin",
-        "counted",
+        "connect",
         "end",
         "got",
         "head",
+        "mark",
         "opened",
+        "pool",
         "sent",
-        "stay",
+        "track",
+        "upstream",
         "visit",
-        "waited",
-        "waited_begin",
-        "waited_end",
-        "waited_got",
-        "waited_head",
-        "waited_sent",
     )
 
-    def __init__(self, waited: Callable[[float], float] | None = None) -> None:
-        """`waited` tells how long whoever calls has not run; None: that of the present task."""
-        track = TRACK.get()
+    def __init__(self) -> None:
+        self.track = track = TRACK.get()
         self.begin = now = monotonic()
-        if track is None:
-            self.visit: Visit | None = None
-            self.counted = True
-            self.waited = waited or float
-        else:
-            self.visit = visit = track.visit
-            self.counted = visit.counted
-            self.waited = waited or track.waited
-            if not visit.over:
-                track.spans.append(self)
+        self.visit: Visit | None = None
         self.got: float | None = None
         self.sent: float | None = None
         self.head: float | None = None
         self.end: float | None = None
-        self.stay: float | None = None
         self.opened = False
-        self.waited_begin = self.waited(now)
+        self.pool = self.connect = self.upstream = 0.0
+        """Seconds waited so far."""
+        if track is not None:
+            self.visit = visit = track.visit
+            if not visit.over:
+                track.spans.append(self)
+        self.mark = self.waited(now)
+        """What was waited at the moment before."""
+
+    def waited(self, now: float) -> float:
+        """How long the task has not run."""
+        return now if self.track is None else self.track.waited(now)
 
     def gets(self, opens: bool = False) -> None:
         """It has a place in the pool, and opens a connection or not."""
         self.got = now = monotonic()
-        self.waited_got = self.waited(now)
+        waited = self.waited(now)
+        self.pool += waited - self.mark
+        self.mark = waited
         self.opened = opens
 
     def sends(self) -> None:
         self.sent = now = monotonic()
-        self.waited_sent = self.waited(now)
+        waited = self.waited(now)
+        if self.opened:
+            self.connect += waited - self.mark
+        self.mark = waited
 
     def answered(self, stay: float | None) -> None:
         """The headers came; `stay` is how long the upstream says that it took to them."""
         self.head = now = monotonic()
-        self.waited_head = self.waited(now)
-        self.stay = stay
+        waited = self.waited(now)
+        if stay is None or self.sent is None:
+            self.upstream = waited - self.mark
+        else:
+            self.upstream = min(stay, now - self.sent)
+        self.mark = waited
 
     def asks(self, method: str, url: object) -> None:
         """Whether that is a repetition needs to be looked up after a failure only."""
-        if self.counted and self.visit is not None and self.visit.failed:
-            again = (method, str(url)) in self.visit.failed
-            PROCESS.counts.retried += again
+        visit = self.visit
+        if visit is not None and visit.failed and visit.counted:
+            PROCESS.counts.retried += (method, str(url)) in visit.failed
 
     def fails(self, method: str, url: object) -> None:
         """Without an answer, or with one that asks for a repetition."""
-        if self.visit is not None and not self.visit.over:
-            if self.visit.failed is None:
-                self.visit.failed = set()
-            self.visit.failed.add((method, str(url)))
+        visit = self.visit
+        if visit is not None and not visit.over:
+            if visit.failed is None:
+                visit.failed = set()
+            visit.failed.add((method, str(url)))
 
     def ends(self) -> None:
         """May be called again."""
         if self.end is not None:
             return
         self.end = end = monotonic()
-        self.waited_end = self.waited(end)
-        if not self.counted:
+        self.stood(self.waited(end) - self.mark)
+        visit = self.visit
+        if visit is not None and not visit.counted:
             return
         counts = PROCESS.counts
+        got = self.got
         counts.calls += 1
-        held = end - (self.begin if self.got is None else self.got)
-        counts.call_seconds += held
-        if self.opened and self.got is not None and self.sent is not None:
-            took = self.sent - self.got
+        counts.call_seconds += end - (self.begin if got is None else got)
+        if self.opened and got is not None and self.sent is not None:
+            took = self.sent - got
             counts.connects += 1
             counts.connect_seconds += took
+
+    def stood(self, waited: float) -> None:
+        """What was waited to the end; where a failed call stood is where it ended."""
+        if self.sent is not None or self.head is not None:
+            self.upstream += waited
+        elif self.got is None:
+            self.pool += waited
+        elif self.opened:
+            self.connect += waited
 
     @property
     def finished(self) -> float | None:
@@ -226,28 +276,46 @@ class Call:
         return self.head if self.end is None else self.end
 
     def waits(self) -> Waits:
-        end = self.waited_head if self.end is None else self.waited_end
-        failed = self.head is None
-        # What was not seen took no time, but where a failed call stood is where it ended.
-        got, sent = (end, end) if failed else (self.waited_begin, self.waited_begin)
-        if self.got is not None:
-            got = self.waited_got
-            sent = max(got, sent)
-        if self.sent is not None:
-            sent = self.waited_sent
-        pool = got - self.waited_begin
-        connect = sent - got if self.opened else 0.0
-        if self.head is None or self.sent is None:
-            return 0.0, pool, connect, end - sent
-        first = self.waited_head - sent
-        if self.stay is not None:
-            first = min(self.stay, self.head - self.sent)
-        return 0.0, pool, connect, first + end - self.waited_head
+        return 0.0, self.pool, self.connect, self.upstream
 
 
-def of_thread(now: float) -> float:
-    """How long the present thread has not run, but for a constant."""
-    return now - thread_time()
+class BlockingCall(Call):
+    """
+    One attempt of the present thread, which stands still while it waits.
+
+    Its CPU is taken off where it opens a connection and at the end: until then a wait is what the
+    clock says. What a pool's queue takes of it is less than a look at it would.
+    """
+
+    __slots__ = ("cpu", "told")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = False
+        self.cpu = thread_time()
+
+    def waited(self, now: float) -> float:
+        return now
+
+    def sends(self) -> None:
+        super().sends()
+        if self.opened:
+            self.connect = max(0.0, self.connect - self.computed())
+
+    def stood(self, waited: float) -> None:
+        least = self.upstream if self.told else 0.0  # the upstream's word holds no CPU of ours
+        super().stood(waited)
+        if self.sent is not None or self.head is not None:
+            self.upstream = max(least, self.upstream - self.computed())
+
+    def answered(self, stay: float | None) -> None:
+        super().answered(stay)
+        self.told = stay is not None
+
+    def computed(self) -> float:
+        """CPU since the last time; none where another thread goes on with the call."""
+        before, self.cpu = self.cpu, thread_time()
+        return max(0.0, self.cpu - before)
 
 
 class Hop:
@@ -268,15 +336,14 @@ class Hop:
 
     def __call__(self, *args: Any) -> Any:
         """In the worker, in a copy of the context."""
-        trunk = self.trunk
-        self.waited = trunk.waited(monotonic()) - self.waited_before
-        track = Track(trunk.visit, self.spans)
-        TRACK.set(track)
-        track.step = thread_time()
+        began = thread_time()
+        visit = self.trunk.visit
+        self.waited = self.trunk.waited(monotonic()) - self.waited_before
+        TRACK.set(Track(visit, self.spans, step=0.0))
         try:
             return self.func(*args)
         finally:
-            trunk.visit.cpu += track.used()
+            visit.cpu += thread_time() - began
 
     @property
     def finished(self) -> float | None:

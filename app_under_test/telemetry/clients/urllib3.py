@@ -1,12 +1,11 @@
 """urllib3, bare or under requests. A call is one attempt: urllib3 may retry by itself."""
 
-from time import monotonic
 from typing import Any
 
 from app_under_test.telemetry.clients import replace
 from app_under_test.telemetry.process import PROCESS, Use
 from app_under_test.telemetry.stays import stay_in
-from app_under_test.telemetry.visits import Call, of_thread
+from app_under_test.telemetry.visits import BlockingCall
 
 _CALL = "_brownout_call"
 """The attribute of a connection that is in use."""
@@ -24,15 +23,13 @@ def observe(library: Any) -> None:
 def getting(original: Any) -> Any:
     def get(self: Any, *args: Any, **options: Any) -> Any:
         PROCESS.saw(self, "urllib3", use)
-        call = Call(of_thread)
+        call = BlockingCall()
         try:
             connection = original(self, *args, **options)
         except BaseException:
             call.ends()
             raise
-        call.got = now = monotonic()
-        # All of it waiting: a queue takes next to no CPU, and less than a look at the clock of it.
-        call.waited_got = call.waited_begin + now - call.begin
+        call.gets()
         setattr(connection, _CALL, call)
         return connection
 
@@ -60,7 +57,7 @@ def requesting(original: Any) -> Any:
         where = f"{self.scheme}://{self.host}:{self.port}{url}"
         call.asks(method, where)
         if conn.sock is not None:
-            call.sent, call.waited_sent = call.got, call.waited_got
+            call.sends()
         try:
             response = original(self, conn, method, url, *args, **options)
         except BaseException:
