@@ -2,11 +2,10 @@
 
 import json
 import os
-import re
 import socket
 import sys
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -14,18 +13,36 @@ from typing import Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from loadtests import analysis, choices, controller, plans, report, results, session
+from loadtests import (
+    analysis,
+    baselines,
+    choices,
+    contenders,
+    dry_runs,
+    plans,
+    report,
+    results,
+    session,
+    typed,
+)
 from loadtests import claims as statements
 from loadtests import selfcheck as selfchecks
+from loadtests.analysis.duels import METRICS
+from loadtests.analysis.stored import MARGIN
 from loadtests.claims import telling
+from loadtests.compare import Comparison, NotComparable
+from loadtests.compare import check as check_comparison
 from loadtests.compare import compare as compared
+from loadtests.contenders import MEASURE, SETTLE
 from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
+from loadtests.process_groups import uninterrupted
 from loadtests.progress import shown
-from loadtests.report import comparison, terminal
-from loadtests.schedules.search import Search, search_of
+from loadtests.report import comparison, step_summary, terminal
+from loadtests.schedules import Schedule, ladder
+from loadtests.schedules.duel import Duel
+from loadtests.schedules.search import search_of
 from loadtests.shortness import too_short
-from mock_upstream.durations import parse_duration
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,8 +81,31 @@ Processes = Annotated[
 ]
 Unresolved = Annotated[
     Literal["pass", "fail"] | None,
-    typer.Option(help="What it means that an SLO could not be decided (else exit code 3)."),
+    typer.Option(
+        help="What it means that an SLO or a comparison could not be decided (else exit code 3)."
+    ),
 ]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Compare with a run though the two are not alike.")
+]
+At = Annotated[
+    int | None,
+    typer.Option(
+        metavar="LEVEL",
+        min=1,
+        help="The level that decides a comparison; else the highest that can.",
+        show_default=False,
+    ),
+]
+Ats = Annotated[
+    str,
+    typer.Option(
+        metavar="40[,10,80]",
+        help="The level that decides, and more that are told beside it.",
+        show_default=False,
+    ),
+]
+Margin = Annotated[str, typer.Option(metavar="5%", help="The change that does not matter.")]
 
 
 @app.command()
@@ -81,12 +121,24 @@ def run(
     repeats: Repeats = "",
     no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A saved run to judge this one by.", show_default=False),
+    ] = None,
+    anyway: Anyway = False,
+    at: At = None,
+    margin: Margin = "",
     unresolved: Unresolved = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
     ] = False,
 ) -> None:
-    """Bring everything up, climb the levels, write the report."""
+    """
+    Bring everything up, climb the levels, write the report.
+
+    With --baseline the run is compared with a saved one, if the two are alike. Exit code 1: it is
+    worse; 3: that could not be decided.
+    """
     with _mistakes():
         chosen = _chosen(
             plan,
@@ -100,12 +152,12 @@ def run(
             repeats=repeats,
         )
         if dry_run:
-            _print_stages(chosen)
-        for text in too_short(chosen):
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            _print_lines(dry_runs.stages(chosen))
+        against = _baseline(baseline, chosen, anyway, at, margin)
+        _print_lines(too_short(chosen))
         if dry_run:
             return
-        outcome = _played(chosen, out, processes)
+        outcome = _against(against, _played(chosen, out, processes))
     _finish(outcome, unresolved)
 
 
@@ -139,7 +191,9 @@ def capacity(
             settle=settle,
             measure=measure,
         )
-        search = search_of(chosen, _bounds(levels) or chosen.load.levels, _seconds(within))
+        search = search_of(
+            chosen, typed.bounds(levels) or chosen.load.levels, typed.seconds(within)
+        )
         outcome = _played(chosen, out, processes, search)
     _finish(outcome, unresolved)
 
@@ -169,18 +223,72 @@ def ui(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run's folder.")],
-    b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another run's folder.")],
-    out: Annotated[Path, typer.Option(help="Where to write the page.", dir_okay=False)] = Path(
-        "comparison.html"
-    ),
+    a: Annotated[str, typer.Argument(metavar="A", help="What B is compared with.")],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="A deployment of the plan, a command, URL or run.")
+    ],
+    plan: Annotated[
+        str, typer.Option(metavar="PLAN", help="Upstream, requests, deployments: a plan.")
+    ] = "default",
+    at: Ats = "",
+    metric: Annotated[
+        str, typer.Option(metavar="|".join(METRICS), help="The metric that decides.")
+    ] = "p95",
+    margin: Margin = "5%",
+    within: Annotated[str, typer.Option(metavar="6m", help="The time limit.")] = "6m",
+    cwd_a: Annotated[str, typer.Option(metavar="DIR", help="Where the command A starts.")] = "",
+    cwd_b: Annotated[str, typer.Option(metavar="DIR", help="Where the command B starts.")] = "",
+    settle: Annotated[str, typer.Option(metavar=SETTLE, help="Before each block.")] = "",
+    measure: Annotated[str, typer.Option(metavar=MEASURE, help="Length of each block.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the runs; of two saved runs, the page.", show_default=False),
+    ] = None,
+    processes: Processes = 1,
+    anyway: Anyway = False,
+    unresolved: Unresolved = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the order and the time, start nothing.")
+    ] = False,
 ) -> None:
-    """Lay two saved runs side by side: the curves, and the ratios with their intervals."""
+    """
+    Is B better than A? Both are up at once and take turns, until it is known or the time is over.
+
+    A and B are deployments of the plan, commands with {port}, or URLs. What is started is started
+    anew for each round of four blocks. The sentence at the end says BETTER, WORSE, EQUIVALENT
+    (within the margin), UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
+
+    Two folders of saved runs are compared as well, which is the weaker method.
+    """
     with _mistakes():
-        found = compared(results.read(a), results.read(b))
-        console.print(comparison.render(found))
-        report.replace(out, comparison.html(found).encode())
-    _print_path(out)
+        saved = [contenders.is_run(text) for text in (a, b)]
+        if all(saved):
+            page = out or Path("comparison.html")
+            _compare_saved(
+                Path(a), Path(b), page, anyway, typed.level(at), typed.margin(margin), unresolved
+            )
+        if any(saved):
+            raise typed.UsageError(
+                f"{a if saved[0] else b!r} is a saved run, {b if saved[0] else a!r} is not: give "
+                "two runs, or two services"
+            )
+        chosen, terms = contenders.contest(
+            plans.read(plans.find(plan)),
+            a,
+            b,
+            folders=(cwd_a, cwd_b),
+            at=at,
+            metric=metric,
+            margin=typed.margin(margin),
+            within=typed.seconds(within),
+            settle=settle,
+            measure=measure,
+        )
+        if dry_run:
+            _print_lines(dry_runs.rounds(terms))
+            return
+        outcome = _played(chosen, out or Path("runs"), processes, Duel(terms))
+    _finish(outcome, unresolved)
 
 
 @app.command()
@@ -232,8 +340,10 @@ def report_again(
 ) -> None:
     """Analyse a saved run again and write its report anew."""
     with _mistakes():
-        found = analysis.analyse(run)
+        found, against = baselines.judged(analysis.analyse(run), run)
         report.write(found, run)
+        if against:
+            _write_comparison(against, run)
     console.print(terminal.render(found))
     _print_path(run / "report.html")
 
@@ -263,8 +373,9 @@ def _mistakes() -> Iterator[None]:
     except (
         plans.PlanError,
         results.UnreadableRun,
+        NotComparable,
         statements.NoSuchClaim,
-        UsageError,
+        typed.UsageError,
     ) as error:
         code, text = session.USAGE, str(error)
     except DeploymentFailed as error:
@@ -279,10 +390,6 @@ def _mistakes() -> Iterator[None]:
     raise typer.Exit(code)
 
 
-class UsageError(Exception):
-    """What was typed cannot be done; the message says why and the way out."""
-
-
 def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
     """The plan, with what was typed in place of its own."""
     chosen = choices.applied(plans.read(plans.find(name)), values)
@@ -290,10 +397,10 @@ def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
 
 
 def _played(
-    plan: plans.Plan, out: Path, processes: int, search: Search | None = None
+    plan: plans.Plan, out: Path, processes: int, schedule: Schedule = ladder
 ) -> session.Outcome:
     with shown(console) as observer:
-        return session.run(plan, out, observer, _several(processes), search)
+        return session.run(plan, out, observer, _several(processes), schedule)
 
 
 def _several(processes: int) -> list[str]:
@@ -303,6 +410,8 @@ def _several(processes: int) -> list[str]:
 
 def _finish(outcome: session.Outcome, unresolved: str | None) -> NoReturn:
     """Print what was found, and end with its exit code."""
+    if complaint := step_summary.append(outcome.run):
+        errors.print(complaint, markup=False, highlight=False, soft_wrap=True)
     console.print(terminal.render(outcome.run))
     if outcome.code == session.INTERRUPTED:
         console.print("Interrupted: this is what was measured until then.")
@@ -311,34 +420,70 @@ def _finish(outcome: session.Outcome, unresolved: str | None) -> NoReturn:
     raise typer.Exit(_resolved(outcome.code, unresolved))
 
 
-def _bounds(text: str) -> list[int]:
-    if not re.fullmatch(r"(\s*[1-9]\d{0,4}\s*,\s*[1-9]\d{0,4}\s*)?", text, re.ASCII):
-        raise UsageError(f"--levels {text!r} is not a lowest and a highest level, such as 1,400.")
-    found = [int(part) for part in text.split(",") if part.strip()]
-    if found and found[-1] > 20_000:
-        raise UsageError(f"--levels {text!r}: 20,000 is the highest level that can be tried.")
-    return found
+def _compare_saved(
+    a: Path,
+    b: Path,
+    out: Path,
+    anyway: bool,
+    level: int | None,
+    margin: float,
+    unresolved: str | None,
+) -> NoReturn:
+    """Print two saved runs side by side, write the page, and end with the verdicts' exit code."""
+    found = compared(results.read(a), results.read(b), level, margin)
+    check_comparison(found, anyway, level)
+    console.print(comparison.render(found))
+    report.replace(out, comparison.html(found).encode())
+    _print_path(out)
+    raise typer.Exit(_resolved(_code(session.FINE, found), unresolved))
 
 
-def _seconds(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--within {text!r}: {error}") from None
+def _baseline(
+    path: Path | None, plan: plans.Plan, anyway: bool, level: int | None, margin: str
+) -> baselines.Baseline | None:
+    """The run that this one will be judged by, once it is known that it can be."""
+    if path is None:
+        if anyway or level is not None or margin:
+            raise typed.UsageError(
+                "--anyway, --at and --margin say how to compare: add --baseline RUN."
+            )
+        return None
+    share = typed.margin(margin) if margin else MARGIN
+    return baselines.chosen(path, plan, level=level, margin=share, anyway=anyway)
 
 
-def _print_stages(plan: plans.Plan) -> None:
-    steps = controller.expected_steps(plan)
-    unit = "users" if plan.load.model == "closed" else "requests/s"
-    for number, step in enumerate(steps, 1):
-        console.print(f"{number:3}  {step.level:5} {unit}  {step.deployment}", markup=False)
-    seconds = controller.expected_seconds(plan, len(steps))
-    minutes, rest = divmod(round(seconds), 60)
-    console.print(f"{len(steps)} stages, at most {minutes} min {rest} s.")
+def _against(baseline: baselines.Baseline | None, outcome: session.Outcome) -> session.Outcome:
+    """The outcome with its verdicts by the baseline, which stays in the run's folder."""
+    if baseline is None:
+        return outcome
+    folder = outcome.folder
+    report.replace(folder / baselines.FILE, baselines.to_json(baseline).encode())
+    run, found = baselines.judged(outcome.run, folder)
+    if found is None:
+        return outcome
+    with uninterrupted():  # Ctrl-C waits for the report, as it does in a session
+        report.write(run, folder)
+        _write_comparison(found, folder)
+    return session.Outcome(folder, run, _code(outcome.code, found))
+
+
+def _write_comparison(found: Comparison, folder: Path) -> None:
+    report.replace(folder / "comparison.html", comparison.html(found).encode())
+
+
+def _code(code: int, found: Comparison) -> int:
+    """The exit code with what the verdicts add to it."""
+    judged = found.b.model_copy(update={"verdicts": found.verdicts})
+    return session.weightiest({code, *session.verdict_codes(judged)})
 
 
 def _print_path(path: Path) -> None:
-    console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    _print_lines([str(path)])
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_outcome(outcome: session.Outcome) -> None:
@@ -358,7 +503,7 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise UsageError(
+            raise typed.UsageError(
                 f"Port {port} cannot be used for the web UI: {error.strerror}. "
                 "Choose another with --port."
             ) from None

@@ -1,12 +1,19 @@
-"""Two saved runs side by side: ratios with intervals, and what makes them unlike."""
+"""Two saved runs side by side: ratios with intervals, verdicts, and what makes them unlike."""
 
-import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from loadtests.results import Estimate, Knee, Point, Result, Run
+from loadtests.alike import differences
+from loadtests.analysis import stored
+from loadtests.analysis.ratios import ratio
+from loadtests.analysis.stored import MARGIN
+from loadtests.results import Estimate, Knee, Point, Result, Run, Verdict
 
-METRICS = ("p50", "p95", "p99", "throughput")
+METRICS = stored.METRICS
+_WAY_OUT = (
+    "Measure both in the same way on the same machine; best at once and in turns, with "
+    "`brownout compare` and two deployments, commands or URLs. With --anyway they are compared as "
+    "they are."
+)
 
 
 class LevelRatios(Result):
@@ -22,13 +29,18 @@ class LevelRatios(Result):
 
 
 class Pair(Result):
-    """The same deployment in both runs, or the only one of each; `a` and `b` are their names."""
+    """
+    The same deployment in both runs, or the only one of each; `a` and `b` are their names.
+
+    The quantiles of `levels` are of successes. The verdict's count a failure as infinitely slow.
+    """
 
     a: str
     b: str
     levels: list[LevelRatios]
     knee_a: Knee | None = None
     knee_b: Knee | None = None
+    verdict: Verdict
 
 
 class Comparison(Result):
@@ -44,46 +56,115 @@ class Comparison(Result):
     alone_b: list[str]
     differences: list[str]
 
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [pair.verdict for pair in self.pairs]
 
-def compare(a: Run, b: Run) -> Comparison:
-    """What each deployment did in B as a ratio to what it did in A, level by level."""
-    in_a, in_b = _deployments(a), _deployments(b)
-    pairs = [(name, name) for name in in_a if name in in_b]
-    if len(in_a) == len(in_b) == 1:
-        pairs = [(in_a[0], in_b[0])]
+
+class NotComparable(Exception):
+    """Two runs that are not to be compared; the message says why and the way out."""
+
+
+def compare(a: Run, b: Run, level: int | None = None, margin: float = MARGIN) -> Comparison:
+    """
+    What each deployment did in B as a ratio to what it did in A, level by level, and a verdict.
+
+    Args:
+        level, margin: of the verdicts; see analysis.stored.
+    """
+    in_a, in_b = deployments(a), deployments(b)
+    pairs = paired(in_a, in_b)
     paired_a, paired_b = {one for one, _ in pairs}, {other for _, other in pairs}
+    found = differences(a, b)
+    doubts = unlike(found)
     return Comparison(
         a=a,
         b=b,
-        pairs=[_pair(a, b, one, other) for one, other in pairs],
+        pairs=[_pair(a, b, pair, level, margin, doubts) for pair in pairs],
         alone_a=[name for name in in_a if name not in paired_a],
         alone_b=[name for name in in_b if name not in paired_b],
-        differences=[*_differences(a, b)],
+        differences=found,
     )
 
 
-def ratio(a: Estimate | None, b: Estimate | None) -> Estimate | None:
+def unlike(differences: Sequence[str]) -> list[str]:
+    """The differences as problems of a verdict."""
+    return [f"not alike: {difference}" for difference in differences]
+
+
+def check(found: Comparison, anyway: bool = False, level: int | None = None) -> None:
     """
-    b / a; null when one of them is missing or not positive.
+    Refuse what would tell nothing, or something else than is asked.
 
-    Its interval adds the relative errors of both as independent ones, on the log scale, each side
-    with its own.
+    Args:
+        anyway: the two may be unlike, or one and the same.
+        level: that is to decide.
+
+    Raises:
+        NotComparable: a run is empty, nothing is in both, or they are not to be compared.
     """
-    if a is None or b is None or a.value <= 0 or b.value <= 0:
-        return None
-    value = b.value / a.value
-    if not (a.low and a.high and b.low and b.high):
-        return Estimate(value=value)
-    down = math.hypot(math.log(b.value / b.low), math.log(a.high / a.value))
-    up = math.hypot(math.log(b.high / b.value), math.log(a.value / a.low))
-    return Estimate(value=value, low=value * math.exp(-down), high=value * math.exp(up))
+    a, b = found.a, found.b
+    for side, run in (("A", a), ("B", b)):
+        if not run.points:
+            raise NotComparable(f"Run {side}, {run.id or run.name}, holds no measurement at all.")
+    check_common(deployments(a), deployments(b))
+    if a.points == b.points and not anyway:
+        raise NotComparable(
+            f"A and B are one and the same run, {a.id}: every ratio would be 1. Give two runs; "
+            "with --anyway it is compared with itself."
+        )
+    levels = {one.level for pair in found.pairs for one in pair.levels}
+    if level is not None and level not in levels:
+        there = ", ".join(map(str, sorted(levels))) or "none"
+        raise NotComparable(f"{level} is not among the levels that both runs measured: {there}.")
+    check_alike(found.differences, anyway)
 
 
-def _deployments(run: Run) -> list[str]:
-    return list(dict.fromkeys(point.deployment for point in run.points))
+def check_common(in_a: Sequence[str], in_b: Sequence[str]) -> None:
+    """Raises NotComparable when no deployment of A has a counterpart in B."""
+    if not paired(in_a, in_b):
+        names = [", ".join(side) or "none" for side in (in_a, in_b)]
+        raise NotComparable(
+            f"No deployment is in both: A has {names[0]}; B has {names[1]}. Give them the same "
+            "name, or one deployment each."
+        )
 
 
-def _pair(a: Run, b: Run, one: str, other: str) -> Pair:
+def check_alike(differences: Sequence[str], anyway: bool) -> None:
+    """Raises NotComparable when there are differences and nobody said `anyway`."""
+    if differences and not anyway:
+        told = "\n".join(f"  {difference}" for difference in differences)
+        own = any(difference.startswith("version:") for difference in differences)
+        versions = " The versions are those of brownout's own environment." if own else ""
+        raise NotComparable(
+            "The two runs are not alike, so that a change may come from this as well as from the "
+            f"service (A is the baseline):\n{told}\n{_WAY_OUT}{versions}"
+        )
+
+
+def paired(in_a: Sequence[str], in_b: Sequence[str]) -> list[tuple[str, str]]:
+    """Deployments of the same name, or the only one of each side."""
+    if len(in_a) == len(in_b) == 1:
+        return [(in_a[0], in_b[0])]
+    return [(name, name) for name in in_a if name in in_b]
+
+
+def deployments(run: Run) -> list[str]:
+    """Those that were started or measured: one that died before its first level is none less."""
+    return list(dict.fromkeys([*run.deployments, *(point.deployment for point in run.points)]))
+
+
+def _pair(
+    a: Run,
+    b: Run,
+    names: tuple[str, str],
+    level: int | None,
+    margin: float,
+    doubts: Sequence[str],
+) -> Pair:
+    one, other = names
+    found = stored.verdict(names, a.of(one), b.of(other), level, margin)
+    found = found.model_copy(update={"problems": [*found.problems, *doubts]})
     points_a = {point.level: point for point in a.of(one)}
     points_b = {point.level: point for point in b.of(other)}
     return Pair(
@@ -94,6 +175,7 @@ def _pair(a: Run, b: Run, one: str, other: str) -> Pair:
         ],
         knee_a=a.knees.get(one),
         knee_b=b.knees.get(other),
+        verdict=found,
     )
 
 
@@ -112,47 +194,3 @@ def _ratios(a: Point, b: Point) -> LevelRatios:
 
 def _estimate(point: Point, metric: str) -> Estimate | None:
     return point.throughput if metric == "throughput" else point.response_time.get(metric)
-
-
-_LOAD = ("model", "levels", "settle", "measure", "think_time", "repeats")
-_ENVIRONMENT = ("cpu", "cores", "cores_used", "memory", "system", "python", "implementation")
-
-
-def _differences(a: Run, b: Run) -> Iterator[str]:
-    """In what the runs are unlike: a ratio between them may come from any of it."""
-    if a.plan.get("upstream") != b.plan.get("upstream"):
-        yield from _unlike("upstream", _table(a.plan, "upstream"), _table(b.plan, "upstream"))
-    if a.plan.get("requests") != b.plan.get("requests"):
-        yield f"requests: {_names(a.plan)} in A, {_names(b.plan)} in B"
-    yield from _unlike("load", _table(a.plan, "load"), _table(b.plan, "load"), _LOAD)
-    yield from _unlike("environment", a.environment, b.environment, _ENVIRONMENT)
-    yield from _unlike(
-        "version", _table(a.environment, "versions"), _table(b.environment, "versions")
-    )
-    for name, run in (("A", a), ("B", b)):
-        if run.status != "complete":
-            yield f"run {name} was interrupted"
-
-
-def _unlike(
-    what: str, a: Mapping[str, Any], b: Mapping[str, Any], keys: tuple[str, ...] | None = None
-) -> Iterator[str]:
-    for key in keys or dict.fromkeys([*a, *b]):
-        if a.get(key) != b.get(key):
-            yield f"{what}: {key} is {_told(a.get(key))} in A, {_told(b.get(key))} in B"
-
-
-def _told(value: Any) -> str:
-    return "not known" if value is None else str(value)
-
-
-def _names(plan: Mapping[str, Any]) -> str:
-    """The requests of a plan, in short."""
-    requests = plan.get("requests") or []
-    names = [f"{one.get('method', 'GET')} {one.get('path')}" for one in requests]
-    return ", ".join(names) or "none"
-
-
-def _table(of: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = of.get(name)
-    return value if isinstance(value, dict) else {}

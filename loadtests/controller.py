@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Protocol
 
 from loadtests import stages
+from loadtests.analysis.blocks import Block, block
 from loadtests.analysis.points import points, slow_quantiles
 from loadtests.analysis.records import StageRecord
 from loadtests.engine_process import Engine, EngineFailed
@@ -34,10 +35,15 @@ class StoppedByHand(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Where the deployments answer, name -> URL; `dead` says who has ended since, and how."""
+    """
+    Where the deployments answer, name -> URL; `dead` says who has ended since, and how.
+
+    `restart` starts anew all that was started, and changes the URLs.
+    """
 
     urls: Mapping[str, str]
     dead: Callable[[], Mapping[str, str]]
+    restart: Callable[[], None] = lambda: None
 
 
 def expected_steps(plan: Plan) -> list[Step]:
@@ -74,6 +80,8 @@ def play(
         number = len(so_far)
         observer.begins(step, number + 1, number + left, expected_seconds(plan, left))
         begin = monotonic()
+        if step.anew:
+            targets.restart()
         record = _play_stage(stage_of(plan, step, number, targets), engine, folder)
         found = next(p for p in points([record], folder.samples) if p.request == "all")
         observer.measured(found)
@@ -82,8 +90,9 @@ def play(
                 dead[name] = text
                 folder.problem(text, name)
                 observer.problem(text)
-        alive, took = step.deployment not in dead, monotonic() - begin
-        so_far.append(played(step, record, found, alive=alive, seconds=took))
+        alive = step.deployment not in dead
+        measured, took = block(record, folder.samples), monotonic() - begin
+        so_far.append(played(step, record, found, measured=measured, alive=alive, seconds=took))
         if "mock" in dead:
             break  # nothing that comes would be an answer of the upstream
     engine.send(stages.Finish())
@@ -137,9 +146,24 @@ def is_over(record: StageRecord) -> bool:
 
 
 def played(
-    step: Step, record: StageRecord, found: Point, *, alive: bool = True, seconds: float = 0.0
+    step: Step,
+    record: StageRecord,
+    found: Point,
+    *,
+    measured: Block | None = None,
+    alive: bool = True,
+    seconds: float = 0.0,
 ) -> Played:
     """What a schedule learns of a stage, from its record and its point of all requests."""
     p95 = found.response_time.get("p95") or found.response_time.get("mean")
     slow = slow_quantiles([record])
-    return Played(step, p95.value if p95 else None, found.errors.rate, alive, found, slow, seconds)
+    return Played(
+        step,
+        p95.value if p95 else None,
+        found.errors.rate,
+        alive,
+        found,
+        slow,
+        measured,
+        seconds,
+    )

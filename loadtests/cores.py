@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,24 @@ class Cores:
         finally:
             os.sched_setaffinity(0, before)
 
+    @contextmanager
+    def moved_to(self, cores: Collection[int], pid: int) -> Iterator[None]:
+        """
+        Pins all threads of a process that runs already, and those that they start within the block;
+        afterwards they may go where they could before. One that may not be pinned stays as it is.
+        """
+        if sys.platform != "linux" or not self.pinned:
+            yield
+            return
+        before = {thread: _affinity(thread) for thread in _threads(pid)}
+        for thread in before:
+            _pin(thread, cores)
+        try:
+            yield
+        finally:
+            for thread in _threads(pid):
+                _pin(thread, before.get(thread) or before.get(pid))
+
     def described(self) -> dict[str, Any]:
         """For the record of a run."""
         return {
@@ -68,3 +86,23 @@ class Cores:
             "pinned": self.pinned,
             "shared": self.shared,
         }
+
+
+def _threads(pid: int) -> list[int]:
+    """Their ids; none when the process has ended."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def _affinity(thread: int) -> set[int] | None:
+    with suppress(OSError):  # it may have ended
+        return os.sched_getaffinity(thread)
+    return None
+
+
+def _pin(thread: int, cores: Collection[int] | None) -> None:
+    if cores:
+        with suppress(OSError):
+            os.sched_setaffinity(thread, cores)

@@ -6,8 +6,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from loadtests.cores import Cores
 from loadtests.gauges import Collector
 from loadtests.plans import CommandDeployment, Deployment, Plan, UrlDeployment, VariantDeployment
 from loadtests.plans.deployments import argv, filled
-from loadtests.process_groups import ProcessGroup, members, stop, uninterrupted
+from loadtests.process_groups import ProcessGroup, members, runs, stop, uninterrupted
 from loadtests.readiness import Ready, announced, answers, listens
 
 PATIENCE = 30.0  # seconds that our own processes, and services that run already, may take
@@ -73,11 +74,22 @@ class Fleet:
     cores: Cores
     gauges: Collector | None
     _groups: Mapping[str, ProcessGroup]
+    _restart: Callable[[], Mapping[str, Deployed]]
+
+    def restart(self) -> Mapping[str, Deployed]:
+        """
+        Start anew all deployments that were started here; where they answer now, by name.
+
+        Raises:
+            DeploymentFailed: one did not become ready again.
+        """
+        return self._restart()
 
     def dead(self) -> dict[str, str]:
         """Those that have ended since, "mock" among them: name -> how, with the last words."""
         ends = {name: (group.ended(), group) for name, group in self._groups.items()}
-        return {
+        gone = self._lent and not runs(self.mock.pid)
+        return ({"mock": f"{_called('mock')} has ended."} if gone else {}) | {
             name: f"{_called(name)} {end}.{group.last_words()}"
             for name, (end, group) in ends.items()
             if end
@@ -86,17 +98,27 @@ class Fleet:
     def processes(self) -> dict[str, list[int]]:
         """The process ids of the mock and of each deployment that was started, by name."""
         found = members(self._groups.values())
-        return {name: found[group.pid] for name, group in self._groups.items()}
+        lent = {"mock": [self.mock.pid]} if self._lent else {}
+        return lent | {name: found[group.pid] for name, group in self._groups.items()}
+
+    @property
+    def _lent(self) -> bool:
+        """Whether the mock ran before."""
+        return "mock" not in self._groups
 
 
 @contextmanager
-def running(plan: Plan, folder: Path, only: Collection[str] | None = None) -> Iterator[Fleet]:
+def running(
+    plan: Plan, folder: Path, only: Collection[str] | None = None, lent: Mock | None = None
+) -> Iterator[Fleet]:
     """
     Start what the plan needs, wait until it is ready, and stop it whatever happens.
 
     Args:
         folder: takes the upstream's profile and `logs/`.
         only: the names of the deployments to start; None: all.
+        lent: the mock, where it runs already and plays the plan's profile: for the length of the
+            block it is on its core, and is neither started nor stopped.
 
     Raises:
         DeploymentFailed: one did not become ready; the others are stopped again.
@@ -104,12 +126,14 @@ def running(plan: Plan, folder: Path, only: Collection[str] | None = None) -> It
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     wanted = {n: d for n, d in plan.deployments.items() if only is None or n in only}
     cores = Cores.here()
-    with _collecting(plan, cores) as collector:
+    moved = cores.moved_to(cores.mock, lent.pid) if lent else nullcontext()
+    with _collecting(plan, cores) as collector, moved:
         starter = _Starter(folder / "logs", cores, collector)
         try:
-            mock = starter.mock(plan, folder / "upstream.json")
+            mock = lent or starter.mock(plan, folder / "upstream.json")
             deployed = starter.deployments(wanted, mock.url)
-            yield Fleet(mock, deployed, cores, collector, starter.groups)
+            restart = partial(starter.anew, wanted, mock.url)
+            yield Fleet(mock, deployed, cores, collector, starter.groups, restart)
         finally:
             with uninterrupted():
                 stop(list(starter.groups.values()))
@@ -157,6 +181,7 @@ class _Starter:
         self._logs = logs
         self._cleaning: dict[str, _Cleaning] = {}
         self._ports: set[int] = set()
+        self._starts = 1
 
     def mock(self, plan: Plan, profile: Path) -> Mock:
         profile.write_text(plan.upstream.model_dump_json(indent=1) + "\n")
@@ -189,6 +214,15 @@ class _Starter:
             name: Deployed(name=name, url=ready[name]["url"], **how)
             for name, how in started.items()
         }
+
+    def anew(self, wanted: Mapping[str, Deployment], upstream: str) -> dict[str, Deployed]:
+        """Those that are not there already, stopped and started again, on other ports."""
+        ours = {name: one for name, one in wanted.items() if not isinstance(one, UrlDeployment)}
+        with uninterrupted():
+            stop([self.groups[name] for name in ours])
+            self.clean_up()
+        self._starts += 1
+        return self.deployments(ours, upstream)
 
     def clean_up(self) -> None:
         """Run the stop commands; one that fails is told, for it may have left something behind."""
@@ -280,7 +314,9 @@ class _Starter:
         return self.groups[name]
 
     def _log_of(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
+        """Of the present start."""
+        again = f"-{self._starts}" if self._starts > 1 else ""
+        return self._logs / f"{name}{again}.log"
 
     def _free_port(self) -> int:
         """One that nobody listens on, and that was not given out before."""

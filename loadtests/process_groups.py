@@ -19,6 +19,7 @@ import psutil
 from loadtests import open_files
 
 PATIENCE = 5.0  # seconds between asking to end and forcing
+GIVING_UP = 1.0  # seconds
 LAST_WORDS = 5  # lines
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -140,7 +141,8 @@ def stop(groups: Sequence[ProcessGroup]) -> None:
                 process.kill()
         time.sleep(0.01)
     for group in groups:
-        group.ended()  # one may have ended between the two questions of the last look
+        # A process whose first thread has ended looks dead a moment before the system gives it up.
+        group.wait(GIVING_UP)
 
 
 def _alive(groups: Sequence[ProcessGroup], known: set[psutil.Process]) -> list[psutil.Process]:
@@ -152,6 +154,14 @@ def _alive(groups: Sequence[ProcessGroup], known: set[psutil.Process]) -> list[p
             with suppress(psutil.NoSuchProcess):
                 known.add(psutil.Process(pid))
     return [process for process in known if _runs(process)]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return _runs(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -90,6 +90,10 @@ class Point(Result):
     law the level less those who think). `problems` says in words what is wrong with the point;
     `valid` is False when it must not be used.
 
+    `slow_time`: p50, p95 and p99 of the response time over all requests, a failure being infinitely
+    slow; null where that is infinite, or not known. Empty without failures, when it is
+    `response_time`.
+
     `phases`: for "mean", "p50" and "p95" the seconds that such responses spend in each phase (see
     loadtests.phases), with "rest" for what the service does not account for; they add up to the
     time. Empty when the service does not tell, or nonsense. `limit`: what holds throughput back at
@@ -111,6 +115,7 @@ class Point(Result):
     throughput: Estimate
     response_time: dict[str, Estimate | None]
     service_time: dict[str, Estimate | None]
+    slow_time: dict[str, Estimate | None] = {}
     errors: Errors
     phases: dict[str, dict[str, float]] = {}
     resources: dict[str, float] = {}
@@ -173,6 +178,85 @@ class SloResult(Result):
     why: str
 
 
+class Change(Result):
+    """
+    How B differs from A in one metric at one level: a ratio, or a difference of `errors`.
+
+    `changed`: by more than chance, all metrics and levels that are told taken together. The
+    interval allows for their number, too.
+    """
+
+    metric: str
+    level: int
+    change: Estimate | None
+    changed: bool
+
+
+class BlockShown(Result):
+    """
+    One block of a comparison, at the level that decides.
+
+    `at`: seconds from the first one. `value`: of the metric that decides, in its unit; null where
+    it was not measured, or infinitely slow. `ratio`: B over A of its round.
+    """
+
+    round: int
+    deployment: str
+    at: float
+    value: float | None
+    ratio: float | None
+    usable: bool = True
+
+
+class Shift(Result):
+    """B over A at one quantile `q` of all response times."""
+
+    q: float
+    ratio: Estimate
+
+
+Kind = Literal["BETTER", "WORSE", "EQUIVALENT", "UNRESOLVED", "INVALID"]
+
+
+class Verdict(Result):
+    """
+    Whether B is better than A. `sentence` says it with its numbers.
+
+    `method`: "interleaved", both took turns in rounds; or "stored", a run against an older one,
+    which is weaker. `ratio`: B over A of `metric` at `level`. `margin`: the change that does not
+    matter, as a share. `smallest`: the change that would have been seen, as a share. `problems`:
+    what there is to know besides. `more` seconds would probably decide it, of a stored one at this
+    level in both runs (null: nothing does within an hour, or it is decided). `changes`: of the
+    other metrics and levels.
+
+    Of interleaved ones alone: `rounds` that could be used, `blocks`, and the `shift` of the whole
+    distribution.
+    """
+
+    verdict: Kind
+    method: Literal["interleaved", "stored"]
+    a: str
+    b: str
+    metric: str
+    level: int | None
+    margin: float
+    ratio: Estimate | None = None
+    smallest: float | None = None
+    sentence: str
+    problems: list[str] = []
+    rounds: int = 0
+    more: float | None = None
+    changes: list[Change] = []
+    blocks: list[BlockShown] = []
+    course: list[Estimate] = []
+    shift: list[Shift] = []
+
+    @property
+    def title(self) -> str:
+        """Who is compared with whom; the same name on both sides is that of two runs."""
+        return f"{self.b} against {'its baseline' if self.a == self.b else self.a}"
+
+
 class Run(Result):
     """
     A whole run. `status`: "complete", or "interrupted" (what was measured until then is here).
@@ -195,7 +279,7 @@ class Run(Result):
     ceilings: dict[str, list[Ceiling]] = {}  # of each deployment, the lowest first
     capacities: dict[str, Capacity] = {}
     slos: list[SloResult] = []
-    verdicts: list[dict[str, Any]] = []
+    verdicts: list[Verdict] = []
 
     def of(self, deployment: str, request: str = "all") -> list[Point]:
         """The points of one deployment by rising level."""

@@ -1,6 +1,7 @@
 """A session: mock and deployments up, an engine on the line, a run for each test that it begins."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,13 +14,13 @@ from loadtests import analysis, choices, environment, plans, report, runfolder
 from loadtests.analysis import capacity
 from loadtests.analysis.trials import Bounds
 from loadtests.controller import Observer, StoppedByHand, Targets, play
-from loadtests.deployments import Fleet, running
+from loadtests.deployments import DeploymentFailed, Fleet, Mock, running
 from loadtests.engine_process import EngineFailed, Line, engine
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.process_groups import uninterrupted
 from loadtests.results import Capacity, Run
 from loadtests.samples import Sampler
-from loadtests.schedules import ladder
+from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.stages import Started
 
@@ -40,24 +41,26 @@ def run(
     out: Path,
     observer: Observer,
     arguments: Sequence[str],
-    search: Search | None = None,
+    schedule: Schedule = ladder,
+    lent: Mock | None = None,
 ) -> Outcome:
     """
     Play the plan once, headless.
 
     Args:
         arguments: for Locust, beside ours.
-        search: for the capacity, in place of the plan's levels.
+        schedule: which stages; those of the plan's levels when it is not given.
+        lent: a mock that runs already and plays the plan's profile, to be used and left running.
 
     Raises:
         deployments.DeploymentFailed, EngineFailed: nothing was measured.
     """
     folder = runfolder.make(out, plan.name)
-    with _interruptible(), Line() as line, _fleet(plan, folder) as fleet:
+    with _interruptible(), Line() as line, _fleet(plan, folder, lent) as fleet:
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, fleet.cores, headless) as pid:
-            session = _Session(plan, out, folder, fleet, line, observer, pid, search)
+            session = _Session(plan, out, folder, fleet, line, observer, pid, schedule)
             return session.next() or _nothing_began(log)
 
 
@@ -129,12 +132,12 @@ class _Session:
         line: Line,
         observer: Observer,
         generator: int,
-        search: Search | None = None,
+        schedule: Schedule = ladder,
     ) -> None:
         self._plan, self._out, self._folder = plan, out, folder
         self._fleet, self._line, self._observer = fleet, line, observer
         self._generator = generator
-        self._search = search
+        self._schedule = schedule
         self._runs = 0
 
     def next(self) -> Outcome | None:
@@ -162,13 +165,17 @@ class _Session:
             Sampler(self._processes, self._fleet.mock.control, folder.sample, take),
         ):
             try:
-                targets = Targets(urls, self._fleet.dead)
-                schedule = self._search or ladder
-                if play(plan, targets, self._line, folder, self._observer, schedule):
+                targets = Targets(urls, self._fleet.dead, lambda: self._restart(urls))
+                if play(plan, targets, self._line, folder, self._observer, self._schedule):
                     codes.add(DIED)
             except (KeyboardInterrupt, StoppedByHand):
                 status = "interrupted"
                 codes.add(INTERRUPTED)
+            except DeploymentFailed as error:  # at a new start
+                folder.problem(str(error))
+                self._observer.problem(str(error))
+                status = "interrupted"
+                codes.add(DIED)
             except EngineFailed as error:
                 folder.problem(f"{error}; see {path / 'logs'}")
                 self._observer.problem(str(error))
@@ -181,8 +188,8 @@ class _Session:
         with uninterrupted():  # a second Ctrl-C waits for the report
             found = analysis.analyse(path)
             report.write(found, path)
-        codes |= _slo_codes(found) | self._capacity_codes(found)
-        return Outcome(path, found, _weightiest(codes))
+        codes |= _slo_codes(found) | verdict_codes(found) | self._capacity_codes(found)
+        return Outcome(path, found, weightiest(codes))
 
     def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
         facts = environment.facts(plan.seed) | {"cores_used": self._fleet.cores.described()}
@@ -191,13 +198,15 @@ class _Session:
             | (self._fleet.deployments[name].how if name in self._fleet.deployments else {})
             for name in plan.deployments
         }
-        search = {"search": self._search.bounds.model_dump()} if self._search else {}
-        return runfolder.header(path, plan, facts, how) | search
+        return runfolder.header(path, plan, facts, how) | self._schedule.described()
+
+    def _restart(self, urls: dict[str, str]) -> None:
+        urls |= {name: one.url for name, one in self._fleet.restart().items()}
 
     def _capacity_codes(self, found: Run) -> set[int]:
-        if self._search is None:
+        if not isinstance(self._schedule, Search):
             return set()
-        bounds = self._search.bounds
+        bounds = self._schedule.bounds
         return {_capacity_code(one, bounds) for one in found.capacities.values()}
 
     def _processes(self) -> dict[str, list[int]]:
@@ -214,13 +223,19 @@ def _slo_codes(run: Run) -> set[int]:
     return {codes[slo.status] for slo in run.slos}
 
 
+def verdict_codes(run: Run) -> set[int]:
+    """The exit codes of what was compared."""
+    codes = {"WORSE": FAILED, "UNRESOLVED": NOT_MEASURABLE, "INVALID": NOT_MEASURABLE}
+    return {codes.get(one.verdict, FINE) for one in run.verdicts}
+
+
 def _capacity_code(found: Capacity, bounds: Bounds) -> int:
     if capacity.undecided(found, bounds):
         return NOT_MEASURABLE
     return FAILED if capacity.breaks_everywhere(found) else FINE
 
 
-def _weightiest(codes: set[int]) -> int:
+def weightiest(codes: set[int]) -> int:
     """The one that a caller must hear of first, where several hold."""
     order = (INTERRUPTED, DIED, FAILED, NOT_MEASURABLE)
     return next((code for code in order if code in codes), FINE)
@@ -231,15 +246,19 @@ def _nothing_began(log: Path) -> Outcome:
 
 
 @contextmanager
-def _fleet(plan: Plan, folder: Path) -> Iterator[Fleet]:
+def _fleet(plan: Plan, folder: Path, lent: Mock | None = None) -> Iterator[Fleet]:
     (folder / "plan.toml").write_text(plans.to_toml(plan))
-    with running(plan, folder) as fleet:
+    with running(plan, folder, lent=lent) as fleet:
         yield fleet
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """SIGTERM and SIGHUP end a session as Ctrl-C does: everything is stopped and reported."""
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals do not come here
+        return
 
     def interrupt(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt

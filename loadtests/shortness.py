@@ -48,13 +48,37 @@ def too_short(plan: Plan) -> list[str]:
                 f"takes some {needed} requests, and at most {expected} come at the lowest. "
                 f"measure = {_told(needed / least / load.repeats)} would do."
             )
-    least = max(steady.LEAST * LENGTH, _CYCLES * _mean(plan.upstream.latency))
+    least = _least_window(plan)
     if load.measure < least:
         found.append(
             f"Windows of {duration(load.measure)} are too short to tell whether they are steady, "
             f"and for sound intervals: measure = {_told(least)} would do."
         )
     return found
+
+
+def least_measure(plan: Plan) -> float:
+    """
+    The `measure`, in whole slices, that gives the quantiles of the plan's SLOs their intervals, as
+    far as `too_short` can foresee; seconds.
+    """
+    load = plan.load
+    cycle = max(_mean(plan.upstream.latency) + load.think_time, 1e-4)
+    least = [_least_window(plan)]
+    for slo in plan.slos.values():
+        if slo.metric in QUANTILES and slo.level is not None:
+            rate = slo.level if load.model == "open" else slo.level / cycle
+            least.append(_needed(QUANTILES[slo.metric]) / rate / load.repeats)
+    return math.ceil(max(least) / LENGTH) * LENGTH
+
+
+def needed(metric: str) -> int:
+    """The requests that a quantile's interval takes, dependent as they are; 0 for other metrics."""
+    return _needed(QUANTILES[metric]) if metric in QUANTILES else 0
+
+
+def _least_window(plan: Plan) -> float:
+    return max(steady.LEAST * LENGTH, _CYCLES * _mean(plan.upstream.latency))
 
 
 def _needed(q: float) -> int:

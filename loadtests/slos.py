@@ -5,8 +5,11 @@ p95(async-httpx) < 250ms at 40  of one
 errors < 0.1%                   at every level, or `at 40`
 throughput > 500/s at 80
 knee > 60                       users
+p95(async-httpx2) < 0.5 * p95(blocking-requests) at 80   of one, against another
+knee(async-httpx2) > knee(blocking-requests)
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -20,12 +23,15 @@ METRICS: tuple[Metric, ...] = ("p50", "p95", "p99", "mean", "errors", "throughpu
 COMPARISONS: tuple[Comparison, ...] = ("<=", ">=", "<", ">")  # the longer ones are tried first
 GRAMMAR = (
     "METRIC[(DEPLOYMENT)] COMPARISON THRESHOLD [at LEVEL]\n"
+    "  METRIC(DEPLOYMENT) COMPARISON [FACTOR *] METRIC(OTHER) [at LEVEL]\n"
     f"  METRIC is {', '.join(METRICS)}; COMPARISON is <, <=, > or >=\n"
     "  for example: p95 < 250ms at 40; p95(async-httpx) < 250ms at 40; errors < 0.1%; "
-    "throughput > 500/s at 80; knee > 60"
+    "throughput > 500/s at 80; knee > 60; p95(new) < 0.5 * p95(old) at 40"
 )
 
 _NUMBER = r"\d+(?:\.\d+)?"
+# A factor, the name of a metric, or anything in brackets: no threshold has any of them.
+_OF_ANOTHER = rf"{_NUMBER}\s*\*|(?:{_NUMBER}\s+)?(?:(?:{'|'.join(METRICS)})\b|\w+\s*\()|\*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,9 @@ class Slo:
     One promise. `threshold` is in the unit of its metric: seconds for times, a ratio for errors,
     requests per second for throughput, users for the knee. `deployment` None: every one; `level`
     None (errors and knee alone): every level.
+
+    `against`: another deployment. What is promised is then the ratio of the metric of `deployment`
+    to that of `against`, and `threshold` is a number without a unit.
     """
 
     metric: Metric
@@ -42,6 +51,12 @@ class Slo:
     threshold: float
     level: int | None
     text: str
+    against: str | None = None
+
+    @property
+    def named(self) -> list[str]:
+        """The deployments that the text names; none when it speaks of every one."""
+        return [name for name in (self.deployment, self.against) if name is not None]
 
     def holds(self, value: float) -> bool:
         """Whether a value of the metric, in the unit of the threshold, keeps the promise."""
@@ -72,11 +87,16 @@ class _Reader:
 
     def slo(self) -> Slo:
         metric = self._metric()
+        place = self._at
         deployment = self._deployment()
         comparison = self._comparison()
-        threshold = self._threshold(metric)
+        against = None
+        if self._take(_OF_ANOTHER, move=False):
+            threshold, against = self._other(metric, deployment, place)
+        else:
+            threshold = self._threshold(metric)
         level = self._level(metric)
-        return Slo(metric, deployment, comparison, threshold, level, self._text.strip())
+        return Slo(metric, deployment, comparison, threshold, level, self._text.strip(), against)
 
     def _metric(self) -> Metric:
         word = self._take(r"\w*")
@@ -98,6 +118,49 @@ class _Reader:
             if self._take(re.escape(comparison)):
                 return comparison
         raise self._error("<, <=, > or >= is expected")
+
+    def _other(self, metric: Metric, deployment: str | None, place: int) -> tuple[float, str]:
+        """The factor and the other deployment; `place`: where the name of the first one belongs."""
+        if metric == "errors":
+            raise self._error(
+                "errors of two deployments cannot be compared, as most have none: "
+                "a share from 0% to 100% is expected, such as 0.1%"
+            )
+        if deployment is None:
+            raise self._error(
+                "to compare two deployments, name the first one, too: "
+                f"{metric}(NAME) is expected on the left",
+                place=place,
+            )
+        before = self._factor()
+        if before is not None and not self._take(r"\*"):
+            raise self._error("'*' is expected behind the factor")
+        word = self._take(r"\w*")
+        if word != metric:
+            raise self._error(f"{metric} is expected on the right as on the left", word)
+        start = self._at
+        against = self._deployment()
+        if against is None:
+            raise self._error(f"the name of the other deployment is expected: {metric}(NAME)")
+        if against == deployment:
+            name = self._text[start : self._at].lstrip()
+            raise self._error("another deployment than on the left is expected", name)
+        after = None
+        if self._take(r"\*"):
+            if before is not None:
+                raise self._error("there is a factor before", "*")
+            after = self._factor()
+            if after is None:
+                raise self._error("a factor is expected, such as 0.5")
+        return before or after or 1.0, against
+
+    def _factor(self) -> float | None:
+        word = self._take(_NUMBER)
+        if not word:
+            return None
+        if not 0 < float(word) < math.inf:
+            raise self._error("a factor above 0 is expected, such as 0.5", word)
+        return float(word)
 
     def _threshold(self, metric: Metric) -> float:
         word = self._take(r"[^\s()]*")
@@ -147,10 +210,13 @@ class _Reader:
             self._at = match.end()
         return match[1]
 
-    def _error(self, what: str, taken: str = "") -> ValueError:
-        """`taken` is the part just taken that is wrong; without, it is what comes next."""
-        rest = self._text[self._at :]
-        column = self._at + len(rest) - len(rest.lstrip()) if not taken else self._at - len(taken)
+    def _error(self, what: str, taken: str = "", place: int | None = None) -> ValueError:
+        """
+        `taken` is the part just taken that is wrong; without, it is what comes next, or at `place`.
+        """
+        at = self._at if place is None else place
+        rest = self._text[at:]
+        column = at + len(rest) - len(rest.lstrip()) if not taken else at - len(taken)
         return ValueError(
             f"{what} at column {column + 1}\n  {self._text}\n  {' ' * column}^\n{GRAMMAR}"
         )

@@ -49,7 +49,9 @@ class Controlled(Protocol):
     @property
     def phase(self) -> str | None: ...
 
-    def read(self, reset_peak: bool = False) -> Callable[[], Account]: ...
+    def read(
+        self, reset_peak: bool = False, recent_peak: bool = False
+    ) -> Callable[[], Account]: ...
 
 
 class Health(BaseModel):
@@ -159,8 +161,8 @@ def create_app(
     def etag(version: int) -> str:
         return f'"{ledger.epoch[:12]}-{version}"'
 
-    async def account(reset_peak: bool = False) -> Account:
-        read: Callable[[], Account] = await on_loop(lambda: mock.read(reset_peak))
+    async def account(reset_peak: bool = False, recent_peak: bool = False) -> Account:
+        read: Callable[[], Account] = await on_loop(lambda: mock.read(reset_peak, recent_peak))
         return read()  # here, where no answer of the mock waits for it
 
     async def played() -> tuple[Profile, int]:
@@ -184,9 +186,12 @@ def create_app(
         return Health(ok=True, epoch=ledger.epoch, timers=timers)
 
     @app.get("/ledger", responses=_INPUT)
-    async def read_ledger(reset_peak: bool = False) -> Account:
-        """What the mock did; `reset_peak` lets the peaks start again from now."""
-        return await account(reset_peak)
+    async def read_ledger(reset_peak: bool = False, recent_peak: bool = False) -> Account:
+        """
+        What the mock did; `reset_peak` lets the peaks start again from now. `recent_peak` gives
+        the peak in flight since the last reading with it, and leaves it as it is for all others.
+        """
+        return await account(reset_peak, recent_peak)
 
     @app.get(
         "/metrics",

@@ -67,6 +67,10 @@ class Upstream:
         """
         self._ask("PUT", "/profile", _json(_profile(profile, values)))
 
+    def profile(self) -> Profile:
+        """What it plays."""
+        return _profile(json.loads(self._ask("GET", "/profile")), {})
+
     def reset(self) -> None:
         """Drop the answers that are owed, and let the ledger count from zero."""
         self._ask("POST", "/reset")

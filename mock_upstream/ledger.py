@@ -122,7 +122,8 @@ class Ledger:
         self._dropped = dropped
         self._arrivals = 0
         self._in_flight = 0
-        self._peak = 0
+        self._peak = 0  # since `read` gave the recent one
+        self._earlier_peak = 0
         self._stays = 0.0  # of the requests that have left
         self._arrived = 0.0  # sum of the arrival times of those that have not
         self._answers: Counter[int] = Counter()
@@ -203,6 +204,7 @@ class Ledger:
         self,
         *,
         reset_peak: bool,
+        recent_peak: bool = False,
         version: int,
         phase: str | None,
         queue: Load | None,
@@ -210,7 +212,8 @@ class Ledger:
         fidelity: Fidelity,
     ) -> Callable[[], Account]:
         """
-        All of it; `reset_peak` lets the peak start again from what is in flight now.
+        All of it; `reset_peak` lets the peak start again from what is in flight now. `recent_peak`
+        gives that since the last reading with it, and leaves the peak of all others as it is.
 
         What is given back makes the account, from copies: some milliseconds of work, which
         belong in another thread, as no answer may wait for it.
@@ -230,7 +233,7 @@ class Ledger:
             arrivals=self._arrivals,
             in_flight=InFlight(
                 now=self._in_flight,
-                peak=self._peak,
+                peak=self._peak if recent_peak else max(self._peak, self._earlier_peak),
                 seconds=self._stays + self._in_flight * now - self._arrived,
             ),
             connections=Connections(accepted=self._accepted, open=self._accepted - self._closed),
@@ -245,7 +248,8 @@ class Ledger:
             mock_ok=not fidelity.reasons,
             fidelity=fidelity,
         )
-        if reset_peak:
+        if reset_peak or recent_peak:
+            self._earlier_peak = 0 if reset_peak else max(self._peak, self._earlier_peak)
             self._peak = self._in_flight
         return lambda: counted(
             asked=asked.delays(),

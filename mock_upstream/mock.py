@@ -81,15 +81,16 @@ class Mock:
         """Of the timeline, now; None: there is none."""
         return self._playing.phase(monotonic())
 
-    def read(self, reset_peak: bool = False) -> Callable[[], Account]:
+    def read(self, reset_peak: bool = False, recent_peak: bool = False) -> Callable[[], Account]:
         """
-        What it did since the start or the last reset.
+        What it did since the start or the last reset; for the peaks see Ledger.read.
 
         What is given back makes the account; that takes some milliseconds, anywhere else.
         """
         station, limiter = self._playing.station, self._playing.limiter
         return self._ledger.read(
             reset_peak=reset_peak,
+            recent_peak=recent_peak,
             version=self.version,
             phase=self.phase,
             queue=station.load(monotonic(), reset_peak) if station else None,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from loadtests.results import (
     Capacity,
     Ceiling,
+    Change,
     Errors,
     Estimate,
     Knee,
@@ -12,6 +13,7 @@ from loadtests.results import (
     Point,
     Run,
     SloResult,
+    Verdict,
 )
 
 LEVELS = (1, 5, 10, 20, 40, 80, 160)
@@ -354,6 +356,44 @@ def searched() -> Run:
             }
         }
     )
+
+
+def judged() -> Run:
+    """The example as judged by a baseline that was faster in one deployment."""
+    ratio = Estimate(value=1.2, low=1.178, high=1.223)
+    changes = [
+        Change(metric="p50", level=20, change=Estimate(value=1.1), changed=True),
+        Change(metric="p50", level=80, change=Estimate(value=1.25), changed=True),
+        Change(metric="p99", level=20, change=Estimate(value=1.01), changed=False),
+        Change(metric="errors", level=80, change=Estimate(value=0.034), changed=True),
+    ]
+    verdicts = [
+        Verdict(
+            verdict="WORSE",
+            method="stored",
+            a="blocking-requests",
+            b="blocking-requests",
+            metric="p95",
+            level=160,
+            margin=0.05,
+            ratio=ratio,
+            smallest=0.063,
+            sentence="blocking-requests against its baseline: WORSE. p95 at 160 users is +20 %.",
+            problems=["the baseline is drifting at 160 users"],
+            changes=changes,
+        ),
+        Verdict(
+            verdict="INVALID",
+            method="stored",
+            a="old",
+            b="async-aiohttp",
+            metric="p95",
+            level=None,
+            margin=0.05,
+            sentence="async-aiohttp against old: INVALID. Nothing was measured in the baseline.",
+        ),
+    ]
+    return example().model_copy(update={"verdicts": verdicts})
 
 
 WAITS = {"blocking-requests": "thread_wait", "async-httpx": "loop_wait"}

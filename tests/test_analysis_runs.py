@@ -21,13 +21,14 @@ PLAN = {
 }
 
 
-def written(folder, levels=(1, 5, 20), *, status="complete", plan=PLAN, **options):
+def written(folder, levels=(1, 5, 20), *, status="complete", plan=PLAN, search=None, **options):
     """A run of two deployments as the controller writes it."""
     folder.mkdir(exist_ok=True)
     engine = SimulatedEngine(
         {"slow": threads(2, constant(0.1)), "quick": threads(99, constant(0.05))}
     )
     header = {"id": folder.name, "name": "shop", "started": "2026-01-01T00:00:00", "plan": plan}
+    header |= {"search": search} if search else {}
     run = RunFolder(folder, header)
     number = 0
     for level in levels:
@@ -58,6 +59,27 @@ def test_a_run_has_its_points_knees_and_slos(folder):
         ("fast", "quick", "met"),
         ("sure", "quick", "met"),
     ]
+
+
+def test_an_slo_that_compares_deployments_is_judged_once_for_the_first(tmp_path):
+    slos = {"better": "p95(quick) < 0.8 * p95(slow) at 5", "knee": "knee(slow) > knee(quick)"}
+    run = analyse(written(tmp_path, plan=PLAN | {"slos": slos}, settle=0.5, measure=2.0))
+    assert [(slo.name, slo.deployment, slo.status) for slo in run.slos] == [
+        ("better", "quick", "unresolved"),
+        ("knee", "slow", "missed"),
+    ]
+    assert run.slos[0].why.startswith("slow: ")
+
+
+def test_a_search_says_which_slos_it_left_out(tmp_path):
+    slos = {"quick": "p95 < 90ms at 5", "better": "p95(quick) < 0.8 * p95(slow) at 5"}
+    search = {"lowest": 1, "highest": 20, "within": 60.0}
+    run = analyse(written(tmp_path, plan=PLAN | {"slos": slos}, search=search, measure=2.0))
+    assert set(run.capacities) == {"slow", "quick"}
+    assert run.slos == []
+    (problem,) = run.problems
+    assert problem.startswith("slos.better: 'p95(quick) < 0.8 * p95(slow) at 5' compares two ")
+    assert problem.endswith("; it was left out.")
 
 
 def test_a_run_survives_the_way_through_json(folder, tmp_path):

@@ -2,42 +2,9 @@
 
 import pytest
 from example_runs import changed, example
-from hypothesis import given
-from hypothesis import strategies as st
 
-from loadtests.compare import METRICS, Comparison, compare, ratio
+from loadtests.compare import METRICS, Comparison, NotComparable, check, compare
 from loadtests.results import Estimate, Run
-
-positive = st.floats(1e-3, 1e3)
-
-
-@st.composite
-def estimates(draw):
-    low, value, high = sorted(draw(st.tuples(positive, positive, positive)))
-    return Estimate(value=value, low=low, high=high)
-
-
-@given(estimates(), estimates())
-def test_swapping_the_sides_inverts_the_ratio_and_its_interval(a, b):
-    there, back = ratio(a, b), ratio(b, a)
-    assert there.value == pytest.approx(1 / back.value)
-    assert there.low == pytest.approx(1 / back.high)
-    assert there.high == pytest.approx(1 / back.low)
-
-
-@given(estimates(), estimates())
-def test_the_interval_of_a_ratio_holds_it_and_is_no_narrower_than_either_side(a, b):
-    found = ratio(a, b)
-    assert found.low <= found.value * (1 + 1e-9)
-    assert found.high >= found.value * (1 - 1e-9)
-    assert found.high / found.low >= max(a.high / a.low, b.high / b.low) * (1 - 1e-9)
-
-
-def test_a_side_without_an_interval_leaves_the_ratio_without_one():
-    found = ratio(Estimate(value=2.0), Estimate(value=3.0, low=2.9, high=3.1))
-    assert (found.value, found.low, found.high) == (1.5, None, None)
-    assert ratio(None, Estimate(value=1.0)) is None
-    assert ratio(Estimate(value=0.0), Estimate(value=1.0)) is None
 
 
 def test_a_run_compared_with_itself_has_ratios_of_one_and_no_differences():
@@ -77,8 +44,8 @@ def only(name, renamed=None):
         return point.model_copy(update={"deployment": renamed or name})
 
     run = example()
-    kept = run.model_copy(update={"points": run.of(name), "knees": {}})
-    return changed(kept, rename)
+    kept = {"points": run.of(name), "knees": {}, "deployments": {renamed or name: {}}}
+    return changed(run.model_copy(update=kept), rename)
 
 
 def test_the_only_deployments_of_two_runs_are_a_pair_whatever_their_names():
@@ -93,26 +60,67 @@ def test_deployments_without_a_counterpart_are_named():
     assert found.alone_b == []
 
 
-def test_what_makes_runs_unlike_is_said():
-    run = example()
-    plan = run.plan | {
-        "upstream": {"latency": "10ms"},
-        "requests": [{"path": "/data"}],
-        "load": run.plan["load"] | {"levels": [1, 2]},
-    }
-    versions = run.environment["versions"] | {"locust": "2.47.2"}
-    environment = run.environment | {"cpu": "another", "versions": versions}
-    other = run.model_copy(
-        update={"plan": plan, "environment": environment, "status": "interrupted"}
+def test_a_deployment_that_died_before_its_first_level_is_no_missing_one():
+    died = example().model_copy(
+        update={"points": [p for p in example().points if p.deployment != "async-httpx"]}
     )
-    assert compare(run, other).differences == [
-        "upstream: latency is p50=50ms p95=80ms p99=150ms in A, 10ms in B",
-        "requests: GET /external-data in A, GET /data in B",
-        "load: levels is [1, 5, 10, 20, 40, 80, 160] in A, [1, 2] in B",
-        "environment: cpu is 2 x Example CPU at 2.5 GHz in A, another in B",
-        "version: locust is 2.47.1 in A, 2.47.2 in B",
-        "run B was interrupted",
+    found = compare(example(), died)
+    assert found.alone_a == []
+    kinds = {verdict.b: verdict.verdict for verdict in found.verdicts}
+    assert kinds["async-httpx"] == "INVALID"
+
+
+def test_every_pair_has_a_verdict_that_knows_what_is_unlike():
+    elsewhere = example().model_copy(update={"environment": {"cpu": "another"}})
+    found = compare(example(), elsewhere, level=20, margin=0.1)
+    assert [(one.a, one.level, one.margin) for one in found.verdicts] == [
+        (name, 20, 0.1) for name in example().deployments
     ]
+    for one in found.verdicts:
+        assert "not alike: environment: cpu is 2 x Example CPU at 2.5 GHz in A, another in B" in (
+            one.problems
+        )
+
+
+def other() -> Run:
+    """The example, measured once more."""
+    return changed(example(), lambda p: p.model_copy(update={"seconds": p.seconds + 0.01}))
+
+
+def test_two_runs_that_are_alike_may_be_compared():
+    check(compare(example(), other()))
+    check(compare(example(), other(), level=40), level=40)
+
+
+@pytest.mark.parametrize(
+    ("b", "level", "says"),
+    [
+        (example(), None, "A and B are one and the same run, 20261120-131500-example"),
+        (Run(id="r", name="r", started=""), None, "Run B, r, holds no measurement at all"),
+        (only("async-httpx", "new"), None, "No deployment is in both: A has blocking-requests"),
+        (other(), 30, "30 is not among the levels that both runs measured: 1, 5, 10"),
+    ],
+)
+def test_what_would_tell_nothing_is_refused(b, level, says):
+    with pytest.raises(NotComparable, match=says):
+        check(compare(example(), b, level), level=level)
+
+
+def test_runs_that_are_unlike_are_refused_with_every_difference_and_the_way_out():
+    b = other().model_copy(update={"status": "interrupted", "environment": {"cpu": "another"}})
+    found = compare(example(), b)
+    with pytest.raises(NotComparable) as refused:
+        check(found)
+    lines = str(refused.value).splitlines()
+    assert lines[1:-1] == [f"  {difference}" for difference in found.differences]
+    assert "--anyway" in lines[-1]
+    check(found, anyway=True)
+
+
+def test_who_says_anyway_may_compare_a_run_with_itself_but_not_with_nothing():
+    check(compare(example(), example()), anyway=True)
+    with pytest.raises(NotComparable, match="holds no measurement"):
+        check(compare(Run(id="r", name="r", started=""), example()), anyway=True)
 
 
 def test_a_comparison_survives_the_way_through_json():

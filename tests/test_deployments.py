@@ -11,9 +11,10 @@ import httpx
 import psutil
 import pytest
 
+import mock_upstream
 from loadtests import deployments, plans, process_groups
 from loadtests.cores import Cores
-from loadtests.deployments import DeploymentFailed, Fleet, running
+from loadtests.deployments import DeploymentFailed, Fleet, Mock, running
 from loadtests.process_groups import ProcessGroup, stop, uninterrupted
 from tests.servers import eventually, scripted_upstream
 
@@ -349,3 +350,38 @@ def test_pinning_ends_with_its_block():
     with cores.pinned_to(cores.apps):
         assert os.sched_getaffinity(0) == cores.apps
     assert os.sched_getaffinity(0) == before
+
+
+def cores_of(pid: int) -> set[frozenset[int]]:
+    """Those of each thread, where the system tells."""
+    if sys.platform != "linux":
+        return set()
+    return {
+        frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir(f"/proc/{pid}/task")
+    }
+
+
+def test_a_mock_that_runs_already_is_used_on_its_core_and_goes_on_as_it_was(tmp_path):
+    with mock_upstream.running("0ms") as upstream:
+        lent = Mock(upstream.url, upstream.control, upstream.pid)
+        before = cores_of(upstream.pid)
+        plan = plan_of(variant={"variant": "async-aiohttp"})
+        with running(plan, tmp_path, lent=lent) as fleet:
+            assert httpx.get(f"{fleet.deployments['variant'].url}/external-data").is_success
+            assert upstream.ledger().arrivals == 1
+            assert set(fleet.processes()) == {"mock", "variant"}
+            assert fleet.processes()["mock"] == [upstream.pid]
+            assert fleet.dead() == {}
+            if fleet.cores.pinned:
+                assert cores_of(upstream.pid) == {fleet.cores.mock}
+        assert cores_of(upstream.pid) == before
+        assert upstream.ledger().arrivals == 1
+
+
+def test_a_mock_that_ran_already_and_ends_is_told(tmp_path):
+    with mock_upstream.running("0ms") as upstream:
+        lent = Mock(upstream.url, upstream.control, upstream.pid)
+        with running(plan_of(mine={"command": SERVE}), tmp_path, lent=lent) as fleet:
+            os.kill(upstream.pid, signal.SIGKILL)
+            eventually(fleet.dead)
+            assert fleet.dead() == {"mock": "the mock upstream has ended."}

@@ -138,6 +138,19 @@ def test_the_peak_can_start_again() -> None:
         assert upstream.ledger().in_flight.peak == 0
 
 
+def test_what_is_played_can_be_read(tmp_path: Path) -> None:
+    calls = tmp_path / "calls.csv"
+    calls.write_text("took\n10\n20\n")
+    with mock_upstream.running(f"file({calls}, unit=ms, field=took)", seed=7) as upstream:
+        assert upstream.profile().seed == 7
+        assert upstream.profile().latency.quantile(1.0) == 0.02
+        upstream.configure("20ms", routes=[{"path": "/a", "json": None}])
+        played = upstream.profile()
+        upstream.configure(played)
+        assert upstream.profile() == played
+        assert [route.path for route in played.routes] == ["/a"]
+
+
 def test_neither_a_proxy_nor_a_token_of_the_environment_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -263,6 +263,20 @@ def test_clients_that_go_away_are_dropped_and_the_peak_can_start_again() -> None
         assert books_balance(ledger)
 
 
+def test_who_reads_the_recent_peak_leaves_it_to_all_others() -> None:
+    with mock_upstream("--latency", "50s") as mock, ExitStack() as stack:
+        callers = hang(mock.url, stack, 20)
+        eventually(lambda: mock.ledger()["in_flight"]["now"] == 20)
+        for caller in callers[:15]:
+            caller.close()
+        eventually(lambda: mock.ledger()["disconnects"] == 15)
+        recent = [mock.ledger("recent_peak=true")["in_flight"]["peak"] for _ in range(3)]
+        assert recent == [20, 5, 5]
+        assert mock.ledger()["in_flight"]["peak"] == 20
+        assert mock.ledger("reset_peak=true")["in_flight"]["peak"] == 20
+        assert mock.ledger()["in_flight"]["peak"] == 5
+
+
 def test_seconds_in_flight_grow_by_the_number_in_flight() -> None:
     with mock_upstream("--latency", "50s") as mock, ExitStack() as stack:
         hang(mock.url, stack, 10)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import psutil
@@ -236,6 +237,18 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
         (BASE + '[slos]\na = "p95 < 1s at 41"\n', ["slos.a: 41 is not among the levels (1, 5,"]),
         (BASE + '[slos]\na = "p95(b) < 1s at 40"\n', ["slos.a: there is no deployment 'b'"]),
         (BASE + '[slos]\na = "p95 < 1 at 40"\n', ["slos.a: a duration", "column 7", "METRIC"]),
+        (
+            BASE + '[slos]\na = "p95(b) < p95(c) at 41"\n',
+            [
+                "slos.a: there is no deployment 'b'",
+                "slos.a: there is no deployment 'c'",
+                "slos.a: 41 is not among the levels",
+            ],
+        ),
+        (
+            BASE + '[slos]\na = "p95(a) < 0.5 * mean(b) at 40"\n',
+            ["slos.a: p95 is expected on the right", "column 16", "METRIC"],
+        ),
         (BASE.replace("checkout", "../x"), ["name: '../x' cannot name a run's folder"]),
         ('locustfile = "no.py"\n' + BASE, ["locustfile: 'no.py' is not a file"]),
     ],
@@ -361,6 +374,33 @@ def test_the_resolved_plan_is_the_plan_from_whatever_folder(table, tmp_path):
     assert plans.read(path / "plan.toml") == plan
 
 
+@given(
+    metric=st.sampled_from(["p50", "p95", "p99", "mean", "throughput", "knee"]),
+    factor=st.none() | st.floats(0.01, 99).map("{:.3f}".format),
+    behind=st.booleans(),
+    gap=st.sampled_from(["", " ", "  "]),
+)
+def test_an_slo_that_compares_deployments_survives_the_way_through_a_file(
+    metric, factor, behind, gap
+):
+    right = f"{metric}(b[1,2])"
+    if factor:
+        right = gap.join([right, "*", factor] if behind else [factor, "*", right])
+    text = f"{metric}(a){gap}<={gap}{right}" + ("" if metric == "knee" else " at 40")
+    table = {
+        "name": "x",
+        "deployments": {name: {"url": "http://127.0.0.1:9000"} for name in ("a", "b[1,2]")},
+        "requests": [{"path": "/"}],
+        "slos": {"better": text},
+    }
+    plan = plans.Plan.model_validate(table)
+    again = plans.Plan.model_validate(tomllib.loads(plans.to_toml(plan)))
+    assert again == plan
+    slo = again.slos["better"]
+    assert (slo.text, slo.deployment, slo.against) == (text, "a", "b[1,2]")
+    assert slo.threshold == float(factor or 1)
+
+
 def places(value, path=()):
     """Every place in nested tables and lists."""
     yield path
@@ -452,6 +492,18 @@ def test_an_slo_goes_with_its_deployment_but_not_with_its_level(read):
     assert list(plans.for_url("http://127.0.0.1:9000", plan).slos) == ["z"]
     with pytest.raises(PlanError, match=r"slos\.z: 40 is not among the levels"):
         plans.altered(plan, deployments=["b"], levels="1, 2")
+
+
+def test_an_slo_that_compares_deployments_goes_with_either(read):
+    plan = read(
+        BASE
+        + "".join(f'[deployments.{name}]\nvariant = "async-httpx"\n' for name in "bc")
+        + '[slos]\nx = "p95(a) < p95(b) at 40"\ny = "knee(b) > 2 * knee(c)"\n'
+    )
+    assert list(plans.altered(plan, deployments=["a", "b"]).slos) == ["x"]
+    assert list(plans.altered(plan, deployments=["b", "c"]).slos) == ["y"]
+    assert list(plans.altered(plan, deployments=["a", "c"]).slos) == []
+    assert list(plans.for_url("http://127.0.0.1:9000", plan).slos) == []
 
 
 @pytest.mark.parametrize(

@@ -206,3 +206,11 @@ def test_a_mark_tells_its_numbers_when_pointed_at_and_the_console_stays_silent(e
     assert "<b>blocking-requests</b>" in tip
     assert "<span>concurrent users </span>1" in tip
     assert complaints == []
+
+
+def test_the_page_shows_the_verdicts_by_a_baseline_as_the_weaker_ones():
+    page = Page(html.render(example_runs.judged()))
+    assert "blocking-requests against its baseline" in page.texts
+    assert "p95 at 160 users is +20 %." in page.texts
+    assert "the baseline is drifting at 160 users" in page.texts
+    assert sum(one.startswith("A stored baseline is the weaker") for one in page.texts) == 2

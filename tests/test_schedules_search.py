@@ -86,3 +86,16 @@ def test_a_plan_without_an_slo_is_refused_with_an_example():
     assert search_of(plan, (1, 10), 60.0).bounds.highest == 10
     with pytest.raises(PlanError, match="lowest to a highest"):
         search_of(plan, (10, 1), 60.0)
+
+
+def test_an_slo_that_compares_deployments_is_not_searched_for_and_refused_when_it_is_alone():
+    plan = SimpleNamespace(
+        deployments={"a": None, "b": None},
+        slos={"better": parse("p95(a) < 0.5 * p95(b) at 10"), "quick": parse("p95 < 1s at 10")},
+        load=SimpleNamespace(levels=(1, 10)),
+    )
+    found = search_of(plan, (1, 10), 60.0).slos
+    assert {name: [*slos] for name, slos in found.items()} == {"a": ["quick"], "b": ["quick"]}
+    plan.slos["quick"] = parse("p95(b) < 1s at 10")
+    with pytest.raises(PlanError, match=r"^slos\.better: .* compares two .*; add an SLO that a "):
+        search_of(plan, (1, 10), 60.0)

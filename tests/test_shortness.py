@@ -5,7 +5,7 @@ import re
 import pytest
 
 from loadtests import plans
-from loadtests.shortness import too_short
+from loadtests.shortness import least_measure, needed, too_short
 
 
 def plan(tmp_path, load, deployment='variant = "blocking-requests"'):
@@ -41,3 +41,14 @@ def test_think_time_makes_it_shorter(tmp_path):
 def test_nothing_is_said_of_a_url(tmp_path):
     known = plan(tmp_path, "levels = [1]", 'url = "http://127.0.0.1:9"')
     assert too_short(known) == []
+
+
+def test_the_least_measure_fits_the_quantiles_that_the_slos_name(tmp_path):
+    slos = '[slos]\na = "p95 < 1s at 1"\nb = "p50 < 1s at 40"\nc = "errors < 1%"'
+    short = plan(tmp_path, f'levels = [1, 40]\nmeasure = "1s"\n{slos}')
+    measure = least_measure(short)
+    assert measure % 0.25 == 0
+    assert measure * 1 / 0.05 == pytest.approx(needed("p95"), rel=0.06)
+    assert needed("errors") == 0
+    without = short.model_copy(update={"slos": {}})
+    assert least_measure(without) == 3.0  # what tells whether a window is steady

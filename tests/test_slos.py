@@ -27,6 +27,23 @@ def test_a_promise_is_read_in_the_units_of_the_code(text, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("p95(a) < 0.5 * p95(b) at 80", ("p95", "a", "<", 0.5, 80, "b")),
+        ("p95(a) < p95(b) at 80", ("p95", "a", "<", 1.0, 80, "b")),
+        ("p95(a)<=p95( t[20,2] )*1.05 at 80", ("p95", "a", "<=", 1.05, 80, "t[20,2]")),
+        ("mean(a) > 2*mean(b)at 1", ("mean", "a", ">", 2.0, 1, "b")),
+        ("throughput(a) >= 1.5 * throughput(b) at 10", ("throughput", "a", ">=", 1.5, 10, "b")),
+        (" knee(a) > 2 * knee(b) ", ("knee", "a", ">", 2.0, None, "b")),
+    ],
+)
+def test_one_deployment_is_promised_against_another_by_a_factor(text, expected):
+    *seen, against = expected
+    assert parse(text) == Slo(*seen, text.strip(), against)
+    assert parse(text).named == ["a", against]
+
+
+@pytest.mark.parametrize(
     ("text", "column", "expected"),
     [
         ("", 1, "a metric"),
@@ -51,6 +68,26 @@ def test_a_promise_is_read_in_the_units_of_the_code(text, expected):
         ("throughput > 500/s", 19, "changes with the level"),
         ("knee > 60/s", 8, "a number of users"),
         ("knee > 60 at 40", 11, "the knee is a level itself"),
+        ("p95 < 0.5 * p95(b) at 40", 5, "name the first one, too: p95(NAME) is expected on the"),
+        ("p95 < p95(b) at 40", 5, "name the first one, too"),
+        ("p95(a) < p99(b) at 40", 10, "p95 is expected on the right as on the left"),
+        ("p95(a) < p96(b) at 40", 10, "p95 is expected on the right as on the left"),
+        ("p95(a) < 0.5 * 3 at 40", 16, "p95 is expected on the right as on the left"),
+        ("p95(a) < * p95(b) at 40", 10, "p95 is expected on the right as on the left"),
+        ("p95(a) < 0.5 p95(b) at 40", 14, "'*' is expected behind the factor"),
+        ("p95(a) < 0.0 * p95(b) at 40", 10, "a factor above 0"),
+        ("p95(a) < p95(b) * 0 at 40", 19, "a factor above 0"),
+        ("p95(a) < p95(b) * at 40", 19, "a factor is expected, such as 0.5"),
+        ("p95(a) < 2 * p95(b) * 2 at 40", 21, "there is a factor before"),
+        ("p95(a) < -2 * p95(b) at 40", 10, "a duration with its unit"),
+        ("p95(a) < p95 at 40", 14, "the name of the other deployment is expected: p95(NAME)"),
+        ("p95(a) < p95() at 40", 14, "the name of a deployment and ')'"),
+        ("p95(a) < p95(a) at 40", 13, "another deployment than on the left"),
+        ("p95(a) < p95(b)", 16, "changes with the level"),
+        ("p95(a) < p95(b) + 3ms at 40", 17, "'at' and a level"),
+        ("errors(a) < errors(b)", 13, "errors of two deployments cannot be compared"),
+        ("errors < 0.5 * errors(b) at 40", 10, "errors of two deployments cannot be compared"),
+        ("knee(a) > knee(b) at 40", 19, "the knee is a level itself"),
     ],
 )
 def test_a_broken_promise_is_refused_with_its_place_and_the_grammar(text, column, expected):
@@ -63,7 +100,14 @@ def test_a_broken_promise_is_refused_with_its_place_and_the_grammar(text, column
     assert message[2] == "  " + " " * (column - 1) + "^"
 
 
-@given(st.text(max_size=30) | st.text("p95 <=>()ats0.%/k", max_size=20))
+@given(
+    st.text(max_size=30)
+    | st.text("p95 <=>()ats0.%/k*", max_size=20)
+    | st.lists(
+        st.sampled_from(["p95", "knee", "errors", "(a)", "(b)", "<", "0.5", "*", "at", "40"]),
+        max_size=9,
+    ).map(" ".join)
+)
 def test_any_text_is_a_promise_or_a_value_error(text):
     try:
         assert parse(text).text == text.strip()

@@ -29,14 +29,8 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     silence is a note. A mock that was restarted or reset, or that took another profile, was two
     upstreams: invalid. One that had no request in the windows concerns nobody.
     """
-    stretches = list(_stretches(samples))
     windows = [window for record in records if (window := record.window) is not None]
-    inside = [
-        _Inside(stretch, start, end)
-        for start, end in windows
-        for stretch in stretches
-        if stretch.start < end and start < stretch.end
-    ]
+    inside = _inside(windows, samples)
     if not any(part.stretch.asked for part in inside):
         return Validity()
     total = sum(end - start for start, end in windows)
@@ -67,6 +61,22 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     elif (silent := max(len(part.stretch.silent) for part in inside)) >= SILENT:
         notes.append(f"the mock upstream's ledger could not be read {silent} times in a row")
     return Validity(not wrong, (*wrong, *notes), spoilt("mock", bottleneck))
+
+
+def two_upstreams(record: StageRecord, samples: Sequence[Sample]) -> list[str]:
+    """Why the mock at the end of a stage was not the one at its beginning."""
+    inside = _inside([record.window] if record.window else [], samples)
+    return [text for part in inside if (text := part.stretch.broken())]
+
+
+def _inside(windows: Sequence[tuple[float, float]], samples: Sequence[Sample]) -> list["_Inside"]:
+    stretches = list(_stretches(samples))
+    return [
+        _Inside(stretch, start, end)
+        for start, end in windows
+        for stretch in stretches
+        if stretch.start < end and start < stretch.end
+    ]
 
 
 @dataclass(frozen=True, slots=True)

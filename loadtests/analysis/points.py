@@ -1,5 +1,6 @@
 """Records -> points: what each level on each deployment showed."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,10 @@ def slow_quantiles(records: Iterable[StageRecord]) -> dict[str, Estimate | None]
     """
     usable = _usable(list(records))
     windows = [window(record) for record in usable]
-    seen = _Seen.of(windows, [one.settled for one in _states(usable, windows)])
+    return _slow(_Seen.of(windows, [one.settled for one in _states(usable, windows)]))
+
+
+def _slow(seen: "_Seen") -> dict[str, Estimate | None]:
     failures = [batch.failed.count for batch in seen.batches]
     times = [batch.response for batch in seen.batches]
     totals = [batch.total() for batch in times]
@@ -126,12 +130,14 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         if stage.model == "closed"
         else _times([batch.ok for batch in seen.batches], seen.parts)
     )
+    slow = _slow(seen) if request == ALL and whole.failed.count else {}
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     verdict = level.verdict.and_of(validity.of_request(whole, times))
     problems = list(verdict.problems)
     if level.steady.state == "over-saturated":
         # They would only tell how long the test was.
         times = service = dict.fromkeys(times)
+        slow = {}
         if request == ALL:
             problems.append(_unstable(stage, whole, level.steady.growth))
     sums = merged(one.phases for one in seen.windows)
@@ -148,6 +154,7 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         throughput=_throughput(seen),
         response_time=times,
         service_time=service,
+        slow_time={name: _finite(estimate) for name, estimate in slow.items()},
         errors=Errors(
             rate=whole.failed.count / whole.started if whole.started else 0.0,
             kinds=dict(kinds.most_common()),
@@ -161,6 +168,14 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         limit=verdict.limit if request == ALL else None,
         problems=problems,
     )
+
+
+def _finite(estimate: Estimate | None) -> Estimate | None:
+    """For JSON, which has no infinity."""
+    if estimate is None or math.isinf(estimate.value):
+        return None
+    unbounded = estimate.high is not None and math.isinf(estimate.high)
+    return estimate.model_copy(update={"high": None}) if unbounded else estimate
 
 
 def _throughput(seen: _Seen) -> Estimate:

@@ -97,16 +97,21 @@ class Header(BaseModel):
     deployments: dict[str, dict[str, Any]] = {}
     plan: dict[str, Any] = {}
     search: dict[str, Any] | None = None  # for the capacity; see analysis.trials.Bounds
+    duel: dict[str, Any] | None = None  # what was compared; see analysis.duels.Terms
 
 
 @dataclass(slots=True)
 class Record:
-    """A run as it was written. `problems` concern the run, or a deployment, as a whole."""
+    """
+    A run as it was written. `problems` concern the run, or a deployment, as a whole; `dead` are
+    deployments that ended on the way, and how.
+    """
 
     header: Header
     stages: list[StageRecord] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    dead: dict[str, str] = field(default_factory=dict)
     status: Literal["complete", "interrupted"] = "interrupted"
 
 
@@ -192,6 +197,8 @@ def _take(
         case "problem":
             where, text = plain.get("deployment"), str(plain.get("text", ""))
             record.problems.append(f"{where}: {text}" if where else text)
+            if where:
+                record.dead[str(where)] = text
         case "end":
             if plain.get("status") == "complete":
                 record.status = "complete"

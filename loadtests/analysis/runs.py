@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import slos
-from loadtests.analysis import causes, ceilings, records, searches
+from loadtests.analysis import causes, ceilings, comparisons, records, searches
 from loadtests.analysis.knees import knees
 from loadtests.analysis.ledgers import with_ledgers
 from loadtests.analysis.observations import observations
@@ -31,12 +31,18 @@ def run_of(record: Record) -> Run:
     samples = with_ledgers(record.samples)
     found, bounds = _explained(record, points(record.stages, samples), samples)
     think_time = next((one.stage.think_time for one in record.stages), 0.0)
-    bends = knees(found, think_time)
+    # A comparison has one level or a few, of which none tells where throughput stops.
+    bends = knees(found, think_time) if header.duel is None else {}
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
     try:
         sought = searches.of_record(record)
+        problems = [*problems, *searches.left_out(record)]
     except ValueError as error:
         sought, problems = {}, [*problems, f"What was searched for cannot be read: {error}"]
+    try:
+        verdicts = comparisons.of_record(record, samples)
+    except ValueError as error:
+        verdicts, problems = [], [*problems, f"What was compared cannot be read: {error}"]
     return Run(
         id=header.id,
         name=header.name,
@@ -51,6 +57,7 @@ def run_of(record: Record) -> Run:
         ceilings=bounds,
         capacities=sought,
         slos=results,
+        verdicts=verdicts,
     )
 
 
@@ -88,20 +95,27 @@ def _slos(
         except ValueError as error:
             problems.append(f"The SLO {name} = {text!r} cannot be read: {error}")
             continue
+        against = _evidence(record, found, bends, slo.against) if slo.against else None
         for deployment in [slo.deployment] if slo.deployment else _deployments(record):
-            evidence = Evidence(
-                deployment=deployment,
-                levels=_table(plan, "load").get("levels", []),
-                points={
-                    point.level: point
-                    for point in found
-                    if (point.deployment, point.request) == (deployment, ALL)
-                },
-                records=[one for one in record.stages if one.stage.deployment == deployment],
-                knee=bends.get(deployment),
-            )
-            results.append(slo_result(name, slo, evidence))
+            evidence = _evidence(record, found, bends, deployment)
+            results.append(slo_result(name, slo, evidence, against))
     return results, problems
+
+
+def _evidence(
+    record: Record, found: list[Point], bends: Mapping[str, Knee], deployment: str
+) -> Evidence:
+    return Evidence(
+        deployment=deployment,
+        levels=_table(record.header.plan, "load").get("levels", []),
+        points={
+            point.level: point
+            for point in found
+            if (point.deployment, point.request) == (deployment, ALL)
+        },
+        records=[one for one in record.stages if one.stage.deployment == deployment],
+        knee=bends.get(deployment),
+    )
 
 
 def _deployments(record: Record) -> list[str]:

@@ -7,7 +7,7 @@ from loadtests import slos
 from loadtests.analysis import capacity
 from loadtests.analysis.points import ALL, points, slow_quantiles
 from loadtests.analysis.records import Record, StageRecord
-from loadtests.analysis.trials import Bounds, Trial, searchable, trial
+from loadtests.analysis.trials import Bounds, Trial, compared, searchable, trial
 from loadtests.results import Capacity
 from loadtests.slos import Slo
 
@@ -18,7 +18,7 @@ def of_record(record: Record) -> dict[str, Capacity]:
         return {}
     bounds = Bounds.model_validate(record.header.search)
     plan = record.header.plan
-    promises = {name: slos.parse(str(text)) for name, text in (plan.get("slos") or {}).items()}
+    promises = _promises(record)
     model = (plan.get("load") or {}).get("model", "closed")
     names = list(plan.get("deployments") or {})
     return {
@@ -31,6 +31,18 @@ def of_record(record: Record) -> dict[str, Capacity]:
         )
         for name in names
     }
+
+
+def left_out(record: Record) -> list[str]:
+    """A sentence for each SLO of the plan that the search could not ask for."""
+    if record.header.search is None:
+        return []
+    return [f"{why}; it was left out." for why in compared(_promises(record))]
+
+
+def _promises(record: Record) -> dict[str, Slo]:
+    texts = record.header.plan.get("slos") or {}
+    return {name: slos.parse(str(text)) for name, text in texts.items()}
 
 
 def _of_deployment(

@@ -18,7 +18,12 @@ def sentence(run: Run, deployment: str) -> str:
     """What happened to the deployment under load, for terminal and report."""
     points, cut = run.of(deployment), _cut(run)
     found = run.capacities.get(deployment)
-    told = _told(points, run.knees.get(deployment), cut) if found is None else _kept(found, points)
+    if any(one.method == "interleaved" for one in run.verdicts):
+        told = _side(points)
+    elif found is not None:
+        told = _kept(found, points)
+    else:
+        told = _told(points, run.knees.get(deployment), cut)
     return f"{deployment}: {told}{_moving(points)}.{_because(points, run.knees.get(deployment))}"
 
 
@@ -33,6 +38,14 @@ def _because(points: Sequence[Point], knee: Knee | None) -> str:
 
 def _cut(run: Run) -> str:
     return " before the run was interrupted" if run.status == "interrupted" else ""
+
+
+def _side(points: Sequence[Point]) -> str:
+    """Of a comparison, which has few levels and its own verdict."""
+    answered = [point for point in points if point.throughput.value]
+    if not answered:
+        return "nothing was answered" if points else "nothing was measured"
+    return "; ".join(f"at {_at(point)} {_state(point)}" for point in answered)
 
 
 def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:

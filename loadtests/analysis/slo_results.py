@@ -10,8 +10,9 @@ from scipy import stats
 from loadtests.analysis import knees
 from loadtests.analysis.intervals import CONFIDENCE
 from loadtests.analysis.points import slow_quantiles
+from loadtests.analysis.ratios import ends
 from loadtests.analysis.records import StageRecord
-from loadtests.analysis.words import duration, load, percent, rate
+from loadtests.analysis.words import duration, load, percent, rate, rounded
 from loadtests.results import Estimate, Knee, Point, SloResult
 from loadtests.slos import Slo
 
@@ -40,21 +41,29 @@ class _Measured:
     high: float
     why: str
     shown: bool = True  # the value is worth showing
+    told: str = ""  # the value in words
 
 
 class _Unresolved(Exception):
     """The message says what is missing."""
 
 
-def slo_result(name: str, slo: Slo, evidence: Evidence) -> SloResult:
+def slo_result(
+    name: str, slo: Slo, evidence: Evidence, against: Evidence | None = None
+) -> SloResult:
     """
     Met when the whole 95 % interval keeps the promise, missed when none of it does.
 
     A failure counts as infinitely slow. Errors without a level are missed when a single level
     misses, and met when every level was measured and all together meet.
+
+    Args:
+        against: of the other deployment, when the SLO compares two. Then the interval is that of
+            the ratio, with both sides as independent.
     """
+    assert (against is None) == (slo.against is None)
     try:
-        seen = _measured(slo, evidence)
+        seen = _measured(slo, evidence) if against is None else _ratio(slo, evidence, against)
     except _Unresolved as reason:
         return SloResult(
             name=name,
@@ -64,7 +73,7 @@ def slo_result(name: str, slo: Slo, evidence: Evidence) -> SloResult:
             why=f"{reason}.",
         )
     status = _status(slo, seen)
-    unsure = ", and its 95 % interval holds the threshold" if status == "unresolved" else ""
+    unsure = f", {_unsure(slo, seen)}" if status == "unresolved" else ""
     return SloResult(
         name=name,
         text=slo.text,
@@ -90,6 +99,79 @@ def _measured(slo: Slo, evidence: Evidence) -> _Measured:
             return _mean(point)
         case quantile:
             return _quantile(quantile, evidence, point)
+
+
+def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> _Measured:
+    """Of what both measured; what is infinite or zero on one side alone still bounds it."""
+    sides, missing = [], []
+    for one in (evidence, against):
+        try:
+            sides.append(_measured(slo, one))
+        except _Unresolved as reason:
+            missing.append(f"{one.deployment}: {reason}")
+    if missing:
+        raise _Unresolved("; ".join(missing))
+    left, right = sides
+    shown = left.shown and right.shown
+    if shown:
+        why = f"{left.why} on {evidence.deployment} and {right.told} on {against.deployment}"
+    else:
+        why = f"{evidence.deployment}: {left.why}; {against.deployment}: {right.why}"
+    if left.value == right.value and (left.value == 0 or math.isinf(left.value)):
+        raise _Unresolved(f"{why}, which gives no ratio")
+    value, low, high = _divided(left, right)
+    seen = _Measured(value, low, high, why + _told_ratio(value, low, high), shown)
+    degenerate = not shown or 0 in (left.value, right.value)
+    if degenerate and slo.metric in ("mean", "throughput") and _status(slo, seen) == "met":
+        # One failure in a million makes a mean infinite: enough to miss by, not to be better than.
+        raise _Unresolved(f"{why}, so there is no {slo.metric} to be better than")
+    return seen
+
+
+def _divided(left: _Measured, right: _Measured) -> tuple[float, float, float]:
+    """
+    left / right and the ends of its interval.
+
+    Errors have no logarithm where a value is infinite or zero: there the ends are those of the
+    least and the largest ratio between the two intervals.
+    """
+    if 0 < left.value < math.inf and 0 < right.value < math.inf:
+        low, high = ends(_bounded(right), _bounded(left))
+        return (
+            left.value / right.value,
+            -math.inf if low is None else low,
+            math.inf if high is None else high,
+        )
+
+    def corner(over: float, under: float, unknown: float) -> float:
+        if over == under and (over == 0 or math.isinf(over)):
+            return unknown
+        return over / under if under else math.inf
+
+    return (
+        corner(left.value, right.value, math.nan),
+        corner(max(left.low, 0.0), right.high, 0.0),
+        corner(left.high, max(right.low, 0.0), math.inf),
+    )
+
+
+def _told_ratio(value: float, low: float, high: float) -> str:
+    """E.g. ", a ratio of 0.546 (0.472 to 0.62)", ", a ratio of at least 3.43"."""
+    least = f"at least {rounded(low, 3)}" if 0 < low < math.inf else ""
+    most = f"at most {rounded(high, 3)}" if 0 < high < math.inf else ""
+    if 0 < value < math.inf:
+        both = f"{rounded(low, 3)} to {rounded(high, 3)}" if least and most else least or most
+        return f", a ratio of {rounded(value, 3)}{f' ({both})' if both else ''}"
+    bound = least if math.isinf(value) else most
+    return f", a ratio of {bound}" if bound else ""
+
+
+def _unsure(slo: Slo, seen: _Measured) -> str:
+    if slo.against is None:
+        return "and its 95 % interval holds the threshold"
+    if math.isinf(seen.low) and math.isinf(seen.high):
+        return "and the windows are too short for a 95 % interval"
+    return f"and the 95 % interval of the ratio holds {slo.threshold:g}"
 
 
 def _point(evidence: Evidence, level: int) -> Point:
@@ -140,7 +222,8 @@ def _unstable(point: Point) -> _Measured:
 def _of(estimate: Estimate, what: str, told: Callable[[float], str]) -> _Measured:
     low = -math.inf if estimate.low is None else estimate.low
     high = math.inf if estimate.high is None else estimate.high
-    return _Measured(estimate.value, low, high, f"{what} is {told(estimate.value)}")
+    value = told(estimate.value)
+    return _Measured(estimate.value, low, high, f"{what} is {value}", told=value)
 
 
 def _errors(share: float, requests: int, where: str) -> _Measured:
@@ -196,7 +279,9 @@ def _at(point: Point) -> str:
 
 
 def _estimate(seen: _Measured) -> Estimate | None:
-    if not seen.shown:
-        return None
+    return _bounded(seen) if seen.shown and math.isfinite(seen.value) else None
+
+
+def _bounded(seen: _Measured) -> Estimate:
     low, high = (end if math.isfinite(end) else None for end in (seen.low, seen.high))
     return Estimate(value=seen.value, low=low, high=high)

@@ -54,16 +54,21 @@ class Trial:
 
 def searchable(slos: Mapping[str, Slo], deployment: str) -> dict[str, Slo]:
     """
-    The promises that a level of this deployment keeps or breaks; the knee is no such thing.
+    The promises that a level of this deployment keeps or breaks. The knee is no such thing, nor is
+    what compares two deployments (see `compared`): each is searched at levels of its own.
 
     Raises:
-        ValueError: one that is kept above a level and not below it, such as p95 > 10ms.
+        ValueError: one that is kept above a level and not below it, such as p95 > 10ms; or there
+            are only such as compare it with another deployment.
     """
-    found = {
-        name: slo
-        for name, slo in slos.items()
-        if slo.deployment in (None, deployment) and slo.metric != "knee"
-    }
+    own = {name: slo for name, slo in slos.items() if slo.deployment in (None, deployment)}
+    relative = compared(own)
+    found = {n: slo for n, slo in own.items() if slo.metric != "knee" and slo.against is None}
+    if relative and not found:
+        raise ValueError(
+            f"{relative[0]}; add an SLO that {deployment} keeps or misses by itself, "
+            "with a threshold such as 250ms"
+        )
     for name, slo in found.items():
         upper = slo.comparison in _LOWER_IS_BETTER
         if upper == (slo.metric == "throughput"):
@@ -73,6 +78,16 @@ def searchable(slos: Mapping[str, Slo], deployment: str) -> dict[str, Slo]:
                 f"what {slo.metric} is {way}"
             )
     return found
+
+
+def compared(slos: Mapping[str, Slo]) -> list[str]:
+    """Why promises that compare two deployments are not searched for, a phrase for each."""
+    return [
+        f"slos.{name}: {slo.text!r} compares two deployments, which a search cannot, as it tries "
+        "each at levels of its own"
+        for name, slo in slos.items()
+        if slo.against is not None
+    ]
 
 
 def trial(slos: Mapping[str, Slo], point: Point, slow: Mapping[str, Estimate | None]) -> Trial:

@@ -76,7 +76,10 @@ def of_level(
         batches: of all requests together, over the windows of the usable ones.
         kinds: of their failures, with their counts.
     """
-    generator = [_exhausted(kinds), _slow_generator(usable, batches)]
+    generator = [
+        _exhausted(kinds),
+        _busy_generator(usable) or _late_generator(usable, batches),
+    ]
     wrong = [
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
@@ -91,6 +94,23 @@ def of_level(
         (*found, *(notes if left_out else ())),
         spoilt("generator", generator),
     )
+
+
+def unusable(
+    record: StageRecord, batches: Sequence[Quarter], kinds: Mapping[str, int]
+) -> list[str]:
+    """
+    What makes a single stage meaningless, however often others like it are played: something is
+    lost, or the generator itself is at its limit. That it was disturbed now and then is not.
+    """
+    wrong = [
+        _loss(record),
+        _unfinished(record),
+        _exhausted(kinds),
+        _busy_generator([record]),
+        *_load([record], batches),
+    ]
+    return [text for text in wrong if text]
 
 
 def of_request(whole: Quarter, times: Mapping[str, Estimate | None]) -> Validity:
@@ -142,11 +162,16 @@ def _exhausted(kinds: Mapping[str, int]) -> str | None:
     return None
 
 
-def _slow_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | None:
+def _busy_generator(records: Sequence[StageRecord]) -> str | None:
     dones = [done for record in records for done in record.dones.values()]
     busiest = max((done.cpu for done in dones), default=0.0)
-    if busiest > BUSY:
-        return f"the load generator was the bottleneck: it used {percent(busiest)} of a core"
+    if busiest <= BUSY:
+        return None
+    return f"the load generator was the bottleneck: it used {percent(busiest)} of a core"
+
+
+def _late_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | None:
+    dones = [done for record in records for done in record.dones.values()]
     latest = max((done.lag for done in dones), default=0.0)
     sent = max((done.late for done in dones), default=0.0)
     times = intervals.quantile([batch.ok for batch in batches], 0.5)

@@ -51,6 +51,7 @@ __all__ = [
     "Request",
     "UrlDeployment",
     "VariantDeployment",
+    "against",
     "altered",
     "check_host",
     "default",
@@ -190,10 +191,11 @@ class Plan(Table):
     def _wrong_slos(self) -> list["_Mistake"]:
         found: list[_Mistake] = []
         for name, slo in self.slos.items():
-            if slo.deployment is not None and slo.deployment not in self.deployments:
-                found.append(
-                    (("slos", name), no_such("deployment", slo.deployment, self.deployments))
-                )
+            found += [
+                (("slos", name), no_such("deployment", named, self.deployments))
+                for named in slo.named
+                if named not in self.deployments
+            ]
             if slo.level is not None and slo.level not in self.load.levels:
                 levels = ", ".join(map(str, self.load.levels))
                 found.append(
@@ -285,7 +287,7 @@ def altered(
     """
     The plan with some values replaced, as a command line or a form has them; None keeps the plan's.
 
-    SLOs that speak of a deployment which is left out are left out with it.
+    SLOs that name a deployment which is left out are left out with it.
 
     Raises:
         PlanError: values that cannot be.
@@ -327,10 +329,19 @@ def for_url(url: str, base: Plan) -> Plan:
     return _checked(_with(_data(base), {f"{host}:{port}": {"url": url}}, base))
 
 
+def against(plan: Plan, deployments: dict[str, Any]) -> Plan:
+    """
+    The plan with these deployments alone, each as a plan's table has it, and without its SLOs.
+
+    Raises:
+        PlanError: one of them cannot be.
+    """
+    return _checked({**_data(plan), "deployments": deployments, "slos": {}}, Path())
+
+
 def _with(data: dict[str, Any], deployments: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """The data with these deployments alone, and without the SLOs of others."""
-    kept = {None, *deployments}
-    slos = {n: text for n, text in data["slos"].items() if plan.slos[n].deployment in kept}
+    """The data with these deployments alone, and without the SLOs that name others."""
+    slos = {n: text for n, text in data["slos"].items() if {*plan.slos[n].named} <= {*deployments}}
     return {**data, "deployments": deployments, "slos": slos}
 
 

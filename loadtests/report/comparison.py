@@ -1,4 +1,4 @@
-"""Two runs side by side, for a terminal and as a page: curves overlaid, ratios with intervals."""
+"""Two runs side by side, for a terminal and as a page: curves, ratios with intervals, verdicts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
-from loadtests.compare import METRICS, Comparison, LevelRatios, Pair
-from loadtests.report import charts, curves, limits, page, quantities, states
+from loadtests.analysis.stored import NOTE
+from loadtests.compare import METRICS, Comparison, LevelRatios, Pair, unlike
+from loadtests.report import charts, curves, limits, page, quantities, states, verdicts
 from loadtests.report.curves import Curve
-from loadtests.report.terminal import table
-from loadtests.results import Estimate, Knee, Point
+from loadtests.report.terminal import table, verdict_line
+from loadtests.results import Knee, Point, Run
+
+BOLD = "beyond the margin and more than chance within the runs, the number of ratios allowed for."
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A comparison that rich can print; a ratio whose interval does not hold 1 is bold."""
+    """A comparison that rich can print, the verdicts last; a ratio that changed is bold."""
 
     comparison: Comparison
 
@@ -33,7 +36,7 @@ class Shown:
             yield Text.assemble((label(pair), "bold"), ": B / A")
             ratios = table(unit, *METRICS, left=0)
             for level in pair.levels:
-                ratios.add_row(f"{level.level:,}", *(_ratio(level.ratios[m]) for m in METRICS))
+                ratios.add_row(f"{level.level:,}", *(_ratio(pair, level, m) for m in METRICS))
             yield ratios
             for level in pair.levels:
                 for problem in _remarks(found, pair, level):
@@ -42,6 +45,17 @@ class Shown:
                 yield Text(f"  knee: A {knee(pair.knee_a)}, B {knee(pair.knee_b)}")
         for alone in lonely(found):
             yield Text(alone)
+        if found.pairs:
+            yield Text()
+            yield Text(f"Bold: {BOLD}", style="dim")
+            yield Text(NOTE, style="dim")
+        for pair in found.pairs:
+            for problem in doubts(found, pair):
+                yield Text.assemble(("! ", "yellow"), f"{label(pair)}: {problem}")
+            if besides := verdicts.also(pair.verdict, _model(found)):
+                yield Text(f"{label(pair)}: {besides[:1].lower()}{besides[1:]}")
+        yield Text()
+        yield from map(verdict_line, found.verdicts)
 
 
 def render(comparison: Comparison) -> Shown:
@@ -65,10 +79,21 @@ def html(comparison: Comparison) -> str:
         figures=page.figures(lines),
         key=charts.key(lines),
         pairs=[(label(pair), pair, list(_levels(comparison, pair))) for pair in comparison.pairs],
+        verdicts=page.verdicts(_judged(comparison)),
         limited=any(limits.any_of(line.points) for line in lines),
         knee=knee,
-        apart=apart,
+        changed=changed,
+        bold=BOLD,
     )
+
+
+def _judged(comparison: Comparison) -> Run:
+    """Run B with the verdicts; what was said of both runs is not said again for each."""
+    found = [
+        pair.verdict.model_copy(update={"problems": doubts(comparison, pair)})
+        for pair in comparison.pairs
+    ]
+    return comparison.b.model_copy(update={"verdicts": found})
 
 
 def overlaid(comparison: Comparison) -> list[Curve]:
@@ -103,15 +128,26 @@ def lonely(comparison: Comparison) -> Iterator[str]:
         yield "No deployment has the same name in both runs, so there are no ratios."
 
 
-def apart(ratio: Estimate | None) -> bool:
-    """Whether the interval leaves 1 out: the two runs differ by more than their noise."""
-    if ratio is None or ratio.low is None or ratio.high is None:
-        return False
-    return ratio.low > 1 or ratio.high < 1
+def _model(comparison: Comparison) -> str:
+    return next((point.model for point in comparison.b.points), "closed")
 
 
-def _ratio(ratio: Estimate | None) -> Text:
-    return Text(quantities.ratio_estimate(ratio), style="bold" if apart(ratio) else "")
+def changed(pair: Pair, level: int, metric: str) -> bool:
+    """Whether the ratio differs from 1 by more than chance and than the margin."""
+    verdict = pair.verdict
+    if (metric, level) == (verdict.metric, verdict.level):
+        return verdict.verdict in ("BETTER", "WORSE")
+    return any(one.changed for one in verdict.changes if (one.metric, one.level) == (metric, level))
+
+
+def doubts(comparison: Comparison, pair: Pair) -> list[str]:
+    """The verdict's problems without what makes the runs unlike, which is told above."""
+    return [one for one in pair.verdict.problems if one not in unlike(comparison.differences)]
+
+
+def _ratio(pair: Pair, level: LevelRatios, metric: str) -> Text:
+    bold = changed(pair, level.level, metric)
+    return Text(quantities.ratio_estimate(level.ratios[metric]), style="bold" if bold else "")
 
 
 def _remarks(comparison: Comparison, pair: Pair, level: LevelRatios) -> list[str]:

@@ -28,6 +28,7 @@ def render(run: Run) -> str:
         looks=page.looks(names),
         sentences={name: without_name(sentence(run, name), name) for name in names},
         figures=page.figures(lines),
+        verdicts=page.verdicts(run),
         key=charts.key(lines),
         tables=_tables(run),
         limited=limits.any_of(run.points),

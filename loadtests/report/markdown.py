@@ -1,23 +1,39 @@
-"""`summary.md`: the run in a screenful, for a pull request or a CI page."""
+"""`summary.md`: the run in a screenful, for a pull request or a CI page; the picture beside it."""
 
 import re
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import ceilings, curves, limits, quantities, states
+from loadtests.analysis.stored import NOTE
+from loadtests.report import ceilings, curves, limits, quantities, states, verdicts
 from loadtests.report.terminal import CLOCKS
-from loadtests.results import Point, Run
+from loadtests.results import Point, Run, Verdict
 
+_VERDICTS = {"BETTER": "✅", "WORSE": "❌", "EQUIVALENT": "✅", "UNRESOLVED": "❔", "INVALID": "⚠️"}
 _STATUS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
 
 
-def render(run: Run) -> str:
+PICTURE = "![p95 and throughput against the level](curves.svg)"
+
+
+def render(run: Run, *, picture: bool = True) -> str:
     names = curves.names(run)
     lines = curves.of_run(run)
     unit, clocks = curves.unit(lines), ["service"] if curves.is_open(lines) else []
     blocks = [f"## brownout: {escaped(run.name)}"]
     if run.status == "interrupted":
         blocks.append("**Interrupted**: this is what was measured until then.")
+    if any(one.method == "stored" for one in run.verdicts):
+        blocks.append(NOTE)
+    for one in run.verdicts:
+        blocks.append(f"**{_VERDICTS[one.verdict]} {escaped(one.sentence)}**")
+        blocks.append("\n".join(f"- ⚠️ {escaped(problem)}" for problem in one.problems))
+        blocks.append(escaped(_besides(run, one)))
+        rows = [[*cells, "yes" if apart else "no"] for *cells, apart in _changes(run, one)]
+        if rows:
+            blocks.append(table(["metric", "change", "95 % interval", "more than chance"], rows))
     blocks.append("\n".join(f"- {escaped(sentence(run, name))}" for name in names))
+    if picture:
+        blocks.append(PICTURE)
     if run.problems:
         blocks.append("\n".join(f"- ⚠️ {escaped(problem)}" for problem in run.problems))
     if run.slos:
@@ -78,7 +94,7 @@ def render(run: Run) -> str:
     if predicted:
         header = ["ceiling of", "resource", "from", "predicted", "measured", "measured / predicted"]
         blocks.append(table(header, predicted))
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 FILES = {"summary.md": render}
@@ -97,6 +113,16 @@ def _row(point: Point, limited: bool) -> list[str]:
         states.said(point),
         *([limits.said(point)] if limited else []),
     ]
+
+
+def _besides(run: Run, verdict: Verdict) -> str:
+    model = next((point.model for point in run.points), "closed")
+    return verdicts.also(verdict, model)
+
+
+def _changes(run: Run, verdict: Verdict) -> list[tuple[str, str, str, bool]]:
+    model = next((point.model for point in run.points), "closed")
+    return verdicts.changes(verdict, model)
 
 
 def _capacities(run: Run) -> list[list[str]]:

@@ -1,8 +1,8 @@
 """A page that needs nothing but itself: styles, charts and a few lines of script, no network."""
 
 import re
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,8 +11,11 @@ from markupsafe import Markup
 from loadtests.analysis.words import load
 from loadtests.phases import NAMES
 from loadtests.report import charts, limits, palette, phases, quantities, states
+from loadtests.report import verdicts as pictures
 from loadtests.report.curves import Curve
 from loadtests.report.drawing import USUAL, Size
+from loadtests.report.marks import Layer
+from loadtests.results import Run
 
 # The outlines of Vega's symbols in a box of 16 by 16, for legends in HTML.
 _OUTLINES = {
@@ -38,17 +41,57 @@ def figures(curves: Sequence[Curve]) -> list[dict[str, Any]]:
         "throughput": ("Throughput", charts.throughput),
     }
     return [
-        {"id": name, "title": title, "drawn": [_inline(chart, curves, box) for box in _SIZES]}
+        {"id": name, "title": title, "drawn": drawings(name, partial(_drawn, chart, curves))}
         for name, (title, chart) in drawn.items()
     ]
 
 
-def _inline(chart: charts.Chart, curves: Sequence[Curve], box: str) -> dict[str, Any]:
-    svg = charts.svg_of(chart(curves, size=_SIZES[box]), palette.INHERITED)
+def _drawn(chart: charts.Chart, curves: Sequence[Curve], size: Size) -> Layer:
+    return chart(curves, size=size)
+
+
+def drawings(name: str, draw: Callable[[Size], Layer]) -> list[dict[str, Any]]:
+    """A picture in both sizes; `name` is its own on the page."""
+    return [
+        {"box": box, "svg": _inline(f"{name}-{box}", draw(size))} for box, size in _SIZES.items()
+    ]
+
+
+def _inline(name: str, chart: Layer) -> Markup:
+    svg = charts.svg_of(chart, palette.INHERITED)
     # What one picture calls "clip0" must not be meant by another on the same page.
-    svg = re.sub(r'(id="|url\(#)', rf"\g<1>{chart.__name__}-{box}-", svg)
+    svg = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)  # hundredths of a pixel, twelve digits deep
-    return {"box": box, "svg": Markup(svg)}
+    return Markup(svg)
+
+
+def verdicts(run: Run) -> list[dict[str, Any]]:
+    """What the page shows of each verdict, pictures of interleaved ones included."""
+    model = next((point.model for point in run.points), "closed")
+    found = []
+    for place, one in enumerate(run.verdicts, 1):
+        head = f"{one.title}: {one.verdict}. "
+        figures = [
+            {
+                "id": name,
+                "title": title,
+                "what": what,
+                "drawn": drawings(f"{name}-{place}", partial(draw, one)),
+            }
+            for name, (title, what, draw) in pictures.PICTURES.items()
+            if one.method == "interleaved" and one.course
+        ]
+        found.append(
+            {
+                "verdict": one,
+                "status": pictures.STATUS[one.verdict],
+                "sentence": one.sentence.removeprefix(head),
+                "figures": figures,
+                "changes": pictures.changes(one, model),
+                "besides": pictures.also(one, model),
+            }
+        )
+    return found
 
 
 def looks(names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+from loadtests import slos
 from loadtests.results import Capacity, Errors, Estimate, Knee
 
 MISSING = "–"  # noqa: RUF001
@@ -97,9 +98,15 @@ def proportion(ratio: float) -> str:
 
 
 def slo_estimate(text: str, estimate: Estimate | None) -> str:
-    """What an SLO such as "p95 < 250ms at 40" measured, in the unit of its metric."""
+    """
+    What an SLO such as "p95 < 250ms at 40" measured, in the unit of its metric.
+
+    Of one that compares two deployments it is their ratio.
+    """
     if estimate is None:
         return MISSING
+    if _compares(text):
+        return f"ratio {_scaled(estimate, 'ends')}"
     if text.startswith("throughput"):
         return rate_estimate(estimate)
     if text.startswith("errors"):
@@ -107,6 +114,13 @@ def slo_estimate(text: str, estimate: Estimate | None) -> str:
     if text.startswith("knee"):
         return _scaled(estimate, "ends")
     return duration_estimate(estimate)
+
+
+def _compares(text: str) -> bool:
+    try:
+        return slos.parse(text).against is not None
+    except ValueError:  # of another version
+        return False
 
 
 def errors(errors: Errors) -> str:

@@ -10,15 +10,23 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests.analysis.sentences import sentence
-from loadtests.report import ceilings, curves, limits, quantities, states
+from loadtests.analysis.stored import NOTE
+from loadtests.report import ceilings, curves, limits, quantities, states, verdicts
 from loadtests.report.curves import Curve
-from loadtests.results import Capacity, Knee, Point, Run, SloResult
+from loadtests.results import Capacity, Knee, Point, Run, SloResult, Verdict
 
 _WIDE = 120  # columns from which every quantile has room for its interval
 CLOCKS = (
     "Times and SLOs count from the moment when a request was meant to start; "
     "service is the p95 from when it was sent."
 )
+_VERDICTS = {
+    "BETTER": "green",
+    "EQUIVALENT": "green",
+    "WORSE": "red",
+    "UNRESOLVED": "yellow",
+    "INVALID": "yellow",
+}
 _STATUS = {"met": "green", "missed": "bold red", "unresolved": "yellow"}
 
 
@@ -64,6 +72,11 @@ class Shown:
             yield _named(sentence(run, name), name)
         for problem in run.problems:
             yield Text.assemble(("! ", "yellow"), problem)
+        if any(one.method == "stored" for one in run.verdicts):
+            yield Text()
+            yield Text(NOTE, style="dim")
+        for one in run.verdicts:
+            yield from _verdict(one, next((p.model for p in run.points), "closed"))
 
 
 def render(run: Run) -> Shown:
@@ -181,6 +194,31 @@ def _capacities(capacities: dict[str, Capacity], unit: str) -> Table:
             Text(one.why),
         )
     return found
+
+
+def _verdict(verdict: Verdict, model: str) -> Iterator[RenderableType]:
+    yield Text()
+    rows = verdicts.changes(verdict, model)
+    if len(rows) > 1:
+        changes = table(verdict.title, "change", "95 % interval", "")
+        for what, change, interval, apart in rows:
+            style = "bold" if apart else ""
+            mark = "more than chance" if apart else ""
+            changes.add_row(Text(what), Text(change, style=style), Text(interval), Text(mark))
+        yield changes
+        yield Text()
+    for problem in verdict.problems:
+        yield Text.assemble(("! ", "yellow"), problem)
+    if besides := verdicts.also(verdict, model):
+        yield Text(besides)
+    yield verdict_line(verdict)
+
+
+def verdict_line(verdict: Verdict) -> Text:
+    head = f"{verdict.title}: {verdict.verdict}."
+    line = _named(verdict.sentence, head)
+    line.stylize(_VERDICTS[verdict.verdict], 0, len(head))
+    return line
 
 
 def _named(text: str, name: str) -> Text:

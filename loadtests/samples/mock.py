@@ -9,7 +9,10 @@ PATIENCE = 0.5  # seconds for the mock's answer
 
 
 class Ledger:
-    """Read over one connection that is kept. Its peaks are those since the last time."""
+    """
+    Read over one connection that is kept. Its peak in flight is that since the last time; whoever
+    asks the mock, too, finds the peak of the whole time.
+    """
 
     def __init__(self, control_url: str) -> None:
         parts = urlsplit(control_url)
@@ -20,7 +23,7 @@ class Ledger:
     def read(self) -> Any:
         """None when the mock does not answer in time, or not with its ledger."""
         try:
-            self._connection.request("GET", "/ledger?reset_peak=true")
+            self._connection.request("GET", "/ledger?recent_peak=true")
             response = self._connection.getresponse()
             text = response.read()
             return json.loads(text) if response.status == 200 else None

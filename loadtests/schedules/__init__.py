@@ -6,18 +6,20 @@ or None when it is over. It is a module, or an object where there is something t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from loadtests.analysis.blocks import Block
 from loadtests.plans import Plan
 from loadtests.results import Estimate, Point
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One level on one deployment."""
+    """One level on one deployment. `anew`: all that was started is started again before."""
 
     deployment: str
     level: int
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Played:
     What a schedule learns of a stage: `p95` (seconds) of the successes, `failures` in [0, 1].
 
     `point` is that of all requests, `slow` has its quantiles by name, a failure being infinitely
-    slow; `seconds`: how long the stage took.
+    slow; `block` is the stage as a comparison takes it; `seconds`: how long the stage took.
     """
 
     step: Step
@@ -35,6 +37,7 @@ class Played:
     alive: bool = True  # the deployment still runs
     point: Point | None = None
     slow: Mapping[str, Estimate | None] = field(default_factory=dict)
+    block: Block | None = None
     seconds: float = 0.0
 
 
@@ -49,3 +52,6 @@ class Schedule(Protocol):
 
     def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:
         """What comes next, given what was measured so far; None when it is over."""
+
+    def described(self) -> dict[str, Any]:
+        """What analysis must know of it, for the head of a run's file."""

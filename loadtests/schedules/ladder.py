@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from loadtests.plans import Plan
 from loadtests.schedules import Played, Step
@@ -45,6 +46,11 @@ def remaining(plan: Plan, so_far: Sequence[Played]) -> int:
     while (step := next_stage(plan, ahead)) is not None:
         ahead.append(Played(step, None, 0.0))
     return len(ahead) - len(so_far)
+
+
+def described() -> dict[str, Any]:
+    """It needs no words: the plan says all."""
+    return {}
 
 
 def _is_over(played: Played, step: Step) -> bool:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from loadtests.analysis.borders import Found, found
 from loadtests.analysis.trials import Bounds, Trial, searchable, trial
@@ -56,6 +57,9 @@ class Search:
             if level is not None:
                 steps.append((len(played), Step(name, level)))
         return min(steps, key=lambda one: one[0])[1] if steps else None
+
+    def described(self) -> dict[str, Any]:
+        return {"search": self.bounds.model_dump()}
 
     def _next(self, name: str, played: Sequence[Played]) -> int | None:
         if any(not one.alive for one in played):

@@ -1,9 +1,9 @@
 """What blocks what: `requests` in `def`, in `async def`, and awaited calls."""
 
+from loadtests.analysis.ratios import ratio
 from loadtests.claims.experiment import Case, Experiment
 from loadtests.claims.model import HEALTHY, THREADS, response_time, throughput
 from loadtests.claims.seen import Seen
-from loadtests.compare import ratio
 from loadtests.results import Estimate
 
 CALL, HEALTH, HEALTH_SYNC = "/external-data", "/health", "/health-sync"

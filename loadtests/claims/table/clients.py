@@ -1,9 +1,9 @@
 """Which client, how many of them, and what async gains."""
 
+from loadtests.analysis.ratios import ratio
 from loadtests.claims.experiment import Case, Experiment
 from loadtests.claims.model import THREADS, TLS_CONTEXT, throughput
 from loadtests.claims.seen import Seen, counted
-from loadtests.compare import ratio
 from loadtests.results import Estimate
 
 FASTER = 0.8  # of the time: what one would notice

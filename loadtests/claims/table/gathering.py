@@ -1,9 +1,9 @@
 """Several calls at once, and what is done to limit them."""
 
+from loadtests.analysis.ratios import ratio
 from loadtests.claims.experiment import Case, Experiment
 from loadtests.claims.model import THREADS, response_time, usl_throughput
 from loadtests.claims.seen import Seen, counted
-from loadtests.compare import ratio
 from loadtests.results import Estimate
 
 CALLS = 5  # of each request of the plan "gather"

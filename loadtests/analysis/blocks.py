@@ -1,0 +1,104 @@
+"""One block of a comparison: a stage in which one of two deployments was loaded, in few numbers."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loadtests.analysis import fidelity, host, validity
+from loadtests.analysis.intervals import enough
+from loadtests.analysis.records import StageRecord
+from loadtests.analysis.resources import Sample, resources
+from loadtests.analysis.windows import pieces, together, window
+from loadtests.analysis.words import percent
+from loadtests.histograms import Histogram, merged
+from loadtests.results import QUANTILES
+
+FARTHEST = 100.0  # times as slow; what is infinitely slow counts as this
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """
+    What one stage showed.
+
+    `values` by metric: p50, p95, p99 (seconds, a failure being infinitely slow: math.inf),
+    throughput (successes a second), errors (failures over requests), cpu (seconds a request) and
+    memory (bytes). What could not be measured is absent. `wrong`: why the block cannot be used.
+    `disturbed`: why it would not be believed by itself, for something else went on on the machine;
+    here it is noise, which the order of the blocks spreads over both.
+    """
+
+    deployment: str
+    level: int
+    at: float  # monotonic seconds, of the window's beginning
+    requests: int
+    values: Mapping[str, float]
+    wrong: Sequence[str] = ()
+    disturbed: Sequence[str] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)  # of failures
+
+
+def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
+    """The block that a stage was; one of which nothing came back cannot be used."""
+    stage = record.stage
+    seen = window(record)
+    whole = together(seen.quarters)
+    kinds = dict(seen.kinds)
+    [batches] = pieces([seen])
+    used = resources([record], samples)
+    wrong = [
+        *validity.unusable(record, batches, kinds),
+        *fidelity.two_upstreams(record, samples),
+        *_busy_mock(used),
+    ]
+    median = slow_quantile(whole.response, whole.failed.count, 0.5)
+    verdict = (
+        validity.of_level([record], [record], batches, kinds)
+        .and_of(fidelity.of_mock([record], samples))
+        .and_of(host.of_host([record], samples, median))
+    )
+    requests = whole.started
+    values = {
+        name: value
+        for name, q in QUANTILES.items()
+        if (value := slow_quantile(whole.response, whole.failed.count, q)) is not None
+    }
+    if whole.seconds and requests:
+        values["throughput"] = whole.succeeded / whole.seconds
+        values["errors"] = whole.failed.count / requests
+    if "app_cpu" in used and whole.ended and whole.seconds:
+        values["cpu"] = used["app_cpu"] / (whole.ended / whole.seconds)
+    if "app_rss" in used:
+        values["memory"] = used["app_rss"]
+    return Block(
+        deployment=stage.deployment,
+        level=stage.level,
+        at=record.window[0] if record.window else 0.0,
+        requests=requests,
+        values=values,
+        wrong=wrong,
+        disturbed=() if verdict.valid else verdict.problems,
+        kinds=kinds,
+    )
+
+
+def _busy_mock(used: Mapping[str, float]) -> list[str]:
+    share = used.get("mock_cpu", 0.0)
+    if share <= validity.BUSY:
+        return []
+    return [f"the mock upstream was the bottleneck: it used {percent(share)} of a core"]
+
+
+def slow_quantile(times: Histogram, failures: int, q: float) -> float | None:
+    """The q-quantile of successes and failures, math.inf where that is a failure; None: too few."""
+    count = times.count + failures
+    if not enough(count, q):
+        return None
+    rank = math.ceil(round(q * count, 9))
+    return times.at_rank(rank) if rank <= times.count else math.inf
+
+
+def times(records: Iterable[StageRecord]) -> tuple[Histogram, int]:
+    """Response times of the successes in several stages' windows together, and the failures."""
+    wholes = [together(window(record).quarters) for record in records]
+    return merged(one.response for one in wholes), sum(one.failed.count for one in wholes)

@@ -1,0 +1,64 @@
+"""Two deployments take turns until it is known which is better, or the time is over.
+
+A round is A B B A or B A A B at each level, after both were started anew; of every two rounds one
+is of each kind, in an order drawn from the seed. So nothing that drifts steadily, and no habit of
+the machine, favours one of them.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loadtests.analysis.blocks import Block
+from loadtests.analysis.duels import FIRST, Terms, verdict
+from loadtests.plans import Plan
+from loadtests.schedules import Played, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """A schedule."""
+
+    terms: Terms
+
+    def expected(self, plan: Plan) -> list[Step]:
+        """The steps of all the rounds that there is time for."""
+        return [step for number in range(self.terms.total) for step in self.round(number)]
+
+    def remaining(self, plan: Plan, so_far: Sequence[Played]) -> int:
+        """At most."""
+        return max(self.terms.total * self.terms.size - len(so_far), 1)
+
+    def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:
+        """The next block; None when there is a verdict, or no time for another round."""
+        if any(not one.alive for one in so_far):
+            return None
+        number, place = divmod(len(so_far), self.terms.size)
+        blocks = [one.block for one in so_far if one.block is not None]
+        if so_far and self._is_over(blocks, number, place, sum(one.seconds for one in so_far)):
+            return None
+        return self.round(number)[place]
+
+    def round(self, number: int) -> list[Step]:
+        """The steps of one round, counted from 0; the first is preceded by a new start."""
+        terms = self.terms
+        first = random.Random(f"{terms.seed}/{number // 2}").random() < 0.5
+        one, other = (terms.a, terms.b) if first == (number % 2 == 0) else (terms.b, terms.a)
+        steps = [Step(name, level) for name in (one, other, other, one) for level in terms.at]
+        if number and terms.restarts:
+            steps[0] = Step(steps[0].deployment, steps[0].level, anew=True)
+        return steps
+
+    def described(self) -> dict[str, Any]:
+        return {"duel": self.terms.model_dump(mode="json")}
+
+    def _is_over(self, blocks: Sequence[Block], rounds: int, place: int, seconds: float) -> bool:
+        terms = self.terms
+        if place:
+            # Failures are seen at once; whatever else is told by whole rounds.
+            both = len({one.deployment for one in blocks}) == 2
+            return rounds == 0 and both and verdict(blocks, terms).verdict == "INVALID"
+        if rounds >= terms.total or seconds * (rounds + 1) / rounds > terms.within:
+            return True
+        return rounds >= FIRST and verdict(blocks, terms).verdict != "UNRESOLVED"

@@ -1,0 +1,224 @@
+"""Two deployments that took turns: what is said of them."""
+
+import math
+import random
+
+import pytest
+from blocks import block, contested, terms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtests.analysis.duels import FIRST, rounds_of, verdict
+
+
+def noise(seed, deviation):
+    """Of a block, on the log scale; the same for the same block."""
+
+    def draw(step, number):
+        return random.Random(f"{seed}{step.deployment}{step.level}{number}").gauss(0, deviation)
+
+    return draw
+
+
+def times(change=1.0, deviation=0.01, seed=0, **values):
+    """Blocks of which head's are `change` times as slow."""
+    draw = noise(seed, deviation)
+
+    def made(step, number):
+        factor = change if step.deployment == "head" else 1.0
+        return block(
+            step.deployment, step.level, times=factor * math.exp(draw(step, number)), **values
+        )
+
+    return made
+
+
+def judged(made, **changed):
+    said = terms(**changed)
+    return verdict(contested(said, made), said)
+
+
+def test_a_slower_one_is_worse_and_the_intervals_hold_the_change() -> None:
+    found = judged(times(1.1))
+    assert found.verdict == "WORSE"
+    assert found.ratio.low < 1.1 < found.ratio.high
+    assert found.rounds == FIRST
+    assert found.sentence.startswith("head against base: WORSE. p95 at 40 users is +")
+    assert "would have been seen" in found.sentence
+    assert found.smallest < 0.1
+    assert [one.deployment for one in found.blocks].count("head") == 2 * FIRST
+
+
+def test_a_faster_one_is_better() -> None:
+    assert judged(times(0.9)).verdict == "BETTER"
+
+
+def test_equal_ones_are_equivalent_within_the_margin_that_was_set() -> None:
+    found = judged(times(1.0))
+    assert found.verdict == "EQUIVALENT"
+    assert "The margin is 5 %" in found.sentence
+    assert judged(times(1.0), margin=0.0001).verdict == "UNRESOLVED"
+
+
+def test_a_difference_within_the_margin_does_not_matter() -> None:
+    assert judged(times(1.01, 0.001)).verdict == "EQUIVALENT"
+    assert judged(times(1.01, 0.001), margin=0.005).verdict == "WORSE"
+
+
+def test_for_throughput_more_is_better() -> None:
+    def made(step, number):
+        more = {"throughput": 770.0} if step.deployment == "head" else {}
+        return block(step.deployment, times=1 + 0.001 * number, **more)
+
+    assert judged(made, metric="throughput").verdict == "BETTER"
+    assert judged(times(1.1), metric="cpu").verdict == "EQUIVALENT"
+
+
+def test_too_much_noise_is_unresolved_and_says_how_much_longer() -> None:
+    found = judged(times(1.06, 0.12, seed=3), within=120)
+    assert found.verdict == "UNRESOLVED"
+    assert found.more is not None
+    assert found.more > 60
+    assert "more would decide it" in found.sentence
+
+
+def test_less_than_the_first_look_is_unresolved_without_an_interval() -> None:
+    said = terms()
+    blocks = contested(said, times(2.0))[: 3 * said.size]
+    found = verdict(blocks, said)
+    assert found.verdict == "UNRESOLVED"
+    assert found.ratio.low is None
+    assert verdict([], said).verdict == "UNRESOLVED"
+    assert "was not measured in a whole round" in verdict([], said).sentence
+
+
+def test_one_that_fails_from_the_start_ends_it_at_once() -> None:
+    def made(step, number):
+        failing = step.deployment == "head"
+        return block(
+            step.deployment,
+            errors=float(failing),
+            kinds={"503": 9} if failing else {},
+            p95=math.inf,
+        )
+
+    said = terms()
+    blocks = contested(said, made)
+    assert len(blocks) == 2
+    found = verdict(blocks, said)
+    assert found.verdict == "INVALID"
+    assert "100% of the requests to head failed, mostly with 503" in found.sentence
+
+
+def test_a_failure_is_infinitely_slow() -> None:
+    """A tenth of head's requests fail, and fast: its p95 is no number."""
+
+    def made(step, number):
+        if step.deployment == "base":
+            return block("base", times=1 + 0.002 * number)
+        return block("head", errors=0.1, kinds={"503": 170}, p95=math.inf, p50=0.01)
+
+    found = judged(made)
+    assert found.verdict == "WORSE"
+    assert "what fails differs: nothing in base, 503 in head" in found.problems
+
+
+def test_more_failures_make_it_worse_even_where_the_rest_is_faster() -> None:
+    def made(step, number):
+        head = step.deployment == "head"
+        return block(
+            step.deployment,
+            times=(0.8 if head else 1.0) * (1 + 0.002 * number),
+            errors=0.02 + 0.0005 * number if head else 0.0,
+            kinds={"503": 34} if head else {},
+        )
+
+    found = judged(made)
+    assert found.verdict == "WORSE"
+    assert "more of the requests fail" in found.sentence
+
+
+def test_rounds_with_a_block_that_cannot_be_used_are_left_out() -> None:
+    draw = times(1.0)
+
+    def made(step, number):
+        if number == 1:
+            return block(step.deployment, times=3.0, wrong=("the load generator was slow",))
+        return draw(step, number)
+
+    found = judged(made)
+    assert found.verdict == "EQUIVALENT"
+    assert found.rounds == FIRST
+    assert "1 of 5 rounds could not be used: the load generator was slow" in found.problems
+    assert sum(not one.usable for one in found.blocks) == 4
+
+
+def test_where_most_rounds_cannot_be_used_there_is_no_verdict() -> None:
+    def made(step, number):
+        return block(step.deployment, wrong=("the load generator was the bottleneck",))
+
+    said = terms()
+    blocks = contested(said, made)
+    found = verdict(blocks, said)
+    assert found.verdict == "INVALID"
+    assert "the load generator was the bottleneck" in found.sentence
+    assert len(rounds_of(blocks, said)) == FIRST
+
+
+def test_too_few_requests_for_the_quantile_are_no_equality() -> None:
+    def made(step, number):
+        found = block(step.deployment)
+        return type(found)(
+            **{name: getattr(found, name) for name in ("deployment", "level", "at")},
+            requests=40,
+            values={"p50": 0.05},
+        )
+
+    found = judged(made)
+    assert found.verdict == "INVALID"
+    assert "40 requests, too few for p95" in found.sentence
+    assert "--measure" in found.sentence
+
+
+def test_one_that_died_is_named() -> None:
+    said = terms()
+    blocks = contested(said, times(1.0))[:6]
+    found = verdict(blocks, said, {"head": "deployment 'head' was killed by SIGKILL.\nlast words"})
+    assert found.verdict == "INVALID"
+    assert "killed by SIGKILL" in found.sentence
+
+
+def test_the_others_are_adjusted_for_their_number() -> None:
+    """Equal pairs, thirteen other figures each: in one of a hundred one is told as changed."""
+
+    def made(seed):
+        draw = noise(seed, 0.02)
+
+        def one(step, number):
+            found = {
+                name: value * math.exp(random.Random(f"{name}{draw(step, number)}").gauss(0, 0.02))
+                for name, value in block("x").values.items()
+            }
+            return block(step.deployment, step.level, **found)
+
+        return one
+
+    alarms = 0
+    for seed in range(60):
+        found = judged(made(seed), at=(40, 10))
+        assert len(found.changes) == 13
+        alarms += any(one.changed for one in found.changes)
+    assert alarms <= 3
+
+
+@settings(deadline=None, max_examples=40)
+@given(change=st.floats(0.5, 2.0), deviation=st.floats(0.001, 0.1), seed=st.integers(0, 999))
+def test_who_is_a_and_who_is_b_makes_no_difference(change, deviation, seed) -> None:
+    made = times(change, deviation, seed)
+    said = terms()
+    blocks = contested(said, made)
+    found = verdict(blocks, said)
+    other = verdict(blocks, terms(a="head", b="base"))
+    opposite = {"BETTER": "WORSE", "WORSE": "BETTER"}
+    assert other.verdict == opposite.get(found.verdict, found.verdict)
+    assert other.ratio.value == pytest.approx(1 / found.ratio.value)

@@ -1,0 +1,67 @@
+"""The order in which two deployments take turns, and when it is over."""
+
+from collections import Counter
+
+from blocks import block, contested, terms
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.schedules import Played
+from loadtests.schedules.duel import Duel
+
+
+@given(seed=st.integers(0, 10**6), levels=st.sampled_from([(40,), (40, 10, 80)]))
+def test_order_is_balanced_in_each_round_and_over_each_two(seed, levels) -> None:
+    schedule = Duel(terms(seed=seed, at=levels))
+    rounds = [schedule.round(number) for number in range(8)]
+    for steps in rounds:
+        names = [step.deployment for step in steps][:: len(levels)]
+        assert names in (["base", "head", "head", "base"], ["head", "base", "base", "head"])
+        assert Counter(step.level for step in steps) == dict.fromkeys(levels, 4)
+    for one, other in zip(rounds[::2], rounds[1::2], strict=True):
+        assert one[0].deployment != other[0].deployment
+
+
+def test_the_order_is_drawn_from_the_seed() -> None:
+    orders = {
+        tuple(Duel(terms(seed=seed)).round(number)[0].deployment for number in range(10))
+        for seed in range(20)
+    }
+    assert len(orders) > 10
+
+
+def test_both_start_anew_before_each_round_but_the_first() -> None:
+    schedule = Duel(terms())
+    anew = [[step.anew for step in schedule.round(number)] for number in range(3)]
+    assert anew == [[False] * 4, [True, False, False, False], [True, False, False, False]]
+    running = Duel(terms(restarts=False))
+    assert not any(step.anew for number in range(3) for step in running.round(number))
+
+
+def test_it_ends_at_the_time_limit_with_a_whole_round() -> None:
+    said = terms(within=100, margin=1e-6)
+    values = iter(range(10**6))
+
+    def made(step, number):
+        return block(step.deployment, times=1 + 0.1 * (next(values) % 7))
+
+    blocks = contested(said, made)
+    assert len(blocks) == 4 * int(100 // 14.5)
+    slower = contested(said, made, seconds=2 * 14.5 / 4)
+    assert len(slower) == 4 * (100 // 29)
+
+
+def test_it_ends_when_a_deployment_has_died() -> None:
+    schedule = Duel(terms())
+    [first, second, *_] = schedule.round(0)
+    so_far = [
+        Played(first, None, 0.0, block=block("base")),
+        Played(second, None, 0.0, alive=False, block=block("head")),
+    ]
+    assert schedule.next_stage(None, so_far) is None
+
+
+def test_a_dry_run_knows_how_long_it_may_take() -> None:
+    said = terms(within=90)
+    assert len(Duel(said).expected(None)) == said.total * 4
+    assert Duel(said).remaining(None, []) == said.total * 4
