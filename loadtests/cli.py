@@ -33,7 +33,6 @@ from loadtests.claims import telling
 from loadtests.compare import Comparison, NotComparable
 from loadtests.compare import check as check_comparison
 from loadtests.compare import compare as compared
-from loadtests.contenders import MEASURE, SETTLE
 from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
 from loadtests.process_groups import uninterrupted
@@ -238,8 +237,8 @@ def compare(
     within: Annotated[str, typer.Option(metavar="6m", help="The time limit.")] = "6m",
     cwd_a: Annotated[str, typer.Option(metavar="DIR", help="Where the command A starts.")] = "",
     cwd_b: Annotated[str, typer.Option(metavar="DIR", help="Where the command B starts.")] = "",
-    settle: Annotated[str, typer.Option(metavar=SETTLE, help="Before each block.")] = "",
-    measure: Annotated[str, typer.Option(metavar=MEASURE, help="Length of each block.")] = "",
+    settle: Annotated[str, typer.Option(metavar="250ms", help="Before each block.")] = "",
+    measure: Annotated[str, typer.Option(metavar="1.25s", help="Length of each block.")] = "",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the runs; of two saved runs, the page.", show_default=False),
@@ -255,7 +254,7 @@ def compare(
     Is B better than A? Both are up at once and take turns, until it is known or the time is over.
 
     A and B are deployments of the plan, commands with {port}, or URLs. What is started is started
-    anew for each round of four blocks. The sentence at the end says BETTER, WORSE, EQUIVALENT
+    anew for each round of eight blocks. The sentence at the end says BETTER, WORSE, EQUIVALENT
     (within the margin), UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
 
     Two folders of saved runs are compared as well, which is the weaker method.

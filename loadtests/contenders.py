@@ -7,15 +7,21 @@ from typing import Any
 
 from loadtests import plans
 from loadtests.analysis.duels import BLOCKS, METRICS, Terms
-from loadtests.controller import SWITCHING
 from loadtests.plans import Plan, PlanError, UrlDeployment
 from loadtests.plans.errors import no_such
 from loadtests.plans.hosts import parts_of
+from loadtests.shortness import mean_latency, needed, whole_slices
+from mock_upstream.durations import format_duration
 
-SETTLE, MEASURE = "0.5s", "2.5s"
-"""Of a block. More, shorter blocks tell more than fewer, longer ones, until switching costs too
-much of the time."""
-STARTING = 2.5  # seconds that both take to start anew, about; only for telling the time
+SETTLE, MEASURE = 0.25, 1.25
+"""
+Seconds of a block, at least. More, shorter blocks tell more than fewer, longer ones, until
+switching costs too much of the time: what goes on on a machine lasts for some seconds.
+"""
+SETTLING = 4  # mean answers of the upstream, until queues are what they will be
+REQUESTS = 2  # times those that a quantile takes, in a block
+SWITCHING = 0.15  # seconds between two blocks, as measured
+STARTING = 2.0  # seconds that both take to start anew, about; only for telling the time
 USUAL = 40  # a level at which most services have something to do
 
 
@@ -79,8 +85,8 @@ def contest(
     chosen = plans.altered(
         chosen,
         levels=",".join(map(str, sorted(levels))),
-        settle=settle or SETTLE,
-        measure=measure or MEASURE,
+        settle=settle or format_duration(_settle(plan)),
+        measure=measure or format_duration(_measure(plan, metric, min(levels))),
         repeats="1",
         telemetry=False,
     )
@@ -101,6 +107,17 @@ def contest(
         seed=plan.seed,
         restarts=restarts,
     )
+
+
+def _settle(plan: Plan) -> float:
+    return whole_slices(max(SETTLE, SETTLING * mean_latency(plan)))
+
+
+def _measure(plan: Plan, metric: str, level: int) -> float:
+    """Long enough for the metric, as far as the upstream tells; half a minute at most."""
+    cycle = max(mean_latency(plan) + plan.load.think_time, 1e-4)
+    rate = level if plan.load.model == "open" else level / cycle
+    return whole_slices(min(max(MEASURE, REQUESTS * needed(metric) / rate), 30.0))
 
 
 def _deployment(plan: Plan, text: str, label: str, folder: str) -> tuple[str, plans.Deployment]:

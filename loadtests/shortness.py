@@ -27,7 +27,7 @@ def too_short(plan: Plan) -> list[str]:
     if urls or plan.locustfile is not None:
         return []
     load = plan.load
-    cycle = _mean(plan.upstream.latency) + load.think_time
+    cycle = mean_latency(plan) + load.think_time
     found = []
     for name, q in QUANTILES.items():
         needed = _needed(q)
@@ -63,13 +63,23 @@ def least_measure(plan: Plan) -> float:
     far as `too_short` can foresee; seconds.
     """
     load = plan.load
-    cycle = max(_mean(plan.upstream.latency) + load.think_time, 1e-4)
+    cycle = max(mean_latency(plan) + load.think_time, 1e-4)
     least = [_least_window(plan)]
     for slo in plan.slos.values():
         if slo.metric in QUANTILES and slo.level is not None:
             rate = slo.level if load.model == "open" else slo.level / cycle
             least.append(_needed(QUANTILES[slo.metric]) / rate / load.repeats)
-    return math.ceil(max(least) / LENGTH) * LENGTH
+    return whole_slices(max(least))
+
+
+def whole_slices(seconds: float) -> float:
+    """As many slices as hold so many seconds; seconds."""
+    return math.ceil(round(seconds / LENGTH, 6)) * LENGTH
+
+
+def mean_latency(plan: Plan) -> float:
+    """Of the upstream, without what its routes change; seconds."""
+    return _mean(plan.upstream.latency)
 
 
 def needed(metric: str) -> int:
@@ -78,7 +88,7 @@ def needed(metric: str) -> int:
 
 
 def _least_window(plan: Plan) -> float:
-    return max(steady.LEAST * LENGTH, _CYCLES * _mean(plan.upstream.latency))
+    return max(steady.LEAST * LENGTH, _CYCLES * mean_latency(plan))
 
 
 def _needed(q: float) -> int:

@@ -46,7 +46,7 @@ def test_a_slower_one_is_worse_and_the_intervals_hold_the_change() -> None:
     assert found.sentence.startswith("head against base: WORSE. p95 at 40 users is +")
     assert "would have been seen" in found.sentence
     assert found.smallest < 0.1
-    assert [one.deployment for one in found.blocks].count("head") == 2 * FIRST
+    assert [one.deployment for one in found.blocks].count("head") == 4 * FIRST
 
 
 def test_a_faster_one_is_better() -> None:
@@ -150,7 +150,7 @@ def test_rounds_with_a_block_that_cannot_be_used_are_left_out() -> None:
     assert found.verdict == "EQUIVALENT"
     assert found.rounds == FIRST
     assert "1 of 5 rounds could not be used: the load generator was slow" in found.problems
-    assert sum(not one.usable for one in found.blocks) == 4
+    assert sum(not one.usable for one in found.blocks) == 8
 
 
 def test_where_most_rounds_cannot_be_used_there_is_no_verdict() -> None:

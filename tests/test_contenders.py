@@ -32,13 +32,25 @@ def test_two_deployments_of_the_plan_keep_all_but_its_levels_and_its_slos() -> N
     assert not chosen.telemetry
     assert (terms.a, terms.b, terms.at, terms.seed) == ("threads", "async", (40, 10), 7)
     assert terms.restarts
-    assert terms.size == 8
+    assert terms.size == 16
 
 
 def test_delays_of_the_upstream_are_drawn_evenly() -> None:
     chosen, _ = contest(PLAN, "threads", "async")
     assert chosen.upstream.sampling == "stratified"
     assert chosen.upstream.latency == PLAN.upstream.latency
+
+
+def test_blocks_are_as_long_as_the_upstream_and_the_metric_want() -> None:
+    def lengths(**options):
+        chosen, terms = contest(PLAN, "threads", "async", **options)
+        assert terms.round_seconds > 8 * (chosen.load.settle + chosen.load.measure)
+        return chosen.load.settle, chosen.load.measure
+
+    assert lengths(at="40") == (0.25, 1.25)
+    assert lengths(at="1")[1] > 5
+    assert lengths(at="40", metric="p99")[1] > lengths(at="40")[1] / 2
+    assert lengths(at="1", measure="2s", settle="1s") == (1.0, 2.0)
 
 
 def test_the_level_is_that_of_an_slo_on_the_metric_or_the_usual_one() -> None:

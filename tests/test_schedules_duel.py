@@ -16,8 +16,9 @@ def test_order_is_balanced_in_each_round_and_over_each_two(seed, levels) -> None
     rounds = [schedule.round(number) for number in range(8)]
     for steps in rounds:
         names = [step.deployment for step in steps][:: len(levels)]
-        assert names in (["base", "head", "head", "base"], ["head", "base", "base", "head"])
-        assert Counter(step.level for step in steps) == dict.fromkeys(levels, 4)
+        order = "".join(name[0] for name in names)
+        assert order in ("bhhbhbbh", "hbbhbhhb")
+        assert Counter(step.level for step in steps) == dict.fromkeys(levels, 8)
     for one, other in zip(rounds[::2], rounds[1::2], strict=True):
         assert one[0].deployment != other[0].deployment
 
@@ -33,7 +34,7 @@ def test_the_order_is_drawn_from_the_seed() -> None:
 def test_both_start_anew_before_each_round_but_the_first() -> None:
     schedule = Duel(terms())
     anew = [[step.anew for step in schedule.round(number)] for number in range(3)]
-    assert anew == [[False] * 4, [True, False, False, False], [True, False, False, False]]
+    assert anew == [[False] * 8, [True, *[False] * 7], [True, *[False] * 7]]
     running = Duel(terms(restarts=False))
     assert not any(step.anew for number in range(3) for step in running.round(number))
 
@@ -46,9 +47,9 @@ def test_it_ends_at_the_time_limit_with_a_whole_round() -> None:
         return block(step.deployment, times=1 + 0.1 * (next(values) % 7))
 
     blocks = contested(said, made)
-    assert len(blocks) == 4 * int(100 // 14.5)
-    slower = contested(said, made, seconds=2 * 14.5 / 4)
-    assert len(slower) == 4 * (100 // 29)
+    assert len(blocks) == said.size * int(100 // said.round_seconds)
+    slower = contested(said, made, seconds=2 * said.round_seconds / said.size)
+    assert len(slower) == said.size * int(100 // (2 * said.round_seconds))
 
 
 def test_it_ends_when_a_deployment_has_died() -> None:
@@ -63,5 +64,5 @@ def test_it_ends_when_a_deployment_has_died() -> None:
 
 def test_a_dry_run_knows_how_long_it_may_take() -> None:
     said = terms(within=90)
-    assert len(Duel(said).expected(None)) == said.total * 4
-    assert Duel(said).remaining(None, []) == said.total * 4
+    assert len(Duel(said).expected(None)) == said.total * said.size
+    assert Duel(said).remaining(None, []) == said.total * said.size

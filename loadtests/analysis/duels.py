@@ -1,10 +1,11 @@
 """Two deployments that took turns -> a verdict.
 
-The unit is the round: both deployments started anew, then four blocks in the order A B B A or
-B A A B, which cancels what drifts steadily. A round gives one number for each metric, the log of
-B over A, and rounds are as good as independent: what one start of a service differs from another
-by, and what the machine does meanwhile, is in their spread. So the interval is Student's, of the
-mean over the rounds, and the verdict a group sequential test (`sequential`).
+The unit is the round: both deployments started anew, then eight short blocks in the order
+A B B A B A A B or the other way about (Thue and Morse), which cancels what drifts, be it steadily
+or in a curve. A round gives one number for each metric, the log of B over A, and rounds are as good
+as independent: what one start of a service differs from another by, and what the machine does
+meanwhile, is in their spread. So the interval is Student's, of the mean over the rounds, and the
+verdict a group sequential test (`sequential`).
 """
 
 import math
@@ -29,7 +30,7 @@ ERRORS = "errors"  # told as a difference: there may be none on one side
 HIGHER_IS_BETTER = ("throughput",)
 
 FIRST = 4  # rounds before the first look: with fewer, Student's t is wider than any effect
-BLOCKS = 4  # of a round, at each level
+BLOCKS = 8  # of a round, at each level
 ALARMS = 0.01  # the chance that two equal deployments are called different
 EQUAL = 0.05  # the chance that two which differ by the margin are called equivalent, both sides
 INTERVAL = 0.03

@@ -1,8 +1,8 @@
 """Two deployments take turns until it is known which is better, or the time is over.
 
-A round is A B B A or B A A B at each level, after both were started anew; of every two rounds one
-is of each kind, in an order drawn from the seed. So nothing that drifts steadily, and no habit of
-the machine, favours one of them.
+A round is A B B A B A A B at each level, or B A A B A B B A, after both were started anew; of
+every two rounds one is of each kind, in an order drawn from the seed. So nothing that drifts, and
+no habit of the machine, favours one of them.
 """
 
 import random
@@ -14,6 +14,8 @@ from loadtests.analysis.blocks import Block
 from loadtests.analysis.duels import FIRST, Terms, verdict
 from loadtests.plans import Plan
 from loadtests.schedules import Played, Step
+
+_TURNS = (0, 1, 1, 0, 1, 0, 0, 1)  # Thue and Morse
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Duel:
         terms = self.terms
         first = random.Random(f"{terms.seed}/{number // 2}").random() < 0.5
         one, other = (terms.a, terms.b) if first == (number % 2 == 0) else (terms.b, terms.a)
-        steps = [Step(name, level) for name in (one, other, other, one) for level in terms.at]
+        steps = [Step((one, other)[turn], level) for turn in _TURNS for level in terms.at]
         if number and terms.restarts:
             steps[0] = Step(steps[0].deployment, steps[0].level, anew=True)
         return steps
