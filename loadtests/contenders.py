@@ -26,9 +26,14 @@ USUAL = 40  # a level at which most services have something to do
 
 
 def is_run(text: str) -> bool:
-    """Whether that names a saved run."""
+    """
+    Whether that means a saved run: a folder with one, or whatever is there by a path. A folder may
+    well be called like a deployment.
+    """
     path = Path(text)
-    return path.exists() and (path.is_file() or any(path.glob("run.json")))
+    if "/" in text or text.startswith("."):
+        return path.exists()
+    return any((path / name).is_file() for name in ("run.json", "slices.jsonl"))
 
 
 def contest(

@@ -46,7 +46,13 @@ class Invocation:
         self.process = subprocess.Popen(
             words,
             cwd=cwd,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **env, "BROWNOUT_TEST": self.mark},
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                "GITHUB_STEP_SUMMARY": "",  # that of the job that runs these tests
+                **env,
+                "BROWNOUT_TEST": self.mark,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

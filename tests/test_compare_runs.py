@@ -1,4 +1,4 @@
-"""`brownout compare` on real processes: who is started anew, and how it ends when it cannot go on."""
+"""`brownout compare` on real processes: who is started anew, and what ends it too soon."""
 
 import json
 import sys
@@ -59,7 +59,9 @@ def test_one_that_fails_from_the_start_ends_it_after_two_blocks(pair) -> None:
 
 def test_rounds_start_anew_and_what_was_measured_is_told_at_ctrl_c(pair) -> None:
     folder = pair("fine")
-    with brownout("compare", "base", "head", *SHORT, "--margin", "0.001%", cwd=folder) as invocation:
+    with brownout(
+        "compare", "base", "head", *SHORT, "--margin", "0.001%", cwd=folder
+    ) as invocation:
         invocation.until("[9/", 90)
         invocation.interrupt()
         assert invocation.end() == 130

@@ -94,9 +94,12 @@ def test_what_cannot_be_compared_is_told_before_anything_starts(a, b, options, t
     assert told in str(caught.value)
 
 
-def test_a_saved_run_is_a_folder_with_its_result(tmp_path) -> None:
-    assert not is_run(str(tmp_path))
-    assert not is_run("threads")
-    (tmp_path / "run.json").write_text("{}")
+def test_a_saved_run_is_a_path_or_a_folder_with_its_result(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    assert not is_run("base")
+    assert is_run("./base")
     assert is_run(str(tmp_path))
-    assert is_run(str(tmp_path / "run.json"))
+    assert not is_run("http://127.0.0.1:9000")
+    (tmp_path / "base" / "run.json").write_text("{}")
+    assert is_run("base")

@@ -184,8 +184,8 @@ def simulate(options):
 
 def simulated(path, options):
     """
-    Rounds in a row from a random place on, as they were; which side is which is tossed for each
-    comparison, since of equal ones it is arbitrary.
+    Rounds are drawn one by one, with replacement: neighbours were not correlated. Which side is
+    which is tossed for each, since of equal ones it is arbitrary.
     """
     logs = noise_of(path)
     about = f"{path.stem} ({statistics.stdev(logs):.2%})"
@@ -201,10 +201,10 @@ def simulated(path, options):
             round_seconds=ROUND,
             seed=draw.randrange(10**9),
         )
-        start, side = draw.randrange(len(logs)), draw.choice((-1, 1))
+        offs = [draw.choice((-1, 1)) * draw.choice(logs) for _ in range(said.total)]
 
         def made(step, number):
-            off = side * logs[(start + number) % len(logs)]
+            off = offs[number]
             factor = change * math.exp(off) if step.deployment == "head" else 1.0
             return block(step.deployment, step.level, times=factor)
 
