@@ -248,7 +248,13 @@ def _references(change: Channel, margin: float, axis: str = "y") -> list[Layer]:
 
 def _change(values: Sequence[float]) -> Channel:
     domain = _around(values)
-    axis = {"title": None, "grid": True, "tickCount": 6, "labelExpr": _PERCENT}
+    axis = {
+        "title": None,
+        "grid": True,
+        "tickCount": 6,
+        "labelExpr": _PERCENT,
+        "labelOverlap": "greedy",
+    }
     return quantity("value", scale={"domain": domain}, axis=axis)
 
 
