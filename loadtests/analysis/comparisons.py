@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from loadtests.analysis.blocks import block, slow_quantile, times
-from loadtests.analysis.duels import FIRST, INTERVAL, Terms, verdict
+from loadtests.analysis.duels import FIRST, INTERVAL, Terms, rounds_of, verdict
 from loadtests.analysis.records import Record, StageRecord
 from loadtests.analysis.sequential import half_width
 from loadtests.results import Estimate, Shift, Verdict
@@ -37,8 +37,6 @@ def _shift(stages: Sequence[StageRecord], terms: Terms) -> Iterator[Shift]:
     probability plots and statistical inference for nonlinear models, Annals of Statistics 1974).
     Each interval stands for itself.
     """
-    size = terms.size
-    rounds = [stages[i : i + size] for i in range(0, len(stages) - size + 1, size)]
     sides = [
         {
             name: times(
@@ -48,7 +46,7 @@ def _shift(stages: Sequence[StageRecord], terms: Terms) -> Iterator[Shift]:
             )
             for name in (terms.a, terms.b)
         }
-        for part in rounds
+        for part in rounds_of(stages, terms)
     ]
     for q in DECILES:
         logs = []

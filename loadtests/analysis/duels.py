@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +24,7 @@ from loadtests.analysis.blocks import FARTHEST, Block
 from loadtests.analysis.sequential import half_width, looks_so_far, p_value, significances
 from loadtests.results import BlockShown, Change, Estimate, Kind, Verdict
 
+T = TypeVar("T")
 Metric = Literal["p50", "p95", "p99", "throughput", "cpu", "memory"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 ERRORS = "errors"  # told as a difference: there may be none on one side
@@ -80,10 +81,10 @@ class Terms(BaseModel):
         return BLOCKS * len(self.at)
 
 
-def rounds_of(blocks: Sequence[Block], terms: Terms) -> list[Sequence[Block]]:
-    """The rounds that are complete."""
+def rounds_of(stages: Sequence[T], terms: Terms) -> list[Sequence[T]]:
+    """The rounds that are complete, of blocks or of whatever else there is of each stage."""
     size = terms.size
-    return [blocks[i : i + size] for i in range(0, len(blocks) - size + 1, size)]
+    return [stages[i : i + size] for i in range(0, len(stages) - size + 1, size)]
 
 
 def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {}) -> Verdict:
