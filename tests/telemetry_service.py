@@ -5,6 +5,7 @@ UPSTREAM=URL uvicorn tests.telemetry_service:app
 
 import asyncio
 import os
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
 
@@ -26,6 +27,7 @@ METHODS = {  # those that telemetry replaces
     "aiohttp": aiohttp.BaseConnector.connect,
     "urllib3": urllib3.HTTPConnectionPool._get_conn,
 }
+release = threading.Event()
 bare = urllib3.PoolManager(maxsize=POOL, block=True)
 session = requests.Session()
 session.mount("http://", HTTPAdapter(pool_maxsize=POOL, pool_block=True))
@@ -85,9 +87,15 @@ def model() -> dict[str, bool]:
     return {"validated in a worker thread": True}
 
 
-@service.get("/occupied/{seconds}")
-def occupied(seconds: float):
-    time.sleep(seconds)
+@service.get("/held")
+def held():
+    """Takes a thread until `/released`."""
+    assert release.wait(60)
+
+
+@service.get("/released")
+async def released():
+    release.set()
 
 
 @service.get("/blocked/{seconds}")

@@ -179,12 +179,15 @@ def test_waiting_for_a_thread_is_seen_where_two_serve_six(upstream: Upstream) ->
 def test_each_hop_to_a_thread_counts(narrow: Service) -> None:
     """A response model is validated in a second one."""
     with ThreadPoolExecutor(5) as users:
-        occupying = [users.submit(narrow.ask, "/occupied/0.4") for _ in range(4)]
-        narrow.told(lambda datagram: datagram["threads"]["busy"] > 0.1)
-        told = narrow.phases("/model")
+        holding = [users.submit(narrow.ask, "/held") for _ in range(4)]
+        narrow.told(lambda datagram: datagram["threads"]["busy"] > 3.9)
+        asking = users.submit(narrow.phases, "/model")
+        narrow.told(lambda datagram: datagram["threads"]["waiting"] > 0.5)
+        narrow.ask("/released")
+        told = asking.result()
         assert told["thread_wait"] > 10
         assert told["thread_wait"] > told["loop_wait"]
-        assert all(one.result().status_code == 200 for one in occupying)
+        assert all(one.result().status_code == 200 for one in holding)
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp"])
