@@ -38,6 +38,7 @@ from loadtests.engine_process import EngineFailed
 from loadtests.process_groups import uninterrupted
 from loadtests.progress import shown
 from loadtests.report import comparison, step_summary, terminal
+from loadtests.runfolder import StorageFailed
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.duel import Duel
 from loadtests.schedules.search import search_of
@@ -379,7 +380,7 @@ def _mistakes() -> Iterator[None]:
         code, text = session.USAGE, str(error)
     except DeploymentFailed as error:
         code, text = session.DIED, str(error)
-    except EngineFailed as error:
+    except (EngineFailed, StorageFailed) as error:
         code, text = session.NOT_MEASURABLE, str(error)
     except KeyboardInterrupt:
         code, text = session.INTERRUPTED, "Interrupted."

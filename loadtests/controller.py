@@ -75,6 +75,7 @@ def play(
     """
     so_far: list[Played] = []
     dead: dict[str, str] = {}
+    samples = folder.record.samples
     while (step := schedule.next_stage(plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
@@ -83,7 +84,7 @@ def play(
         if step.anew:
             targets.restart()
         record = _play_stage(stage_of(plan, step, number, targets), engine, folder)
-        found = next(p for p in points([record], folder.samples) if p.request == "all")
+        found = next(p for p in points([record], samples) if p.request == "all")
         observer.measured(found)
         for name, text in targets.dead().items():
             if name not in dead:
@@ -91,7 +92,7 @@ def play(
                 folder.problem(text, name)
                 observer.problem(text)
         alive = step.deployment not in dead
-        measured, took = block(record, folder.samples), monotonic() - begin
+        measured, took = block(record, samples), monotonic() - begin
         so_far.append(played(step, record, found, measured=measured, alive=alive, seconds=took))
         if "mock" in dead:
             break  # nothing that comes would be an answer of the upstream
@@ -121,7 +122,7 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
 def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> StageRecord:
     engine.send(stage)
     folder.write(stage)
-    record = StageRecord(stage)
+    record = folder.record.stages[-1]
     longest = max((request.timeout for request in stage.requests), default=60.0)
     patience = stage.settle + stage.measure + longest + BRINGING_UP
     while not is_over(record):
@@ -131,7 +132,6 @@ def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> Stage
             case stages.Begun() | stages.Report() | stages.Done() | stages.Lost() as message:
                 if message.stage == stage.number:
                     folder.write(message)
-                    record.add(message)
             case other:
                 raise EngineFailed(f"the load generator sent {other!r} in the middle of a stage")
     return record

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from app_under_test.settings import to_flags
@@ -58,11 +59,12 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Mock:
-    """The upstream that runs."""
+    """The upstream that runs. Who asks `control` as its `owner` may name files in a profile."""
 
     url: str
     control: str
     pid: int
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +190,13 @@ class _Starter:
         words = [sys.executable, "-P", "-m", "mock_upstream", "serve", str(profile)]
         words += ["--port", "0", "--control-port", "0"]
         # A token for another control API would close this one, which only this machine can ask.
-        env = {"MOCK_UPSTREAM_CONTROL_TOKEN": None}
+        owner = token_urlsafe()
+        env = {"MOCK_UPSTREAM_CONTROL_TOKEN": None, "MOCK_UPSTREAM_OWNER": owner}
         group = self._start("mock", words, env, None, self.cores.mock)
         ready = _all_ready([_Awaited("mock", announced(group.log), PATIENCE, "")], self.groups)[
             "mock"
         ]
-        return Mock(ready["url"], ready["control"], group.pid)
+        return Mock(ready["url"], ready["control"], group.pid, owner)
 
     def deployments(self, wanted: Mapping[str, Deployment], upstream: str) -> dict[str, Deployed]:
         """All at once, since most of a start is waiting."""

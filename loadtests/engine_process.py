@@ -3,6 +3,7 @@
 import secrets
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,15 +42,16 @@ class Line:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._caller: socket.socket | None = None
         self._buffer = b""
+        self._sending = threading.Lock()
 
     @property
     def address(self) -> str:
         host, port = self._listener.getsockname()
         return f"{host}:{port}"
 
-    def accept(self, alive: Callable[[], bool] = lambda: True) -> int:
+    def accept(self, alive: Callable[[], bool] = lambda: True) -> stages.Hello:
         """
-        Wait for the engine to call; returns its process id.
+        Wait for the engine to call; returns what it says of itself.
 
         Raises:
             EngineFailed: it is no longer alive, or did not call in time.
@@ -66,14 +68,15 @@ class Line:
                 if isinstance(hello, stages.Hello) and secrets.compare_digest(
                     hello.token, self.token
                 ):
-                    return hello.pid
+                    return hello
                 caller.close()
         raise EngineFailed("the load generator did not come up")
 
     def send(self, message: stages.Message) -> None:
         assert self._caller is not None
         try:
-            self._caller.sendall(stages.encode(message))
+            with self._sending:
+                self._caller.sendall(stages.encode(message))
         except OSError as error:
             raise EngineFailed("the load generator is gone") from error
 
@@ -115,7 +118,7 @@ class Line:
 @contextmanager
 def engine(
     line: Line, plan: Path, log: Path, cores: Cores, arguments: Sequence[str]
-) -> Iterator[int]:
+) -> Iterator[stages.Hello]:
     """
     Locust with our locustfile, connected to the line, for the length of the block.
 
@@ -125,7 +128,7 @@ def engine(
         arguments: Locust's own, such as --headless.
 
     Yields:
-        Its process id.
+        What it says of itself.
 
     Raises:
         EngineFailed: it did not come up, or is lost; the message has its last words.

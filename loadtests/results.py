@@ -167,6 +167,18 @@ class Capacity(Result):
     why: str
 
 
+class UpstreamChange(Result):
+    """
+    The upstream was changed by hand while it ran: `text` says what, `at` when (seconds from the
+    start of the run). `deployment` and `level` are of the stage that was measured then, or next.
+    """
+
+    at: float
+    text: str
+    deployment: str | None = None
+    level: int | None = None
+
+
 class SloResult(Result):
     """One SLO on one deployment. `status`: met, missed or unresolved; `why` in one sentence."""
 
@@ -280,6 +292,7 @@ class Run(Result):
     capacities: dict[str, Capacity] = {}
     slos: list[SloResult] = []
     verdicts: list[Verdict] = []
+    changes: list[UpstreamChange] = []  # of the upstream, by time
 
     def of(self, deployment: str, request: str = "all") -> list[Point]:
         """The points of one deployment by rising level."""

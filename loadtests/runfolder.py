@@ -3,68 +3,142 @@
 import json
 import re
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import IO, Any
 
-from loadtests.stages import Message
+from loadtests.analysis.records import FORMAT, Header, Record, StageRecord
+from loadtests.stages import Begun, Change, Done, Lost, Report, Stage
 
-FORMAT = "brownout-slices/1"
+
+class StorageFailed(Exception):
+    """The run's folder cannot be written; the message says which, why, and the way out."""
 
 
 class RunFolder:
-    """Writes `slices.jsonl` and `samples.jsonl`; a line is on disk when the call returns."""
+    """
+    Writes `slices.jsonl` and `samples.jsonl`; a line is on disk when the call returns.
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    `record` holds what was written, so that it can be analysed at any time.
+    """
+
+    def __init__(
+        self, path: Path, header: dict[str, Any], plan: dict[str, Any] | None = None
+    ) -> None:
+        """
+        Args:
+            plan: as it stands in the folder's `plan.toml`.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
         self.path = path
+        self.record = Record(Header.model_validate(header))
+        if plan is not None:
+            self.record.header.plan = plan
         self._lock = threading.Lock()
-        self.samples: list[dict[str, Any]] = []  # as written: one a second
-        self._slices = (path / "slices.jsonl").open("a")
-        self._samples = (path / "samples.jsonl").open("a")
+        self._failure: OSError | None = None
+        try:
+            self._slices = (path / "slices.jsonl").open("a")
+            self._samples = (path / "samples.jsonl").open("a")
+        except OSError as error:
+            raise failed(path, error) from None
         self._append(self._slices, {"type": "run", "format": FORMAT} | header)
 
-    def write(self, message: Message) -> None:
-        with self._lock:
-            self._slices.write(message.model_dump_json() + "\n")
-            self._slices.flush()
+    def write(self, message: Stage | Begun | Report | Done | Lost | Change) -> None:
+        """
+        Raises:
+            StorageFailed: it, or something before it, is not on disk.
+            ValueError: a broken report.
+        """
+        match message:
+            case Stage():
+                self.record.stages.append(StageRecord(message))
+            case Change():
+                self.record.changes.append(message)
+            case _:
+                self.record.stages[-1].add(message)
+        self._put(self._slices, message.model_dump_json())
 
     def problem(self, text: str, deployment: str | None = None) -> None:
-        """Something that concerns the run, or one deployment, as a whole."""
+        """Something that concerns the run, or one deployment, as a whole. Raises StorageFailed."""
+        self.record.problems.append(f"{deployment}: {text}" if deployment else text)
+        if deployment:
+            self.record.dead[deployment] = text
         self._append(self._slices, {"type": "problem", "deployment": deployment, "text": text})
 
     def sample(self, sample: dict[str, Any]) -> None:
-        """Called from the sampler's thread."""
-        self.samples.append(sample)
-        self._append(self._samples, sample)
+        """Called from the sampler's thread, so a failure is told by what is written next."""
+        self.record.samples.append(sample)
+        with suppress(StorageFailed):
+            self._append(self._samples, sample)
 
     def end(self, status: str) -> None:
-        """Write the last line; nothing is written afterwards."""
-        self._append(self._slices, {"type": "end", "status": status})
-        with self._lock:
-            self._slices.close()
-            self._samples.close()
+        """
+        Write the last line; nothing is written afterwards.
 
-    def _append(self, file: Any, line: dict[str, Any]) -> None:
+        Raises:
+            StorageFailed: the files are closed all the same.
+        """
+        if status == "complete":
+            self.record.status = "complete"
+        try:
+            self._append(self._slices, {"type": "end", "status": status})
+        finally:
+            with self._lock:
+                for file in (self._slices, self._samples):
+                    with suppress(OSError):  # of what could not be written before
+                        file.close()
+
+    def _append(self, file: IO[str], line: dict[str, Any]) -> None:
+        self._put(file, json.dumps(line))
+
+    def _put(self, file: IO[str], line: str) -> None:
         with self._lock:
-            if not file.closed:
-                file.write(json.dumps(line) + "\n")
-                file.flush()
+            if file.closed:
+                return
+            try:
+                if self._failure is None:
+                    file.write(line + "\n")
+                    file.flush()
+            except OSError as error:
+                self._failure = error
+            if self._failure is not None:
+                raise failed(self.path, self._failure)
+
+
+def failed(path: Path, error: OSError) -> StorageFailed:
+    """What to say of it."""
+    return StorageFailed(
+        f"{path} cannot be written: {error.strerror or error}. Make room, or choose another folder "
+        "with --out."
+    )
 
 
 def make(out: Path, name: str) -> Path:
-    """A new folder `<time>-<name>` in `out`, with `logs/` in it."""
+    """
+    A new folder `<time>-<name>` in `out`, with `logs/` in it.
+
+    Raises:
+        StorageFailed: it cannot be made.
+    """
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
     for attempt in range(1000):
         path = out / (f"{now}-{plain}" + (f"-{attempt + 1}" if attempt else ""))
         try:
             path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        (path / "logs").mkdir()
+            (path / "logs").mkdir()
+        except FileExistsError as error:
+            if path.is_dir():
+                continue
+            raise failed(out, error) from None
+        except OSError as error:
+            raise failed(out, error) from None
         return path
-    raise FileExistsError(f"{out} already holds a thousand runs of this second")
+    raise StorageFailed(f"{out} already holds a thousand runs of this second")
 
 
 def header(

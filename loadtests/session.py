@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,14 +16,17 @@ from loadtests.analysis import capacity
 from loadtests.analysis.trials import Bounds
 from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import DeploymentFailed, Fleet, Mock, running
-from loadtests.engine_process import EngineFailed, Line, engine
+from loadtests.engine_process import Engine, EngineFailed, Line, engine
+from loadtests.laboratory.desk import Laboratory
+from loadtests.laboratory.upstream import Refused, Upstream
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.process_groups import uninterrupted
 from loadtests.results import Capacity, Run
+from loadtests.runfolder import StorageFailed
 from loadtests.samples import Sampler
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
-from loadtests.stages import Started
+from loadtests.stages import Finish, Hello, Started
 
 FINE, FAILED, USAGE, NOT_MEASURABLE, DIED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -59,8 +63,8 @@ def run(
     with _interruptible(), Line() as line, _fleet(plan, folder, lent) as fleet:
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
-        with engine(line, folder / "plan.toml", log, fleet.cores, headless) as pid:
-            session = _Session(plan, out, folder, fleet, line, observer, pid, schedule)
+        with engine(line, folder / "plan.toml", log, fleet.cores, headless) as hello:
+            session = _Session(plan, out, folder, fleet, line, observer, hello, schedule)
             return session.next() or _nothing_began(log)
 
 
@@ -86,9 +90,9 @@ def ui(
     folder = runfolder.make(out, plan.name)
     with _interruptible(), Line() as line, _fleet(plan, folder) as fleet:
         log = folder / "logs" / "generator.log"
-        with engine(line, folder / "plan.toml", log, fleet.cores, arguments) as pid:
+        with engine(line, folder / "plan.toml", log, fleet.cores, arguments) as hello:
+            session = _Session(plan, out, folder, fleet, line, observer, hello)
             opened()
-            session = _Session(plan, out, folder, fleet, line, observer, pid)
             with suppress(KeyboardInterrupt):  # the way to end it
                 while (outcome := session.next()) is not None:
                     recorded(outcome)
@@ -131,12 +135,20 @@ class _Session:
         fleet: Fleet,
         line: Line,
         observer: Observer,
-        generator: int,
+        hello: Hello,
         schedule: Schedule = ladder,
     ) -> None:
         self._plan, self._out, self._folder = plan, out, folder
-        self._fleet, self._line, self._observer = fleet, line, observer
-        self._generator = generator
+        self._fleet, self._line = fleet, line
+        self._engine: Engine = line
+        self._observer = observer
+        self._generator = hello.pid
+        self._upstream = Upstream(fleet.mock, plan.upstream)
+        self._laboratory: Laboratory | None = None
+        if hello.web:
+            laboratory = Laboratory(line, observer, out, self._upstream)
+            laboratory.open()
+            self._engine = self._observer = self._laboratory = laboratory
         self._schedule = schedule
         self._runs = 0
 
@@ -144,20 +156,28 @@ class _Session:
         """Wait for the engine to begin a test and record it; None when the engine is gone."""
         while True:
             try:
-                message = self._line.receive(None)
+                message = self._engine.receive(None)
             except EngineFailed:
                 return None
             if isinstance(message, Started):
-                return self._record(choices.applied(self._plan, message.options))
+                try:
+                    return self._record(choices.applied(self._plan, message.options))
+                except (plans.PlanError, StorageFailed) as error:
+                    if self._laboratory is None:
+                        raise
+                    self._laboratory.refused(str(error))
+                    self._line.send(Finish())
 
     def _record(self, plan: Plan) -> Outcome:
         path = self._folder if not self._runs else runfolder.make(self._out, plan.name)
         self._runs += 1
-        (path / "plan.toml").write_text(plans.to_toml(plan))
+        text = plans.to_toml(plan)
+        _write(path / "plan.toml", text)
         urls = {name: one.url for name, one in self._fleet.deployments.items()}
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
-        folder = runfolder.RunFolder(path, self._header(path, plan, urls))
-        status, codes = "complete", set[int]()
+        folder = runfolder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
+        codes = set[int]()
+        complaints: list[str] = []
         cores, gauges = self._fleet.cores, self._fleet.gauges
         take = gauges.take if gauges else None
         with (
@@ -165,31 +185,51 @@ class _Session:
             Sampler(self._processes, self._fleet.mock.control, folder.sample, take),
         ):
             try:
+                self._upstream.begin(plan.upstream)
+                if self._laboratory:
+                    self._laboratory.began(folder)
                 targets = Targets(urls, self._fleet.dead, lambda: self._restart(urls))
-                if play(plan, targets, self._line, folder, self._observer, self._schedule):
-                    codes.add(DIED)
+                died = play(plan, targets, self._engine, folder, self._observer, self._schedule)
+                status = "complete"
+                codes |= {DIED} if died else set()
             except (KeyboardInterrupt, StoppedByHand):
                 status = "interrupted"
                 codes.add(INTERRUPTED)
-            except DeploymentFailed as error:  # at a new start
-                folder.problem(str(error))
-                self._observer.problem(str(error))
+            except (DeploymentFailed, EngineFailed, Refused, StorageFailed) as error:
                 status = "interrupted"
-                codes.add(DIED)
-            except EngineFailed as error:
-                folder.problem(f"{error}; see {path / 'logs'}")
-                self._observer.problem(str(error))
-                status = "interrupted"
-                codes.add(NOT_MEASURABLE)
-        if gauges and (text := gauges.complaint()):
-            folder.problem(text)
+                complaints.append(_told(error, path))
+                codes.add(DIED if isinstance(error, DeploymentFailed) else NOT_MEASURABLE)
+            finally:
+                self._upstream.end()
+        if gauges and (complaint := gauges.complaint()):
+            complaints.append(complaint)
+        for text in complaints:
             self._observer.problem(text)
-        folder.end(status)
-        with uninterrupted():  # a second Ctrl-C waits for the report
-            found = analysis.analyse(path)
-            report.write(found, path)
+        found, stored = self._ended(folder, status, complaints)
+        codes |= set() if stored else {NOT_MEASURABLE}
+        if self._laboratory:
+            self._laboratory.ended(found)
         codes |= _slo_codes(found) | verdict_codes(found) | self._capacity_codes(found)
         return Outcome(path, found, weightiest(codes))
+
+    def _ended(
+        self, folder: runfolder.RunFolder, status: str, complaints: Sequence[str]
+    ) -> tuple[Run, bool]:
+        """The run, and whether all of it is on disk."""
+        with uninterrupted():  # a second Ctrl-C waits for the report
+            try:
+                for text in complaints:
+                    folder.problem(text)
+                folder.end(status)
+                found = analysis.analyse(folder.path)
+            except StorageFailed:
+                found = analysis.run_of(folder.record)
+            try:
+                report.write(found, folder.path)
+            except OSError as error:
+                self._observer.problem(str(runfolder.failed(folder.path, error)))
+                return found, False
+        return found, True
 
     def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
         facts = environment.facts(plan.seed) | {"cores_used": self._fleet.cores.described()}
@@ -216,6 +256,24 @@ class _Session:
         except psutil.NoSuchProcess:
             pids = []
         return {**self._fleet.processes(), "generator": pids}
+
+
+def _told(error: Exception, path: Path) -> str:
+    match error:
+        case EngineFailed():
+            return f"{error}; see {path / 'logs'}"
+        case Refused():
+            return f"The upstream does not play this run's profile: {error}"
+        case _:
+            return str(error)
+
+
+def _write(path: Path, text: str) -> None:
+    """Raises StorageFailed."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise runfolder.failed(path, error) from None
 
 
 def _slo_codes(run: Run) -> set[int]:
@@ -247,7 +305,7 @@ def _nothing_began(log: Path) -> Outcome:
 
 @contextmanager
 def _fleet(plan: Plan, folder: Path, lent: Mock | None = None) -> Iterator[Fleet]:
-    (folder / "plan.toml").write_text(plans.to_toml(plan))
+    _write(folder / "plan.toml", plans.to_toml(plan))
     with running(plan, folder, lent=lent) as fleet:
         yield fleet
 

@@ -2,6 +2,8 @@
 
 controller                                        engine
     |  <- Hello (the one-time token)                 |
+    |  Show (what the web UI's pages say) ...  ->    |   at any time, if there is a web UI
+    |  <- Ask, Answer ->                             |   likewise: a page wants something
     |  <- Started (a test began; the form's values)  |
     |  Stage ->                                      |   every generator is parked, has the stage
     |  <- Begun                                      |   all gates open at the same moment
@@ -42,6 +44,7 @@ class Hello(Message):
     type: Literal["hello"] = "hello"
     token: str
     pid: int
+    web: bool = False  # it has a web UI, whose pages want to be shown what happens
 
 
 class Started(Message):
@@ -193,6 +196,44 @@ class Lost(Message):
     reason: str
 
 
+class Change(Message):
+    """
+    The upstream was changed by hand; `profile` is what it plays from then on, None: the plan's.
+
+    `at` on the controller's monotonic clock (seconds), which is the engine's; `text` says what.
+    """
+
+    type: Literal["change"] = "change"
+    at: float
+    text: str
+    profile: dict[str, Any] | None
+
+
+class Show(Message):
+    """What the web UI is to answer under this name, in place of what it had; None: nothing more."""
+
+    type: Literal["show"] = "show"
+    name: str
+    content: str | None
+
+
+class Ask(Message):
+    """A page of the web UI wants something of the controller, which answers by the same number."""
+
+    type: Literal["ask"] = "ask"
+    number: int
+    what: str
+    values: dict[str, Any] = {}
+
+
+class Answer(Message):
+    """`problem` says why it cannot be; None: it is done."""
+
+    type: Literal["answer"] = "answer"
+    number: int
+    problem: str | None = None
+
+
 class Finish(Message):
     """The schedule has come to its end."""
 
@@ -207,7 +248,19 @@ class Stopped(Message):
 
 
 AnyMessage = Annotated[
-    Hello | Started | Stage | Begun | Report | Done | Lost | Finish | Stopped,
+    Hello
+    | Started
+    | Stage
+    | Begun
+    | Report
+    | Done
+    | Lost
+    | Change
+    | Show
+    | Ask
+    | Answer
+    | Finish
+    | Stopped,
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyMessage)

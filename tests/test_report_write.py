@@ -7,7 +7,8 @@ from tests import example_runs
 def test_a_run_is_written_as_data_page_summary_and_pictures(tmp_path):
     run = example_runs.single_level()
     written = report.write(run, tmp_path)
-    names = {"run.json", "report.html", "summary.md", "curves.svg", "curves.png", "junit.xml"}
+    pictures = {"curves.svg", "curves.png"}
+    names = {"run.json", "report.html", "summary.md", "junit.xml", "points.csv"} | pictures
     assert {path.name for path in written} == names
     assert {path.name for path in tmp_path.iterdir()} == names
     assert results.read(tmp_path) == run

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from loadtests import stages
 from loadtests.results import UnreadableRun
 from loadtests.slices import Slice
-from loadtests.stages import Begun, Done, Lost, Report, Stage
+from loadtests.stages import Begun, Change, Done, Lost, Report, Stage
 
 FORMAT = "brownout-slices/1"
 _FAMILY = "brownout-slices/"
@@ -103,13 +103,14 @@ class Header(BaseModel):
 @dataclass(slots=True)
 class Record:
     """
-    A run as it was written. `problems` concern the run, or a deployment, as a whole; `dead` are
-    deployments that ended on the way, and how.
+    A run as it was written. `changes` are those of the upstream, by time; `problems` concern the
+    run, or a deployment, as a whole; `dead` are deployments that ended on the way, and how.
     """
 
     header: Header
     stages: list[StageRecord] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     dead: dict[str, str] = field(default_factory=dict)
     status: Literal["complete", "interrupted"] = "interrupted"
@@ -206,6 +207,8 @@ def _take(
             message = _message(line, unknown)
             if isinstance(message, Stage):
                 by_number.setdefault(message.number, StageRecord(message))
+            elif isinstance(message, Change):
+                record.changes.append(message)
             elif isinstance(message, Begun | Report | Done | Lost):
                 if message.stage not in by_number:
                     raise ValueError(f"stage {message.stage} is not known")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import slos
-from loadtests.analysis import causes, ceilings, comparisons, records, searches
+from loadtests.analysis import causes, ceilings, changes, comparisons, records, searches
 from loadtests.analysis.knees import knees
 from loadtests.analysis.ledgers import with_ledgers
 from loadtests.analysis.observations import observations
@@ -29,10 +29,14 @@ def run_of(record: Record) -> Run:
     """The Run of a record."""
     header = record.header
     samples = with_ledgers(record.samples)
-    found, bounds = _explained(record, points(record.stages, samples), samples)
+    measured = changes.marked(points(record.stages, samples), record)
+    found, bounds = _explained(record, measured, samples)
+    mixed = changes.mixed(found, record)
+    bounds = {name: these for name, these in bounds.items() if name not in mixed}
     think_time = next((one.stage.think_time for one in record.stages), 0.0)
     # A comparison has one level or a few, of which none tells where throughput stops.
     bends = knees(found, think_time) if header.duel is None else {}
+    bends = {name: knee for name, knee in bends.items() if name not in mixed}
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
     try:
         sought = searches.of_record(record)
@@ -48,7 +52,7 @@ def run_of(record: Record) -> Run:
         name=header.name,
         started=header.started,
         status=record.status,
-        problems=[*record.problems, *problems],
+        problems=[*record.problems, *changes.problems(record, mixed), *problems],
         environment=header.environment,
         deployments=header.deployments,
         plan=header.plan,
@@ -58,6 +62,7 @@ def run_of(record: Record) -> Run:
         capacities=sought,
         slos=results,
         verdicts=verdicts,
+        changes=changes.of_record(record),
     )
 
 

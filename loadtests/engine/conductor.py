@@ -64,6 +64,7 @@ class Conductor:
         self._ready: dict[str, Clock] = {}
         self._done: dict[str, Done] = {}
         self._stage: Stage | None = None
+        self._played = 0  # stages of this test
         self._news = Event()
         self._running: gevent.Greenlet[..., None] | None = None
         runner.register_message(READY, self._on_ready)
@@ -72,6 +73,8 @@ class Conductor:
     def start(self, options: dict[str, str]) -> None:
         """A test began: ask the controller for stages."""
         self._host = self._runner.environment.host
+        self._link.forget()
+        self._played = 0
         self._link.send(Started(options=options))
         self._running = gevent.spawn(self._conduct)
 
@@ -91,8 +94,11 @@ class Conductor:
     def _conduct(self) -> None:
         while True:
             match self._link.receive():
-                case Stage() as stage:
+                case Stage() as stage if stage.number == self._played:
+                    self._played += 1
                     self._play(stage)
+                case Stage():
+                    log.debug("a stage of the test before, which was stopped")
                 case Finish() | None:
                     self._running = None
                     self._levels.set(None)

@@ -6,29 +6,49 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import gevent
+from gevent.event import AsyncResult
 from gevent.lock import RLock
+from gevent.queue import Queue
 
 from loadtests import stages
 from loadtests.environment import COMMAND
 
 LINK, TOKEN = "BROWNOUT_LINK", "BROWNOUT_TOKEN"
+ANSWERING = 30.0  # seconds that the controller may take to answer; it analyses a run meanwhile
+_GONE = "the controller is gone: see what the terminal says, and start brownout again"
 
 
 class Link:
     """JSON lines over a loopback socket; safe to use from several greenlets."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, web: bool) -> None:
+        """
+        Args:
+            web: there is a web UI, which `shown` is told of all that its pages say.
+        """
         host, port = address.rsplit(":", 1)
         self._socket = socket.create_connection((host, int(port)), timeout=10)
         self._socket.settimeout(None)
         self._lines = self._socket.makefile("rb")
         self._sending = RLock()
+        self._to_play: Queue[Any] = Queue()  # None: the controller is gone
+        self._numbers = count()
+        self._asked: dict[int, AsyncResult[str | None]] = {}
+        self.shown: Callable[[stages.Show], None] = lambda _: None
+        self.gone = False
         self.controller: subprocess.Popen[bytes] | None = None
-        self.send(stages.Hello(token=token, pid=os.getpid()))
+        self.send(stages.Hello(token=token, pid=os.getpid(), web=web))
+
+    def listen(self) -> None:
+        """Begin to take what the controller sends."""
+        gevent.spawn(self._read)
 
     def send(self, message: stages.Message) -> None:
         """Raises OSError when the controller is gone."""
@@ -36,12 +56,33 @@ class Link:
             self._socket.sendall(stages.encode(message))
 
     def receive(self) -> Any:
-        """The next message, or None when the controller is gone."""
+        """The next message for who plays stages, or None when the controller is gone."""
+        message = self._to_play.get()
+        if message is None:
+            self._to_play.put(None)
+        return message
+
+    def forget(self) -> None:
+        """Drop what was sent for a test that is over."""
+        while not self._to_play.empty() and self._to_play.peek() is not None:
+            self._to_play.get()
+
+    def ask(self, what: str, values: dict[str, Any]) -> str | None:
+        """Have the controller do something; returns why it cannot be done, None: it is."""
+        number = next(self._numbers)
+        answer = self._asked[number] = AsyncResult()
         try:
-            line = self._lines.readline()
+            if self.gone:
+                return _GONE
+            self.send(stages.Ask(number=number, what=what, values=values))
+            problem: str | None = answer.get(timeout=ANSWERING)
+            return problem
+        except gevent.Timeout:
+            return f"the controller did not answer within {ANSWERING:.0f} s; try again"
         except OSError:
-            return None
-        return stages.decode(line) if line else None
+            return _GONE
+        finally:
+            del self._asked[number]
 
     def close(self) -> int | None:
         """Hang up. Returns the exit code of a controller that this engine started."""
@@ -51,8 +92,24 @@ class Link:
         self._socket.close()
         return self.controller.wait() if self.controller else None
 
+    def _read(self) -> None:
+        with suppress(OSError):
+            for line in self._lines:
+                match message := stages.decode(line):
+                    case stages.Show():
+                        self.shown(message)
+                    case stages.Answer():
+                        if answer := self._asked.get(message.number):
+                            answer.set(message.problem)
+                    case _:
+                        self._to_play.put(message)
+        self.gone = True
+        self._to_play.put(None)
+        for answer in self._asked.values():
+            answer.set(_GONE)
 
-def connect(plan: Path, out: Path) -> Link:
+
+def connect(plan: Path, out: Path, web: bool) -> Link:
     """
     The line to the controller that started this engine, or to one started here.
 
@@ -63,7 +120,7 @@ def connect(plan: Path, out: Path) -> Link:
         ControllerFailed: a controller could not be started; it has said why on standard error.
     """
     if LINK in os.environ:
-        return Link(os.environ[LINK], os.environ[TOKEN])
+        return Link(os.environ[LINK], os.environ[TOKEN], web)
     reads, writes = os.pipe()
     command = [sys.executable, "-m", "loadtests", "control", str(plan)]
     command += ["--out", str(out), "--announce", str(writes)]
@@ -77,7 +134,7 @@ def connect(plan: Path, out: Path) -> Link:
     if not line:
         raise ControllerFailed(controller.wait())
     where = json.loads(line)
-    link = Link(where["link"], where["token"])
+    link = Link(where["link"], where["token"], web)
     link.controller = controller
     return link
 

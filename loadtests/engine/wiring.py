@@ -5,17 +5,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from flask import Response, jsonify, request
 from locust import User, events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
 
 from loadtests import choices, plans
-from loadtests.engine import keepalive, options
+from loadtests.engine import keepalive, options, webui
 from loadtests.engine.arrivals import Share
 from loadtests.engine.conductor import GO, PREPARE, READY, REPORT, Conductor
 from loadtests.engine.generator import Generator
-from loadtests.engine.link import ControllerFailed, connect
+from loadtests.engine.link import ControllerFailed, Link, connect
 from loadtests.engine.users import PlanUser
 from loadtests.stages import Message, Stage
 
@@ -45,9 +44,10 @@ def install() -> dict[str, type[User]]:
         if not isinstance(runner, MasterRunner):
             _add_generator(environment, runner)
         if not isinstance(runner, WorkerRunner):
-            _add_conductor(environment, runner, path, plan)
-        if web_ui is not None:
-            _check_forms(environment, web_ui, plan)
+            link = _add_conductor(environment, runner, path, plan, web_ui is not None)
+            if web_ui is not None:
+                webui.install(environment, web_ui, plan, link)
+            link.listen()
 
     events.init_command_line_parser.add_listener(add_options)
     events.init.add_listener(start)
@@ -85,8 +85,12 @@ def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner) -> None
 
 
 def _add_conductor(
-    environment: Any, runner: LocalRunner | MasterRunner, path: Path, plan: plans.Plan
-) -> None:
+    environment: Any,
+    runner: LocalRunner | MasterRunner,
+    path: Path,
+    plan: plans.Plan,
+    web: bool,
+) -> Link:
     parsed = environment.parsed_options
 
     def values() -> dict[str, str]:
@@ -94,7 +98,7 @@ def _add_conductor(
 
     try:
         choices.applied(plan, values())
-        link = connect(path, Path(parsed.out))
+        link = connect(path, Path(parsed.out), web)
     except plans.PlanError as error:
         _give_up(error)
     except ControllerFailed as error:
@@ -108,19 +112,4 @@ def _add_conductor(
         environment.process_exit_code = link.close() or 0
 
     environment.events.quitting.add_listener(quitting)
-
-
-def _check_forms(environment: Any, web_ui: Any, plan: plans.Plan) -> None:
-    """Answer a form whose values cannot be before Locust takes it: it checks none of them."""
-    base = environment.parsed_options.web_base_path or ""
-
-    @web_ui.app.before_request  # type: ignore[untyped-decorator]
-    def check() -> Response | None:
-        if request.method != "POST" or request.path != f"{base}/swarm":
-            return None
-        values = {key: ",".join(request.form.getlist(key)) for key in request.form}
-        try:
-            choices.applied(plan, values)
-        except plans.PlanError as error:
-            return jsonify({"success": False, "message": str(error), "host": environment.host})
-        return None
+    return link

@@ -1,8 +1,8 @@
-"""The two curves, p95 and throughput by level: one definition for page, SVG and PNG."""
+"""The two curves, response time and throughput by level: one definition for page, SVG and PNG."""
 
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import vl_convert
 
@@ -16,16 +16,21 @@ from loadtests.results import Run
 Chart = Callable[..., Layer]
 
 
-def p95(curves: Sequence[Curve], *, size: Size = USUAL, legend: bool = False) -> Layer:
-    """p95 against the level."""
-    points, service = rows.p95(curves), rows.service(curves)
+def response_time(
+    curves: Sequence[Curve], quantile: str, *, size: Size = USUAL, legend: bool = False
+) -> Layer:
+    """p50, p95 or p99 against the level."""
+    points, service = rows.times(curves, quantile), rows.service(curves, quantile)
     x = axes.levels(curves)
     bounds = asymptotes.of_times(curves, *axes.reach(x)) if _alone(curves) else []
     bases = [row["value"] for row in bounds if not row["line"]]
     measured = [*rows.known(points), *rows.known(service)]
     y = axes.times(min([*measured, *bases], default=0.0), max(measured, default=0.1))
     beside = Beside(bounds=bounds, service=service)
-    return chart(curves, points, x, y, "p95", beside, size=size, legend=legend)
+    return chart(curves, points, x, y, quantile, beside, size=size, legend=legend)
+
+
+p95: Chart = partial(response_time, quantile="p95")
 
 
 def throughput(curves: Sequence[Curve], *, size: Size = USUAL, legend: bool = False) -> Layer:
@@ -54,7 +59,7 @@ def key(curves: Sequence[Curve]) -> list[str]:
     phrases = [phrase for state, phrase in said.items() if state in shown]
     if any(states.unstable(point) for curve in curves for point in curve.points):
         phrases.append("arrow: unstable, no p95")
-    if rows.service(curves):
+    if rows.service(curves, "p95"):
         phrases.append("dashed: service time")
     if is_open(curves):
         phrases.append("grey: as many answers as arrivals")
@@ -63,6 +68,8 @@ def key(curves: Sequence[Curve]) -> list[str]:
     high = max(rows.known(rows.throughput(curves)), default=0.0)
     if _alone(curves) and ceilings.drawn(curves, high):
         phrases.append("long dashes: predicted ceilings, each named by its resource")
+    if any(curve.changes for curve in curves):
+        phrases.append("numbered lines: the upstream was changed there")
     return phrases
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.results import Capacity, Ceiling, Knee, Point, Run
+from loadtests.results import Capacity, Ceiling, Knee, Point, Run, UpstreamChange
 from mock_upstream.durations import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One line of the charts. `run` tells the curves of two runs apart; empty for one run."""
+    """
+    One line of the charts. `run` tells the curves of two runs apart; empty for one run. `changes`
+    of the upstream that fell on it, each with its number in the run.
+    """
 
     name: str
     points: Sequence[Point]
@@ -18,6 +21,7 @@ class Curve:
     ceilings: Sequence[Ceiling] = ()
     think_time: float = 0.0  # seconds
     run: str = ""
+    changes: Sequence[tuple[int, UpstreamChange]] = ()
 
 
 def names(run: Run) -> list[str]:
@@ -35,6 +39,7 @@ def of_run(run: Run, label: str = "") -> list[Curve]:
             ceilings=run.ceilings.get(name, []),
             think_time=_think_time(run),
             run=label,
+            changes=[each for each in enumerate(run.changes, 1) if each[1].deployment == name],
         )
         for name in names(run)
     ]

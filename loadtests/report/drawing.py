@@ -69,6 +69,7 @@ def chart(
     ends = {"y": quantity("low", scale=y["scale"], axis=y["axis"]), "y2": {"field": "high"}}
     across, place = {"x": x}, {"x": x, "y": y}
     drawn = [
+        *marks.changed(curves, x, colour),
         layer(line, "area", across | ends | colour | run, opacity=0.16),
         *_behind(beside, place, y, colour, len(deployments)),
         layer(

@@ -15,31 +15,44 @@ from loadtests.results import Limit, Point, Run
 
 
 def render(run: Run) -> str:
-    names = curves.names(run)
     lines = curves.of_run(run)
     return page.render(
         "report.html",
-        run=run,
-        names=names,
-        is_open=curves.is_open(lines),
-        tried={name: run.of(name) for name in run.capacities},
-        unit=curves.unit(lines),
-        short=curves.short_unit(lines),
-        looks=page.looks(names),
-        sentences={name: without_name(sentence(run, name), name) for name in names},
+        **values(run),
         figures=page.figures(lines),
         verdicts=page.verdicts(run),
         key=charts.key(lines),
-        tables=_tables(run),
-        limited=limits.any_of(run.points),
-        causes=[found for line in lines if (found := _cause(line))],
-        ceilings=[(line.name, list(ceilings.met(line))) for line in lines if line.ceilings],
-        failing=[point for point in run.points if point.request == "all" and point.errors.kinds],
         plan=tomli_w.dumps(_without_null(run.plan)),
-        started=run.started.replace("T", " ").replace("Z", "").removesuffix("+00:00"),
+        started=started(run),
         facts=_facts(run.environment),
         ways={name: _facts(how) for name, how in run.deployments.items()},
     )
+
+
+def values(run: Run) -> dict[str, Any]:
+    """What the templates of a run's sections show."""
+    names = curves.names(run)
+    lines = curves.of_run(run)
+    return {
+        "run": run,
+        "names": names,
+        "is_open": curves.is_open(lines),
+        "tried": {name: run.of(name) for name in run.capacities},
+        "unit": curves.unit(lines),
+        "short": curves.short_unit(lines),
+        "looks": page.looks(names),
+        "sentences": {name: without_name(sentence(run, name), name) for name in names},
+        "tables": _tables(run),
+        "limited": limits.any_of(run.points),
+        "causes": [found for line in lines if (found := _cause(line))],
+        "ceilings": [(line.name, list(ceilings.met(line))) for line in lines if line.ceilings],
+        "failing": [p for p in run.points if p.request == "all" and p.errors.kinds],
+    }
+
+
+def started(run: Run) -> str:
+    """When, in UTC."""
+    return run.started.replace("T", " ").replace("Z", "").removesuffix("+00:00")
 
 
 @dataclass(frozen=True, slots=True)

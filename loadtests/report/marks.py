@@ -104,6 +104,43 @@ def above(curves: Sequence[Curve], x: Channel, colour: Channel, height: int) -> 
     return [{"layer": drawn, "resolve": {"scale": {"shape": "independent"}}}]
 
 
+def changed(curves: Sequence[Curve], x: Channel, colour: Channel) -> list[Layer]:
+    """A numbered line at each level at which the upstream was changed; see the list beside it."""
+    by_place: dict[tuple[str, int, str], list[int]] = {}
+    texts: dict[tuple[str, int, str], list[str]] = {}
+    for curve in curves:
+        for number, change in curve.changes:
+            if change.level is not None:
+                key = curve.name, change.level, curve.run
+                by_place.setdefault(key, []).append(number)
+                texts.setdefault(key, []).append(f"change {number}: {change.text}")
+    rows = [
+        {
+            "deployment": name,
+            "level": level,
+            "text": ", ".join(map(str, numbers)) + (f" {run}" if run else ""),
+            "told": "\n".join([f"{name}, upstream", *texts[name, level, run]]),
+        }
+        for (name, level, run), numbers in by_place.items()
+    ]
+    if not rows:
+        return []
+    place: Channel = {"x": x, **colour}
+    return [
+        layer(rows, "rule", place, strokeDash=[2, 2], strokeWidth=1.2, opacity=0.9),
+        layer(
+            rows,
+            "text",
+            place | {"y": {"value": 9}, "text": nominal("text")},
+            spoken=True,
+            align="left",
+            dx=4,
+            fontSize=11.5,
+            fontWeight=600,
+        ),
+    ]
+
+
 def _marks(curves: Sequence[Curve]) -> Iterator[_Mark]:
     for curve in curves:
         knee, capacity = curve.knee, curve.capacity

@@ -26,7 +26,7 @@ _OUTLINES = {
     "triangle-down": "M8 13.5l6-10.5h-12z",
     "cross": "M6 2h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
 }
-_SIZES = {"wide": USUAL, "narrow": Size(262, 250)}
+SIZES = {"wide": USUAL, "narrow": Size(262, 250)}
 
 
 def render(template: str, **values: Any) -> str:
@@ -36,7 +36,7 @@ def render(template: str, **values: Any) -> str:
 
 def figures(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """Both charts, each drawn for a desktop and for a phone: text must not shrink with its box."""
-    drawn = {
+    drawn: dict[str, tuple[str, charts.Chart]] = {
         "p95": ("p95 response time", charts.p95),
         "throughput": ("Throughput", charts.throughput),
     }
@@ -53,7 +53,7 @@ def _drawn(chart: charts.Chart, curves: Sequence[Curve], size: Size) -> Layer:
 def drawings(name: str, draw: Callable[[Size], Layer]) -> list[dict[str, Any]]:
     """A picture in both sizes; `name` is its own on the page."""
     return [
-        {"box": box, "svg": _inline(f"{name}-{box}", draw(size))} for box, size in _SIZES.items()
+        {"box": box, "svg": _inline(f"{name}-{box}", draw(size))} for box, size in SIZES.items()
     ]
 
 

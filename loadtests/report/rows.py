@@ -12,21 +12,23 @@ _APART = 1.05  # service and response time that differ by less look like one lin
 Rows = Sequence[dict[str, Any]]
 
 
-def p95(curves: Sequence[Curve]) -> Rows:
-    return _rows(curves, lambda p: p.response_time.get("p95"), _time)
+def times(curves: Sequence[Curve], quantile: str) -> Rows:
+    return _rows(curves, lambda p: p.response_time.get(quantile), lambda p: _time(p, quantile))
 
 
 def throughput(curves: Sequence[Curve]) -> Rows:
     return _rows(curves, lambda p: p.throughput, lambda p: quantities.rate_estimate(p.throughput))
 
 
-def service(curves: Sequence[Curve]) -> Rows:
-    """p95 from the actual sending, of the curves where that differs from the intended one."""
+def service(curves: Sequence[Curve], quantile: str) -> Rows:
+    """From the actual sending, of the curves where that differs from the intended one."""
     return [
         row if row["valid"] else gap(row)
         for curve in curves
-        if any(map(_differs, curve.points))
-        for row in _rows([curve], lambda p: p.service_time.get("p95"), _time)
+        if any(_differs(point, quantile) for point in curve.points)
+        for row in _rows(
+            [curve], lambda p: p.service_time.get(quantile), lambda p: _time(p, quantile)
+        )
     ]
 
 
@@ -83,18 +85,18 @@ def _rows(
     return rows
 
 
-def _time(point: Point) -> str:
-    text = states.response_time(point, "p95")
-    service = point.service_time.get("p95")
+def _time(point: Point, quantile: str) -> str:
+    text = states.response_time(point, quantile)
+    service = point.service_time.get(quantile)
     if point.model == "closed" or service is None:
         return text
     return f"{text}; service time {quantities.duration_estimate(service)}"
 
 
-def _differs(point: Point) -> bool:
+def _differs(point: Point, quantile: str) -> bool:
     if point.model == "closed" or not point.valid:
         return False
-    service, response = point.service_time.get("p95"), point.response_time.get("p95")
+    service, response = point.service_time.get(quantile), point.response_time.get(quantile)
     if service is None or response is None:
         return service is not response
     return response.value > _APART * service.value

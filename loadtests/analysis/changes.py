@@ -1,0 +1,81 @@
+"""What becomes of a run's points when somebody changes the upstream on the way."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from loadtests.analysis.records import Record, StageRecord
+from loadtests.results import Point, UpstreamChange
+from loadtests.stages import Change
+
+
+def of_record(record: Record) -> list[UpstreamChange]:
+    """Each change with the stage that was measured then, or that came next."""
+    return [_placed(change, record) for change in record.changes]
+
+
+def marked(points: Iterable[Point], record: Record) -> list[Point]:
+    """The points; those in whose window the upstream was changed are of no upstream: not valid."""
+    found = []
+    for point in points:
+        texts = [
+            change.text
+            for one in _stages(record, point)
+            for change in record.changes
+            if (window := one.window) and window[0] < change.at < window[1]
+        ]
+        if texts:
+            problem = f"the upstream was changed while it was measured: {'; '.join(texts)}"
+            update = {"valid": False, "problems": [*point.problems, problem]}
+            point = point.model_copy(update=update)
+        found.append(point)
+    return found
+
+
+def mixed(points: Iterable[Point], record: Record) -> set[str]:
+    """
+    The deployments whose valid points are of more than one upstream: no line leads through them,
+    and a knee or a ceiling would be of neither.
+    """
+    seen: dict[str, set[str]] = {}
+    for point in points:
+        if point.valid:
+            played = {_played(record.changes, one) for one in _stages(record, point)}
+            seen.setdefault(point.deployment, set()).update(played)
+    return {name for name, played in seen.items() if len(played) > 1}
+
+
+def problems(record: Record, mixed: Iterable[str]) -> list[str]:
+    """What a reader must know of it; empty when nothing was changed."""
+    if not record.changes:
+        return []
+    times = "once" if len(record.changes) == 1 else f"{len(record.changes)} times"
+    names = sorted(mixed)
+    without = f" Without a knee for that: {', '.join(names)}." if names else ""
+    return [f"The upstream was changed {times} while this ran.{without}"]
+
+
+def _stages(record: Record, point: Point) -> list[StageRecord]:
+    place = point.deployment, point.level
+    return [one for one in record.stages if (one.stage.deployment, one.stage.level) == place]
+
+
+def _played(changes: Sequence[Change], stage: StageRecord) -> str:
+    """The profile that was played in a stage's window; empty: the plan's."""
+    if stage.window is None:
+        return ""
+    before = [change for change in changes if change.at <= stage.window[0]]
+    last = before[-1].profile if before else None
+    return "" if last is None else json.dumps(last, sort_keys=True)
+
+
+def _placed(change: Change, record: Record) -> UpstreamChange:
+    then = next((s for s in record.stages if s.window and change.at < s.window[1]), None)
+    start = record.header.origin
+    if start is None:
+        start = next((s.begun.at for s in record.stages if s.begun), change.at)
+    return UpstreamChange(
+        at=round(max(change.at - start, 0.0), 3),
+        text=change.text,
+        deployment=then.stage.deployment if then else None,
+        level=then.stage.level if then else None,
+    )

@@ -1,0 +1,32 @@
+"""The form is checked before Locust takes it: it checks none of our values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+
+from loadtests import choices
+from loadtests.plans import Plan, PlanError
+
+_RUNNING = ("spawning", "running", "cleanup", "stopping")
+_RUNS = "a test runs, and its plan cannot be changed on the way: stop it, then start anew"
+
+
+def install(environment: Any, app: Flask, base: str, plan: Plan) -> None:
+    @app.before_request
+    def check() -> Response | None:
+        if request.method != "POST" or request.path != f"{base}/swarm":
+            return None
+        values = {key: ",".join(request.form.getlist(key)) for key in request.form}
+        problem = _RUNS if environment.runner.state in _RUNNING else _wrong(plan, values)
+        if problem is None:
+            return None
+        return jsonify({"success": False, "message": problem, "host": environment.host})
+
+
+def _wrong(plan: Plan, values: Mapping[str, str]) -> str | None:
+    try:
+        choices.applied(plan, values)
+    except PlanError as error:
+        return str(error)
+    return None

@@ -1,0 +1,77 @@
+"""Who may ask, from where, and how much they may send.
+
+Locust allows every origin to read, and knows no token: a page of anybody's, open in the same
+browser, could read what is measured here, start tests and stop them.
+"""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+MOST_BYTES = 256_000  # of a form, or of anything else that is sent
+_LOCAL = {"localhost", "localhost.localdomain"}
+
+
+def install(app: Flask, host: str | None) -> None:
+    """
+    For all of the web UI.
+
+    Args:
+        host: that it listens on.
+    """
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    local = is_local(host or "")
+
+    @app.before_request
+    def check() -> Response | tuple[Response, int] | None:
+        problem = refusal(local)
+        return (jsonify({"success": False, "message": problem}), 403) if problem else too_large()
+
+    @app.after_request
+    def same_origin(response: Response) -> Response:
+        # Flask-CORS, which comes later, keeps what it finds.
+        response.headers["Access-Control-Allow-Origin"] = request.host_url.rstrip("/")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "SAMEORIGIN"
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+
+def is_local(host: str) -> bool:
+    """Whether nobody but this machine can reach a server on that address."""
+    name = host.strip("[]").lower()
+    try:
+        return name in _LOCAL or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def refusal(local: bool) -> str | None:
+    """Why the request is not answered; None: it is."""
+    # A name that somebody else's DNS points to this machine would make their page ours.
+    if local and not is_local(urlsplit(f"//{request.host}").hostname or ""):
+        return f"this is not called {request.host!r:.100}; ask 127.0.0.1"
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return None
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        return f"a page of {origin!r:.100} may not change anything here"
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return "a page of another site may not change anything here"
+    return None
+
+
+def too_large() -> tuple[Response, int] | None:
+    """An answer that says so."""
+    try:
+        if (request.content_length or 0) > MOST_BYTES:
+            raise RequestEntityTooLarge
+        if request.method == "POST" and not request.is_json:
+            request.form.keys()  # reads it, as far as it may
+    except RequestEntityTooLarge:
+        message = f"a form of more than {MOST_BYTES // 1000} kB is not read"
+        return jsonify({"success": False, "message": message}), 413
+    return None

@@ -1,0 +1,120 @@
+"""The degradation page: what it is made of, what it asks for, what it may change."""
+
+import math
+from collections.abc import Callable
+from hmac import compare_digest
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, jsonify, make_response, request, send_from_directory
+
+from loadtests.engine.link import Link
+from loadtests.engine.webui.shown import Content, Shown
+from loadtests.laboratory.shelf import FILES, NoSuchRun, folder
+
+View = TypeVar("View", bound=Callable[..., Response])
+
+CHANGES = ("upstream", "outage", "restore")
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+
+
+def install(web_ui: Any, base: str, out: Path, shown: Shown, link: Link) -> None:
+    token = token_urlsafe()
+    pages = Blueprint("degradation", __name__, url_prefix=f"{base}/degradation")
+    guarded: Callable[[View], View] = web_ui.auth_required_if_enabled
+
+    @pages.route("/")
+    @guarded
+    def page() -> Response:
+        content = shown.awaited("page", lambda: link.gone)
+        if content is None:
+            return make_response("brownout's controller is gone; start brownout again.", 503)
+        # Nobody but a page of this origin can read the token.
+        response = make_response(content.data.replace(b"{{token}}", token.encode()))
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @pages.route("/<any('degradation', 'vega'):name>.js")
+    @guarded
+    def script(name: str) -> Response:
+        return _sent(shown.awaited(f"{name}.js", lambda: link.gone), "text/javascript")
+
+    @pages.route("/now")
+    @guarded
+    def now() -> Response:
+        if link.gone:
+            return jsonify({"state": "gone"})
+        return _sent(shown.get("now"))
+
+    @pages.route("/runs")
+    @guarded
+    def runs() -> Response:
+        link.ask("runs", {})
+        return _sent(shown.get("runs"))
+
+    @pages.route("/charts/<name>")
+    @guarded
+    def chart(name: str) -> Response:
+        return _sent(shown.get(f"chart/{name}"))
+
+    @pages.route("/over/<run>/<name>")
+    @guarded
+    def over(run: str, name: str) -> Response:
+        content = shown.get(f"over/{run}/{name}")
+        if content is None:
+            if problem := link.ask("over", {"run": run}):
+                return make_response(jsonify({"problem": problem}), 404)
+            content = shown.get(f"over/{run}/{name}")
+        return _sent(content)
+
+    @pages.route("/runs/<run>/<file>")
+    @guarded
+    def kept(run: str, file: str) -> Response:
+        try:
+            path = folder(out, run)
+        except NoSuchRun as error:
+            return make_response(str(error), 404)
+        if file not in FILES:
+            return make_response(f"there is no {file!r:.60} of a run", 404)
+        name = f"{run}-{file}" if "download" in request.args else None
+        return send_from_directory(
+            path.absolute(), file, as_attachment=name is not None, download_name=name
+        )
+
+    @pages.route("/change/<what>", methods=["POST"])
+    @guarded
+    def change(what: str) -> Response:
+        if not compare_digest(request.headers.get("X-Token", "").encode(), token.encode()):
+            problem = "this page is of an earlier start of brownout: load it again"
+            return make_response(jsonify({"problem": problem}), 403)
+        values = request.get_json(silent=True)
+        if what not in CHANGES or not isinstance(values, dict):
+            return make_response(jsonify({"problem": f"there is no change {what!r:.60}"}), 404)
+        refused = link.ask(what, values)
+        return make_response(jsonify({"problem": refused}), 422 if refused else 200)
+
+    web_ui.app.register_blueprint(pages)
+
+
+def _sent(content: Content | None, kind: str = "application/json") -> Response:
+    """
+    The content, or that it is the one that the page has. `Age` says for how many seconds.
+    """
+    if content is None:
+        return make_response(jsonify({"problem": "not there, or not yet"}), 404)
+    tag = f'"{content.tag}"'
+    if request.headers.get("If-None-Match") == tag:
+        response = make_response(b"", 304)
+    else:
+        response = make_response(content.data)
+        response.content_type = f"{kind}; charset=utf-8"
+    response.headers["ETag"] = tag
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Age"] = str(math.floor(content.age))
+    return response

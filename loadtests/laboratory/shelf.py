@@ -1,0 +1,95 @@
+"""Earlier runs: those whose folders lie in the folder of the runs, and no others."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from loadtests import results
+from loadtests.results import Run, UnreadableRun
+
+FILES = {
+    "report.html": "Report",
+    "points.csv": "CSV",
+    "curves.png": "PNG",
+    "run.json": "run.json",
+}
+MOST = 200
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+
+
+class NoSuchRun(Exception):
+    """The message says which one."""
+
+
+class Shelf:
+    """Knows what was read, so that asking again costs little."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The finished runs, the latest first, at most MOST; those that cannot be read are left
+        out."""
+        found: list[dict[str, Any]] = []
+        try:
+            folders = sorted((path.name for path in self._out.iterdir()), reverse=True)
+        except OSError:
+            return []
+        for name in folders:
+            if len(found) == MOST:
+                break
+            if entry := self._entry(name):
+                found.append(entry)
+        return found
+
+    def read(self, name: str) -> Run:
+        """Raises NoSuchRun."""
+        try:
+            return results.read(folder(self._out, name))
+        except UnreadableRun as error:
+            raise NoSuchRun(str(error)) from None
+
+    def _entry(self, name: str) -> dict[str, Any] | None:
+        try:
+            path = folder(self._out, name)
+            changed = (path / "run.json").stat().st_mtime
+        except (NoSuchRun, OSError):
+            return None
+        known = self._known.get(name)
+        if known is None or known[0] != changed:
+            self._known[name] = known = changed, _entry(path)
+        return known[1] or None
+
+
+def folder(out: Path, name: str) -> Path:
+    """
+    The folder of the run with that name.
+
+    Raises:
+        NoSuchRun: there is none; a name that leads out of the folder of the runs is among these.
+    """
+    path = out / name
+    if not _NAME.fullmatch(name) or path.is_symlink() or not path.is_dir():
+        raise NoSuchRun(f"there is no run {name!r:.120}")
+    return path
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    """What the list says of a run; empty when it cannot be read."""
+    try:
+        # As text: a model of all points takes tenths of a second, and the list wants five facts.
+        data = json.loads((path / "run.json").read_text())
+        levels = sorted({int(point["level"]) for point in data["points"]})
+        return {
+            "id": path.name,
+            "name": str(data["name"]),
+            "started": str(data["started"]),
+            "status": str(data["status"]),
+            "deployments": list(dict.fromkeys(str(p["deployment"]) for p in data["points"])),
+            "levels": f"{levels[0]:,} to {levels[-1]:,}" if levels else "none",
+            "files": {name: title for name, title in FILES.items() if (path / name).is_file()},
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
