@@ -151,10 +151,14 @@ class _Session:
             self._engine = self._observer = self._laboratory = laboratory
         self._schedule = schedule
         self._runs = 0
+        self._interrupted = False
 
     def next(self) -> Outcome | None:
-        """Wait for the engine to begin a test and record it; None when the engine is gone."""
-        while True:
+        """
+        Wait for the engine to begin a test and record it; None when the engine is gone, or Ctrl-C
+        ended the test before.
+        """
+        while not self._interrupted:
             try:
                 message = self._engine.receive(None)
             except EngineFailed:
@@ -167,6 +171,7 @@ class _Session:
                         raise
                     self._laboratory.refused(str(error))
                     self._line.send(Finish())
+        return None
 
     def _record(self, plan: Plan) -> Outcome:
         path = self._folder if not self._runs else runfolder.make(self._out, plan.name)
@@ -192,7 +197,8 @@ class _Session:
                 died = play(plan, targets, self._engine, folder, self._observer, self._schedule)
                 status = "complete"
                 codes |= {DIED} if died else set()
-            except (KeyboardInterrupt, StoppedByHand):
+            except (KeyboardInterrupt, StoppedByHand) as error:
+                self._interrupted = isinstance(error, KeyboardInterrupt)
                 status = "interrupted"
                 codes.add(INTERRUPTED)
             except (DeploymentFailed, EngineFailed, Refused, StorageFailed) as error:

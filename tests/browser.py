@@ -17,6 +17,7 @@ if CHROMIUM is None and os.environ.get("BROWNOUT_NEEDS_BROWSER"):  # CI: a skip 
     raise RuntimeError(f"BROWNOUT_NEEDS_BROWSER is set: {MISSING}")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
+LEFT = "net::ERR_ABORTED"  # the page was left before the answer came
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -82,6 +83,10 @@ def watched(
         page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
         page.on(
             "requestfailed",
-            lambda request: complaints.append(f"failed: {request.url}: {request.failure}"),
+            lambda request: (
+                complaints.append(f"failed: {request.url}: {request.failure}")
+                if request.failure != LEFT
+                else None
+            ),
         )
         yield page, complaints

@@ -3,7 +3,7 @@
   const by = (id) => document.getElementById(id);
   const token = document.querySelector("meta[name=token]").content;
   const STATES = {
-    ready: "ready", running: "running", complete: "complete", interrupted: "ended early",
+    starting: "starting", ready: "ready", running: "running", complete: "complete", interrupted: "ended early",
     refused: "not started", gone: "gone", lost: "no answer",
   };
   const narrow = matchMedia("(max-width: 560px)");
@@ -107,7 +107,8 @@
   };
 
   const ask = async (path, options) => {
-    const response = await fetch(path, {cache: "no-store", redirect: "manual", ...options});
+    // "no-cache" asks whether what the browser holds is the latest.
+    const response = await fetch(path, {cache: "no-cache", redirect: "manual", ...options});
     if (response.type === "opaqueredirect" || response.status === 401) {
       location.assign("../login");
       throw new Error("logged out");
@@ -213,10 +214,10 @@
 
   const poll = async () => {
     try {
-      const response = await ask("now", {headers: tag ? {"If-None-Match": tag} : {}});
-      const age = Number(response.headers.get("Age") ?? 0);
-      if (response.status === 200) {
-        tag = response.headers.get("ETag") ?? "";
+      const response = await ask("now");
+      const age = Number(response.headers.get("Age") ?? 0), fresh = response.headers.get("ETag");
+      if (response.ok && (fresh === null || fresh !== tag)) {
+        tag = fresh;
         now = await response.json();
         show(age);
         if (`${now.id} ${now.state}` !== listed) {
@@ -242,8 +243,8 @@
         method: "POST", headers: {"Content-Type": "application/json", "X-Token": token}, body: JSON.stringify(values),
       });
       const answer = await response.json().catch(() => ({problem: `the answer was ${response.status}`}));
-      if (response.ok) edited = false;
-      said(answer.problem ?? answer.message ?? (what === "outage" ? "" : "Done."), !response.ok);
+      if (!answer.problem) edited = false;
+      said(answer.problem ?? (what === "outage" ? "" : "Done: it holds from the next request on."), Boolean(answer.problem));
     } catch (error) {
       said(`brownout does not answer: ${error.message}`, true);
     }

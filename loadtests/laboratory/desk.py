@@ -121,7 +121,9 @@ class Laboratory:
 
     def _analysed(self) -> None:
         assert self._folder is not None
-        self._draw(analysis.run_of(self._folder.record))
+        found = analysis.run_of(self._folder.record)
+        # It is not over, but nobody has cut it short.
+        self._draw(found.model_copy(update={"status": "complete"}))
 
     def _draw(self, run: Run) -> None:
         """Show the run as it is now, alone and with each earlier one that some page lays over."""
@@ -149,12 +151,13 @@ class Laboratory:
     def _lay_over(self, values: dict[str, Any]) -> None:
         name = str(values.get("run", ""))
         if name not in self._over:
+            found = self._shelf.read(name)
             while len(self._over) >= MOST_LAID_OVER:
                 gone = next(iter(self._over))
                 del self._over[gone]
                 for part in (*pages.CHARTS, "beside"):
                     self._show(f"over/{gone}/{part}", None)
-            self._over[name] = self._shelf.read(name)
+            self._over[name] = found
         self._show_over(name)
 
     def _show_over(self, name: str) -> None:

@@ -22,6 +22,6 @@ def install(environment: Any, web_ui: Any, plan: Plan, link: Link) -> None:
     guard.install(web_ui.app, web_ui.host)
     if web_ui.web_login:
         login.install(web_ui, base)
-    forms.install(environment, web_ui.app, base, plan)
+    forms.install(environment, web_ui, base, plan)
     routes.install(web_ui, base, Path(options.out), shown, link)
     integration.install(web_ui, base, shown)

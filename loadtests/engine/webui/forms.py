@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
+from flask_login import current_user
 
 from loadtests import choices
 from loadtests.plans import Plan, PlanError
@@ -12,11 +13,13 @@ _RUNNING = ("spawning", "running", "cleanup", "stopping")
 _RUNS = "a test runs, and its plan cannot be changed on the way: stop it, then start anew"
 
 
-def install(environment: Any, app: Flask, base: str, plan: Plan) -> None:
-    @app.before_request
+def install(environment: Any, web_ui: Any, base: str, plan: Plan) -> None:
+    @web_ui.app.before_request  # type: ignore[untyped-decorator]
     def check() -> Response | None:
         if request.method != "POST" or request.path != f"{base}/swarm":
             return None
+        if web_ui.web_login and not current_user.is_authenticated:
+            return None  # Locust sends them to the login
         values = {key: ",".join(request.form.getlist(key)) for key in request.form}
         problem = _RUNS if environment.runner.state in _RUNNING else _wrong(plan, values)
         if problem is None:

@@ -66,6 +66,9 @@ def refusal(local: bool) -> str | None:
 
 def too_large() -> tuple[Response, int] | None:
     """An answer that says so."""
+    if "Transfer-Encoding" in request.headers:
+        message = "how much is sent must be said before: Content-Length is missing"
+        return jsonify({"success": False, "message": message}), 411
     try:
         if (request.content_length or 0) > MOST_BYTES:
             raise RequestEntityTooLarge

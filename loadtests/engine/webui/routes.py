@@ -50,7 +50,8 @@ def install(web_ui: Any, base: str, out: Path, shown: Shown, link: Link) -> None
     def now() -> Response:
         if link.gone:
             return jsonify({"state": "gone"})
-        return _sent(shown.get("now"))
+        content = shown.get("now")
+        return _sent(content) if content else jsonify({"state": "starting"})
 
     @pages.route("/runs")
     @guarded
@@ -96,8 +97,7 @@ def install(web_ui: Any, base: str, out: Path, shown: Shown, link: Link) -> None
         values = request.get_json(silent=True)
         if what not in CHANGES or not isinstance(values, dict):
             return make_response(jsonify({"problem": f"there is no change {what!r:.60}"}), 404)
-        refused = link.ask(what, values)
-        return make_response(jsonify({"problem": refused}), 422 if refused else 200)
+        return jsonify({"problem": link.ask(what, values)})
 
     web_ui.app.register_blueprint(pages)
 

@@ -1,0 +1,249 @@
+"""Our pages in Locust's web UI: in every mode of Locust, for everybody who may, for nobody else."""
+
+import os
+import signal
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.brownout_runs import LOCUST, PLAN, started
+from tests.conftest import a_free_port
+from tests.webui import LEVELS, LONG, locust, patiently, ui
+
+
+@pytest.fixture
+def plan(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN)
+    return path
+
+
+def shows(pages, points):
+    """A whole run, from the form to its files."""
+    shown = pages.until("complete")
+    assert shown["sections"]["points"].count('scope="row"') == points
+    assert len([point for point in pages.run().points if point.request == "all"]) == points
+    for name in ("p50-wide", "p95-narrow", "p99-wide", "throughput-narrow"):
+        assert pages.client.get(f"/degradation/charts/{name}").json()["layer"]
+    return shown
+
+
+def test_several_processes_show_one_run(tmp_path, plan, free_port):
+    with locust(tmp_path, free_port, "--processes", "2") as pages:
+        assert pages.start(**LEVELS)["success"]
+        shows(pages, 4)
+
+
+def test_a_master_with_a_worker_that_is_killed_shows_what_it_lost(
+    tmp_path, plan, free_port, other_port
+):
+    ports = ["--master-bind-port", str(other_port)]
+    worker = [*LOCUST, "--plan", "plan.toml", "--worker", "--master-port", str(other_port)]
+    with (
+        locust(tmp_path, free_port, "--master", *ports) as pages,
+        started(worker, tmp_path) as one,
+    ):
+        patiently(lambda: pages.client.get("/worker-count").json()["worker_count"] == 1)
+        assert pages.start(**LEVELS)["success"]
+        shows(pages, 4)
+        with started(worker, tmp_path) as other:
+            patiently(lambda: pages.client.get("/worker-count").json()["worker_count"] == 2)
+            assert pages.start(**LONG | {"measure": "8s"})["success"]
+            patiently(lambda: pages.client.get("/stats/requests").json()["user_count"] == 2)
+            os.kill(other.process.pid, signal.SIGKILL)
+            shown = pages.until("complete")
+            assert "lost its connection" in shown["sections"]["points"]
+            assert "Not valid" in shown["sections"]["points"]
+        one.interrupt()
+
+
+def test_autostart_under_another_path_is_shown_and_needs_a_login(tmp_path, plan, free_port):
+    words = ("--autostart", "--web-login", "--web-base-path", "/lt")
+    short = ("--levels", "1,2", "--settle", "0s", "--measure", "1s", "--deployments", "async")
+    with locust(
+        tmp_path, free_port, *words, *short, base="/lt", BROWNOUT_PASSWORD="open sesame"
+    ) as pages:
+        paths = [
+            *("", "degradation.js", "vega.js", "now", "runs", "charts/p95-wide"),
+            *("over/some/p95-wide", "runs/some/run.json"),
+        ]
+        for path in paths:
+            response = pages.client.get(f"/degradation/{path}")
+            assert response.status_code == 302, path
+            assert "/lt/login" in response.headers["location"]
+        for path in ("/degradation/change/outage", "/swarm", "/stop"):
+            assert pages.client.post(path, json={}).status_code == 302, path
+        wrong = {"username": "brownout", "password": "open"}
+        assert pages.client.get("/login").status_code == 200
+        back = pages.client.post("/login-with-password", data=wrong)
+        assert urlsplit(back.headers["location"]).path == "/lt/login"
+        assert pages.client.get("/degradation/now").status_code == 302
+        entered = pages.client.post(
+            "/login-with-password", data=wrong | {"password": "open sesame"}
+        )
+        assert urlsplit(entered.headers["location"]).path == "/lt/"
+        shows(pages, 2)
+        index = pages.client.get("/").text
+        assert 'href="/lt/degradation/"' in index
+        assert "open sesame" not in pages.invocation.output
+
+
+def test_a_password_is_made_and_printed_where_none_is_given(tmp_path, plan, free_port):
+    with locust(tmp_path, free_port, "--web-login") as pages:
+        pages.invocation.until("with the password")
+        words = pages.invocation.output.split("with the password ")[1].split()
+        given = {"username": "brownout", "password": words[0]}
+        assert pages.client.get("/degradation/now").status_code == 302
+        assert pages.client.post("/login-with-password", data=given).headers["location"] == "/"
+        assert pages.until("ready")
+
+
+@pytest.fixture(scope="module")
+def open_pages(tmp_path_factory):
+    """One web UI that nothing is played in."""
+    folder = tmp_path_factory.mktemp("ui")
+    (folder / "plan.toml").write_text(PLAN)
+    with ui(folder, a_free_port()) as pages:
+        yield pages
+
+
+def test_it_listens_on_this_machine_alone(open_pages):
+    port = urlsplit(open_pages.url).port
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.2:{port}/", timeout=5, trust_env=False)
+
+
+@pytest.mark.parametrize("path", ["/swarm", "/stop", "/degradation/change/outage"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "evil.example"},
+    ],
+)
+def test_other_sites_change_nothing(open_pages, path, headers):
+    headers = headers | {"X-Token": open_pages.token()}
+    response = open_pages.client.post(path, headers=headers, data=LEVELS)
+    assert response.status_code == 403
+    assert open_pages.now()["state"] == "ready"
+
+
+def test_other_sites_read_nothing(open_pages):
+    for path in ("/", "/degradation/", "/degradation/now", "/stats/requests"):
+        response = open_pages.client.get(path, headers={"Origin": "http://evil.example"})
+        assert response.headers["access-control-allow-origin"] == open_pages.url, path
+        # A name that leads here by somebody else's DNS.
+        stranger = open_pages.client.get(path, headers={"Host": "evil.example"})
+        assert stranger.status_code == 403, path
+
+
+@pytest.mark.parametrize("token", ["", "x", "ü"])
+def test_a_change_needs_the_token_of_the_page(open_pages, token):
+    response = open_pages.client.post(
+        "/degradation/change/outage", json={}, headers={"X-Token": token.encode()}
+    )
+    assert response.status_code == 403
+    assert "load it again" in response.json()["problem"]
+
+
+def test_a_change_is_a_post_of_an_object(open_pages):
+    assert open_pages.client.get("/degradation/change/outage").status_code == 405
+    assert open_pages.change("nothing").status_code == 404
+    headers = {"X-Token": open_pages.token(), "Content-Type": "application/json"}
+    for body in ("[]", "{", "", '"outage"'):
+        response = open_pages.client.post(
+            "/degradation/change/upstream", content=body, headers=headers
+        )
+        assert response.status_code == 404, body
+
+
+def test_without_a_test_the_upstream_stays_as_it_is(open_pages):
+    for what in ("upstream", "outage", "restore"):
+        answer = open_pages.change(what, latency="1s").json()
+        assert "no test runs" in answer["problem"]
+    assert open_pages.now()["upstream"]["latency"] == "20ms"
+
+
+def test_ten_megabytes_are_refused(open_pages):
+    large = "x" * 10_000_000
+    answer = open_pages.client.post("/swarm", data={"levels": large})
+    assert answer.status_code == 413
+    assert "256 kB" in answer.json()["message"]
+    headers = {"X-Token": open_pages.token()}
+    path = "/degradation/change/upstream"
+    assert open_pages.client.post(path, json={"latency": large}, headers=headers).status_code == 413
+
+    def parts():  # of no length that is told before
+        for _ in range(100):
+            yield large[:100_000].encode()
+
+    try:
+        told = open_pages.client.post("/swarm", content=parts()).status_code
+        assert told in (400, 411, 413)
+    except httpx.TransportError:
+        pass  # it hung up
+    assert open_pages.now()["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "runs/..%2f..%2f..%2fetc/passwd",
+        "runs/../plan.toml",
+        "runs/%2e%2e/plan.toml",
+        "runs/./run.json",
+        "runs/nothing/run.json",
+        "runs/nothing%00/run.json",
+        "over/..%2f../p95-wide",
+        "over/nothing/p95-wide",
+        "charts/..%2fnow",
+    ],
+)
+def test_names_of_runs_lead_nowhere_else(open_pages, path):
+    assert httpx.get(f"{open_pages.url}/degradation/{path}").status_code in (404, 405)
+
+
+def test_files_of_a_run_are_those_that_are_offered(open_pages):
+    folder = next(open_pages.out.iterdir())
+    assert (folder / "plan.toml").is_file()
+    for name in ("plan.toml", "logs", "logs%2fmock.log", "slices.jsonl"):
+        response = open_pages.client.get(f"/degradation/runs/{folder.name}/{name}")
+        assert response.status_code == 404, name
+
+
+def test_wrong_values_are_answered_with_what_is_wrong(open_pages):
+    wrong = {
+        "levels": ("3, 2", "2 follows 3"),
+        "settle": ("soon", "settle"),
+        "repeats": ("1.5", "1.5"),
+        "model": ("opne", "'closed' or 'open'"),
+        "deployments": ("asink", "asink"),
+        "upstream": ("20 parsecs", "parsecs"),
+        "slos": ("p95 < 250 at 1", "duration"),
+        "host": ("http://example.org", "example.org"),
+    }
+    for name, (value, message) in wrong.items():
+        answer = open_pages.start(**LEVELS | {name: value})
+        assert answer["success"] is False, name
+        assert message in answer["message"], name
+    assert open_pages.now()["state"] == "ready"
+
+
+def test_a_mock_that_is_gone_and_a_controller_that_is_are_shown(tmp_path, plan, free_port):
+    with locust(tmp_path, free_port) as pages:
+        assert pages.start(**LONG | {"measure": "4s"})["success"]
+        pages.measuring()
+        assert "a test runs" in pages.start(**LONG)["message"]
+        parts = pages.invocation.left_behind()
+        mock = next(part for part in parts if "mock_upstream" in part.cmdline())
+        mock.kill()
+        assert "does not answer" in pages.change("upstream", latency="30ms").json()["problem"]
+        shown = pages.until("complete", "interrupted")
+        assert "the mock upstream" in "".join(shown["problems"])
+        controller = next(part for part in parts if "control" in part.cmdline())
+        controller.kill()
+        assert pages.until("gone")
+        assert "is gone" in pages.change("outage").json()["problem"]
