@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import socket
 import sys
 import webbrowser
@@ -19,6 +20,7 @@ from loadtests import (
     choices,
     contenders,
     dry_runs,
+    environment,
     plans,
     report,
     results,
@@ -203,17 +205,40 @@ def ui(
     plan: PlanArgument = "default",
     out: Out = Path("runs"),
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the web UI.")] = 8089,
+    web_host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where it listens; 0.0.0.0: for everybody.")
+    ] = "127.0.0.1",
+    web_login: Annotated[bool, typer.Option("--web-login", help="Ask for a password.")] = False,
+    web_base_path: Annotated[
+        str, typer.Option(metavar="/PATH", help="Before all of its addresses, behind a proxy.")
+    ] = "",
     processes: Processes = 1,
 ) -> None:
-    """Bring everything up and open Locust's web UI, on this machine only."""
+    """
+    Bring everything up and open Locust's web UI, on this machine only unless asked otherwise.
+
+    Tests are started in Locust's form. The curves grow at /degradation/, where earlier runs can be
+    laid over them and the upstream can be changed while a test runs.
+    """
     with _mistakes():
         chosen = plans.read(plans.find(plan))
-        _check_port(port)
-        address = f"http://127.0.0.1:{port}"
-        arguments = ["--web-host", "127.0.0.1", "--web-port", str(port), *_several(processes)]
+        _check_port(web_host, port)
+        base = typed.base_path(web_base_path)
+        address = f"http://{'127.0.0.1' if web_host == '0.0.0.0' else web_host}:{port}{base}"
+        arguments = ["--web-host", web_host, "--web-port", str(port), *_several(processes)]
+        arguments += ["--web-login"] if web_login else []
+        arguments += ["--web-base-path", base] if base else []
+        password = _password() if web_login else None
+        if not web_login and web_host not in ("127.0.0.1", "localhost"):
+            errors.print(
+                f"Whoever reaches {web_host} can start tests here: --web-login asks for a password."
+            )
 
         def opened() -> None:
             console.print(f"Locust's web UI: {address}   (Ctrl-C ends it)")
+            console.print(f"The curves:      {address}/degradation/")
+            if password:
+                console.print(f"Log in as {environment.USER} with {password}", highlight=False)
             if sys.stdout.isatty() and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
                 webbrowser.open(address)
 
@@ -497,13 +522,21 @@ def _resolved(code: int, unresolved: str | None) -> int:
     return code
 
 
-def _check_port(port: int) -> None:
+def _password() -> str | None:
+    """Makes one for the web UI, where the environment has none; it is told then."""
+    if os.environ.get(environment.PASSWORD):
+        return None
+    os.environ[environment.PASSWORD] = made = secrets.token_urlsafe(9)
+    return made
+
+
+def _check_port(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise typed.UsageError(
-                f"Port {port} cannot be used for the web UI: {error.strerror}. "
-                "Choose another with --port."
+                f"Port {port} of {host} cannot be used for the web UI: {error.strerror}. "
+                "Choose others with --port and --web-host."
             ) from None

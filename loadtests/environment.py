@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
+USER, PASSWORD = "brownout", "BROWNOUT_PASSWORD"  # of the web UI; the variable that has it
 PACKAGES = (
     "brownout",
     "locust",

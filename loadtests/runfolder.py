@@ -40,12 +40,13 @@ class RunFolder:
             self.record.header.plan = plan
         self._lock = threading.Lock()
         self._failure: OSError | None = None
+        self._files: list[IO[str]] = []
         try:
-            self._slices = (path / "slices.jsonl").open("a")
-            self._samples = (path / "samples.jsonl").open("a")
-        except OSError as error:
-            raise failed(path, error) from None
-        self._append(self._slices, {"type": "run", "format": FORMAT} | header)
+            self._slices, self._samples = map(self._opened, ("slices.jsonl", "samples.jsonl"))
+            self._append(self._slices, {"type": "run", "format": FORMAT} | header)
+        except StorageFailed:
+            self._close()
+            raise
 
     def write(self, message: Stage | Begun | Report | Done | Lost | Change) -> None:
         """
@@ -87,10 +88,21 @@ class RunFolder:
         try:
             self._append(self._slices, {"type": "end", "status": status})
         finally:
-            with self._lock:
-                for file in (self._slices, self._samples):
-                    with suppress(OSError):  # of what could not be written before
-                        file.close()
+            self._close()
+
+    def _opened(self, name: str) -> IO[str]:
+        try:
+            file = (self.path / name).open("a", encoding="utf-8")
+        except OSError as error:
+            raise failed(self.path, error) from None
+        self._files.append(file)
+        return file
+
+    def _close(self) -> None:
+        with self._lock:
+            for file in self._files:
+                with suppress(OSError):  # of what could not be written before
+                    file.close()
 
     def _append(self, file: IO[str], line: dict[str, Any]) -> None:
         self._put(file, json.dumps(line))

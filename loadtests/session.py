@@ -205,6 +205,8 @@ class _Session:
                 status = "interrupted"
                 complaints.append(_told(error, path))
                 codes.add(DIED if isinstance(error, DeploymentFailed) else NOT_MEASURABLE)
+                with suppress(EngineFailed):
+                    self._engine.send(Finish())
             finally:
                 self._upstream.end()
         if gauges and (complaint := gauges.complaint()):

@@ -41,3 +41,12 @@ def seconds(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--within {text!r}: {error}") from None
+
+
+def base_path(text: str) -> str:
+    """The path before all addresses of the web UI; empty: none."""
+    if text and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text, re.ASCII):
+        raise UsageError(
+            f"--web-base-path {text!r} is not a path such as /load, without / at its end."
+        )
+    return text

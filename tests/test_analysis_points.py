@@ -12,7 +12,7 @@ from simulated_engine import (
     threads,
 )
 
-from loadtests.analysis.points import points, slow_quantiles
+from loadtests.analysis.points import Growing, points, slow_quantiles
 from loadtests.analysis.records import StageRecord
 from loadtests.results import Point
 from loadtests.stages import Lost
@@ -157,3 +157,20 @@ def test_what_was_not_sampled_is_absent():
     played = record(SimulatedEngine(CLOCKWORK), stage(0, "many", 10))
     bare = [{"at": played.begun.at + n, "mock": None} for n in range(8)]
     assert only([played], samples=bare).resources == {"generator_cpu": 0.2}
+
+
+def test_what_is_computed_stage_by_stage_is_what_is_computed_at_once():
+    engine = SimulatedEngine({"a": threads(10, exponential(0.03)), "b": threads(4, constant(0.05))})
+    growing, records = Growing(), []
+    for number, (name, level) in enumerate([("a", 5), ("b", 5), ("a", 20), ("b", 5), ("a", 5)]):
+        records.append(record(engine, stage(number, name, level)))
+        assert growing(records, ()) == points(records)
+
+
+def test_samples_that_come_after_the_latest_stage_count_for_it():
+    engine = SimulatedEngine(CLOCKWORK)
+    growing, records = Growing(), [record(engine, stage(0, "one", 5))]
+    start, end = records[0].window
+    sample = {"at": start, "processes": {"generator": {"cpu": 0.2}}, "mock": None}
+    before = growing(records, ())
+    assert growing(records, [sample, sample | {"at": end}]) != before

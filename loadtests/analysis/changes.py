@@ -14,17 +14,25 @@ def of_record(record: Record) -> list[UpstreamChange]:
 
 
 def marked(points: Iterable[Point], record: Record) -> list[Point]:
-    """The points; those in whose window the upstream was changed are of no upstream: not valid."""
+    """
+    The points; those in whose window, or between whose repeats, the upstream was changed are of no
+    upstream: not valid.
+    """
     found = []
     for point in points:
+        stages = _stages(record, point)
         texts = [
             change.text
-            for one in _stages(record, point)
+            for one in stages
             for change in record.changes
             if (window := one.window) and window[0] < change.at < window[1]
         ]
+        problem = ""
         if texts:
             problem = f"the upstream was changed while it was measured: {'; '.join(texts)}"
+        elif len(_upstreams(record, stages)) > 1:
+            problem = "the upstream was changed between its repeats"
+        if problem:
             update = {"valid": False, "problems": [*point.problems, problem]}
             point = point.model_copy(update=update)
         found.append(point)
@@ -39,7 +47,7 @@ def mixed(points: Iterable[Point], record: Record) -> set[str]:
     seen: dict[str, set[str]] = {}
     for point in points:
         if point.valid:
-            played = {_played(record.changes, one) for one in _stages(record, point)}
+            played = _upstreams(record, _stages(record, point))
             seen.setdefault(point.deployment, set()).update(played)
     return {name for name, played in seen.items() if len(played) > 1}
 
@@ -59,11 +67,13 @@ def _stages(record: Record, point: Point) -> list[StageRecord]:
     return [one for one in record.stages if (one.stage.deployment, one.stage.level) == place]
 
 
-def _played(changes: Sequence[Change], stage: StageRecord) -> str:
-    """The profile that was played in a stage's window; empty: the plan's."""
-    if stage.window is None:
-        return ""
-    before = [change for change in changes if change.at <= stage.window[0]]
+def _upstreams(record: Record, stages: Iterable[StageRecord]) -> set[str]:
+    """The profiles that were played as the windows of these stages began; empty: the plan's."""
+    return {_played(record.changes, one.window[0]) for one in stages if one.window}
+
+
+def _played(changes: Sequence[Change], at: float) -> str:
+    before = [change for change in changes if change.at <= at]
     last = before[-1].profile if before else None
     return "" if last is None else json.dumps(last, sort_keys=True)
 

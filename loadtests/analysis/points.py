@@ -28,11 +28,39 @@ def points(records: Sequence[StageRecord], samples: Samples = ()) -> list[Point]
     Stages of the same deployment and level are repeats and taken together. A stage of which nothing
     came back gives no point; one that was lost gives an invalid one that says so.
     """
+    return [point for repeats in _repeats(records) for point in _level(repeats, samples)]
+
+
+class Growing:
+    """
+    `points` of a run that goes on. What was found of a level is kept until it is measured again;
+    that of the latest stage is not, since samples of its time come after it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, ...], list[Point]] = {}
+
+    def __call__(self, records: Sequence[StageRecord], samples: Samples) -> list[Point]:
+        found = []
+        for repeats in _repeats(records):
+            key = tuple(record.stage.number for record in repeats)
+            if key not in self._kept:
+                points = _level(repeats, samples)
+                if records[-1] is repeats[-1]:
+                    found += points
+                    continue
+                self._kept[key] = points
+            found += self._kept[key]
+        return found
+
+
+def _repeats(records: Iterable[StageRecord]) -> Iterable[list[StageRecord]]:
+    """The stages of each (deployment, level) of which something came back."""
     levels: dict[tuple[str, int], list[StageRecord]] = defaultdict(list)
     for record in records:
         if record.begun is not None or record.losts:
             levels[record.stage.deployment, record.stage.level].append(record)
-    return [point for repeats in levels.values() for point in _level(repeats, samples)]
+    return levels.values()
 
 
 def slow_quantiles(records: Iterable[StageRecord]) -> dict[str, Estimate | None]:

@@ -1,6 +1,6 @@
 """A run's files -> Run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ from loadtests.analysis.knees import knees
 from loadtests.analysis.ledgers import with_ledgers
 from loadtests.analysis.observations import observations
 from loadtests.analysis.points import ALL, points
-from loadtests.analysis.records import Record
+from loadtests.analysis.records import Record, StageRecord
 from loadtests.analysis.slo_results import Evidence, slo_result
 from loadtests.results import Ceiling, Knee, Point, Run, SloResult
+
+Measure = Callable[[Sequence[StageRecord], Sequence[Mapping[str, Any]]], list[Point]]
 
 
 def analyse(folder: Path) -> Run:
@@ -25,11 +27,16 @@ def analyse(folder: Path) -> Run:
     return run_of(records.read(folder))
 
 
-def run_of(record: Record) -> Run:
-    """The Run of a record."""
+def run_of(record: Record, measure: Measure = points) -> Run:
+    """
+    The Run of a record.
+
+    Args:
+        measure: finds the points of its stages, with its samples.
+    """
     header = record.header
     samples = with_ledgers(record.samples)
-    measured = changes.marked(points(record.stages, samples), record)
+    measured = changes.marked(measure(record.stages, samples), record)
     found, bounds = _explained(record, measured, samples)
     mixed = changes.mixed(found, record)
     bounds = {name: these for name, these in bounds.items() if name not in mixed}

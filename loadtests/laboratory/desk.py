@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from loadtests import analysis, stages
+from loadtests.analysis.points import Growing
 from loadtests.analysis.words import load
 from loadtests.controller import Observer
 from loadtests.engine_process import Engine, EngineFailed
@@ -40,6 +41,7 @@ class Laboratory:
         self._upstream = upstream
         upstream.changed = self._changed
         self._folder: RunFolder | None = None
+        self._points = Growing()
         self._run: Run | None = None
         self._sections: dict[str, str] = {}
         self._over: dict[str, Run] = {}
@@ -76,7 +78,7 @@ class Laboratory:
 
     def began(self, folder: RunFolder) -> None:
         """A run begins."""
-        self._folder = folder
+        self._folder, self._points = folder, Growing()
         self._now = {
             "state": "running",
             "problems": [],
@@ -103,7 +105,8 @@ class Laboratory:
 
     def problem(self, text: str) -> None:
         self._observer.problem(text)
-        self._now["problems"].append(text)
+        if text not in self._now["problems"]:
+            self._now["problems"].append(text)
         self._show_now()
 
     def ended(self, run: Run) -> None:
@@ -117,11 +120,13 @@ class Laboratory:
         """A run could not begin."""
         self._now = {"state": "refused", "problems": []}
         self._run, self._sections = None, {}
+        for earlier in self._over:
+            self._show_over(earlier)
         self.problem(text)
 
     def _analysed(self) -> None:
         assert self._folder is not None
-        found = analysis.run_of(self._folder.record)
+        found = analysis.run_of(self._folder.record, self._points)
         # It is not over, but nobody has cut it short.
         self._draw(found.model_copy(update={"status": "complete"}))
 

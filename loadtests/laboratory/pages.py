@@ -49,6 +49,7 @@ def legend(run: Run | None, over: Run | None = None) -> str:
         looks=page.looks(shown),
         key=charts.key(curves),
         over=over,
+        apart=_apart(run, over),
         started=html.started(over) if over else "",
     )
 
@@ -79,5 +80,10 @@ def _milliseconds(estimate: Estimate | None) -> float | str:
 
 
 def _curves(run: Run | None, over: Run | None) -> list[Curve]:
-    label = NOW if over else ""
-    return [*(of_run(run, label) if run else []), *(of_run(over, THEN) if over else [])]
+    now, then = (NOW, THEN) if _apart(run, over) else ("", "")
+    return [*(of_run(run, now) if run else []), *(of_run(over, then) if over else [])]
+
+
+def _apart(run: Run | None, over: Run | None) -> bool:
+    """Whether there are two runs to be told apart."""
+    return run is not None and over is not None

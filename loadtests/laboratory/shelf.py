@@ -50,6 +50,8 @@ class Shelf:
             return results.read(folder(self._out, name))
         except UnreadableRun as error:
             raise NoSuchRun(str(error)) from None
+        except RecursionError:
+            raise NoSuchRun(f"the run.json of {name!r:.120} is nested too deep") from None
 
     def _entry(self, name: str) -> dict[str, Any] | None:
         try:
@@ -60,7 +62,9 @@ class Shelf:
         known = self._known.get(name)
         if known is None or known[0] != changed:
             self._known[name] = known = changed, _entry(path)
-        return known[1] or None
+        # These come after run.json, so they are looked for each time.
+        files = {file: title for file, title in FILES.items() if (path / file).is_file()}
+        return known[1] | {"files": files} if known[1] else None
 
 
 def folder(out: Path, name: str) -> Path:
@@ -89,7 +93,6 @@ def _entry(path: Path) -> dict[str, Any]:
             "status": str(data["status"]),
             "deployments": list(dict.fromkeys(str(p["deployment"]) for p in data["points"])),
             "levels": f"{levels[0]:,} to {levels[-1]:,}" if levels else "none",
-            "files": {name: title for name, title in FILES.items() if (path / name).is_file()},
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return {}

@@ -3,7 +3,7 @@
 import json
 import threading
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from time import monotonic
@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 
 from loadtests.deployments import Mock
 from loadtests.stages import Change
+from mock_upstream.latency import LatencyError, parse
 from mock_upstream.profiles import Profile
 
 OUTAGE = 10.0  # seconds
 STATUS = "503"  # of every answer in an outage
 PATIENCE = 5.0  # seconds for an answer of the mock
 _LONGEST = 80  # characters of a value in words
+_MOST = 100_000  # characters of a value that is typed
 
 Values = Mapping[str, Any]
 JsonProfile = dict[str, Any]
@@ -73,7 +75,7 @@ class Upstream:
             return {
                 "latency": played.get("latency", ""),
                 "servers": str(capacity.get("servers", "")),
-                "errors": ", ".join(f"{s} = {p:g}" for s, p in played.get("errors", {}).items()),
+                "errors": ", ".join(f"{s} = {p}" for s, p in played.get("errors", {}).items()),
                 "faults": "\n".join(_table(fault) for fault in played.get("faults", ())),
                 "planned": played == self._planned,
                 "running": self._running,
@@ -93,7 +95,7 @@ class Upstream:
         """
         with self._lock:
             self._check()
-            self._play(self._played | _read(values, self._played))
+            self._play(self._played | _read(values, self._played, self._planned))
 
     def restore(self, _: Values) -> None:
         """Play the plan's profile again. Raises Refused."""
@@ -169,11 +171,12 @@ class Upstream:
         return text
 
 
-def _read(values: Values, played: JsonProfile) -> JsonProfile:
+def _read(values: Values, played: JsonProfile, planned: JsonProfile) -> JsonProfile:
     """The changed values of a profile. Raises Refused."""
     found: JsonProfile = {}
     if "latency" in values:
-        found["latency"] = _text(values, "latency")
+        known = played.get("latency"), planned.get("latency")
+        found["latency"] = _latency(_text(values, "latency"), known)
     if "servers" in values:
         servers = _text(values, "servers")
         capacity = played.get("capacity") or {}
@@ -189,9 +192,22 @@ def _read(values: Values, played: JsonProfile) -> JsonProfile:
 
 def _text(values: Values, name: str) -> str:
     value = values[name]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        # Half of a surrogate pair could not be sent anywhere, not even in a message.
         raise Refused(f"{name}: {value!r:.60} is not text")
+    if len(value) > _MOST:
+        raise Refused(f"{name}: {len(value):,} characters are too many; {_MOST:,} are the most")
     return value.strip()
+
+
+def _latency(text: str, known: Sequence[str | None]) -> str:
+    """The text itself. No page has a file read that the plan does not name. Raises Refused."""
+    if text not in known:
+        try:
+            parse(text)
+        except LatencyError as error:
+            raise Refused(f"latency: {error}") from None
+    return text
 
 
 def _whole(text: str) -> int:
@@ -202,11 +218,13 @@ def _whole(text: str) -> int:
 
 def _toml(text: str, name: str, example: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        raise Refused(
-            f"{name}: {text[1:-1].strip()!r:.100} cannot be read; write {example}"
-        ) from None
+        found = tomllib.loads(f"value = {text}")
+        json.dumps(found)  # TOML has dates, and numbers of any length
+    except (ValueError, TypeError, RecursionError):
+        found = {}
+    if found.keys() != {"value"}:
+        raise Refused(f"{name}: {text[1:-1].strip()!r:.100} cannot be read; write {example}")
+    return found["value"]
 
 
 def _table(fault: Mapping[str, Any]) -> str:
@@ -214,10 +232,13 @@ def _table(fault: Mapping[str, Any]) -> str:
 
 
 def _out(profile: JsonProfile) -> JsonProfile:
-    """The profile in an outage; a route's own errors and faults would come before the profile's."""
+    """
+    The profile in an outage. A route's own errors and faults would come before the profile's, as
+    would what a timeline makes of them, and who is over a limit.
+    """
     down = {"errors": {STATUS: 1.0}, "faults": []}
     routes = [route | down for route in profile.get("routes", ())]
-    return profile | down | {"routes": routes}
+    return profile | down | {"routes": routes, "timeline": None, "limits": []}
 
 
 def _difference(before: JsonProfile, after: JsonProfile) -> str:

@@ -10,8 +10,8 @@ import gevent
 from flask import Response, redirect, request, session
 from flask_login import UserMixin, login_user
 
-PASSWORD = "BROWNOUT_PASSWORD"
-USER = "brownout"
+from loadtests.environment import PASSWORD, USER
+
 _PAUSE = 1.0  # seconds after a wrong password: who guesses gets no more than that
 
 
