@@ -45,6 +45,7 @@ class Laboratory:
         self._run: Run | None = None
         self._sections: dict[str, str] = {}
         self._over: dict[str, Run] = {}
+        # Replaced whole: when an outage ends, another thread shows it.
         self._now: dict[str, Any] = {"state": "ready", "problems": []}
         self._drawn = 0  # counts versions of the charts
         self._asked: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -91,12 +92,13 @@ class Laboratory:
         self._observer.begins(step, number, of, seconds_left)
         assert self._folder is not None
         model = self._folder.record.header.plan["load"]["model"]
-        self._now["stage"] = {
+        stage = {
             "text": f"{step.deployment} at {load(step.level, model)}",
             "number": number,
             "of": of,
             "left": round(seconds_left, 1),
         }
+        self._now = self._now | {"stage": stage}
         self._show_now()
 
     def measured(self, point: Point) -> None:
@@ -106,13 +108,13 @@ class Laboratory:
     def problem(self, text: str) -> None:
         self._observer.problem(text)
         if text not in self._now["problems"]:
-            self._now["problems"].append(text)
+            self._now = self._now | {"problems": [*self._now["problems"], text]}
         self._show_now()
 
     def ended(self, run: Run) -> None:
         """The run is over, and its files are written."""
         self._folder = None
-        self._now |= {"state": run.status, "stage": None}
+        self._now = self._now | {"state": run.status, "stage": None}
         self._draw(run)
         self._show_runs()
 
@@ -178,12 +180,14 @@ class Laboratory:
 
     def _answer(self, ask: stages.Ask) -> None:
         problem = None
-        try:
-            self._asked[ask.what](ask.values)
-        except (Refused, NoSuchRun) as error:
-            problem = str(error)
-        except KeyError:
+        do = self._asked.get(ask.what)
+        if do is None:
             problem = f"nobody answers {ask.what!r}"
+        else:
+            try:
+                do(ask.values)
+            except (Refused, NoSuchRun) as error:
+                problem = str(error)
         self._line.send(stages.Answer(number=ask.number, problem=problem))
 
     def _changed(self, change: stages.Change | None) -> None:

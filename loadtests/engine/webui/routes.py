@@ -84,9 +84,12 @@ def install(web_ui: Any, base: str, out: Path, shown: Shown, link: Link) -> None
         if file not in FILES:
             return make_response(f"there is no {file!r:.60} of a run", 404)
         name = f"{run}-{file}" if "download" in request.args else None
-        return send_from_directory(
+        response = send_from_directory(
             path.absolute(), file, as_attachment=name is not None, download_name=name
         )
+        # A report has scripts; whoever wrote it gets nothing of this page by them.
+        response.headers["Content-Security-Policy"] = "sandbox allow-scripts"
+        return response
 
     @pages.route("/change/<what>", methods=["POST"])
     @guarded
