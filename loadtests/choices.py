@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from loadtests import plans
+from loadtests.plans import lines
 from loadtests.plans.load import ARRIVALS, MODELS
 
 PLANNED = "the plan's deployments"  # stands in Locust's Host field; a URL there replaces them
@@ -19,6 +20,7 @@ def of(plan: plans.Plan) -> dict[str, str]:
     load = plan.load
     return {
         "deployments": ",".join(plan.deployments),
+        "upstream": lines.upstream_line(plan.upstream),
         "model": load.model,
         "arrivals": load.arrivals,
         "levels": ", ".join(map(str, load.levels)),
@@ -26,6 +28,7 @@ def of(plan: plans.Plan) -> dict[str, str]:
         "measure": f"{load.measure:g}s",
         "think_time": f"{load.think_time:g}s",
         "repeats": str(load.repeats),
+        "slos": lines.slos_line(plan.slos),
     }
 
 
@@ -40,11 +43,11 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
     chosen = _BETWEEN_NAMES.split(values.get("deployments", ""))
     names = [name.strip() for name in chosen if name.strip()]
     host = values.get("host") or PLANNED
-    if host != PLANNED:
-        plan, names = plans.for_url(host, plan), []
     return plans.altered(
         plan,
         deployments=names or None,
+        url=None if host == PLANNED else host,
+        upstream=values.get("upstream") or None,
         model=values.get("model") or None,
         arrivals=values.get("arrivals") or None,
         levels=values.get("levels") or None,
@@ -52,4 +55,5 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
         measure=values.get("measure") or None,
         think_time=values.get("think_time") or None,
         repeats=values.get("repeats") or None,
+        slos=values.get("slos") or None,
     )

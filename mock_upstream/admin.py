@@ -21,6 +21,7 @@ from mock_upstream import metrics
 from mock_upstream.deadlines import EXACT
 from mock_upstream.guard import MOST_BYTES, Guard
 from mock_upstream.ledger import Account, Ledger
+from mock_upstream.merging import merged
 from mock_upstream.profiles import Profile, describe, describe_all
 
 OnLoop = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -282,19 +283,6 @@ async def _validated(values: dict[str, JsonValue], context: dict[str, Any]) -> P
         return await asyncio.to_thread(Profile.model_validate, values, context=context)
     except ValidationError as error:
         raise HTTPException(422, _short(describe(error))) from None
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """RFC 7396's MergePatch; neither argument is changed."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

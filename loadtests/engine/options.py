@@ -10,6 +10,10 @@ from loadtests import choices, plans
 
 PLAN = "BROWNOUT_PLAN"  # the environment variable that names the plan
 HELP = {
+    "upstream": (
+        "A latency, or values of a profile, laid over the plan's: "
+        'latency = "200ms", capacity = {servers = 10}; what is not named stays'
+    ),
     "model": "What a level is: closed, users that wait for their answers; open, a rate",
     "arrivals": "Open model: requests come at random moments (poisson) or evenly",
     "levels": "Numbers of users (open model: requests per second), rising, separated by commas",
@@ -17,6 +21,8 @@ HELP = {
     "measure": "Length of each measurement, e.g. 5s",
     "think_time": "Pause of each user after an answer, e.g. 500ms",
     "repeats": "How often each level is measured",
+    # No per cent sign: argparse would take it for a placeholder, which the form would not fill.
+    "slos": "Objectives, separated by semicolons: p95 < 250ms at 40; errors < 0.01; or none",
 }
 
 
@@ -37,6 +43,8 @@ def plan_path(arguments: list[str] | None = None) -> Path:
 
 def add(parser: Any, plan: plans.Plan) -> None:
     """Our options, with the plan's values in them."""
+    # Locust listens on all addresses; who wants that asks for it.
+    parser.set_defaults(web_host="127.0.0.1")
     group = parser.add_argument_group("brownout", "Which deployments, which levels, how long")
     _add(group, "--plan", default="", help="Plan to play", include_in_web_ui=False)
     _add(group, "--out", default="runs", help="Folder for the runs", include_in_web_ui=False)

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from loadtests.plans import lines
 from loadtests.plans.deployments import (
     CommandDeployment,
     Deployment,
@@ -275,6 +276,9 @@ def altered(
     plan: Plan,
     *,
     deployments: Sequence[str] | None = None,
+    url: str | None = None,
+    upstream: str | None = None,
+    slos: str | None = None,
     model: str | None = None,
     arrivals: str | None = None,
     levels: str | None = None,
@@ -287,14 +291,26 @@ def altered(
     """
     The plan with some values replaced, as a command line or a form has them; None keeps the plan's.
 
-    SLOs that name a deployment which is left out are left out with it.
+    The plan's SLOs that name a deployment which is left out are left out with it.
+
+    Args:
+        url: of a service, which takes the place of the deployments; named by host and port.
+        upstream, slos: as `plans.lines` reads them.
 
     Raises:
         PlanError: values that cannot be.
     """
     data = _data(plan)
     load: dict[str, Any] = data["load"]
-    if deployments is not None:
+    # As it is: what it has from files is not read again.
+    data["upstream"] = (
+        plan.upstream if upstream is None else lines.upstream(upstream, plan.upstream)
+    )
+    if slos is not None:
+        data["slos"] = lines.slos(slos, plan.slos)
+    if url is not None:
+        data = _with(data, {_name_of(url): {"url": url}}, plan)
+    elif deployments is not None:
         unknown = [name for name in deployments if name not in plan.deployments]
         if unknown:
             raise PlanError("\n".join(no_such("deployment", n, plan.deployments) for n in unknown))
@@ -323,10 +339,7 @@ def for_url(url: str, base: Plan) -> Plan:
     Raises:
         PlanError: not a URL, or not of this machine and not allowed.
     """
-    parts = parts_of(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    return _checked(_with(_data(base), {f"{host}:{port}": {"url": url}}, base))
+    return altered(base, url=url)
 
 
 def against(plan: Plan, deployments: dict[str, Any]) -> Plan:
@@ -339,9 +352,17 @@ def against(plan: Plan, deployments: dict[str, Any]) -> Plan:
     return _checked({**_data(plan), "deployments": deployments, "slos": {}}, Path())
 
 
+def _name_of(url: str) -> str:
+    """Host and port of a service."""
+    parts = parts_of(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
+
+
 def _with(data: dict[str, Any], deployments: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """The data with these deployments alone, and without the SLOs that name others."""
-    slos = {n: text for n, text in data["slos"].items() if {*plan.slos[n].named} <= {*deployments}}
+    """The data with these deployments alone, and without the plan's SLOs that name others."""
+    gone = {n: o.text for n, o in plan.slos.items() if not {*o.named} <= {*deployments}}
+    slos = {name: text for name, text in data["slos"].items() if gone.get(name) != text}
     return {**data, "deployments": deployments, "slos": slos}
 
 
