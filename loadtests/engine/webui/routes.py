@@ -17,7 +17,7 @@ View = TypeVar("View", bound=Callable[..., Response])
 
 CHANGES = ("upstream", "outage", "restore")
 POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
     "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
