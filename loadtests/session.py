@@ -225,19 +225,23 @@ class _Session:
     ) -> tuple[Run, bool]:
         """The run, and whether all of it is on disk."""
         with uninterrupted():  # a second Ctrl-C waits for the report
-            try:
-                for text in complaints:
+            failure = None
+            for text in complaints:
+                with suppress(StorageFailed):  # the last line fails, too
                     folder.problem(text)
+            try:
                 folder.end(status)
                 found = analysis.analyse(folder.path)
-            except StorageFailed:
+            except StorageFailed as error:
+                failure = error
                 found = analysis.run_of(folder.record)
             try:
                 report.write(found, folder.path)
             except OSError as error:
-                self._observer.problem(str(runfolder.failed(folder.path, error)))
-                return found, False
-        return found, True
+                failure = runfolder.failed(folder.path, error)
+            if failure is not None and str(failure) not in complaints:
+                self._observer.problem(str(failure))
+        return found, failure is None
 
     def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
         facts = environment.facts(plan.seed) | {"cores_used": self._fleet.cores.described()}

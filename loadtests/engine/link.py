@@ -81,6 +81,8 @@ class Link:
             return f"the controller did not answer within {ANSWERING:.0f} s; try again"
         except OSError:
             return _GONE
+        except ValueError as error:  # half of a surrogate pair, say
+            return f"it cannot be passed on: {error}"
         finally:
             del self._asked[number]
 

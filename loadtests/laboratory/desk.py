@@ -159,6 +159,10 @@ class Laboratory:
         name = str(values.get("run", ""))
         if name not in self._over:
             found = self._shelf.read(name)
+            try:
+                pages.drawn(self._run, found)
+            except Exception as error:  # whatever a file holds, it must not end this test
+                raise NoSuchRun(f"{name} cannot be drawn: {error!r}") from error
             while len(self._over) >= MOST_LAID_OVER:
                 gone = next(iter(self._over))
                 del self._over[gone]

@@ -6,7 +6,7 @@ from typing import Any
 
 from loadtests.report import charts, html, page, palette, quantities, states
 from loadtests.report.curves import Curve, names, of_run
-from loadtests.results import QUANTILES, Estimate, Run
+from loadtests.results import QUANTILES, Estimate, Point, Run
 
 SECTIONS = ("findings", "changes", "why", "knees", "slos", "points", "errors")
 NOW, THEN = "now", "then"  # in this order their lines are drawn and dashed
@@ -68,11 +68,18 @@ def rows(run: Run) -> list[dict[str, Any]]:
             "throughput": round(point.throughput.value, 1),
             **{name: _milliseconds(point.response_time.get(name)) for name in QUANTILES},
             "errors": round(100 * point.errors.rate, 2),
-            "state": states.said(point) if point.valid else f"invalid: {point.problems[0]}",
+            "state": states.said(point)
+            if point.valid
+            else f"invalid: {'; '.join(point.problems[:1])}",
         }
         for name in names(run)
         for point in run.of(name)
     ]
+
+
+def _invalid(point: Point) -> str:
+    """With the first reason: a cell of that table is short."""
+    return ": ".join(["invalid", *point.problems[:1]])
 
 
 def _milliseconds(estimate: Estimate | None) -> float | str:

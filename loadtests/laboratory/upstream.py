@@ -109,15 +109,16 @@ class Upstream:
             self._check()
             self._before = self._played
             self._put(_out(self._played))
-            self._outage = threading.Timer(OUTAGE, self._recover)
+            self._outage = threading.Timer(OUTAGE, lambda: self._recover(outage))
+            outage = self._outage
             self._outage.daemon = True
             self._over_at = monotonic() + OUTAGE
             self._outage.start()
             self._tell(f"outage: every answer is {STATUS}")
 
-    def _recover(self) -> None:
+    def _recover(self, outage: threading.Timer) -> None:
         with self._lock:
-            if self._outage is None:
+            if self._outage is not outage:  # it ended with its run, while this waited
                 return
             self._outage = None
             try:
@@ -148,6 +149,7 @@ class Upstream:
     def _put(self, profile: JsonProfile) -> None:
         """Play it, and know what is played in the mock's own words."""
         self._ask("PUT", json.dumps(profile))
+        self._played = profile
         self._played = json.loads(self._ask("GET"))
 
     def _ask(self, method: str, body: str | None = None) -> bytes:
