@@ -56,7 +56,8 @@ class Started(Message):
 
 class Stage(Message):
     """
-    One level on one deployment: `settle` seconds, then `measure` seconds.
+    One level on one deployment: `settle` seconds, then `measure` seconds. `number` counts the
+    stages of a test from 0.
 
     `level` is a number of users in the closed model, requests per second of all generators
     together in the open one, which come by `arrivals` and know no think time.

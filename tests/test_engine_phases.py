@@ -56,14 +56,13 @@ def generator(folder):
             ["--headless", "--only-summary"],
         ),
     ):
+        assert isinstance(line.receive(30), stages.Started)
 
         def play(stage):
             line.send(stage)
             record = StageRecord(stage)
             while not is_over(record):
-                message = line.receive(30)
-                if not isinstance(message, stages.Started):
-                    record.add(message)
+                record.add(line.receive(30))
             return record
 
         yield play

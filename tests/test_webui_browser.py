@@ -99,7 +99,7 @@ def test_the_quantile_and_an_earlier_run_are_chosen_and_stay_after_a_reload(brow
         page.locator("#over").select_option(earlier)
         expect(page.locator("#over-section")).to_be_visible()
         expect(page.locator("[data-section=legend]")).to_contain_text("Dashed")
-        page.wait_for_function(f"document.querySelectorAll('#times {MARKS}').length > {alone}")
+        expect(page.locator(f"#times {MARKS}")).not_to_have_count(alone)
         assert page.locator("#over-section tbody th[scope=row]").count() > 0
         page.reload()
         expect(page.locator("#over")).to_have_value(earlier)
@@ -158,7 +158,7 @@ def test_the_upstream_is_changed_while_a_test_runs_and_every_change_is_marked(br
         expect(page.get_by_role("button", name="Apply")).to_be_disabled()
         values = LEVELS | {"levels": "1, 2", "deployments": "async", "measure": "8s"}
         assert rested.start(**values)["success"]
-        page.wait_for_function("!document.getElementById('latency').disabled", timeout=SECONDS)
+        expect(page.get_by_label("Latency")).to_be_enabled(timeout=SECONDS)
         rested.measuring()
         page.get_by_label("Latency").fill("40 parsecs")
         page.keyboard.press("Enter")
