@@ -464,9 +464,28 @@ def test_values_are_altered_as_a_command_line_or_a_form_writes_them():
     assert plans.altered(plan) == plan
 
 
+def test_a_file_and_a_null_of_an_upstream_survive_the_way_through_a_file(tmp_path):
+    (tmp_path / "calls.csv").write_text("1\n2\n3\n")
+    table = {
+        **tomllib.loads(BASE),
+        "upstream": {
+            "latency": "file(calls.csv, unit=ms)",
+            "routes": [{"path": "/", "json": None}],
+        },
+    }
+    plan = plans.Plan.model_validate(table, context={"folder": tmp_path})
+    path = tmp_path / "elsewhere" / "plan.toml"
+    path.parent.mkdir()
+    path.write_text(plans.to_toml(plan))
+    assert plans.read(path) == plan == plans.altered(plan)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"upstream": ""}, "upstream: the latency is empty"),
+        ({"slos": ""}, "slos: '' has none; write p95 < 250ms at 40; errors < 1%, or none for none"),
+        ({"url": "ftp://x"}, "'ftp://x' is not the URL of a service"),
         ({"levels": "1, x"}, 'load.levels[1]: "x" must be a whole number'),
         ({"levels": "5, -1"}, "load.levels[1]: -1 must be 1 or more"),
         ({"levels": "1.5"}, 'load.levels[0]: "1.5" must be a whole number'),

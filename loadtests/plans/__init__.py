@@ -116,7 +116,7 @@ class Plan(Table):
     @classmethod
     def _from_its_own_file(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):  # as `to_toml` writes what TOML has no word for
-            return Profile.model_validate_json(value)
+            return Profile.model_validate_json(value, context=info.context)
         if not isinstance(value, dict) or "profile" not in value:
             return value
         if len(value) > 1:

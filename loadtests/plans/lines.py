@@ -19,7 +19,7 @@ from mock_upstream.latency import parse as parse_latency
 from mock_upstream.merging import merged
 from mock_upstream.profiles import Profile
 
-NONE = "none"  # no SLOs; as a value of an upstream: back to what it is without being named
+NONE = "none"  # no SLOs; as a value of an upstream: as if it had never been given
 
 _LONGEST = 200  # characters; a form's field shows no more of them
 # What is too long for a line, and what changes the draws or the mock but not the upstream.
@@ -28,7 +28,7 @@ _VALUES = 'latency = "200ms", capacity = {servers = 10}'
 _SLOS = "p95 < 250ms at 40; errors < 1%"
 _OPENING = "upstream = {"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_KEY = re.compile(r"""(?!(?:p[\d.]+|max)\s*=)["'A-Za-z_][\w"'-]*\s*[.=]""")  # p95=80ms: a latency
+_KEY = re.compile(r"""(?!(?:p[\d.]+|max)\s*=)["'A-Za-z_][\w."'-]*\s*=""")  # p95=80ms: a latency
 _NAME = re.compile(rf"(?!(?:{'|'.join(METRICS)})\s*=)([\w-]+)\s*=(?!=)")
 
 
@@ -50,18 +50,18 @@ def upstream(line: str, base: Profile) -> Profile:
     """
     The profile with what the line says: a latency, or values as in a TOML inline table.
 
+    They are laid over its own: what is not named stays, and "none" takes a value away.
+
     Raises:
         PlanError: it is neither, or names a file that the profile does not have already.
     """
     line = " ".join(line.splitlines()).strip()  # on a line of its own could stand another table
     if line == upstream_line(base):
         return base
-    known = base.known
-    values = merged(base.model_dump(mode="json"), _values(line, known["latencies"]))
     try:
-        return Profile.model_validate(values, context=known)
-    except ValidationError as error:
-        raise explain(error, Profile, "upstream") from None
+        return _laid_over(base, line)
+    except RecursionError:
+        raise PlanError(f"upstream: {line!r:.100} has too many tables in tables") from None
 
 
 def slos_line(slos: Mapping[str, Slo]) -> str:
@@ -115,6 +115,15 @@ def slos(line: str, base: Mapping[str, Slo]) -> dict[str, str]:
     return found
 
 
+def _laid_over(base: Profile, line: str) -> Profile:
+    known = base.known
+    values = merged(base.model_dump(mode="json"), _values(line, known["latencies"]))
+    try:
+        return Profile.model_validate(values, context=known)
+    except ValidationError as error:
+        raise explain(error, Profile, "upstream") from None
+
+
 def _values(line: str, latencies: Collection[str]) -> dict[str, Any]:
     """As a merge patch."""
     try:
@@ -130,15 +139,15 @@ def _values(line: str, latencies: Collection[str]) -> dict[str, Any]:
         )
     try:
         values: dict[str, Any] = tomllib.loads(f"{_OPENING}{line}}}")["upstream"]
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         why = re.sub(
             r"\(at line 1, column (\d+)\)",
             lambda place: f"(column {int(place[1]) - len(_OPENING)})",
             str(error),
         )
         raise PlanError(
-            f"upstream: {line!r} cannot be read as TOML: {why}; texts stand in quotes, for example "
-            f"{_VALUES}"
+            f"upstream: {line!r:.100} cannot be read as TOML: {why}; texts stand in quotes, for "
+            f"example {_VALUES}"
         ) from None
     return _patch(values)
 
