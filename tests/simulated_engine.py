@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from loadtests.analysis.records import StageRecord
 from loadtests.phases import NAMES
@@ -191,8 +191,7 @@ def stage(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     user: int
     start: float
     end: float
@@ -208,6 +207,7 @@ def _requests(
     names = [request.name for request in stage.requests]
     weights = [request.weight for request in stage.requests]
     failing = system.failing(stage.level)
+    places = [(NAMES.index(one.queue), NAMES.index(one.phase)) for one in system.stations]
     # An event: (time, tie-breaker, user, station that the request leaves, or -1 for a new one).
     tie = count()
     events: list[tuple[float, int, int, int]] = []
@@ -230,8 +230,9 @@ def _requests(
         else:
             busy[at] += 1
             work = station.service(rng)
-            phases[user][NAMES.index(station.queue)] += now - queued.pop(user, now)
-            phases[user][NAMES.index(station.phase)] += work
+            queue, phase = places[at]
+            phases[user][queue] += now - queued.pop(user, now)
+            phases[user][phase] += work
             heappush(events, (now + work, next(tie), user, at))
 
     while events:
@@ -270,8 +271,10 @@ def _record(
     slices: dict[tuple[int, str], Slice], stage: Stage, request: _Request, tells: bool
 ) -> None:
     def part(index: int) -> Slice:
-        made = Slice(stage=stage.number, index=index, request=request.name)
-        return slices.setdefault((index, request.name), made)
+        key = index, request.name
+        if (found := slices.get(key)) is None:
+            found = slices[key] = Slice(stage=stage.number, index=index, request=request.name)
+        return found
 
     seconds = request.end - request.start
     first, last = int(request.start / LENGTH), int(request.end / LENGTH)

@@ -1,12 +1,12 @@
 """From a run's folder to its Run, whole or cut off anywhere."""
 
 import json
-from time import perf_counter
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from simulated_engine import SimulatedEngine, constant, exponential, stage, threads
+from simulated_engine import SimulatedEngine, constant, stage, threads
 
 from loadtests import results
 from loadtests.analysis import analyse
@@ -135,19 +135,26 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         analyse(tmp_path)
 
 
-def test_ten_minutes_of_load_are_analysed_in_two_seconds(tmp_path):
-    """Thirty stages of thirty quarter seconds, with many distinct times in each."""
-    engine = SimulatedEngine({"a": threads(40, exponential(0.05))})
-    run = RunFolder(tmp_path, {"id": "1", "name": "n", "plan": PLAN})
-    for number in range(30):
-        played = stage(number, "a", (10, 40, 80)[number % 3], settle=2.5, measure=5.0)
-        run.write(played)
-        for message in engine.play(played):
-            run.write(message)
-    run.end("complete")
-    best = 9.0
-    for _ in range(3):  # the best of three: others work on this machine, too
-        begin = perf_counter()
-        analyse(tmp_path)
-        best = min(best, perf_counter() - begin)
-    assert best < 2.0
+def calls(function, *arguments):
+    """How many calls of functions it takes: the work, whatever else this machine does."""
+    count, before = 0, sys.getprofile()
+
+    def look(_frame, event, _argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(look)
+    try:
+        function(*arguments)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("longer", [{"levels": (1, 5, 20) * 8}, {"measure": 16.0}])
+def test_what_an_analysis_takes_grows_no_faster_than_the_run(tmp_path, longer):
+    """Eight times the stages, or windows of eight times the length; analysed once before."""
+    usual = {"levels": (1, 5, 20), "settle": 0.5, "measure": 2.0}
+    short, long = written(tmp_path / "a", **usual), written(tmp_path / "b", **usual | longer)
+    analyse(short)
+    assert calls(analyse, long) < 8 * calls(analyse, short)

@@ -1,23 +1,38 @@
-"""`brownout run --baseline` as a user starts it: two short runs, one judged by the other."""
+"""`brownout run --baseline`: two short runs, one judged by the other."""
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from loadtests import cli, results
-from tests.brownout_runs import PLAN, finished
+from tests.brownout_runs import PLAN, called, calm
 
 CODES = {"WORSE": 1, "UNRESOLVED": 3, "INVALID": 3, "BETTER": 0, "EQUIVALENT": 0}
+WORDS = ("run", "plan.toml", "--deployments", "async")
 
 
-def test_a_run_is_judged_by_an_older_one_and_stays_so_when_it_is_analysed_again(tmp_path):
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A run whose plan asks for more than it can tell: its exit code, and what it printed."""
+    folder = tmp_path_factory.mktemp("first")
+    (folder / "plan.toml").write_text(PLAN + '[slos]\nsharp = "p99 < 1s at 1"\n')
+    with calm():  # without a valid level it would be no baseline
+        return called(*WORDS, cwd=folder)
+
+
+def test_an_slo_without_enough_requests_is_unresolved(first):
+    code, invocation = first
+    assert code == 3, invocation.output
+    assert [slo.status for slo in invocation.run().slos] == ["unresolved"]
+
+
+def test_a_run_is_judged_by_an_older_one_and_stays_so_when_it_is_analysed_again(tmp_path, first):
     (tmp_path / "plan.toml").write_text(PLAN)
-    words = ["run", "plan.toml", "--deployments", "async"]
-    code, first = finished(*words, cwd=tmp_path)
-    assert code == 0, first.output
-    base = tmp_path / first.lines[-1].strip()
+    _, older = first
+    base = older.cwd / older.lines[-1].strip()
 
-    code, second = finished(*words, "--baseline", str(base), "--margin", "90%", cwd=tmp_path)
+    code, second = called(*WORDS, "--baseline", str(base), "--margin", "90%", cwd=tmp_path)
     run, folder = second.run(), tmp_path / second.lines[-1].strip()
     [verdict] = run.verdicts
     assert code == CODES[verdict.verdict], second.output

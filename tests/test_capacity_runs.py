@@ -5,7 +5,7 @@ import json
 from typer.testing import CliRunner
 
 from loadtests import cli
-from tests.brownout_runs import PLAN, finished
+from tests.brownout_runs import PLAN, called
 
 SLOS = """
 [slos]
@@ -16,7 +16,7 @@ sure = "errors < 50% at 4"
 def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_again(tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN + SLOS)
     words = ["capacity", "plan.toml", "--levels", "1,2", "--within", "6s"]
-    code, invocation = finished(*words, cwd=tmp_path)
+    code, invocation = called(*words, cwd=tmp_path)
     run = invocation.run()
     assert set(run.capacities) == {"threads", "async"}
     settled = {name: found.above for name, found in run.capacities.items()}
@@ -27,7 +27,7 @@ def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_aga
     header = json.loads((folder / "slices.jsonl").read_text().splitlines()[0])
     assert (header["search"]["lowest"], header["search"]["highest"]) == (1, 2)
     assert all(found.seconds > 1 for found in run.capacities.values())
-    again, report = finished("report", str(folder), cwd=tmp_path)
+    again, report = called("report", str(folder), cwd=tmp_path)
     assert again == 0, report.output
 
 

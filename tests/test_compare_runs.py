@@ -5,7 +5,8 @@ import sys
 
 import psutil
 import pytest
-from brownout_runs import brownout
+
+from tests.brownout_runs import brownout, called
 
 SERVICE = """
 import json, os, sys
@@ -32,7 +33,7 @@ command = "PYTHON service.py WAY async-aiohttp --port {port} --upstream {upstrea
 [[requests]]
 path = "/external-data"
 """
-SHORT = ("--plan", "plan.toml", "--at", "8", "--settle", "250ms", "--measure", "1s")
+SHORT = ("--plan", "plan.toml", "--at", "8", "--settle", "0s", "--measure", "1s")
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ def pair(tmp_path):
 
 
 def test_one_that_fails_from_the_start_ends_it_after_two_blocks(pair) -> None:
-    with brownout("compare", "base", "head", *SHORT, cwd=pair("failing")) as invocation:
-        assert invocation.end() == 3
-        run = invocation.run()
+    code, invocation = called("compare", "base", "head", *SHORT, cwd=pair("failing"))
+    assert code == 3
+    run = invocation.run()
     [found] = run.verdicts
     assert found.verdict == "INVALID"
     assert "100% of the requests to head failed, mostly with 503" in found.sentence

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -176,15 +177,20 @@ def without_precedence(profile: Profile) -> Iterator[Upstream]:
     """A mock that every other process goes before."""
     with running(profile) as upstream:
         os.setpriority(os.PRIO_PROCESS, upstream.pid, 19)
+        # It is a session of its own. Where the scheduler shares cores among sessions, a process's
+        # priority counts within its session only, and the session has one, too.
+        group = Path(f"/proc/{upstream.pid}/autogroup")
+        if group.exists():
+            group.write_text("19")
         yield upstream
 
 
 @contextmanager
 def no_cpu_left() -> Iterator[None]:
-    """Several times as many busy processes as there are cores."""
-    busy = [sys.executable, "-c", "while True: pass"]
-    cores = len(os.sched_getaffinity(0))
-    burners = [subprocess.Popen(busy) for _ in range(4 * cores)]
+    """Two busy processes on each core: left to themselves, all might move to one of them."""
+    busy = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    cores = sorted(os.sched_getaffinity(0)) * 2
+    burners = [subprocess.Popen([sys.executable, "-c", busy, str(core)]) for core in cores]
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ path = "/"
 timeout = "20s"
 [load]
 levels = [{users}]
-settle = "1s"
+settle = "{settle}"
 measure = "{measure}"
 think_time = "{think_time}"
 """
@@ -65,7 +65,9 @@ def run(folder, limit, **load):
 
 
 def test_more_users_than_select_can_tell_apart_keep_their_connections(tmp_path, many_files):
-    service, point = run(tmp_path, "-Sn 256", users=USERS, measure="3s", think_time="1s")
+    service, point = run(
+        tmp_path, "-Sn 256", users=USERS, settle="1s", measure="3s", think_time="1s"
+    )
     assert point.errors.rate == 0
     requests = [count for (host, _), count in service.requests.items() if host == "127.0.0.1"]
     # Whoever could not tell that a connection was alive would take a new one for each request.
@@ -74,7 +76,7 @@ def test_more_users_than_select_can_tell_apart_keep_their_connections(tmp_path, 
 
 
 def test_a_generator_that_is_out_of_descriptors_makes_its_point_invalid(tmp_path):
-    _, point = run(tmp_path, "-n 150", users=200, measure="1s", think_time="500ms")
+    _, point = run(tmp_path, "-n 150", users=200, settle="0s", measure="1s", think_time="500ms")
     assert point.errors.kinds["out of descriptors"] > 0
     assert not point.valid
     assert "the load generator ran out of file descriptors" in point.problems[0]

@@ -84,16 +84,24 @@ def test_the_same_mock_serves_the_next_test(mock_upstream):
     ).assert_outcomes(passed=2)
 
 
-def test_a_missed_slo_fails_with_the_sentences_of_the_report(
+def test_a_missed_slo_fails_with_the_sentences_of_the_report_and_an_undecided_one_with_a_way_out(
     run: RunSuite, pytester: pytest.Pytester
 ) -> None:
     result = run(
         """
+HASTE = {"path": "/external-data", "settle": "0s", "measure": "1s"}
+
 def test_checkout(brownout, mock_upstream):
-    brownout.holds("p50 < 1ms at 4", url=mock_upstream.url, path="/", settle="250ms")
+    brownout.holds("p50 < 1ms at 4", url=mock_upstream.url, **HASTE)
+
+def test_fails(brownout):
+    brownout.holds("p99 < 10s at 1", variant="async-aiohttp", **HASTE)
+
+def test_is_skipped(brownout, mock_upstream):
+    brownout.holds("p99 < 10s at 1", unresolved="skip", url=mock_upstream.url, **HASTE)
 """
     )
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(failed=2, skipped=1)
     [report] = pytester.path.glob("runpytest-0/test_checkout0/*/report.html")
     [slo] = results.read(report.parent).slos
     result.stdout.fnmatch_lines(
@@ -105,21 +113,6 @@ def test_checkout(brownout, mock_upstream):
         consecutive=True,
     )
     assert "promises.py" not in result.stdout.str()
-
-
-def test_what_could_not_be_decided_fails_with_a_way_out_or_is_skipped(run: RunSuite) -> None:
-    result = run(
-        """
-HASTE = {"variant": "async-aiohttp", "path": "/external-data", "settle": "0s", "measure": "1s"}
-
-def test_fails(brownout):
-    brownout.holds("p99 < 10s at 1", **HASTE)
-
-def test_is_skipped(brownout):
-    brownout.holds("p99 < 10s at 1", unresolved="skip", **HASTE)
-"""
-    )
-    result.assert_outcomes(failed=1, skipped=1)
     told = "p99 < 10s at 1 is unresolved: * requests at 1 user are too few. Measured for longer*"
     result.stdout.fnmatch_lines([f"{told}: measure=*s?."])
     result.stdout.fnmatch_lines([f"SKIPPED*{told}*"])

@@ -24,6 +24,11 @@ from pathlib import Path
 import httpx
 import psutil
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from simulated_engine import SimulatedEngine, exponential, threads
+from simulated_engine import stage as simulated_stage
+
 from loadtests import analysis, plans, runfolder, server_timing, session, stages
 from loadtests.cores import Cores
 from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
@@ -196,29 +201,57 @@ def files(_rounds, seconds):
 
 
 def reading(rounds, _seconds):
-    """Two deployments, five levels each, 60 s, three kinds of request, up to 1,000/s."""
+    """
+    Two deployments, five levels each, 60 s, three kinds of request, up to 1,000/s; and thirty short
+    stages, with many distinct times in each slice.
+    """
     with mock("50ms") as ready:
         httpx.get(ready["url"])
         ledger = account(ready)
     for name, told in (("", False), (", with phases", True)):
-        taken = []
         with tempfile.TemporaryDirectory() as folder:
             path = write(Path(folder), ledger, told)
             size = (path / "slices.jsonl").stat().st_size / 1e6
             print(f"slices.jsonl of ten minutes{name}: {size:.1f} MB")
-            for _ in range(rounds):
-                words = "import sys, time; from pathlib import Path\n"
-                words += "from loadtests import analysis; t = time.perf_counter()\n"
-                words += "analysis.analyse(Path(sys.argv[1])); print(time.perf_counter() - t)"
-                done = subprocess.run(
-                    [sys.executable, "-c", words, path], capture_output=True, text=True, check=True
-                )
-                taken.append(float(done.stdout))
+            cost = analysed(path, rounds)
             points = analysis.analyse(path).points
         assert len(points) == 40
         assert all(bool(point.phases) == told for point in points)
-        cost = statistics.median(taken)
         yield f"analysis of ten minutes{name}", "at most 2 s", f"{cost:.2f} s", cost <= 2
+    with tempfile.TemporaryDirectory() as folder:
+        cost = analysed(short_stages(Path(folder)), rounds)
+    yield "analysis of thirty short stages", "at most 2 s", f"{cost:.2f} s", cost <= 2
+
+
+def analysed(path, rounds):
+    """How long a new process takes to read and analyse the run; the median, in seconds."""
+    words = "import sys, time; from pathlib import Path\n"
+    words += "from loadtests import analysis; t = time.perf_counter()\n"
+    words += "analysis.analyse(Path(sys.argv[1])); print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", words, path]
+    taken = [
+        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        for _ in range(rounds)
+    ]
+    return statistics.median(taken)
+
+
+def short_stages(path):
+    """A run of forty threads at three levels, ten times each, 2.5 s and 5 s."""
+    engine = SimulatedEngine({"a": threads(40, exponential(0.05))})
+    plan = {
+        "name": "cost",
+        "deployments": {"a": {"variant": "x"}},
+        "load": {"levels": [10, 40, 80]},
+    }
+    run = runfolder.RunFolder(path, {"id": "1", "name": "cost", "plan": plan})
+    for number in range(30):
+        stage = simulated_stage(number, "a", (10, 40, 80)[number % 3], settle=2.5, measure=5.0)
+        run.write(stage)
+        for message in engine.play(stage):
+            run.write(message)
+    run.end("complete")
+    return path
 
 
 def write(out, ledger, told):
