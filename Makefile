@@ -5,12 +5,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PLAN ?=
 
-.PHONY: help run ui test lint types lock clean
+# As many tests at a time as there are cores; the tests of a group stay together and in order.
+PARALLEL := --numprocesses auto --maxprocesses 16 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: help run ui test test-fast lint types lock clean
 
 help:
 	@echo "make run [PLAN=plan.toml]  set up, measure, print the path of the report"
 	@echo "make ui                    set up, open the Locust web UI"
 	@echo "make test                  lint, types and tests"
+	@echo "make test-fast             the tests that start no process and wait for no clock"
 	@echo "make lock                  pin the dependencies again (needs uv)"
 
 $(READY): requirements.lock pyproject.toml
@@ -35,7 +39,11 @@ types: $(READY)
 	$(BIN)/mypy
 
 test: lint types
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL) -m "not quiet"
+	$(BIN)/pytest -m quiet
+
+test-fast: $(READY)
+	$(BIN)/pytest $(PARALLEL) -m "not processes"
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \

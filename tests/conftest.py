@@ -1,22 +1,98 @@
-"""What several tests need."""
+"""Ports for tests, the order of parallel play, and a guard of what `make test-fast` may do."""
 
+import itertools
+import os
+import random
 import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+# Below the ports that Linux gives to clients, and to servers that ask for any port: nothing takes
+# one between the moment in which a test chooses it and its use.
+FIRST_PORT, PORTS = 20_000, 12_000
+WORKERS = 16  # of pytest-xdist, at most; each has ports of its own
+
+STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
+LONG = 0.1  # seconds; `eventually` sleeps for less
+
+_unmarked = ""  # the test that runs, if it has promised to start no process
+
+
+def _ports() -> Iterator[int]:
+    """The ports of this worker, over and over, from a drawn one: two suites may run at a time."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+    share = PORTS // WORKERS
+    drawn = random.SystemRandom().randrange(share)
+    own = range(FIRST_PORT + worker * share, FIRST_PORT + (worker + 1) * share)
+    return itertools.cycle((*own[drawn:], *own[:drawn]))
+
+
+_own_ports = _ports()
+
+
+def a_free_port() -> int:
+    """A loopback port that nobody listens on."""
+    for port in _own_ports:
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("the ports go round")
 
 
 @pytest.fixture
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
     return a_free_port()
 
 
 @pytest.fixture
 def other_port() -> int:
-    """Another one."""
     return a_free_port()
 
 
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    assert mark
+    return str(mark.args[0] if mark.args else mark.kwargs["name"])
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Keeps the tests of a module on one worker, since they share its fixtures, and puts the modules
+    that start processes first: the short ones then even out how long the workers take.
+    """
+    long = set()
+    for item in items:
+        if item.get_closest_marker("quiet"):
+            item.add_marker("processes")
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.get_closest_marker("processes"):
+            long.add(_group(item))
+    items.sort(key=lambda item: _group(item) not in long)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    global _unmarked
+    _unmarked = "" if item.get_closest_marker("processes") else item.nodeid
+    try:
+        return (yield)
+    finally:
+        _unmarked = ""
+
+
+def _guard(event: str, arguments: tuple[Any, ...]) -> None:
+    if _unmarked and (event in STARTS or (event == "time.sleep" and arguments[0] > LONG)):
+        pytest.fail(
+            f"{_unmarked} is part of `make test-fast`, and does {event}{arguments!r:.200}: "
+            "mark it with pytest.mark.processes"
+        )
+
+
+sys.addaudithook(_guard)

@@ -28,6 +28,8 @@ from tests.servers import (
     together,
 )
 
+pytestmark = pytest.mark.processes
+
 VARIANTS = variants.names()
 BLOCKING = ["blocking-in-async", "blocking-per-request", "blocking-requests"]
 ONE_BY_ONE = [*BLOCKING, "sequential-httpx"]  # several calls of one request

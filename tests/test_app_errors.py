@@ -22,7 +22,10 @@ from tests.servers import (
 
 # A client that is closed by the first failure of its gathered calls, as client-per-request does,
 # leaves behind the connection that a sibling was just opening.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning"),
+    pytest.mark.processes,
+]
 
 VARIANTS = variants.names()
 BLOCKING = ["blocking-in-async", "blocking-per-request", "blocking-requests"]

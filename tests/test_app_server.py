@@ -17,6 +17,8 @@ import pytest
 from app_under_test.__main__ import main
 from tests.servers import callers, eventually, scripted_upstream, together
 
+pytestmark = pytest.mark.processes
+
 COMMAND = [sys.executable, "-m", "app_under_test"]
 
 

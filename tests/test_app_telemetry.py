@@ -22,6 +22,8 @@ from app_under_test.telemetry.visits import critical
 from mock_upstream.embedding import Upstream
 from tests.servers import reply, scripted_upstream
 
+pytestmark = pytest.mark.processes
+
 DELAY = 30.0  # milliseconds
 NAMES = ["total", "pre_app", "thread_wait", "pool_wait", "connect", "upstream", "loop_wait", "own"]
 

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 from loadtests import cli, results
 from tests.brownout_runs import PLAN, called, calm
 
+pytestmark = pytest.mark.processes
+
 CODES = {"WORSE": 1, "UNRESOLVED": 3, "INVALID": 3, "BETTER": 0, "EQUIVALENT": 0}
 WORDS = ("run", "plan.toml", "--deployments", "async")
 

@@ -6,7 +6,7 @@ from tests.browser import browser, needs_browser, watched
 
 __all__ = ["browser"]
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.processes]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from loadtests import cli
 from tests.brownout_runs import PLAN, called
+
+pytestmark = pytest.mark.processes
 
 SLOS = """
 [slos]

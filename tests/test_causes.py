@@ -34,6 +34,7 @@ def played(tmp_path_factory):
         return group, session.run(plans.read(folder / "plan.toml"), folder, observer, []).run
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("index", range(3), ids=["threads", "pool", "blocked"])
 def test_the_resource_that_was_made_scarce_is_named(played, index):
     group, run = played

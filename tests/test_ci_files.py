@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 
 from loadtests import results
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parent.parent
 ACTION = ROOT / "action.yml"
 EXAMPLES = ROOT / "docs" / "examples"

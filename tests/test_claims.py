@@ -21,6 +21,8 @@ from tests.brownout_runs import brownout
 from tests.example_runs import about, point
 from tests.servers import serving
 
+pytestmark = pytest.mark.quiet
+
 ALL = experiments()
 OVERHEAD = 8.0  # seconds to bring a plan up and to write its report
 

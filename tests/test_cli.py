@@ -10,6 +10,8 @@ from loadtests import cli, results
 from loadtests.results import Run
 from tests.brownout_runs import PLAN
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def saved(tmp_path):

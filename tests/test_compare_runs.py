@@ -8,6 +8,8 @@ import pytest
 
 from tests.brownout_runs import brownout, called
 
+pytestmark = pytest.mark.processes
+
 SERVICE = """
 import json, os, sys
 from app_under_test.__main__ import main

@@ -18,6 +18,8 @@ from loadtests.deployments import DeploymentFailed, Fleet, Mock, running
 from loadtests.process_groups import ProcessGroup, stop, uninterrupted
 from tests.servers import eventually, scripted_upstream
 
+pytestmark = pytest.mark.processes
+
 SERVE = [sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
 
 

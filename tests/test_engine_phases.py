@@ -15,6 +15,8 @@ from loadtests.engine_process import Line, engine
 from loadtests.phases import PhaseSums
 from tests.servers import serving
 
+pytestmark = pytest.mark.processes
+
 UPSTREAM, OWN = 0.02, 0.001
 PATHS = ("/told", "/broken", "/silent", "/failing")
 

@@ -24,6 +24,8 @@ from mock_upstream.ledger import Ledger
 from mock_upstream.profiles import Profile
 from tests.servers import MockUpstream, eventually, mock_upstream, serving
 
+pytestmark = pytest.mark.processes
+
 TIDES = {
     "phases": [
         {"name": "calm", "for": "50m"},

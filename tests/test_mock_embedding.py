@@ -17,6 +17,8 @@ import mock_upstream
 from mock_upstream.profiles import Profile, ProfileError
 from tests.servers import eventually
 
+pytestmark = pytest.mark.processes
+
 
 def get(url: str, path: str = "/") -> tuple[int, Any]:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)

@@ -17,6 +17,8 @@ import pytest
 from mock_upstream.ledger import Ledger
 from tests.servers import MockUpstream, eventually, mock_upstream
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MockUpstream]:

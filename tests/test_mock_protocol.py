@@ -17,6 +17,8 @@ from mock_upstream.protocol import MOST_HEAD_BYTES, MOST_HEADERS, MockProtocol
 from tests.mock_exchanges import connected, played, request, rest, whole
 from tests.servers import MockUpstream, eventually, mock_upstream
 
+pytestmark = pytest.mark.processes
+
 GET = b"GET / HTTP/1.1\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
 

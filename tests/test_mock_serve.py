@@ -24,6 +24,8 @@ from mock_upstream.draws import Stream
 from mock_upstream.latency import parse
 from tests.servers import MockUpstream, eventually, mock_upstream
 
+pytestmark = pytest.mark.processes
+
 SPREAD = "p50=4ms p95=12ms p99=25ms max=40ms"
 CHARGE = """
 latency = "1ms"

@@ -20,6 +20,8 @@ from mock_upstream.open_loop import Seen, drive, question
 from mock_upstream.profiles import Profile, Route
 from mock_upstream.verify import Check
 
+pytestmark = pytest.mark.quiet
+
 SPREAD = Profile.model_validate({"latency": "p50=5ms p95=8ms p99=15ms"})
 ROUTE = Route(path="/")
 

@@ -14,6 +14,8 @@ from loadtests.engine.recorder import kind_of
 from tests.brownout_runs import COMMAND, started
 from tests.servers import serving
 
+pytestmark = pytest.mark.processes
+
 USERS = 1150  # more than `select` can tell apart
 PLAN = """
 name = "crowd"

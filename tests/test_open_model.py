@@ -4,10 +4,14 @@ import asyncio
 import shlex
 import time
 
+import pytest
+
 from loadtests.analysis import records
 from loadtests.histograms import merged
 from tests.brownout_runs import COMMAND, brownout, called, started
 from tests.servers import serving
+
+pytestmark = pytest.mark.quiet
 
 LOAD = '[load]\nmodel = "open"\narrivals = "even"\nsettle = "500ms"\n'
 REQUEST = '[[requests]]\npath = "/external-data"\n'

@@ -28,7 +28,7 @@ import threading
 import pytest
 
 PATIENT = {"late": "1m", "lag": "1m", "cpu": 1.0}
-pytestmark = pytest.mark.mock_upstream("20ms", budget=PATIENT)
+pytestmark = [pytest.mark.mock_upstream("20ms", budget=PATIENT), pytest.mark.processes]
 """
 RunSuite = Callable[..., pytest.RunResult]
 

@@ -14,6 +14,8 @@ from loadtests import cli, results, session
 from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, called, finished, started
 from tests.servers import eventually, serving
 
+pytestmark = pytest.mark.processes
+
 ONE = ("--deployments", "async")  # where one is enough
 MANY = ("--levels", "1,2,4,8,16")  # so that it is not over before something is done to it
 FILES = {"slices.jsonl", "samples.jsonl", "plan.toml", "run.json", "report.html", "curves.png"}

@@ -16,6 +16,8 @@ from loadtests import samples
 from loadtests.samples import Sampler, processes
 from tests.servers import answers, callers, eventually, mock_upstream
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch):

@@ -12,6 +12,8 @@ from loadtests.selfcheck.findings import Check, Findings, Limits
 from tests.brownout_runs import brownout
 from tests.example_runs import point
 
+pytestmark = pytest.mark.quiet
+
 
 class Nobody:
     """Watches a run and says nothing."""

@@ -11,6 +11,8 @@ from tests.brownout_runs import LOCUST, PLAN, started
 from tests.conftest import a_free_port
 from tests.webui import LEVELS, LONG, locust, patiently, ui
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def plan(tmp_path):
