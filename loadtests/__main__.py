@@ -1,10 +1,14 @@
 """`brownout`, and `python -m loadtests`: the slim install says what is missing."""
 
+import signal
 import sys
 from importlib.util import find_spec
 
 
 def main() -> None:
+    # A shell that starts a command in the background of a script has SIGINT ignored, and Python
+    # leaves it at that. All commands say that Ctrl-C ends them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     missing = [name for name in ("locust", "typer", "vl_convert") if find_spec(name) is None]
     if missing:
         print(

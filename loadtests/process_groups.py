@@ -33,7 +33,8 @@ class ProcessGroup:
 
     On Linux it gets a SIGTERM when the thread that started it ends, as it does when this process
     is killed and cannot stop anything. Its children are its own business then. It may have as many
-    open files as it needs, where the system permits.
+    open files as it needs, where the system permits. A SIGINT or SIGHUP that this process ignores
+    is not ignored in it.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class ProcessGroup:
                 env=_environment(env),
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=_tether(),
+                preexec_fn=_prepare(),
             )
         self.pid = self._process.pid
 
@@ -91,22 +92,23 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in changed.items() if value is not None}
 
 
-def _tether() -> Callable[[], None] | None:
-    """What a new process does first; None where it cannot end with this one."""
-    if sys.platform != "linux":
-        return None
+def _prepare() -> Callable[[], None]:
+    """What a new process does first."""
     parent = os.getpid()
-
     files = open_files.limits()
 
     # Between fork and exec: nothing here may take a lock that another thread could hold.
-    def tether() -> None:
+    def prepare() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):  # exec keeps only that they are ignored
+            signal.signal(number, signal.SIG_DFL)
+        if sys.platform != "linux":
+            return
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it was killed in between
             os._exit(1)
 
-    return tether
+    return prepare
 
 
 def members(groups: Iterable[ProcessGroup]) -> dict[int, list[int]]:

@@ -324,8 +324,12 @@ def _fleet(plan: Plan, folder: Path, lent: Mock | None = None) -> Iterator[Fleet
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a session as Ctrl-C does: everything is stopped and reported."""
+    """
+    SIGTERM and SIGHUP end a session as Ctrl-C does: everything is stopped and reported.
 
+    Ctrl-C ends it also where SIGINT was ignored, as in the background of a script. A SIGHUP that
+    is ignored stays so: that is what `nohup` is for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals do not come here
         return
@@ -333,7 +337,10 @@ def _interruptible() -> Iterator[None]:
     def interrupt(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt
 
-    before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in ends}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +19,8 @@ _OWNER = "MOCK_UPSTREAM_OWNER"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0, of serve after a signal; 2: nothing could be started; 3: not verified."""
+    # Ignored from birth in the background of a script, which Python would leave at that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = _parser().parse_args(arguments)
     command = {"serve": _serve, "verify": _verify, "fit": _fit}[given.command]
     try:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from loadtests import cli, results
 from loadtests.analysis import host, validity
-from tests.servers import eventually
+from tests.servers import eventually, ignore_interrupts
 
 COMMAND = [sys.executable, "-m", "loadtests"]
 LOCUST = [sys.executable, "-m", "locust", "-f", str(Path("loadtests/locustfile.py").absolute())]
@@ -74,6 +74,7 @@ class Invocation:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=ignore_interrupts,
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read)

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,11 @@ def a_free_port() -> int:
         except OSError:
             continue
     raise AssertionError("the ports go round")
+
+
+def pytest_configure() -> None:
+    """Tests interrupt what runs in this process, whichever way the suite was started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

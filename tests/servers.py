@@ -28,6 +28,11 @@ def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
         time.sleep(0.002)
 
 
+def ignore_interrupts() -> None:
+    """Lets a new process begin as in the background of a script: Ctrl-C must end it all the same."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class PromptServer(uvicorn.Server):
     """
     Ends as soon as it may. uvicorn looks ten times a second whether it shall, and sleeps for a
@@ -244,7 +249,9 @@ def mock_upstream(*arguments: str, stop: int = signal.SIGINT) -> Iterator[MockUp
     """The mock as a process of its own; it must end quickly, with code 0 and no complaint."""
     command = [sys.executable, "-m", "mock_upstream", "serve", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=ignore_interrupts
+    ) as process:
         try:
             assert process.stdout
             assert process.stderr

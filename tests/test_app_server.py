@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from app_under_test.__main__ import main
-from tests.servers import callers, eventually, scripted_upstream, together
+from tests.servers import callers, eventually, ignore_interrupts, scripted_upstream, together
 
 pytestmark = pytest.mark.processes
 
@@ -32,6 +32,7 @@ def started(errors: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
             stderr=stderr,
             text=True,
             start_new_session=True,  # a group of its own, as under a terminal
+            preexec_fn=ignore_interrupts,
         )
     with process:
         try:

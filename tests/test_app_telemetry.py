@@ -17,6 +17,8 @@ import pytest
 
 import mock_upstream
 from app_under_test.telemetry.address import Address, address
+from app_under_test.telemetry.middleware import plausible
+from app_under_test.telemetry.process import PROCESS
 from app_under_test.telemetry.stays import stay_in
 from app_under_test.telemetry.visits import critical
 from mock_upstream.embedding import Upstream
@@ -24,6 +26,7 @@ from tests.servers import reply, scripted_upstream
 
 pytestmark = pytest.mark.processes
 
+BEGUN = time.monotonic_ns()  # before all services here
 DELAY = 30.0  # milliseconds
 NAMES = ["total", "pre_app", "thread_wait", "pool_wait", "connect", "upstream", "loop_wait", "own"]
 
@@ -160,11 +163,27 @@ def test_every_answer_has_the_header_errors_too(narrow: Service) -> None:
 def test_before_the_app_is_told_to_a_plausible_stamp_only(narrow: Service) -> None:
     told = narrow.phases("/model")
     assert 0 < told["pre_app"] < 20_000
-    future = time.monotonic_ns() + 10**12
-    for stamp in ("", "soon", "-5", "0", "9" * 30, str(future)):
+    now = time.monotonic_ns()
+    before_the_service, future = BEGUN, now + 10**12
+    a_minute_ago = now - 60 * 10**9
+    stamps = ("", "soon", "-5", "0", "1", "9" * 30)
+    for stamp in (*stamps, str(before_the_service), str(a_minute_ago), str(future)):
         response = narrow.client.get(narrow.url + "/model", headers={"x-sent-mono": stamp})
         assert "pre_app" not in phases(response), stamp
     assert "pre_app" not in phases(narrow.ask("/model", stamped=False))
+
+
+@pytest.mark.parametrize("uptime", [5.0, 59.0, 601.0, 1e6])
+@pytest.mark.parametrize("age", [0.0, 2.0, 300.0])
+def test_no_request_was_sent_before_its_process_or_a_minute_ago(
+    monkeypatch: pytest.MonkeyPatch, uptime: float, age: float
+) -> None:
+    monkeypatch.setattr(PROCESS, "started", max(uptime - age, 0.5))
+    started = PROCESS.started
+    for sent in (uptime, max(started, uptime - 60), uptime - min(1.0, uptime - started)):
+        assert plausible(sent, uptime), sent
+    for sent in (0.0, 1e-9, started - 0.001, uptime - 60.001, uptime + 0.001):
+        assert not plausible(sent, uptime), sent
 
 
 def test_waiting_for_a_thread_is_seen_where_two_serve_six(upstream: Upstream) -> None:

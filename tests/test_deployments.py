@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -263,6 +264,27 @@ def test_children_that_outlive_their_parent_are_stopped(tmp_path):
     assert run(orphan)
     stop([group])
     assert not run(orphan)
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_what_is_started_does_not_inherit_that_signals_are_ignored(tmp_path, in_thread):
+    code = "import signal as s; print(s.getsignal(s.SIGINT) is s.SIG_IGN, s.getsignal(s.SIGHUP))"
+    log = tmp_path / "log"
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGHUP)}
+
+    def start() -> None:
+        ProcessGroup([sys.executable, "-c", code], {}, None, log).wait(20)
+
+    try:
+        if in_thread:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(start).result()
+        else:
+            start()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert log.read_text() == "False 0\n"
 
 
 @pytest.mark.parametrize("phase", ["mock", "command"])

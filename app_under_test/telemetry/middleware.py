@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-_LONGEST = 600.0  # seconds before the app; beyond that the stamp is of another clock
+_LONGEST = 60.0  # seconds before the app; clients give up sooner, and an older stamp is no wait
 _SIX = (
     b"thread_wait;dur=%.3f, pool_wait;dur=%.3f, connect;dur=%.3f, upstream;dur=%.3f, "
     b"loop_wait;dur=%.3f, own;dur=%.3f"
@@ -40,7 +40,8 @@ class Telemetry:
     The header is `Server-Timing`, in milliseconds: `total`, from the arrival here to the start of
     the response, is the sum of thread_wait, pool_wait, connect, upstream, loop_wait and own;
     `pre_app` comes before it, and needs a client on this machine that sends the CLOCK_MONOTONIC
-    nanoseconds of its sending as `x-sent-mono`. `own` is the CPU of the request's task, of its
+    nanoseconds of its sending as `x-sent-mono`; it is left out where that is older than this
+    process or than a minute. `own` is the CPU of the request's task, of its
     functions in anyio's worker threads, and of the calls of async clients in tasks that it
     started. The rest of such tasks, and threads that did not come from anyio, are left out: their
     time is part of loop_wait. Calls at the same time count along their critical path.
@@ -144,6 +145,17 @@ def timing(track: Track, sent: float | None) -> bytes:
     phases = (
         thread / 1e3, pool / 1e3, connect / 1e3, upstream / 1e3, (left - own) / 1e3, own / 1e3
     )  # fmt: skip
-    if sent is None or not 0.0 <= arrival - sent <= _LONGEST:
+    if sent is None or not plausible(sent, arrival):
         return _UNSTAMPED % (total / 1e3, *phases)
     return _STAMPED % (total / 1e3, (arrival - sent) * 1e3, *phases)
+
+
+def plausible(sent: float, arrival: float) -> bool:
+    """
+    Whether a request that arrived then can have been sent then, both in monotonic seconds: not
+    before this process, not later than it arrived, and at most a minute earlier.
+
+    The clock starts at boot, so the stamp of another clock can be a small number: right after boot
+    that is only a moment ago.
+    """
+    return max(PROCESS.started, arrival - _LONGEST) <= sent <= arrival

@@ -45,9 +45,20 @@ class Use(NamedTuple):
 
 
 class Process:
-    __slots__ = ("collecting", "collections", "counts", "gc_seconds", "in_flight", "pools", "ready")
+    __slots__ = (
+        "collecting",
+        "collections",
+        "counts",
+        "gc_seconds",
+        "in_flight",
+        "pools",
+        "ready",
+        "started",
+    )
 
     def __init__(self) -> None:
+        self.started = monotonic()
+        """When telemetry was imported; a fork keeps it, as it keeps the listening socket."""
         self.counts = Counts()
         self.in_flight = 0
         self.ready = False

@@ -1,5 +1,6 @@
 """Hooks the engine into Locust: options, recorder, barrier, the web form."""
 
+import signal
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -28,6 +29,8 @@ def install() -> dict[str, type[User]]:
     They are ours, which play the plan's requests, or those of the user's own locustfile when the
     plan names one.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         path = options.plan_path()
         plan = plans.read(path)
