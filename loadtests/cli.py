@@ -1,4 +1,11 @@
-"""The command line: parse, call one function, print."""
+"""
+The command line: parse, call one function, print.
+
+Commands import what they need themselves: `--help`, a mistyped option and `--version` must not wait
+a second for the statistics.
+"""
+
+from __future__ import annotations
 
 import json
 import os
@@ -7,44 +14,21 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
 
-from loadtests import (
-    analysis,
-    baselines,
-    choices,
-    contenders,
-    dry_runs,
-    environment,
-    plans,
-    report,
-    results,
-    session,
-    typed,
-)
-from loadtests import claims as statements
-from loadtests import selfcheck as selfchecks
-from loadtests.analysis.duels import METRICS
-from loadtests.analysis.stored import MARGIN
-from loadtests.claims import telling
-from loadtests.compare import Comparison, NotComparable
-from loadtests.compare import check as check_comparison
-from loadtests.compare import compare as compared
-from loadtests.deployments import DeploymentFailed
-from loadtests.engine_process import EngineFailed
-from loadtests.process_groups import uninterrupted
-from loadtests.progress import shown
-from loadtests.report import comparison, step_summary, terminal
-from loadtests.runfolder import StorageFailed
-from loadtests.schedules import Schedule, ladder
-from loadtests.schedules.duel import Duel
-from loadtests.schedules.search import search_of
-from loadtests.shortness import too_short
+from loadtests.analysis.metrics import METRICS
+from loadtests.exit_codes import FAILED, FINE, INTERRUPTED, NOT_MEASURABLE, Failure
+
+if TYPE_CHECKING:
+    from loadtests import baselines, plans, session
+    from loadtests.compare import Comparison
+    from loadtests.controller import Observer
+    from loadtests.schedules import Schedule
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -110,6 +94,26 @@ Ats = Annotated[
 Margin = Annotated[str, typer.Option(metavar="5%", help="The change that does not matter.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from mock_upstream.version import installed_version
+
+        print(f"brownout {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options of `brownout` itself, before any command."""
+
+
 @app.command()
 def run(
     plan: PlanArgument = "default",
@@ -154,8 +158,12 @@ def run(
             repeats=repeats,
         )
         if dry_run:
+            from loadtests import dry_runs
+
             _print_lines(dry_runs.stages(chosen))
         against = _baseline(baseline, chosen, anyway, at, margin)
+        from loadtests.shortness import too_short
+
         _print_lines(too_short(chosen))
         if dry_run:
             return
@@ -193,6 +201,9 @@ def capacity(
             settle=settle,
             measure=measure,
         )
+        from loadtests import typed
+        from loadtests.schedules.search import search_of
+
         search = search_of(
             chosen, typed.bounds(levels) or chosen.load.levels, typed.seconds(within)
         )
@@ -221,6 +232,8 @@ def ui(
     laid over them and the upstream can be changed while a test runs.
     """
     with _mistakes():
+        from loadtests import environment, plans, session, typed
+
         chosen = plans.read(plans.find(plan))
         _check_port(web_host, port)
         base = typed.base_path(web_base_path)
@@ -242,7 +255,7 @@ def ui(
             if sys.stdout.isatty() and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
                 webbrowser.open(address)
 
-        with shown(console) as observer:
+        with _shown() as observer:
             session.ui(chosen, out, observer, arguments, opened, _print_outcome)
 
 
@@ -286,6 +299,8 @@ def compare(
     Two folders of saved runs are compared as well, which is the weaker method.
     """
     with _mistakes():
+        from loadtests import contenders, plans, typed
+
         saved = [contenders.is_run(text) for text in (a, b)]
         if all(saved):
             page = out or Path("comparison.html")
@@ -310,8 +325,12 @@ def compare(
             measure=measure,
         )
         if dry_run:
+            from loadtests import dry_runs
+
             _print_lines(dry_runs.rounds(terms))
             return
+        from loadtests.schedules.duel import Duel
+
         outcome = _played(chosen, out or Path("runs"), processes, Duel(terms))
     _finish(outcome, unresolved)
 
@@ -320,11 +339,13 @@ def compare(
 def selfcheck(out: Out = Path("runs")) -> None:
     """Measure known truths on this machine, in two minutes: can it be trusted? Exit code 0 or 3."""
     with _mistakes():
-        with shown(console) as observer:
-            found = selfchecks.check(out, observer, lambda title: console.print(f"- {title}"))
-        console.print(selfchecks.table(found))
-        console.print(selfchecks.sentence(found), highlight=False)
-    raise typer.Exit(session.FINE if found.trusted else session.NOT_MEASURABLE)
+        from loadtests.selfcheck import check, sentence, table
+
+        with _shown() as observer:
+            found = check(out, observer, lambda title: console.print(f"- {title}"))
+        console.print(table(found))
+        console.print(sentence(found), highlight=False)
+    raise typer.Exit(FINE if found.trusted else NOT_MEASURABLE)
 
 
 @app.command()
@@ -342,9 +363,11 @@ def claims(
     not be measured, on a busy machine mostly.
     """
     with _mistakes():
-        wanted = statements.chosen(only)
-        with shown(console) as observer:
-            outcome = statements.check(
+        from loadtests.claims import check, chosen, telling
+
+        wanted = chosen(only)
+        with _shown() as observer:
+            outcome = check(
                 wanted,
                 out,
                 observer,
@@ -353,7 +376,7 @@ def claims(
             )
         console.print()
         console.print(telling.summary(outcome.findings), highlight=False)
-        if outcome.code == session.INTERRUPTED:
+        if outcome.code == INTERRUPTED:
             console.print("Interrupted: this is what was found until then.")
         _print_path(outcome.page)
     raise typer.Exit(outcome.code)
@@ -365,7 +388,11 @@ def report_again(
 ) -> None:
     """Analyse a saved run again and write its report anew."""
     with _mistakes():
-        found, against = baselines.judged(analysis.analyse(run), run)
+        from loadtests import baselines, report
+        from loadtests.analysis import runs
+        from loadtests.report import terminal
+
+        found, against = baselines.judged(runs.analyse(run), run)
         report.write(found, run)
         if against:
             _write_comparison(against, run)
@@ -385,7 +412,9 @@ def control(
         with os.fdopen(announce, "w") as line:
             line.write(json.dumps({"link": link, "token": token}) + "\n")
 
-    with _mistakes(), shown(Console(force_terminal=False)) as observer:
+    with _mistakes(), _shown(Console(force_terminal=False)) as observer:
+        from loadtests import plans, session
+
         code = session.control(plans.read(plans.find(plan)), out, observer, tell, _print_outcome)
     raise typer.Exit(code)
 
@@ -395,20 +424,10 @@ def _mistakes() -> Iterator[None]:
     """Known failures become a message and an exit code; a traceback is a fault of ours."""
     try:
         yield
-    except (
-        plans.PlanError,
-        results.UnreadableRun,
-        NotComparable,
-        statements.NoSuchClaim,
-        typed.UsageError,
-    ) as error:
-        code, text = session.USAGE, str(error)
-    except DeploymentFailed as error:
-        code, text = session.DIED, str(error)
-    except (EngineFailed, StorageFailed) as error:
-        code, text = session.NOT_MEASURABLE, str(error)
+    except Failure as error:
+        code, text = error.exit_code, str(error)
     except KeyboardInterrupt:
-        code, text = session.INTERRUPTED, "Interrupted."
+        code, text = INTERRUPTED, "Interrupted."
     else:
         return
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -417,15 +436,26 @@ def _mistakes() -> Iterator[None]:
 
 def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
     """The plan, with what was typed in place of its own."""
+    from loadtests import choices, plans
+
     chosen = choices.applied(plans.read(plans.find(name)), values)
     return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
 
 
 def _played(
-    plan: plans.Plan, out: Path, processes: int, schedule: Schedule = ladder
+    plan: plans.Plan, out: Path, processes: int, schedule: Schedule | None = None
 ) -> session.Outcome:
-    with shown(console) as observer:
-        return session.run(plan, out, observer, _several(processes), schedule)
+    from loadtests import session
+    from loadtests.schedules import ladder
+
+    with _shown() as observer:
+        return session.run(plan, out, observer, _several(processes), schedule or ladder)
+
+
+def _shown(where: Console = console) -> AbstractContextManager[Observer]:
+    from loadtests.progress import shown
+
+    return shown(where)
 
 
 def _several(processes: int) -> list[str]:
@@ -435,10 +465,12 @@ def _several(processes: int) -> list[str]:
 
 def _finish(outcome: session.Outcome, unresolved: str | None) -> NoReturn:
     """Print what was found, and end with its exit code."""
+    from loadtests.report import step_summary, terminal
+
     if complaint := step_summary.append(outcome.run):
         errors.print(complaint, markup=False, highlight=False, soft_wrap=True)
     console.print(terminal.render(outcome.run))
-    if outcome.code == session.INTERRUPTED:
+    if outcome.code == INTERRUPTED:
         console.print("Interrupted: this is what was measured until then.")
     _print_path(outcome.folder / "report.html")
     _print_path(outcome.folder)
@@ -455,12 +487,17 @@ def _compare_saved(
     unresolved: str | None,
 ) -> NoReturn:
     """Print two saved runs side by side, write the page, and end with the verdicts' exit code."""
+    from loadtests import report, results
+    from loadtests.compare import check
+    from loadtests.compare import compare as compared
+    from loadtests.report import comparison
+
     found = compared(results.read(a), results.read(b), level, margin)
-    check_comparison(found, anyway, level)
+    check(found, anyway, level)
     console.print(comparison.render(found))
     report.replace(out, comparison.html(found).encode())
     _print_path(out)
-    raise typer.Exit(_resolved(_code(session.FINE, found), unresolved))
+    raise typer.Exit(_resolved(_code(FINE, found), unresolved))
 
 
 def _baseline(
@@ -468,11 +505,16 @@ def _baseline(
 ) -> baselines.Baseline | None:
     """The run that this one will be judged by, once it is known that it can be."""
     if path is None:
-        if anyway or level is not None or margin:
-            raise typed.UsageError(
-                "--anyway, --at and --margin say how to compare: add --baseline RUN."
-            )
-        return None
+        if not (anyway or level is not None or margin):
+            return None
+        from loadtests import typed
+
+        raise typed.UsageError(
+            "--anyway, --at and --margin say how to compare: add --baseline RUN."
+        )
+    from loadtests import baselines, typed
+    from loadtests.analysis.stored import MARGIN
+
     share = typed.margin(margin) if margin else MARGIN
     return baselines.chosen(path, plan, level=level, margin=share, anyway=anyway)
 
@@ -481,6 +523,9 @@ def _against(baseline: baselines.Baseline | None, outcome: session.Outcome) -> s
     """The outcome with its verdicts by the baseline, which stays in the run's folder."""
     if baseline is None:
         return outcome
+    from loadtests import baselines, report, session
+    from loadtests.process_groups import uninterrupted
+
     folder = outcome.folder
     report.replace(folder / baselines.FILE, baselines.to_json(baseline).encode())
     run, found = baselines.judged(outcome.run, folder)
@@ -493,11 +538,16 @@ def _against(baseline: baselines.Baseline | None, outcome: session.Outcome) -> s
 
 
 def _write_comparison(found: Comparison, folder: Path) -> None:
+    from loadtests import report
+    from loadtests.report import comparison
+
     report.replace(folder / "comparison.html", comparison.html(found).encode())
 
 
 def _code(code: int, found: Comparison) -> int:
     """The exit code with what the verdicts add to it."""
+    from loadtests import session
+
     judged = found.b.model_copy(update={"verdicts": found.verdicts})
     return session.weightiest({code, *session.verdict_codes(judged)})
 
@@ -512,18 +562,22 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 
 def _print_outcome(outcome: session.Outcome) -> None:
+    from loadtests.report import terminal
+
     console.print(terminal.render(outcome.run))
     _print_path(outcome.folder / "report.html")
 
 
 def _resolved(code: int, unresolved: str | None) -> int:
-    if code == session.NOT_MEASURABLE and unresolved is not None:
-        return session.FINE if unresolved == "pass" else session.FAILED
+    if code == NOT_MEASURABLE and unresolved is not None:
+        return FINE if unresolved == "pass" else FAILED
     return code
 
 
 def _password() -> str | None:
     """Makes one for the web UI, where the environment has none; it is told then."""
+    from loadtests import environment
+
     if os.environ.get(environment.PASSWORD):
         return None
     os.environ[environment.PASSWORD] = made = secrets.token_urlsafe(9)
@@ -536,6 +590,8 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            from loadtests import typed
+
             raise typed.UsageError(
                 f"Port {port} of {host} cannot be used for the web UI: {error.strerror}. "
                 "Choose others with --port and --web-host."

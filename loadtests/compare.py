@@ -6,6 +6,7 @@ from loadtests.alike import differences
 from loadtests.analysis import stored
 from loadtests.analysis.ratios import ratio
 from loadtests.analysis.stored import MARGIN
+from loadtests.exit_codes import Failure
 from loadtests.results import Estimate, Knee, Point, Result, Run, Verdict
 
 METRICS = stored.METRICS
@@ -61,7 +62,7 @@ class Comparison(Result):
         return [pair.verdict for pair in self.pairs]
 
 
-class NotComparable(Exception):
+class NotComparable(Failure):
     """Two runs that are not to be compared; the message says why and the way out."""
 
 

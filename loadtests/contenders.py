@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import plans
-from loadtests.analysis.duels import BLOCKS, METRICS, Terms
+from loadtests.analysis.duels import BLOCKS, Terms
+from loadtests.analysis.metrics import METRICS
 from loadtests.plans import Plan, PlanError, UrlDeployment
 from loadtests.plans.errors import no_such
 from loadtests.plans.hosts import parts_of

@@ -15,7 +15,6 @@ from loadtests.results import Point
 from loadtests.runfolder import RunFolder
 from loadtests.schedules import Played, Schedule, Step, ladder
 
-SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 BRINGING_UP = 60.0  # seconds that an engine may be silent beyond the length of a stage
 
 
@@ -46,15 +45,6 @@ class Targets:
     restart: Callable[[], None] = lambda: None
 
 
-def expected_steps(plan: Plan) -> list[Step]:
-    return ladder.expected(plan)
-
-
-def expected_seconds(plan: Plan, steps: int) -> float:
-    """How long so many stages take; seconds."""
-    return steps * (plan.load.settle + plan.load.measure + SWITCHING)
-
-
 def play(
     plan: Plan,
     targets: Targets,
@@ -79,7 +69,7 @@ def play(
     while (step := schedule.next_stage(plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
-        observer.begins(step, number + 1, number + left, expected_seconds(plan, left))
+        observer.begins(step, number + 1, number + left, ladder.expected_seconds(plan, left))
         begin = monotonic()
         if step.anew:
             targets.restart()

@@ -16,6 +16,7 @@ from typing import Any
 from app_under_test.settings import to_flags
 from loadtests import gauges
 from loadtests.cores import Cores
+from loadtests.exit_codes import DIED, Failure
 from loadtests.gauges import Collector
 from loadtests.plans import CommandDeployment, Deployment, Plan, UrlDeployment, VariantDeployment
 from loadtests.plans.deployments import argv, filled
@@ -28,8 +29,10 @@ CLEANING = 30.0  # seconds that a stop command may take
 _log = logging.getLogger("brownout")
 
 
-class DeploymentFailed(Exception):
+class DeploymentFailed(Failure):
     """Something did not come up; the message has its last words and the way out."""
+
+    exit_code = DIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,27 +1,35 @@
 """What would be played, and how long that takes: nothing is started for it."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
-from loadtests import controller
-from loadtests.analysis import duel_words as words
-from loadtests.analysis.duels import FIRST, Terms
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from loadtests.plans import Plan
-from loadtests.schedules.duel import Duel
+from loadtests.schedules import ladder
+
+if TYPE_CHECKING:
+    from loadtests.analysis.duels import Terms
 
 _UNITS = {"closed": "users", "open": "requests/s"}
 
 
 def stages(plan: Plan) -> Iterator[str]:
     """Every stage of a run in its order, a line each, and the time."""
-    steps = controller.expected_steps(plan)
+    steps = ladder.expected(plan)
     for number, step in enumerate(steps, 1):
         yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}"
-    minutes, rest = divmod(round(controller.expected_seconds(plan, len(steps))), 60)
+    minutes, rest = divmod(round(ladder.expected_seconds(plan, len(steps))), 60)
     yield f"{len(steps)} stages, at most {minutes} min {rest} s."
 
 
 def rounds(terms: Terms) -> Iterator[str]:
     """The first two rounds of a comparison, how many there may be, and what decides."""
+    # Not above: the statistics take longer to import than the stages of a run to print.
+    from loadtests.analysis import duel_words as words
+    from loadtests.analysis.duels import FIRST
+    from loadtests.schedules.duel import Duel
+
     unit = _UNITS[terms.model]
     for number in range(2):
         for step in Duel(terms).round(number):

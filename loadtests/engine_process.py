@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 
 from loadtests import stages
 from loadtests.cores import Cores
+from loadtests.exit_codes import NOT_MEASURABLE, Failure
 from loadtests.process_groups import ProcessGroup, stop, uninterrupted
 
 CONNECTING = 60.0  # seconds that Locust may take to start
@@ -30,8 +31,10 @@ class Engine(Protocol):
         """
 
 
-class EngineFailed(Exception):
+class EngineFailed(Failure):
     """The engine ended, fell silent or never came up; the message says which and where to look."""
+
+    exit_code = NOT_MEASURABLE
 
 
 class Line:

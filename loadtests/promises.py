@@ -14,6 +14,7 @@ from loadtests import plans, session
 from loadtests.analysis.sentences import sentence
 from loadtests.deployments import DeploymentFailed, Mock
 from loadtests.engine_process import EngineFailed
+from loadtests.exit_codes import DIED, INTERRUPTED
 from loadtests.plans import Plan, PlanError
 from loadtests.plans.errors import explain
 from loadtests.results import Point, Run, SloResult
@@ -82,7 +83,7 @@ def held(asked: Asked, upstream: Upstream, place: Place) -> Run:
         raise Broken(str(error)) from None
     except EngineFailed as error:
         raise Unresolved(str(error)) from None
-    if outcome.code == session.INTERRUPTED:
+    if outcome.code == INTERRUPTED:
         raise KeyboardInterrupt
     return _judged(plan, outcome, asked.plan is not None)
 
@@ -231,7 +232,7 @@ def _judged(plan: Plan, outcome: Outcome, from_file: bool) -> Run:
             f"The report: {outcome.folder / 'report.html'}",
         ]
     )
-    if missed or outcome.code == session.DIED:
+    if missed or outcome.code == DIED:
         raise Broken(text)
     if open_ones or run.status != "complete":
         raise Unresolved(text)

@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from loadtests.exit_codes import Failure
+
 FORMAT: Final = "brownout-run/1"
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
@@ -300,7 +302,7 @@ class Run(Result):
         return sorted(found, key=lambda point: point.level)
 
 
-class UnreadableRun(Exception):
+class UnreadableRun(Failure):
     """A saved run that cannot be read; the message says which and why."""
 
 

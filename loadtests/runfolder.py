@@ -10,11 +10,14 @@ from time import monotonic
 from typing import IO, Any
 
 from loadtests.analysis.records import FORMAT, Header, Record, StageRecord
+from loadtests.exit_codes import NOT_MEASURABLE, Failure
 from loadtests.stages import Begun, Change, Done, Lost, Report, Stage
 
 
-class StorageFailed(Exception):
+class StorageFailed(Failure):
     """The run's folder cannot be written; the message says which, why, and the way out."""
+
+    exit_code = NOT_MEASURABLE
 
 
 class RunFolder:

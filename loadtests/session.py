@@ -11,12 +11,13 @@ from typing import Any
 
 import psutil
 
-from loadtests import analysis, choices, environment, plans, report, runfolder
-from loadtests.analysis import capacity
+from loadtests import choices, environment, plans, report, runfolder
+from loadtests.analysis import capacity, runs
 from loadtests.analysis.trials import Bounds
 from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import DeploymentFailed, Fleet, Mock, running
 from loadtests.engine_process import Engine, EngineFailed, Line, engine
+from loadtests.exit_codes import DIED, FAILED, FINE, INTERRUPTED, NOT_MEASURABLE
 from loadtests.laboratory.desk import Laboratory
 from loadtests.laboratory.upstream import Refused, Upstream
 from loadtests.plans import Plan, UrlDeployment
@@ -27,8 +28,6 @@ from loadtests.samples import Sampler
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.stages import Finish, Hello, Started
-
-FINE, FAILED, USAGE, NOT_MEASURABLE, DIED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +230,10 @@ class _Session:
                     folder.problem(text)
             try:
                 folder.end(status)
-                found = analysis.analyse(folder.path)
+                found = runs.analyse(folder.path)
             except StorageFailed as error:
                 failure = error
-                found = analysis.run_of(folder.record)
+                found = runs.run_of(folder.record)
             try:
                 report.write(found, folder.path)
             except OSError as error:

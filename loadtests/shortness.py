@@ -2,8 +2,7 @@
 
 import math
 
-from loadtests.analysis import steady
-from loadtests.analysis.intervals import enough
+from loadtests.analysis.sample_size import LEAST_QUARTERS, enough
 from loadtests.analysis.words import duration, loads
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.results import QUANTILES
@@ -88,7 +87,7 @@ def needed(metric: str) -> int:
 
 
 def _least_window(plan: Plan) -> float:
-    return max(steady.LEAST * LENGTH, _CYCLES * mean_latency(plan))
+    return max(LEAST_QUARTERS * LENGTH, _CYCLES * mean_latency(plan))
 
 
 def _needed(q: float) -> int:

@@ -2,10 +2,11 @@
 
 import re
 
+from loadtests.exit_codes import Failure
 from mock_upstream.durations import parse_duration
 
 
-class UsageError(Exception):
+class UsageError(Failure):
     """What was typed cannot be done; the message says why and the way out."""
 
 

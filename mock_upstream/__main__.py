@@ -11,6 +11,7 @@ from typing import Any
 
 from mock_upstream import guard
 from mock_upstream.profiles import DEFAULT_LATENCY, Profile, ProfileError, load
+from mock_upstream.version import installed_version
 
 _LOOPBACK = "127.0.0.1"
 _TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
@@ -87,6 +88,7 @@ def _profile(given: argparse.Namespace) -> Profile:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mock_upstream", description=__doc__)
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version")
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
     serving = commands.add_parser("serve", help="play a profile until Ctrl-C")
@@ -123,6 +125,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--field", help="the column's name or number, or the key of the JSON objects")
     add("--unit", choices=("us", "ms", "s", "m"), help="of numbers that have none")
     return parser
+
+
+class _PrintVersion(argparse.Action):
+    """Looks the version up when it is asked for: it takes files that a mock can start without."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"brownout {installed_version()}")
+        parser.exit()
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,7 @@ def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
 
 
 def ignore_interrupts() -> None:
-    """Lets a new process begin as in the background of a script: Ctrl-C must end it all the same."""
+    """Has a new process ignore SIGINT, as in the background of a script. Ctrl-C must end it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

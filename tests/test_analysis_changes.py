@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from simulated_engine import SimulatedEngine, constant, record, stage, threads
 
 from loadtests import results
-from loadtests.analysis import analyse, changes, records, runs
+from loadtests.analysis import changes, records, runs
 from loadtests.analysis.records import Header, Record, StageRecord
+from loadtests.analysis.runs import analyse
 from loadtests.results import UpstreamChange
 from loadtests.runfolder import RunFolder
 from loadtests.stages import Begun, Change

@@ -4,8 +4,9 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy import stats
 from simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
 from loadtests.analysis import intervals
@@ -68,6 +69,22 @@ def test_failures_count_as_infinitely_slow():
     assert intervals.quantile(batches, 0.5, failures=[1] * 10).value == pytest.approx(
         0.05, rel=1e-3
     )
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1), st.floats(1e-6, 0.2))
+@example(1, 0.0, 0.025)
+@example(1, 1.0, 0.025)
+def test_the_interval_of_a_proportion_is_that_of_clopper_and_pearson(trials, part, tail):
+    successes = round(part * trials)
+    low, high = intervals.proportion(successes, trials, tail)
+    exact = stats.binomtest(successes, trials).proportion_ci(1 - 2 * tail, "exact")
+    assert (low, high) == pytest.approx((exact.low, exact.high), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (2, 1), (-1, 5)])
+def test_a_proportion_of_nothing_or_of_more_than_all_is_an_error(successes, trials):
+    with pytest.raises(ValueError, match=f"{successes} successes in {trials} trials"):
+        intervals.proportion(successes, trials, 0.025)
 
 
 def test_a_ratio_of_few_batches_has_no_interval():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from simulated_engine import SimulatedEngine, constant, stage, threads
 
 from loadtests import results
-from loadtests.analysis import analyse
+from loadtests.analysis.runs import analyse
 from loadtests.results import UnreadableRun
 from loadtests.runfolder import RunFolder
 

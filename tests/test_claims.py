@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mock_upstream
-from loadtests import claims, controller
+from loadtests import claims
 from loadtests.analysis.records import Header, Record
 from loadtests.claims import page, picture, telling
 from loadtests.claims.as_printed import create_app
@@ -17,6 +17,7 @@ from loadtests.claims.experiment import Case, Experiment, experiments, judged
 from loadtests.claims.seen import Counts, NotMeasured, Seen, counted
 from loadtests.plans import UrlDeployment
 from loadtests.results import Errors, Estimate, Run
+from loadtests.schedules import ladder
 from tests.brownout_runs import brownout
 from tests.example_runs import about, point
 from tests.servers import serving
@@ -116,7 +117,7 @@ def test_all_statements_together_take_less_than_ten_minutes():
     plans = {name: claims.plan_of(name) for one in ALL.values() for name in one.plans}
     assert {file.stem for file in claims.PLANS.iterdir()} == set(plans)
     seconds = [
-        controller.expected_seconds(plan, len(controller.expected_steps(plan))) + OVERHEAD
+        ladder.expected_seconds(plan, len(ladder.expected(plan))) + OVERHEAD
         for plan in plans.values()
     ]
     assert sum(seconds) < 540

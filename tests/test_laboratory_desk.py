@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from simulated_engine import SimulatedEngine, constant, threads
 
-from loadtests import analysis, plans, report, results
+from loadtests import plans, report, results
+from loadtests.analysis import records, runs
 from loadtests.analysis.records import Record
 from loadtests.controller import StoppedByHand, Targets, play
 from loadtests.deployments import Mock
@@ -130,7 +131,7 @@ class Desk:
         self.laboratory.began(folder)
         play(PLAN, targets, self.laboratory, folder, self.laboratory)
         folder.end("complete")
-        found = analysis.run_of(folder.record)
+        found = runs.run_of(folder.record)
         self.laboratory.ended(found)
         return found
 
@@ -360,7 +361,7 @@ def test_what_is_shown_on_the_way_is_what_is_found_of_the_same_at_the_end(desk):
     whole = folder.record
     for count, rows in enumerate(shown):
         part = Record(whole.header, stages=whole.stages[:count])
-        assert rows == pages.rows(analysis.run_of(part))
+        assert rows == pages.rows(runs.run_of(part))
     assert len(shown) == len(whole.stages)
 
 
@@ -418,7 +419,7 @@ def test_a_run_that_was_ended_by_hand_is_shown_as_interrupted(desk):
     folder = desk.folder()
     desk.laboratory.began(folder)
     folder.end("interrupted")
-    desk.laboratory.ended(analysis.run_of(folder.record))
+    desk.laboratory.ended(runs.run_of(folder.record))
     assert (desk.line.now["state"], desk.line.now["sections"]) == ("interrupted", {})
 
 
@@ -435,7 +436,7 @@ def test_the_run_is_listed_as_soon_as_it_is_over(desk):
     folder = desk.folder()
     desk.laboratory.began(folder)
     folder.end("complete")
-    found = analysis.run_of(folder.record)
+    found = runs.run_of(folder.record)
     report.replace(folder.path / "run.json", results.to_json(found).encode())
     desk.laboratory.ended(found)
     assert [run["id"] for run in json.loads(desk.line.shown["runs"])] == ["now"]
@@ -481,13 +482,13 @@ def test_a_change_by_a_page_is_in_the_files_of_the_run_and_on_the_page(tmp_path)
         assert desk.ask("restore") is None
         assert desk.line.now["upstream"]["planned"] is True
         folder.end("complete")
-        desk.laboratory.ended(analysis.run_of(folder.record))
-        written = analysis.records.read(folder.path).changes
+        desk.laboratory.ended(runs.run_of(folder.record))
+        written = records.read(folder.path).changes
         assert [one.text for one in written] == ["latency 1ms → 5ms", "latency 5ms → 1ms"]
         assert [one.profile is None for one in written] == [False, True]
         # Between two runs there is no file that it could stand in.
         assert desk.ask("upstream", latency="7ms") is None
-        assert analysis.records.read(folder.path).changes == folder.record.changes == written
+        assert records.read(folder.path).changes == folder.record.changes == written
         desk.upstream.end()
 
 
@@ -526,7 +527,7 @@ def test_an_engine_that_is_gone_is_told_to_who_waits_for_it_and_to_nobody_who_wa
     desk.laboratory.begins(Step("slow", 1), 1, 6, 12.0)
     desk.laboratory.measured(example_runs.single_level().points[0])
     desk.laboratory.problem("the load generator is gone")
-    desk.laboratory.ended(analysis.run_of(folder.record))
+    desk.laboratory.ended(runs.run_of(folder.record))
     desk.laboratory.refused("nothing works")
     assert desk.watcher.problems == ["the load generator is gone", "nothing works"]
     with pytest.raises(EngineFailed):

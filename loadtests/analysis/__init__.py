@@ -1,5 +1,1 @@
-"""What a run's files say: pure functions, from slices to points, knees and SLOs."""
-
-from loadtests.analysis.runs import analyse, run_of
-
-__all__ = ["analyse", "run_of"]
+"""What a run's files say: pure functions, from slices to points, knees and SLOs (`runs`)."""

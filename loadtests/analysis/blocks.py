@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loadtests.analysis import fidelity, host, validity
-from loadtests.analysis.intervals import enough
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, resources
+from loadtests.analysis.sample_size import enough
 from loadtests.analysis.windows import pieces, together, window
 from loadtests.analysis.words import percent
 from loadtests.histograms import Histogram, merged

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -21,12 +21,11 @@ from scipy import special
 
 from loadtests.analysis import duel_words
 from loadtests.analysis.blocks import FARTHEST, Block
+from loadtests.analysis.metrics import METRICS, Metric
 from loadtests.analysis.sequential import half_width, looks_so_far, p_value, significances
 from loadtests.results import BlockShown, Change, Estimate, Kind, Verdict
 
 T = TypeVar("T")
-Metric = Literal["p50", "p95", "p99", "throughput", "cpu", "memory"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
 ERRORS = "errors"  # told as a difference: there may be none on one side
 HIGHER_IS_BETTER = ("throughput",)
 

@@ -12,27 +12,18 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from loadtests.analysis.dependence import Series, half_width
+from loadtests.analysis.sample_size import TAIL, enough
 from loadtests.histograms import Histogram
 from loadtests.results import Estimate
 
-CONFIDENCE = 0.95
-_TAIL = (1 - CONFIDENCE) / 2
-_NORMAL = float(stats.norm.ppf(1 - _TAIL))
+_NORMAL = float(special.ndtri(1 - TAIL))
 _LEAST_EFFECT = 0.3  # fewer requests than there are never count for more than three times as many
 _AMPLE = 10  # times as many requests as independent ones would take: their extremes are bounds
 _SKEWED = 0.5  # of the skewness that is seen in a few stretches is believed
 _STRETCHES = 10  # in which skewness is looked for
-
-
-def enough(count: int, q: float) -> bool:
-    """
-    Whether `count` requests bound their q-quantile from both sides at 95 %: 6 for the median, 72
-    for p95, 368 for p99. With fewer, the smallest or the largest value is no bound.
-    """
-    return max(q, 1 - q) ** count <= _TAIL
 
 
 def order_statistics(count: float, q: float) -> tuple[float, float]:
@@ -45,7 +36,7 @@ def order_statistics(count: float, q: float) -> tuple[float, float]:
     Interpolated nonparametric prediction intervals and confidence intervals, JRSS B 1993). They are
     below 1 or above `count` where there is no such value.
     """
-    return _rank(count, q, 1 - _TAIL), _rank(count, q, _TAIL)
+    return _rank(count, q, 1 - TAIL), _rank(count, q, TAIL)
 
 
 @lru_cache(maxsize=4096)
@@ -59,6 +50,21 @@ def _rank(count: float, q: float, wanted: float) -> float:
         else:
             high = rank
     return low
+
+
+def proportion(successes: int, trials: int, tail: float) -> tuple[float, float]:
+    """
+    The exact interval of a probability (Clopper and Pearson 1934), `tail` left out on each side.
+
+    Raises:
+        ValueError: there was no trial, or there were fewer than successes.
+    """
+    if not 0 <= successes <= trials or not trials:
+        raise ValueError(f"{successes} successes in {trials} trials")
+    failures = trials - successes
+    low = float(special.betaincinv(successes, failures + 1, tail)) if successes else 0.0
+    high = float(special.betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
+    return low, high
 
 
 def ratio_error(

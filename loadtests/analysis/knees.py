@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from loadtests.results import Estimate, Knee, Limit, Point
 
@@ -203,7 +203,7 @@ def _steady(seen: Sequence[Point], *also: str) -> Sequence[Point]:
 
 
 _SIGNIFICANCE = 0.01
-_DEVIATIONS = float(stats.norm.ppf(0.975))  # in half an interval
+_DEVIATIONS = float(special.ndtri(0.975))  # in half an interval
 
 
 def _pooled(values: Sequence[_Value], weights: Sequence[float]) -> _Value:
@@ -225,7 +225,7 @@ def _pooled(values: Sequence[_Value], weights: Sequence[float]) -> _Value:
         mean = float(shares @ means)
         deviations = (means - mean) / (halves / _DEVIATIONS)
         q = float(deviations @ deviations)
-        if stats.chi2.sf(q, count - 1) > _SIGNIFICANCE:
+        if special.chdtrc(count - 1, q) > _SIGNIFICANCE:
             disagreement = max(1.0, math.sqrt(q / (count - 1)))
             return _Value(mean, disagreement * float(np.linalg.norm(shares * halves)))
     return _Value(values[0].value, math.hypot(values[0].half, BETWEEN * values[0].value))

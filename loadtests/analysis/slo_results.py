@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
 from loadtests.analysis import knees
-from loadtests.analysis.intervals import CONFIDENCE
+from loadtests.analysis.intervals import proportion
 from loadtests.analysis.points import slow_quantiles
 from loadtests.analysis.ratios import ends
 from loadtests.analysis.records import StageRecord
+from loadtests.analysis.sample_size import TAIL
 from loadtests.analysis.words import duration, load, percent, rate, rounded
 from loadtests.results import Estimate, Knee, Point, SloResult
 from loadtests.slos import Slo
@@ -231,9 +230,8 @@ def _errors(share: float, requests: int, where: str) -> _Measured:
     if not requests:
         raise _Unresolved(f"no request was measured {where}")
     failed = round(share * requests)
-    exact = stats.binomtest(failed, requests).proportion_ci(CONFIDENCE, "exact")
     why = f"{failed:,} of {requests:,} requests {where} failed"
-    return _Measured(failed / requests, float(exact.low), float(exact.high), why)
+    return _Measured(failed / requests, *proportion(failed, requests, TAIL), why)
 
 
 def _errors_everywhere(slo: Slo, evidence: Evidence) -> _Measured:

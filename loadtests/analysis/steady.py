@@ -18,12 +18,12 @@ from typing import Literal
 import numpy as np
 
 from loadtests.analysis.dependence import Series, half_width, slope
+from loadtests.analysis.sample_size import LEAST_QUARTERS
 from loadtests.analysis.windows import Quarter
 
 State = Literal["steady", "drifting", "over-saturated", "none"]
 WORST: tuple[State, ...] = ("steady", "drifting", "none", "over-saturated")
 
-LEAST = 12  # terms; with fewer a slope is not told from noise
 _RESPONSES = 5  # in each term at least, on average
 _CHANCE = 0.002  # for each of two series, each asked up to twice
 _MATTERS = 0.1  # of the mean response time, from the window's beginning to its end
@@ -54,7 +54,7 @@ class _Motion:
 
 def steadiness(quarters: Sequence[Quarter], model: str) -> Steadiness:
     """The state of one window, from its quarters of all requests."""
-    if len(quarters) < LEAST:
+    if len(quarters) < LEAST_QUARTERS:
         return Steadiness(None)
     responses = _responses(quarters)
     if responses is None:
@@ -92,7 +92,7 @@ def _responses(quarters: Sequence[Quarter]) -> _Motion | None:
     total = sum(counts)
     length = max(math.ceil(_RESPONSES * len(quarters) / total), 1) if total else len(quarters)
     terms = len(quarters) // length
-    if terms < LEAST:
+    if terms < LEAST_QUARTERS:
         return None
     first = len(quarters) - terms * length  # of what does not fit, the beginning is left out
     sums = np.array([quarter.response.total() for quarter in quarters[first:]])

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from scipy import stats
+from scipy import special
 
 from loadtests.analysis.duel_words import amount, change, minutes
-from loadtests.analysis.intervals import CONFIDENCE
+from loadtests.analysis.intervals import proportion
 from loadtests.analysis.ratios import ratio
+from loadtests.analysis.sample_size import CONFIDENCE
 from loadtests.analysis.words import load, percent
 from loadtests.results import QUANTILES, Change, Estimate, Kind, Point, Verdict
 
@@ -31,7 +32,7 @@ _RISE = 0.01  # of all requests; fewer failures more than before are no regressi
 _LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
 _LUCK = 0.5  # standard errors that are allowed for when more time is predicted
 _MOVING = {"drifting": "drifting", "none": "not steady"}
-_USUAL = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+_USUAL = float(special.ndtri((1 + CONFIDENCE) / 2))
 
 Sign = Literal[-1, 0, 1]  # B is better, the same, worse
 
@@ -148,7 +149,7 @@ class _Pair:
         if half is None:
             return None
         sure = max(_z(ALARMS) * half / _USUAL, math.log1p(self.margin))
-        return math.expm1(sure + float(stats.norm.ppf(POWER)) * half / _USUAL)
+        return math.expm1(sure + float(special.ndtri(POWER)) * half / _USUAL)
 
     def judged(self) -> _Judged:
         if not self.valid:
@@ -294,7 +295,7 @@ def _half_width(seen: Estimate | None, sign: Sign) -> float | None:
 
 
 def _z(alarms: float) -> float:
-    return float(stats.norm.ppf(1 - alarms / 2))
+    return float(special.ndtri(1 - alarms / 2))
 
 
 def _time(point: Point, metric: str) -> Estimate | None:
@@ -321,8 +322,7 @@ def _endless(point: Point) -> bool:
 def _failures(point: Point, alarms: float) -> tuple[float, float]:
     """Between which shares of failures the true one lies (Clopper and Pearson 1934)."""
     failed = round(point.errors.rate * point.requests)
-    exact = stats.binomtest(failed, point.requests).proportion_ci(1 - alarms, "exact")
-    return float(exact.low), float(exact.high)
+    return proportion(failed, point.requests, alarms / 2)
 
 
 def _failures_apart(a: Point, b: Point, alarms: float) -> Sign:

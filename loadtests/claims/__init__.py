@@ -18,12 +18,13 @@ from loadtests.claims.seen import Seen
 from loadtests.controller import Observer
 from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
+from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 from loadtests.process_groups import uninterrupted
 
 PLANS = Path(__file__).parent / "plans"
 
 
-class NoSuchClaim(Exception):
+class NoSuchClaim(Failure):
     """The message lists those there are."""
 
 
@@ -87,9 +88,9 @@ def check(
         played = {name: one for name, one in seen.items() if isinstance(one, Seen)}
         written = page.write(ordered, played, folder)
     if interrupted:
-        return Outcome(written, ordered, session.INTERRUPTED)
+        return Outcome(written, ordered, INTERRUPTED)
     decided = all(finding.verdict for finding in ordered)
-    return Outcome(written, ordered, session.FINE if decided else session.NOT_MEASURABLE)
+    return Outcome(written, ordered, FINE if decided else NOT_MEASURABLE)
 
 
 def plan_of(name: str) -> plans.Plan:
@@ -104,6 +105,6 @@ def _played(name: str, out: Path, observer: Observer) -> Seen | str:
         outcome = session.run(plan, out, observer, [])
     except (DeploymentFailed, EngineFailed) as error:
         return str(error)
-    if outcome.code == session.INTERRUPTED:
+    if outcome.code == INTERRUPTED:
         raise KeyboardInterrupt
     return Seen(plan, outcome.run, records.read(outcome.folder))

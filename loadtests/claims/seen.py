@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from scipy import stats
+from scipy import special
 
+from loadtests.analysis.intervals import proportion
 from loadtests.analysis.ledgers import Ledger
 from loadtests.analysis.records import Record, StageRecord
 from loadtests.analysis.resources import inside
+from loadtests.analysis.sample_size import TAIL
 from loadtests.plans import Plan
 from loadtests.results import Estimate, Point, Run
 from loadtests.slices import LENGTH
@@ -107,15 +109,15 @@ class Seen:
             raise NotMeasured(f"{self.run.name}, {deployment} at {level}: no request was made")
         found = point.errors.kinds
         failed = sum(count for kind, count in found.items() if kinds is None or kind in kinds)
-        exact = stats.binomtest(failed, point.requests).proportion_ci(0.95, "exact")
-        return Estimate(value=failed / point.requests, low=float(exact.low), high=float(exact.high))
+        low, high = proportion(failed, point.requests, TAIL)
+        return Estimate(value=failed / point.requests, low=low, high=high)
 
     def answers(self, deployment: str, level: int) -> Estimate:
         """Successes a second where they may be few or none; by their number (Garwood 1936)."""
         point = self.any_point(deployment, level)
         count = round(point.throughput.value * point.seconds)
-        low = stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
-        high = stats.chi2.ppf(0.975, 2 * count + 2) / 2
+        low = special.gammaincinv(count, TAIL) if count else 0.0
+        high = special.gammaincinv(count + 1, 1 - TAIL)
         seconds = point.seconds
         return Estimate(value=count / seconds, low=float(low) / seconds, high=float(high) / seconds)
 

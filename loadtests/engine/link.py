@@ -19,6 +19,7 @@ from gevent.queue import Queue
 
 from loadtests import stages
 from loadtests.environment import COMMAND
+from loadtests.exit_codes import INTERRUPTED
 
 LINK, TOKEN = "BROWNOUT_LINK", "BROWNOUT_TOKEN"
 ANSWERING = 30.0  # seconds that the controller may take to answer; it analyses a run meanwhile
@@ -119,7 +120,8 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
     brings up mock and deployments and writes the run's folder.
 
     Raises:
-        ControllerFailed: a controller could not be started; it has said why on standard error.
+        ControllerFailed: a controller could not be started, and has said why on standard error;
+            or Ctrl-C ended the wait for it.
     """
     if LINK in os.environ:
         return Link(os.environ[LINK], os.environ[TOKEN], web)
@@ -131,8 +133,13 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
         command, env=environment, pass_fds=[writes], start_new_session=True
     )
     os.close(writes)
-    with os.fdopen(reads) as announced:
-        line = announced.readline()
+    try:
+        with os.fdopen(reads) as announced:
+            line = announced.readline()
+    except KeyboardInterrupt:
+        controller.terminate()  # it has a session of its own, which Ctrl-C does not reach
+        controller.wait()
+        raise ControllerFailed(INTERRUPTED) from None
     if not line:
         raise ControllerFailed(controller.wait())
     where = json.loads(line)

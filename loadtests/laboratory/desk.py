@@ -7,7 +7,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from loadtests import analysis, stages
+from loadtests import stages
+from loadtests.analysis import runs
 from loadtests.analysis.points import Growing
 from loadtests.analysis.words import load
 from loadtests.controller import Observer
@@ -128,7 +129,7 @@ class Laboratory:
 
     def _analysed(self) -> None:
         assert self._folder is not None
-        found = analysis.run_of(self._folder.record, self._points)
+        found = runs.run_of(self._folder.record, self._points)
         # It is not over, but nobody has cut it short.
         self._draw(found.model_copy(update={"status": "complete"}))
 

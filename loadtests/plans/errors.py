@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from loadtests.exit_codes import Failure
+
 # What is said about a value, by the kind of mistake; the braces are filled with its limits.
 _PHRASES = {
     "bool_type": "must be true or false",
@@ -33,7 +35,7 @@ _PHRASES = {
 }
 
 
-class PlanError(ValueError):
+class PlanError(Failure, ValueError):
     """A plan that cannot be played; the message says what, where, which value and the way out."""
 
 

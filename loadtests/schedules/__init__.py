@@ -4,13 +4,16 @@ A schedule is pure: `next_stage(plan, so_far)` says what comes next, given what 
 or None when it is over. It is a module, or an object where there is something to choose.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from loadtests.analysis.blocks import Block
-from loadtests.plans import Plan
-from loadtests.results import Estimate, Point
+if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` need not wait for
+    from loadtests.analysis.blocks import Block
+    from loadtests.plans import Plan
+    from loadtests.results import Estimate, Point
 
 
 @dataclass(frozen=True, slots=True)

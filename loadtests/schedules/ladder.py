@@ -9,6 +9,7 @@ from loadtests.schedules import Played, Step
 
 TOO_SLOW = 2.0  # seconds: nobody waits, and higher levels would take minutes to tell the same
 TOO_MANY_FAILURES = 0.5
+SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 
 
 def expected(plan: Plan) -> list[Step]:
@@ -27,6 +28,11 @@ def expected(plan: Plan) -> list[Step]:
             steps += [Step(name, level) for name in order]
             turn += 1
     return steps
+
+
+def expected_seconds(plan: Plan, stages: int) -> float:
+    """How long so many stages of the plan take; seconds."""
+    return stages * (plan.load.settle + plan.load.measure + SWITCHING)
 
 
 def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:

@@ -34,8 +34,9 @@ from loadtests.analysis.borders import found
 from loadtests.analysis.capacity import capacity, undecided
 from loadtests.analysis.points import points
 from loadtests.analysis.trials import Bounds, trial
-from loadtests.controller import SWITCHING, played
+from loadtests.controller import played
 from loadtests.progress import shown
+from loadtests.schedules.ladder import SWITCHING
 from loadtests.schedules.search import Search
 from loadtests.slos import parse
 

@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from simulated_engine import SimulatedEngine, exponential, threads
 from simulated_engine import stage as simulated_stage
 
-from loadtests import analysis, plans, runfolder, server_timing, session, stages
+from loadtests import plans, runfolder, server_timing, session, stages
+from loadtests.analysis import runs
 from loadtests.cores import Cores
 from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
 from loadtests.histograms import Histogram
@@ -214,7 +215,7 @@ def reading(rounds, _seconds):
             size = (path / "slices.jsonl").stat().st_size / 1e6
             print(f"slices.jsonl of ten minutes{name}: {size:.1f} MB")
             cost = analysed(path, rounds)
-            points = analysis.analyse(path).points
+            points = runs.analyse(path).points
         assert len(points) == 40
         assert all(bool(point.phases) == told for point in points)
         yield f"analysis of ten minutes{name}", "at most 2 s", f"{cost:.2f} s", cost <= 2
@@ -226,8 +227,8 @@ def reading(rounds, _seconds):
 def analysed(path, rounds):
     """How long a new process takes to read and analyse the run; the median, in seconds."""
     words = "import sys, time; from pathlib import Path\n"
-    words += "from loadtests import analysis; t = time.perf_counter()\n"
-    words += "analysis.analyse(Path(sys.argv[1])); print(time.perf_counter() - t)"
+    words += "from loadtests.analysis import runs; t = time.perf_counter()\n"
+    words += "runs.analyse(Path(sys.argv[1])); print(time.perf_counter() - t)"
     command = [sys.executable, "-c", words, path]
     taken = [
         float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
