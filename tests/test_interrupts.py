@@ -22,6 +22,7 @@ CASES = {
 }
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", CASES)
 def test_ctrl_c_ends_a_command_that_was_started_with_it_ignored(
     tmp_path: Path, command: str

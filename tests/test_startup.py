@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 SCRIPT = """
 import sys
 from {package}.__main__ import main
