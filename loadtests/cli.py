@@ -25,9 +25,10 @@ from loadtests.analysis.metrics import METRICS
 from loadtests.exit_codes import FAILED, FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 
 if TYPE_CHECKING:
-    from loadtests import baselines, plans, session
+    from loadtests import baselines, plans
     from loadtests.compare import Comparison
     from loadtests.controller import Observer
+    from loadtests.outcomes import Outcome
     from loadtests.schedules import Schedule
 
 app = typer.Typer(
@@ -444,7 +445,7 @@ def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
 
 def _played(
     plan: plans.Plan, out: Path, processes: int, schedule: Schedule | None = None
-) -> session.Outcome:
+) -> Outcome:
     from loadtests import session
     from loadtests.schedules import ladder
 
@@ -463,7 +464,7 @@ def _several(processes: int) -> list[str]:
     return ["--processes", str(processes)] if processes > 1 else []
 
 
-def _finish(outcome: session.Outcome, unresolved: str | None) -> NoReturn:
+def _finish(outcome: Outcome, unresolved: str | None) -> NoReturn:
     """Print what was found, and end with its exit code."""
     from loadtests.report import step_summary, terminal
 
@@ -519,11 +520,12 @@ def _baseline(
     return baselines.chosen(path, plan, level=level, margin=share, anyway=anyway)
 
 
-def _against(baseline: baselines.Baseline | None, outcome: session.Outcome) -> session.Outcome:
+def _against(baseline: baselines.Baseline | None, outcome: Outcome) -> Outcome:
     """The outcome with its verdicts by the baseline, which stays in the run's folder."""
     if baseline is None:
         return outcome
-    from loadtests import baselines, report, session
+    from loadtests import baselines, report
+    from loadtests.outcomes import Outcome
     from loadtests.process_groups import uninterrupted
 
     folder = outcome.folder
@@ -534,7 +536,7 @@ def _against(baseline: baselines.Baseline | None, outcome: session.Outcome) -> s
     with uninterrupted():  # Ctrl-C waits for the report, as it does in a session
         report.write(run, folder)
         _write_comparison(found, folder)
-    return session.Outcome(folder, run, _code(outcome.code, found))
+    return Outcome(folder, run, _code(outcome.code, found))
 
 
 def _write_comparison(found: Comparison, folder: Path) -> None:
@@ -546,10 +548,10 @@ def _write_comparison(found: Comparison, folder: Path) -> None:
 
 def _code(code: int, found: Comparison) -> int:
     """The exit code with what the verdicts add to it."""
-    from loadtests import session
+    from loadtests.outcomes import verdict_codes, weightiest
 
     judged = found.b.model_copy(update={"verdicts": found.verdicts})
-    return session.weightiest({code, *session.verdict_codes(judged)})
+    return weightiest({code, *verdict_codes(judged)})
 
 
 def _print_path(path: Path) -> None:
@@ -561,7 +563,7 @@ def _print_lines(lines: Iterable[str]) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_outcome(outcome: session.Outcome) -> None:
+def _print_outcome(outcome: Outcome) -> None:
     from loadtests.report import terminal
 
     console.print(terminal.render(outcome.run))

@@ -5,7 +5,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from loadtests.readiness import Ready, announced, answers, listens
 
 PATIENCE = 30.0  # seconds that our own processes, and services that run already, may take
 CLEANING = 30.0  # seconds that a stop command may take
+_BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
 
 _log = logging.getLogger("brownout")
 
@@ -112,12 +113,36 @@ class Fleet:
         return "mock" not in self._groups
 
 
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All that was started for a plan. It may still be starting."""
+
+    cores: Cores
+    ready: Callable[[], Fleet]
+    """Waits until everything is ready. Raises DeploymentFailed."""
+
+
 @contextmanager
 def running(
     plan: Plan, folder: Path, only: Collection[str] | None = None, lent: Mock | None = None
 ) -> Iterator[Fleet]:
     """
     Start what the plan needs, wait until it is ready, and stop it whatever happens.
+
+    Takes and raises what `launched` does.
+    """
+    with launched(plan, folder, only, lent) as launch:
+        yield launch.ready()
+
+
+@contextmanager
+def launched(
+    plan: Plan, folder: Path, only: Collection[str] | None = None, lent: Mock | None = None
+) -> Iterator[Launch]:
+    """
+    Start what the plan needs, all at once, and stop it whatever happens.
+
+    The caller can start something of its own before it waits for `Launch.ready`.
 
     Args:
         folder: takes the upstream's profile and `logs/`.
@@ -126,7 +151,7 @@ def running(
             block it is on its core, and is neither started nor stopped.
 
     Raises:
-        DeploymentFailed: one did not become ready; the others are stopped again.
+        DeploymentFailed: a program cannot be started; the others are stopped again.
     """
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     wanted = {n: d for n, d in plan.deployments.items() if only is None or n in only}
@@ -136,9 +161,13 @@ def running(
         starter = _Starter(folder / "logs", cores, collector)
         try:
             mock = lent or starter.mock(plan, folder / "upstream.json")
-            deployed = starter.deployments(wanted, mock.url)
+            deployed = starter.start(wanted, mock.url)
             restart = partial(starter.anew, wanted, mock.url)
-            yield Fleet(mock, deployed, cores, collector, starter.groups, restart)
+
+            def ready() -> Fleet:
+                return Fleet(mock, deployed(), cores, collector, starter.groups, restart)
+
+            yield Launch(cores, ready)
         finally:
             with uninterrupted():
                 stop(list(starter.groups.values()))
@@ -184,26 +213,32 @@ class _Starter:
         self._collector = collector
         self.groups: dict[str, ProcessGroup] = {}
         self._logs = logs
+        self._awaited: list[_Awaited] = []  # what was started and not waited for yet
         self._cleaning: dict[str, _Cleaning] = {}
         self._ports: set[int] = set()
         self._starts = 1
 
     def mock(self, plan: Plan, profile: Path) -> Mock:
+        """
+        The mock is given sockets that listen already, so its URL is known before it is ready, and
+        a deployment that calls it while both start waits instead of being refused.
+        """
         profile.write_text(plan.upstream.model_dump_json(indent=1) + "\n")
         words = [sys.executable, "-P", "-m", "mock_upstream", "serve", str(profile)]
-        words += ["--port", "0", "--control-port", "0"]
         # A token for another control API would close this one, which only this machine can ask.
         owner = token_urlsafe()
         env = {"MOCK_UPSTREAM_CONTROL_TOKEN": None, "MOCK_UPSTREAM_OWNER": owner}
-        group = self._start("mock", words, env, None, self.cores.mock)
-        ready = _all_ready([_Awaited("mock", announced(group.log), PATIENCE, "")], self.groups)[
-            "mock"
-        ]
-        return Mock(ready["url"], ready["control"], group.pid, owner)
+        with _listener() as data, _listener() as control:
+            descriptors = data.fileno(), control.fileno()
+            words += ["--fd", str(descriptors[0]), "--control-fd", str(descriptors[1])]
+            group = self._start("mock", words, env, None, self.cores.mock, descriptors)
+            self._awaited.append(_Awaited("mock", announced(group.log), PATIENCE, ""))
+            return Mock(_url_of(data), _url_of(control), group.pid, owner)
 
-    def deployments(self, wanted: Mapping[str, Deployment], upstream: str) -> dict[str, Deployed]:
-        """All at once, since most of a start is waiting."""
-        awaited: list[_Awaited] = []
+    def start(
+        self, wanted: Mapping[str, Deployment], upstream: str
+    ) -> Callable[[], dict[str, Deployed]]:
+        """Start all of them; what is returned waits until they, and the mock, are ready."""
         started: dict[str, dict[str, Any]] = {}
         for name, deployment in wanted.items():
             match deployment:
@@ -213,13 +248,18 @@ class _Starter:
                     waiting, how = self._command(name, deployment, upstream)
                 case UrlDeployment():
                     waiting, how = _url(name, deployment), {}
-            awaited.append(waiting)
+            self._awaited.append(waiting)
             started[name] = how
-        ready = _all_ready(awaited, self.groups)
-        return {
-            name: Deployed(name=name, url=ready[name]["url"], **how)
-            for name, how in started.items()
-        }
+
+        def deployed() -> dict[str, Deployed]:
+            ready = _all_ready(self._awaited, self.groups)
+            self._awaited = []
+            return {
+                name: Deployed(name=name, url=ready[name]["url"], **how)
+                for name, how in started.items()
+            }
+
+        return deployed
 
     def anew(self, wanted: Mapping[str, Deployment], upstream: str) -> dict[str, Deployed]:
         """Those that are not there already, stopped and started again, on other ports."""
@@ -228,7 +268,7 @@ class _Starter:
             stop([self.groups[name] for name in ours])
             self.clean_up()
         self._starts += 1
-        return self.deployments(ours, upstream)
+        return self.start(ours, upstream)()
 
     def clean_up(self) -> None:
         """Run the stop commands; one that fails is told, for it may have left something behind."""
@@ -305,10 +345,12 @@ class _Starter:
         env: Mapping[str, str | None],
         cwd: Path | None,
         cores: frozenset[int],
+        descriptors: Sequence[int] = (),
     ) -> ProcessGroup:
         try:
             with uninterrupted(), self.cores.pinned_to(cores):
-                self.groups[name] = ProcessGroup(words, env, cwd, self._log_of(name))
+                group = ProcessGroup(words, env, cwd, self._log_of(name), descriptors)
+                self.groups[name] = group
         except OSError as error:
             self._cleaning.pop(name, None)  # it left nothing behind
             culprit = error.filename or words[0]
@@ -332,6 +374,15 @@ class _Starter:
             if port not in self._ports:
                 self._ports.add(port)
                 return port
+
+
+def _listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()
+    return f"http://{host}:{port}"
 
 
 def _url(name: str, deployment: UrlDeployment) -> _Awaited:

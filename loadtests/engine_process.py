@@ -121,9 +121,9 @@ class Line:
 @contextmanager
 def engine(
     line: Line, plan: Path, log: Path, cores: Cores, arguments: Sequence[str]
-) -> Iterator[stages.Hello]:
+) -> Iterator[Callable[[], stages.Hello]]:
     """
-    Locust with our locustfile, connected to the line, for the length of the block.
+    Locust with our locustfile, for the length of the block.
 
     Args:
         plan: the resolved plan that it plays.
@@ -131,7 +131,7 @@ def engine(
         arguments: Locust's own, such as --headless.
 
     Yields:
-        What it says of itself.
+        A function that waits until it is connected to the line, and returns what it says of itself.
 
     Raises:
         EngineFailed: it did not come up, or is lost; the message has its last words.
@@ -143,13 +143,16 @@ def engine(
         "BROWNOUT_TOKEN": line.token,
         "BROWNOUT_PLAN": str(plan),
     }
-    with uninterrupted(), cores.pinned_to(cores.generator):
-        group = ProcessGroup(words, env, None, log)
+    groups: list[ProcessGroup] = []
     try:
-        yield line.accept(lambda: group.ended() is None)
+        # A signal that comes meanwhile raises at the end of the block, when the group is known.
+        with uninterrupted(), cores.pinned_to(cores.generator):
+            group = ProcessGroup(words, env, None, log)
+            groups.append(group)
+        yield lambda: line.accept(lambda: group.ended() is None)
     except EngineFailed as error:
         how = group.ended()
         raise EngineFailed(f"{error}{f': it {how}' if how else ''}.{group.last_words()}") from error
     finally:
         with uninterrupted():
-            stop([group])
+            stop(groups)

@@ -38,13 +38,19 @@ class ProcessGroup:
     """
 
     def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str | None], cwd: Path | None, log: Path
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str | None],
+        cwd: Path | None,
+        log: Path,
+        descriptors: Sequence[int] = (),
     ) -> None:
         """
         Start it. Where one core is wanted, pin the thread that calls.
 
         Args:
             env: in addition to this process's own; None takes a variable away.
+            descriptors: of this process, which it inherits under the same numbers.
 
         Raises:
             OSError: there is no such program, or it cannot be run.
@@ -60,6 +66,7 @@ class ProcessGroup:
                 cwd=cwd,
                 start_new_session=True,
                 preexec_fn=_prepare(),
+                pass_fds=descriptors,
             )
         self.pid = self._process.pid
 

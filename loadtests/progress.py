@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from loadtests.analysis.words import load
-from loadtests.controller import Observer
 from loadtests.report import states
 from loadtests.results import Point
 from loadtests.schedules import Step
 
+if TYPE_CHECKING:  # it needs statistics, which nothing here does
+    from loadtests.controller import Observer
+
 
 @contextmanager
-def shown(console: Console) -> Iterator[Observer]:
+def shown(console: Console) -> Iterator["Observer"]:
     """An observer that fits the console, for the length of the block."""
     if not console.is_terminal:
         yield _Lines(console)

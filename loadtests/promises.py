@@ -15,11 +15,11 @@ from loadtests.analysis.sentences import sentence
 from loadtests.deployments import DeploymentFailed, Mock
 from loadtests.engine_process import EngineFailed
 from loadtests.exit_codes import DIED, INTERRUPTED
+from loadtests.outcomes import Outcome
 from loadtests.plans import Plan, PlanError
 from loadtests.plans.errors import explain
 from loadtests.results import Point, Run, SloResult
 from loadtests.schedules import Step
-from loadtests.session import Outcome
 from loadtests.shortness import least_measure, needed
 from loadtests.slices import LENGTH
 from loadtests.slos import Slo, parse

@@ -156,6 +156,19 @@ def make(out: Path, name: str) -> Path:
     raise StorageFailed(f"{out} already holds a thousand runs of this second")
 
 
+def write_plan(folder: Path, text: str) -> None:
+    """
+    Write the folder's `plan.toml`.
+
+    Raises:
+        StorageFailed: it cannot be written.
+    """
+    try:
+        (folder / "plan.toml").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise failed(folder, error) from None
+
+
 def header(
     path: Path, plan: Any, facts: dict[str, Any], deployments: dict[str, Any]
 ) -> dict[str, Any]:

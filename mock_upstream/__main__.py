@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(given: argparse.Namespace) -> int:
     profile = _profile(given)
+    sockets: list[socket.socket | None] = []
+    for option, descriptor in (("--fd", given.fd), ("--control-fd", given.control_fd)):
+        try:
+            sockets.append(None if descriptor is None else _inherited(descriptor))
+        except (OSError, ValueError) as error:
+            return _refuse(
+                f"{option} {descriptor} is not a listening TCP socket: {error}\n"
+                f"The parent process has to open it and pass it on; without {option} the mock "
+                "opens a socket itself."
+            )
+    if sockets[1] is not None:
+        given.control_host = sockets[1].getsockname()[0]
     try:
         guard.check(given.control_host, given.control_token)
     except ValueError as error:
@@ -40,12 +53,12 @@ def _serve(given: argparse.Namespace) -> int:
     from mock_upstream.serving import listen, serve
 
     listeners = []
-    for flag, host, port in (
-        ("--port", given.host, given.port),
-        ("--control-port", given.control_host, given.control_port),
+    for inherited, flag, host, port in (
+        (sockets[0], "--port", given.host, given.port),
+        (sockets[1], "--control-port", given.control_host, given.control_port),
     ):
         try:
-            listeners.append(listen(host, port))
+            listeners.append(inherited or listen(host, port))
         except OSError as error:
             return _refuse(
                 f"cannot listen on {host} port {port}: {error.strerror}\n"
@@ -56,6 +69,19 @@ def _serve(given: argparse.Namespace) -> int:
         owner = os.environ.get(_OWNER) or None
         serve(profile, data, control, token=given.control_token, owner=owner)
     return 0
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    """The listening TCP socket with this descriptor. Raises OSError: it is something else."""
+    inherited = socket.socket(fileno=descriptor)
+    if (
+        inherited.family not in (socket.AF_INET, socket.AF_INET6)
+        or inherited.type != socket.SOCK_STREAM
+        or not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ):
+        inherited.detach()  # it is not ours to close
+        raise OSError("it is another kind of file")
+    return inherited
 
 
 def _verify(given: argparse.Namespace) -> int:
@@ -97,6 +123,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default=_LOOPBACK, help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=0, help="0, the default: any free one")
     add(
+        "--fd",
+        type=int,
+        metavar="N",
+        help="use the listening socket with this descriptor, inherited from the parent process, "
+        "instead of --host and --port",
+    )
+    add(
         "--control-host",
         default=_LOOPBACK,
         help="address of the control API (default: %(default)s); any other needs a token",
@@ -104,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--control-port", type=_port, default=0, help="for the ledger; 0, the default: any free one"
     )
+    add("--control-fd", type=int, metavar="N", help="as --fd, for the control API")
     add(
         "--control-token",
         default=os.environ.get(_TOKEN),

@@ -294,8 +294,8 @@ def test_an_interrupt_in_the_middle_of_starting_leaves_nothing_behind(tmp_path, 
     class Interrupted(ProcessGroup):
         """Ctrl-C comes at the worst moment: the process is there, nobody knows of it yet."""
 
-        def __init__(self, argv, env, cwd, log: Path) -> None:
-            super().__init__(argv, env, cwd, log)
+        def __init__(self, argv, env, cwd, log: Path, *descriptors) -> None:
+            super().__init__(argv, env, cwd, log, *descriptors)
             started.append(self)
             if log.stem == phase:
                 signal.raise_signal(signal.SIGINT)

@@ -56,8 +56,9 @@ def generator(folder):
             folder / "engine.log",
             Cores.here(),
             ["--headless", "--only-summary"],
-        ),
+        ) as connected,
     ):
+        connected()
         assert isinstance(line.receive(30), stages.Started)
 
         def play(stage):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from loadtests import cli, results, session
+from loadtests import cli, exit_codes, results
 from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, called, finished, started
 from tests.servers import eventually, serving
 
@@ -96,7 +96,7 @@ def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
 
 
 def test_a_flag_says_what_unresolved_means_and_changes_no_other_code():
-    codes = session.FINE, session.FAILED, session.NOT_MEASURABLE, session.DIED
+    codes = exit_codes.FINE, exit_codes.FAILED, exit_codes.NOT_MEASURABLE, exit_codes.DIED
     for meaning, expected in {None: 3, "pass": 0, "fail": 1}.items():
         assert [cli._resolved(code, meaning) for code in codes] == [0, 1, expected, 4]
 

@@ -43,8 +43,7 @@ class Levels(LoadTestShape):
         self._changed.set()
 
     def tick(self) -> tuple[int, float] | None:
-        # Locust asks once a second; a wait in here spares it the polling and us the second.
-        while self.users == self._told:
+        while self.users is not None and self.users == self._told:
             self._changed.clear()
             self._changed.wait()
         self._told = self.users
@@ -67,6 +66,8 @@ class Conductor:
         self._played = 0  # stages of this test
         self._news = Event()
         self._running: gevent.Greenlet[..., None] | None = None
+        self._end = runner.shape_worker
+        runner.shape_worker = self._follow  # type: ignore[method-assign]
         runner.register_message(READY, self._on_ready)
         runner.register_message(REPORT, self._on_report)
 
@@ -77,6 +78,17 @@ class Conductor:
         self._played = 0
         self._link.send(Started(options=options))
         self._running = gevent.spawn(self._conduct)
+
+    def _follow(self) -> None:
+        """
+        Have as many users as the level says, until the test ends.
+
+        Locust's own loop sleeps for the rest of a second after each change, and a test begins with
+        one: its first stage would start a second late.
+        """
+        while (change := self._levels.tick()) is not None:
+            self._runner.start(*change)
+        self._end()  # Locust's own loop sees the end and quits, or waits for the next test
 
     def stop(self) -> None:
         """The test is over, by itself or by hand."""

@@ -12,6 +12,7 @@ from loadtests.results import Estimate
 
 Layer = dict[str, Any]  # of a chart, or charts; in the words of Vega-Lite
 
+_PAINTS = {"line": "strokeOpacity", "rule": "strokeOpacity", "area": "fillOpacity"}
 _ROW = 15  # pixels that each takes
 _MANY = 8  # from here on they stand closer and fainter
 
@@ -27,6 +28,10 @@ class _Mark:
 def layer(rows: Rows, mark: str, channels: Channel, *, spoken: bool = False, **look: Any) -> Layer:
     """One kind of mark; `spoken` where the rows hold what is `told` about each of them."""
     description = {"description": nominal("told")} if spoken else {}
+    if mark in _PAINTS and "opacity" in look:
+        # The same picture: `opacity` is that of a group, for each of which a PNG needs a canvas of
+        # its own, which was most of the time that it took.
+        look[_PAINTS[mark]] = look.pop("opacity")
     return {
         "data": {"values": list(rows)},
         "mark": {"type": mark, **look, "aria": spoken},

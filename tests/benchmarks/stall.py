@@ -90,7 +90,8 @@ def one_round(number, seconds, processes, folder):
         if processes > 1:
             headless += ["--processes", str(processes)]
         log = folder / f"generator-{number}.log"
-        with Line() as line, engine(line, Path("default"), log, cores, headless):
+        with Line() as line, engine(line, Path("default"), log, cores, headless) as connected:
+            connected()
             assert isinstance(line.receive(60), stages.Started)
             yield from (
                 row

@@ -1,0 +1,190 @@
+"""Records what an engine plays: a run for each test that it begins."""
+
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from loadtests import choices, environment, plans, report, runfolder
+from loadtests.analysis import capacity, runs
+from loadtests.analysis.trials import Bounds
+from loadtests.controller import Observer, StoppedByHand, Targets, play
+from loadtests.deployments import DeploymentFailed, Fleet
+from loadtests.engine_process import Engine, EngineFailed, Line
+from loadtests.exit_codes import DIED, FAILED, FINE, INTERRUPTED, NOT_MEASURABLE
+from loadtests.laboratory.desk import Laboratory
+from loadtests.laboratory.upstream import Refused, Upstream
+from loadtests.outcomes import Outcome, slo_codes, verdict_codes, weightiest
+from loadtests.plans import Plan, UrlDeployment
+from loadtests.process_groups import uninterrupted
+from loadtests.results import Capacity, Run
+from loadtests.runfolder import StorageFailed
+from loadtests.samples import Sampler
+from loadtests.schedules import Schedule, ladder
+from loadtests.schedules.search import Search
+from loadtests.stages import Finish, Hello, Started
+
+
+class RunRecorder:
+    """Records each test that the engine begins as a run in a folder of its own."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        out: Path,
+        folder: Path,
+        fleet: Fleet,
+        line: Line,
+        observer: Observer,
+        hello: Hello,
+        schedule: Schedule = ladder,
+    ) -> None:
+        self._plan, self._out, self._folder = plan, out, folder
+        self._fleet, self._line = fleet, line
+        self._engine: Engine = line
+        self._observer = observer
+        self._generator = hello.pid
+        self._upstream = Upstream(fleet.mock, plan.upstream)
+        self._laboratory: Laboratory | None = None
+        if hello.web:
+            laboratory = Laboratory(line, observer, out, self._upstream)
+            laboratory.open()
+            self._engine = self._observer = self._laboratory = laboratory
+        self._schedule = schedule
+        self._runs = 0
+        self._interrupted = False
+
+    def next(self) -> Outcome | None:
+        """
+        Wait for the engine to begin a test and record it; None when the engine is gone, or Ctrl-C
+        ended the test before.
+        """
+        while not self._interrupted:
+            try:
+                message = self._engine.receive(None)
+            except EngineFailed:
+                return None
+            if isinstance(message, Started):
+                try:
+                    return self._record(choices.applied(self._plan, message.options))
+                except (plans.PlanError, StorageFailed) as error:
+                    if self._laboratory is None:
+                        raise
+                    self._laboratory.refused(str(error))
+                    self._line.send(Finish())
+        return None
+
+    def _record(self, plan: Plan) -> Outcome:
+        path = self._folder if not self._runs else runfolder.make(self._out, plan.name)
+        self._runs += 1
+        text = plans.to_toml(plan)
+        runfolder.write_plan(path, text)
+        urls = {name: one.url for name, one in self._fleet.deployments.items()}
+        urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
+        folder = runfolder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
+        codes = set[int]()
+        complaints: list[str] = []
+        cores, gauges = self._fleet.cores, self._fleet.gauges
+        take = gauges.take if gauges else None
+        with (
+            cores.pinned_to(cores.mock | cores.generator),  # this process samples and analyses
+            Sampler(self._processes, self._fleet.mock.control, folder.sample, take),
+        ):
+            try:
+                self._upstream.begin(plan.upstream)
+                if self._laboratory:
+                    self._laboratory.began(folder)
+                targets = Targets(urls, self._fleet.dead, lambda: self._restart(urls))
+                died = play(plan, targets, self._engine, folder, self._observer, self._schedule)
+                status = "complete"
+                codes |= {DIED} if died else set()
+            except (KeyboardInterrupt, StoppedByHand) as error:
+                self._interrupted = isinstance(error, KeyboardInterrupt)
+                status = "interrupted"
+                codes.add(INTERRUPTED)
+            except (DeploymentFailed, EngineFailed, Refused, StorageFailed) as error:
+                status = "interrupted"
+                complaints.append(_told(error, path))
+                codes.add(DIED if isinstance(error, DeploymentFailed) else NOT_MEASURABLE)
+                with suppress(EngineFailed):
+                    self._engine.send(Finish())
+            finally:
+                self._upstream.end()
+        if gauges and (complaint := gauges.complaint()):
+            complaints.append(complaint)
+        for text in complaints:
+            self._observer.problem(text)
+        found, stored = self._ended(folder, status, complaints)
+        codes |= set() if stored else {NOT_MEASURABLE}
+        if self._laboratory:
+            self._laboratory.ended(found)
+        codes |= slo_codes(found) | verdict_codes(found) | self._capacity_codes(found)
+        return Outcome(path, found, weightiest(codes))
+
+    def _ended(
+        self, folder: runfolder.RunFolder, status: str, complaints: Sequence[str]
+    ) -> tuple[Run, bool]:
+        """The run, and whether all of it is on disk."""
+        with uninterrupted():  # a second Ctrl-C waits for the report
+            failure = None
+            for text in complaints:
+                with suppress(StorageFailed):  # the last line fails, too
+                    folder.problem(text)
+            try:
+                folder.end(status)
+                found = runs.analyse(folder.path)
+            except StorageFailed as error:
+                failure = error
+                found = runs.run_of(folder.record)
+            try:
+                report.write(found, folder.path)
+            except OSError as error:
+                failure = runfolder.failed(folder.path, error)
+            if failure is not None and str(failure) not in complaints:
+                self._observer.problem(str(failure))
+        return found, failure is None
+
+    def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
+        facts = environment.facts(plan.seed) | {"cores_used": self._fleet.cores.described()}
+        how = {
+            name: {"url": urls[name]}
+            | (self._fleet.deployments[name].how if name in self._fleet.deployments else {})
+            for name in plan.deployments
+        }
+        return runfolder.header(path, plan, facts, how) | self._schedule.described()
+
+    def _restart(self, urls: dict[str, str]) -> None:
+        urls |= {name: one.url for name, one in self._fleet.restart().items()}
+
+    def _capacity_codes(self, found: Run) -> set[int]:
+        if not isinstance(self._schedule, Search):
+            return set()
+        bounds = self._schedule.bounds
+        return {_capacity_code(one, bounds) for one in found.capacities.values()}
+
+    def _processes(self) -> dict[str, list[int]]:
+        try:
+            engine = psutil.Process(self._generator)
+            pids = [engine.pid, *(child.pid for child in engine.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            pids = []
+        return {**self._fleet.processes(), "generator": pids}
+
+
+def _told(error: Exception, path: Path) -> str:
+    match error:
+        case EngineFailed():
+            return f"{error}; see {path / 'logs'}"
+        case Refused():
+            return f"The upstream does not play this run's profile: {error}"
+        case _:
+            return str(error)
+
+
+def _capacity_code(found: Capacity, bounds: Bounds) -> int:
+    if capacity.undecided(found, bounds):
+        return NOT_MEASURABLE
+    return FAILED if capacity.breaks_everywhere(found) else FINE

@@ -1,0 +1,71 @@
+"""How much CPU it takes to write the report of the default run.
+
+    python tests/benchmarks/report_cpu.py RUN [--rounds 5] [--before PYTHON]
+
+RUN is the folder of a `brownout run`, of 21 stages. Asked: at most 0.7 s of CPU, of all threads,
+the median over the rounds. A new process reads and analyses the run, imports what the report needs,
+and then writes it into an empty folder, which alone is counted. The start of the charts' JavaScript
+engine, which a process does once, is told apart from the rest. With --before the Python of another
+installation takes turns with this one, in the same rounds.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+MOST = 0.7
+PARTS = ("whole", "engine", "analysis")
+WRITES = """
+import json, pkgutil, sys, tempfile
+from importlib import import_module
+from pathlib import Path
+from time import process_time
+from loadtests import report
+from loadtests.analysis.runs import analyse
+import vl_convert
+for module in pkgutil.iter_modules(report.__path__):
+    import_module(f"loadtests.report.{module.name}")
+begun = process_time()
+run = analyse(Path(sys.argv[1]))
+analysed = process_time()
+vl_convert.vegalite_to_svg({"mark": "point", "data": {"values": [{}]}})
+started = process_time()
+with tempfile.TemporaryDirectory() as folder:
+    report.write(run, Path(folder))
+    written = process_time()
+found = {"analysis": analysed - begun, "engine": started - analysed, "whole": written - analysed}
+print(json.dumps(found))
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", metavar="PYTHON", help="of another installation")
+    arguments = parser.parse_args()
+    pythons = {"now": sys.executable}
+    if arguments.before:
+        pythons = {"before": arguments.before, **pythons}
+    taken = {name: [] for name in pythons}
+    for _ in range(arguments.rounds):
+        for name, python in pythons.items():
+            words = [python, "-c", WRITES, str(Path(arguments.run).resolve())]
+            printed = subprocess.run(
+                words, capture_output=True, text=True, check=True, cwd="/"
+            ).stdout
+            taken[name].append(json.loads(printed))
+    for name, found in taken.items():
+        whole, engine, analysis = (median(one[part] for one in found) for part in PARTS)
+        print(
+            f"{name:8} {whole:.2f} s  at most {MOST} s  (the engine's start {engine:.2f} s; "
+            f"analysis, not counted, {analysis:.2f} s)"
+        )
+    sys.exit(median(one["whole"] for one in taken["now"]) > MOST)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Mock, deployments and Locust start side by side; what fails is said, and nothing is left."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import httpx
+import psutil
+import pytest
+
+from loadtests import deployments, plans, session
+from loadtests.deployments import DeploymentFailed, running
+from loadtests.engine_process import EngineFailed
+from tests.servers import eventually
+
+pytestmark = pytest.mark.processes
+
+SERVE = [sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
+CALLS_FIRST = """
+import http.server, sys, urllib.request
+print("the upstream answers", urllib.request.urlopen(sys.argv[2], timeout=60).status, flush=True)
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind="127.0.0.1")
+"""
+
+
+class Quiet:
+    """An observer that says nothing."""
+
+    def begins(self, step, number, of, seconds_left) -> None: ...
+
+    def measured(self, point) -> None: ...
+
+    def problem(self, text) -> None: ...
+
+
+def plan_of(command: list[str]) -> plans.Plan:
+    return plans.Plan.model_validate(
+        {
+            "name": "x",
+            "deployments": {"mine": {"command": command, "ready": "/"}},
+            "requests": [{"path": "/"}],
+            "load": {"levels": [1], "settle": "250ms", "measure": "1s"},
+        }
+    )
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code, "{port}", "{upstream}"]
+
+
+def children() -> list[psutil.Process]:
+    """The processes that this one has started and that still run."""
+    found = psutil.Process().children(recursive=True)
+    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    before = children()
+    yield
+    assert children() == before
+
+
+def test_locust_starts_before_mock_and_deployments_are_ready(tmp_path, monkeypatch):
+    seen: list[str] = []
+    wait = deployments._all_ready
+
+    def waiting(*args):
+        for one in children():
+            seen.extend(one.cmdline())
+        return wait(*args)
+
+    monkeypatch.setattr(deployments, "_all_ready", waiting)
+    outcome = session.run(plan_of(SERVE), tmp_path, Quiet(), [])
+    assert outcome.run.status == "complete"
+    assert {"mock_upstream", "http.server", "locust"} <= set(seen)
+
+
+def test_nothing_heavy_is_imported_before_everything_has_been_started(tmp_path):
+    code = """
+import sys
+from loadtests import cli, deployments
+def launched(*_, **__):
+    print([name for name in ("numpy", "scipy", "jinja2", "vl_convert") if name in sys.modules])
+    sys.exit(0)
+deployments.launched = launched
+sys.argv[1:] = ["run", "quick", "--out", sys.argv[1]]
+cli.app()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+
+
+def test_a_deployment_that_calls_the_upstream_at_once_waits_for_it(tmp_path):
+    with running(plan_of(python(CALLS_FIRST)), tmp_path) as fleet:
+        ledger = httpx.get(f"{fleet.mock.control}/ledger").json()
+    assert ledger["arrivals"] == 1
+    assert "the upstream answers 200" in (tmp_path / "logs" / "mine.log").read_text()
+
+
+def test_a_deployment_that_fails_ends_the_start_of_locust(tmp_path):
+    with pytest.raises(DeploymentFailed, match=r"'mine' ended with exit code 7 while starting"):
+        session.run(plan_of(python("raise SystemExit(7)")), tmp_path, Quiet(), [])
+
+
+def test_where_both_fail_the_deployment_is_the_one_to_mend(tmp_path):
+    with pytest.raises(DeploymentFailed, match="exit code 7"):
+        session.run(plan_of(python("raise SystemExit(7)")), tmp_path, Quiet(), ["--no-such"])
+
+
+def test_a_locust_that_fails_ends_the_deployments_and_its_last_words_are_told(tmp_path):
+    with pytest.raises(EngineFailed, match=r"(?s)did not come up: it ended.*--no-such"):
+        session.run(plan_of(SERVE), tmp_path, Quiet(), ["--no-such"])
+
+
+def test_a_mock_that_fails_is_named_and_not_the_deployment_that_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))  # no Python starts
+    with pytest.raises(DeploymentFailed, match="the mock upstream ended"):
+        session.run(plan_of(["sh", "-c", "sleep 60", "{port}"]), tmp_path, Quiet(), [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_all_of_them_start_leaves_nothing_behind(tmp_path, number):
+    def interrupt() -> None:
+        eventually(lambda: len(children()) == 3)  # mock, deployment, Locust
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        session.run(plan_of(python("import time; time.sleep(600)")), tmp_path, Quiet(), [])
+    thread.join()
+
+
+def serve(*options: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mock_upstream", "serve", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=pass_fds,
+    )
+
+
+def test_the_mock_serves_on_sockets_that_it_inherits():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as data,
+        socket.create_server(("127.0.0.1", 0)) as control,
+    ):
+        fds = data.fileno(), control.fileno()
+        options = ["--fd", str(fds[0]), "--control-fd", str(fds[1])]
+        process = serve(*options, pass_fds=fds)
+        ports = [one.getsockname()[1] for one in (data, control)]
+    with process:
+        # Nothing has been said yet, and the connection waits.
+        assert httpx.get(f"http://127.0.0.1:{ports[0]}", timeout=60).json() == {"ok": True}
+        ledger = httpx.get(f"http://127.0.0.1:{ports[1]}/ledger", timeout=60).json()
+        assert ledger["arrivals"] == 1
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("option", ["--fd", "--control-fd"])
+def test_a_descriptor_that_is_no_listening_socket_is_refused(option, tmp_path):
+    one, other = socket.socketpair()
+    with (tmp_path / "file").open("w") as file, socket.socket() as idle, one, other:
+        for descriptor in (file.fileno(), idle.fileno(), one.fileno(), 987, -1):
+            fds = (descriptor,) if 0 <= descriptor < 987 else ()
+            with serve(option, str(descriptor), pass_fds=fds) as process:
+                _, told = process.communicate(timeout=60)
+            assert process.returncode == 2, told
+            assert told.startswith(f"mock_upstream: {option} {descriptor} "), told
+            assert "Traceback" not in told
+
+
+def test_an_inherited_control_socket_that_others_reach_needs_a_token():
+    with socket.create_server(("0.0.0.0", 0)) as control:
+        fd = control.fileno()
+        with serve("--control-fd", str(fd), pass_fds=(fd,)) as process:
+            _, told = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--control-token" in told
