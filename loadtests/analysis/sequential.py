@@ -9,12 +9,13 @@ any moments, as long as their choice does not follow what was seen.
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-_GRID = 801  # points of the density of the score between two boundaries
+_NODES = 129  # of the density of the sum between two boundaries
 _REACH = 8.0  # standard deviations; beyond it is nothing
 
 
@@ -23,7 +24,6 @@ def spent(part: float, alpha: float) -> float:
     return alpha * math.log1p((math.e - 1) * min(max(part, 0.0), 1.0))
 
 
-@lru_cache(maxsize=4096)
 def significances(looks: tuple[int, ...], total: int, alpha: float) -> tuple[float, ...]:
     """
     The two-sided p-value below which each look says that there is a difference.
@@ -37,32 +37,53 @@ def significances(looks: tuple[int, ...], total: int, alpha: float) -> tuple[flo
         total: how many the last look may have at most.
         alpha: the chance of a false alarm at any of the looks, both sides together.
     """
-    found: list[float] = []
-    before, so_far = 0, 0.0
-    at: NDArray[np.float64] = np.zeros(1)
-    density: NDArray[np.float64] = np.ones(1)  # of the sum of the observations, not stopped yet
-    weights: NDArray[np.float64] = np.ones(1)
-    for count in looks:
-        step = math.sqrt(count - before)
-        wanted = max(spent(count / total, alpha) - so_far, 1e-12)
-        bound = _bound(at, density * weights, step, wanted)
-        found.append(float(2 * special.ndtr(-bound / math.sqrt(count))))
-        so_far += wanted
-        inside = np.linspace(-bound, bound, _GRID)
-        kernel = np.exp(-(((inside[:, None] - at[None, :]) / step) ** 2) / 2)
-        density = kernel @ (density * weights) / (step * math.sqrt(2 * math.pi))
-        at, before = inside, count
-        weights = np.full(_GRID, inside[1] - inside[0])
-        weights[[0, -1]] /= 2
-    return tuple(found)
+    return tuple(
+        _look(looks[:number], total, alpha).significance for number in range(1, len(looks) + 1)
+    )
+
+
+class _Look(NamedTuple):
+    """What the looks so far leave: sums that stayed inside, each with its part of the chance."""
+
+    significance: float
+    spent: float
+    at: NDArray[np.float64]
+    mass: NDArray[np.float64]
+
+
+@lru_cache(maxsize=1024)
+def _look(looks: tuple[int, ...], total: int, alpha: float) -> _Look:
+    """The last of the looks; those before it are kept, since looks come one after the other."""
+    if not looks:
+        return _Look(1.0, 0.0, np.zeros(1), np.ones(1))
+    before = _look(looks[:-1], total, alpha)
+    step = math.sqrt(looks[-1] - (looks[-2] if len(looks) > 1 else 0))
+    wanted = max(spent(looks[-1] / total, alpha) - before.spent, 1e-12)
+    bound = _bound(before.at, before.mass, step, wanted)
+    nodes, weights = _nodes()
+    inside = bound * nodes
+    kernel = np.exp(-(((inside[:, None] - before.at[None, :]) / step) ** 2) / 2)
+    density = kernel @ before.mass / (step * math.sqrt(2 * math.pi))
+    return _Look(
+        significance=float(2 * special.ndtr(-bound / math.sqrt(looks[-1]))),
+        spent=before.spent + wanted,
+        at=inside,
+        mass=density * bound * weights,
+    )
+
+
+@lru_cache(maxsize=1)
+def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of Gauss and Legendre, for an integral over [-1, 1]: the places and their weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    return nodes, weights
 
 
 def _bound(at: NDArray[np.float64], mass: NDArray[np.float64], step: float, wanted: float) -> float:
     """Where the sum leaves with the probability `wanted`, to either side, after one more step."""
 
     def leaves(bound: float) -> float:
-        tails = special.ndtr((at - bound) / step) + special.ndtr((-at - bound) / step)
-        return float(mass @ tails)
+        return float(2 * mass @ special.ndtr((at - bound) / step))  # `mass` is symmetric
 
     low, high = 0.0, float(np.abs(at).max()) + _REACH * step
     for _ in range(60):
