@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Below the ports that Linux gives to clients, and to servers that ask for any port: nothing takes
 # one between the moment in which a test chooses it and its use.
@@ -18,6 +19,10 @@ WORKERS = 16  # of pytest-xdist, at most; each has ports of its own
 
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
 LONG = 0.1  # seconds; `eventually` sleeps for less
+
+# How long an example takes says how busy the machine is: nothing is judged by that here.
+settings.register_profile("brownout", deadline=None)
+settings.load_profile("brownout")
 
 _unmarked = ""  # the test that runs, if it has promised to start no process
 

@@ -248,7 +248,7 @@ def by_time(made):
 times = st.floats(LADDER[0].begun.at - 1, LADDER[-1].window[1] + 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(times, profiles), max_size=6).map(by_time))
 def test_whatever_is_changed_when_each_window_counts_by_itself(made):
     run = runs.run_of(changed(*made))

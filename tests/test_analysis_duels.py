@@ -211,7 +211,7 @@ def test_the_others_are_adjusted_for_their_number() -> None:
     assert alarms <= 3
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(change=st.floats(0.5, 2.0), deviation=st.floats(0.001, 0.1), seed=st.integers(0, 999))
 def test_who_is_a_and_who_is_b_makes_no_difference(change, deviation, seed) -> None:
     made = times(change, deviation, seed)

@@ -92,9 +92,7 @@ def test_analysing_twice_gives_the_same(folder):
     assert analyse(folder) == analyse(folder)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(part=st.floats(0, 1))
 def test_a_file_that_is_cut_off_anywhere_is_read_as_far_as_it_goes(folder, tmp_path, part):
     whole = (folder / "slices.jsonl").read_bytes()
@@ -109,7 +107,7 @@ def test_a_file_that_is_cut_off_anywhere_is_read_as_far_as_it_goes(folder, tmp_p
 
 
 @given(junk=st.lists(st.binary(max_size=40) | st.just(b'{"type": "done"}'), max_size=5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_junk_behind_the_first_line_is_no_mistake_of_the_reader(tmp_path, junk):
     header = json.dumps({"type": "run", "format": "brownout-slices/1", "id": "1", "name": "n"})
     (tmp_path / "slices.jsonl").write_bytes(b"\n".join([header.encode(), *junk]))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -25,7 +25,6 @@ def test_a_single_look_at_the_end_is_an_ordinary_test() -> None:
     assert significances((20,), 20, 0.05)[0] == pytest.approx(0.05, rel=1e-6)
 
 
-@settings(deadline=None)
 @given(
     steps=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     spare=st.integers(0, 20),

@@ -260,7 +260,7 @@ def test_a_knee_beyond_the_levels_is_as_far_as_they_reach():
     factor=st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0]),
     comparison=st.sampled_from("<>"),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_promise_read_from_right_to_left_is_the_same_promise(
     metric, a, b, level, factor, comparison
 ):

@@ -73,6 +73,7 @@ def test_settings_cannot_be_changed() -> None:
         Settings().threads = 5  # type: ignore[misc]
 
 
+@pytest.mark.processes
 def test_a_plan_is_checked_without_a_framework_or_a_client() -> None:
     program = (
         "import sys, app_under_test.settings, app_under_test.variants as v; v.names();"

@@ -12,6 +12,8 @@ from loadtests.compare import NotComparable
 from loadtests.cores import Cores
 from loadtests.results import Run, UnreadableRun
 
+pytestmark = pytest.mark.processes
+
 PLAN = """
 name = "tiny"
 [deployments.async]

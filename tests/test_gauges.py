@@ -8,7 +8,7 @@ import threading
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests import gauges
@@ -183,7 +183,6 @@ GARBAGE = st.binary(max_size=200) | st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(GARBAGE, max_size=5))
 def test_whatever_arrives_only_what_is_sound_is_taken_and_it_is_json(collector, several):
     with sending(collector) as sender:

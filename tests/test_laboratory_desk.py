@@ -469,6 +469,7 @@ def test_a_run_that_cannot_begin_shows_why_and_nothing_of_the_one_before(desk):
 # Changes of the upstream.
 
 
+@pytest.mark.processes
 def test_a_change_by_a_page_is_in_the_files_of_the_run_and_on_the_page(tmp_path):
     with embedding.running("1ms") as mock:
         desk = Desk(tmp_path, Mock(mock.url, mock.control, mock.pid))

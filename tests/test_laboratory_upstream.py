@@ -22,6 +22,8 @@ from loadtests.stages import Change
 from mock_upstream.profiles import Profile, load
 from tests.servers import eventually
 
+pytestmark = pytest.mark.processes
+
 QUICK = Profile.model_validate({"latency": "1ms"})
 DOWN = {"errors": {"503": 1.0}}
 
@@ -368,9 +370,7 @@ values_of_json = st.recursive(
 fields = st.sampled_from(["latency", "servers", "errors", "faults"])
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.dictionaries(fields, anything, max_size=2) | st.dictionaries(fields, values_of_json)
 )

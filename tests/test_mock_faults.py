@@ -370,6 +370,7 @@ def test_a_fault_that_cannot_be_is_refused_with_its_place(table: Any, complaint:
     assert describe(refused.value).startswith(complaint)
 
 
+@pytest.mark.processes
 def test_the_mock_plays_what_its_profile_names_and_the_ledger_tells_of_it(tmp_path: Path) -> None:
     profile = tmp_path / "faults.toml"
     settings = {"hang": ', longest = "10ms"', "hang-mid-body": ', longest = "10ms"'}
@@ -422,6 +423,7 @@ def test_the_mock_plays_what_its_profile_names_and_the_ledger_tells_of_it(tmp_pa
             assert {client.get("/several").status_code for _ in range(60)} == {200, 502, 503, 504}
 
 
+@pytest.mark.processes
 def test_a_client_that_never_reads_does_not_keep_the_mock_from_stopping() -> None:
     with ExitStack() as stack, mock_upstream("--latency", "1ms") as mock:
         for _ in range(3):

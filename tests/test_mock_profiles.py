@@ -206,6 +206,7 @@ def test_the_first_route_that_fits_answers() -> None:
     assert find("GET", "/a/c")[1] == {"x": "c"}
 
 
+@pytest.mark.processes
 def test_reading_a_profile_loads_no_server() -> None:
     heavy = "{'uvicorn', 'fastapi', 'uvloop', 'hdrh', 'numpy', 'locust'}"
     code = f"import sys, mock_upstream.profiles; print({heavy} & set(sys.modules))"

@@ -74,6 +74,7 @@ def test_no_module_hides_one_of_the_standard_library():
     assert not ours & sys.stdlib_module_names
 
 
+@pytest.mark.processes
 def test_a_plan_is_read_without_anything_heavy():
     code = "import sys, loadtests.plans as p; p.default(); print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -359,9 +360,7 @@ plan_tables = st.fixed_dictionaries(
         "slos": st.just({"fast": "p95 < 250ms at 40", "sound": "errors < 0.1%"}),
     },
 )
-quick = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(table=plan_tables)

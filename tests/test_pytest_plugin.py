@@ -8,6 +8,7 @@ import pytest
 from loadtests import results
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.processes
 
 SHOP = Path("docs/examples/shop").absolute()
 # Whatever else runs on this machine, and a mock that it holds up, is not what is tested.
@@ -28,7 +29,7 @@ import threading
 import pytest
 
 PATIENT = {"late": "1m", "lag": "1m", "cpu": 1.0}
-pytestmark = [pytest.mark.mock_upstream("20ms", budget=PATIENT), pytest.mark.processes]
+pytestmark = pytest.mark.mock_upstream("20ms", budget=PATIENT)
 """
 RunSuite = Callable[..., pytest.RunResult]
 

@@ -127,6 +127,7 @@ def test_runs_without_a_common_deployment_are_shown_without_ratios():
     assert "ratios-title" not in page
 
 
+@pytest.mark.processes
 @needs_browser
 def test_a_browser_complains_of_nothing(page, tmp_path):
     document, complaints = opened(page, tmp_path)

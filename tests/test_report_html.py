@@ -195,6 +195,7 @@ def test_a_run_that_tells_no_reasons_has_no_section_for_them():
     assert "Limit" not in page.texts
 
 
+@pytest.mark.processes
 @needs_browser
 def test_a_mark_tells_its_numbers_when_pointed_at_and_the_console_stays_silent(explained, tmp_path):
     point = """<script>

@@ -125,7 +125,7 @@ texts = st.text(st.characters() | st.sampled_from("\x00\x07\x1b\x7f\ud800\ufffe<
 
 
 @given(name=texts, why=texts)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_no_text_breaks_the_file(name, why):
     run = example_runs.renamed(example_runs.example(), "async-httpx", name)
     slos = [slo.model_copy(update={"name": name, "why": why}) for slo in run.slos]

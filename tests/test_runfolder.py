@@ -129,6 +129,7 @@ def test_a_broken_report_is_refused_and_not_written(tmp_path, run):
     assert types(tmp_path) == ["run", "stage"]
 
 
+@pytest.mark.processes
 def test_the_files_are_utf_8_whatever_the_locale_says(tmp_path):
     code = (
         "import locale, pathlib, sys; from loadtests.runfolder import RunFolder;"
@@ -264,7 +265,7 @@ def out(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(name=st.text(max_size=80) | st.text("./\\-_ aZ0", max_size=80))
 def test_whatever_a_plan_is_called_its_folder_lies_in_that_of_the_runs(out, name):
     made = runfolder.make(out, name)
@@ -285,6 +286,7 @@ def with_room_for(size, *words):
     return [sys.executable, "-c", code, *words]
 
 
+@pytest.mark.processes
 def test_a_disk_that_becomes_full_on_the_way_ends_the_run_and_is_told(tmp_path):
     longer = PLAN.replace("levels = [1, 4]", "levels = [1, 2, 3, 4, 5, 6]")
     (tmp_path / "plan.toml").write_text(longer)
