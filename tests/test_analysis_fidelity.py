@@ -1,5 +1,7 @@
 """Fidelity: when the mock's own word condemns a point, when it is a note, when it is nothing."""
 
+from functools import cache
+
 import pytest
 from simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
@@ -9,6 +11,7 @@ LAG = "the event loop was away for 60 ms"
 BEGIN = 1002.0  # of the window of the engine's first stage, whose clock begins at 1000
 
 
+@cache
 def played(seconds, repeats=1):
     """Stages whose windows last so many seconds: BEGIN to BEGIN + seconds, and so on."""
     engine = SimulatedEngine({"a": threads(40, exponential(0.05))})

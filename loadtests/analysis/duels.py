@@ -275,7 +275,8 @@ def _log_ratio(one: Sequence[Block], terms: Terms, metric: str, level: int) -> f
     sides = _sides(one, terms, metric, level)
     if sides is None:
         return None
-    a, b = ([min(v, FARTHEST * _finite(sides)) for v in side] for side in sides)
+    farthest = FARTHEST * _finite(sides)
+    a, b = ([min(v, farthest) for v in side] for side in sides)
     if min(*a, *b) <= 0 or not math.isfinite(max(*a, *b)):
         return None
     return fmean(map(math.log, b)) - fmean(map(math.log, a))

@@ -1,5 +1,6 @@
 """The scripts of the page."""
 
+from functools import cache
 from pathlib import Path
 
 import vl_convert
@@ -9,8 +10,13 @@ from loadtests.report import page
 _NAMES = "window.vegaEmbed = vegaEmbed;"
 
 
+@cache
 def vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed: what the report's pictures are drawn with. Takes a second."""
+    """
+    Vega, Vega-Lite and Vega-Embed: what the report's pictures are drawn with.
+
+    The first call of a process takes a second.
+    """
     text: str = vl_convert.javascript_bundle(snippet=_NAMES)
     return text
 
