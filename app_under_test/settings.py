@@ -6,18 +6,16 @@ Imports neither a framework nor a client library, so that a plan can be checked 
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
+class Tuning(BaseModel):
     """How one deployment of a variant is tuned. A limit holds for each worker process."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="APP_", frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     threads: Annotated[int, Field(ge=1, le=10_000)] = 40
     """Threads that `def` routes may hold at a time (anyio's tokens)."""
@@ -61,6 +59,12 @@ class Settings(BaseSettings):
         return value
 
 
+class Settings(BaseSettings, Tuning):
+    """The tuning of this process: what the command line does not say is in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="APP_", frozen=True, extra="forbid")
+
+
 def to_flags(table: Mapping[str, object]) -> list[str]:
     """
     The command line that gives a service these settings; the others keep their defaults.
@@ -68,7 +72,7 @@ def to_flags(table: Mapping[str, object]) -> list[str]:
     Raises:
         pydantic.ValidationError: a setting that does not exist, or an impossible value.
     """
-    settings = Settings(**table)  # type: ignore[arg-type]  # checked there
+    settings = Tuning.model_validate(table)
     values = {name: getattr(settings, name) for name in table}
     return [
         text

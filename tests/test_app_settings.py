@@ -68,6 +68,13 @@ def test_the_environment_sets_what_no_flag_does(monkeypatch: pytest.MonkeyPatch)
     assert Settings(pool=30) == Settings(threads=80, pool=30)
 
 
+def test_the_environment_changes_nothing_in_what_a_plan_sets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("APP_THREADS", "none")
+    assert to_flags({"pool": 30}) == ["--pool", "30"]
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().threads = 5  # type: ignore[misc]
