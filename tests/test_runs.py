@@ -1,7 +1,7 @@
 """Whole runs, as a user starts them: real processes, sockets, files, exit codes."""
 
 import json
-import os
+import shutil
 import signal
 import sys
 
@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from loadtests import cli, exit_codes, results
-from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, called, finished, started
+from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, called, calm, finished, started
 from tests.servers import eventually, serving
 
 pytestmark = pytest.mark.processes
+shared = pytest.mark.xdist_group("complete_run")  # one worker makes the run that these tests read
 
 ONE = ("--deployments", "async")  # where one is enough
 MANY = ("--levels", "1,2,4,8,16")  # so that it is not over before something is done to it
@@ -37,39 +38,124 @@ def measured(run, level):
     return {p.deployment: p.valid for p in run.points if (p.request, p.level) == ("all", level)}
 
 
-def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(tmp_path, plan):
-    slos = '[slos]\nfew = "errors < 50% at 4"\n'
+SLOS = """
+[slos]
+few = "errors < 50% at 4"
+fast = "p50 < 1ms at 4"
+sharp = "p99 < 1s at 1"
+"""
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """The exit code and the output of a run that nothing disturbs; many tests read its folder."""
+    folder = tmp_path_factory.mktemp("complete")
     workers = '"blocking-requests"\nsettings = { workers = 2 }'
-    plan.write_text(PLAN.replace('"blocking-requests"', workers) + slos)
-    code, invocation = finished("run", "plan.toml", cwd=tmp_path)
+    (folder / "plan.toml").write_text(PLAN.replace('"blocking-requests"', workers) + SLOS)
+    return finished("run", "plan.toml", cwd=folder)
+
+
+def folder_of(invocation):
+    """The run's folder, which a command prints last."""
+    return invocation.cwd / invocation.lines[-1].strip()
+
+
+@shared
+def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(complete):
+    _, invocation = complete
     run = invocation.run()
-    good = measured(run, 4)
-    assert code == (0 if all(good.values()) else 3), invocation.output
     assert stages(run) == [("async", 1), ("async", 4), ("threads", 1), ("threads", 4)]
     assert run.status == "complete"
     assert all(point.errors.rate == 0 for point in run.points)
     assert all(point.response_time["mean"].value > 0.02 for point in run.points)
-    folder = tmp_path / invocation.lines[-1].strip()
-    assert {file.name for file in folder.iterdir()} >= FILES
-    statuses = {slo.deployment: slo.status for slo in run.slos}
-    assert statuses == {name: "met" if fine else "unresolved" for name, fine in good.items()}
+    assert {file.name for file in folder_of(invocation).iterdir()} >= FILES
     assert "Traceback" not in invocation.output
 
-    told = gauges_of(tmp_path)
+
+@shared
+def test_an_slo_that_is_missed_decides_the_exit_code(complete):
+    code, invocation = complete
+    good = measured(invocation.run(), 4)
+    assert code == (1 if any(good.values()) else 3), invocation.output
+    statuses = {(slo.name, slo.deployment): slo.status for slo in invocation.run().slos}
+    for name, valid in good.items():
+        assert statuses["few", name] == ("met" if valid else "unresolved")
+        assert statuses["fast", name] == ("missed" if valid else "unresolved")
+        # One user and a second: too few requests for a p99.
+        assert statuses["sharp", name] == "unresolved"
+
+
+@shared
+def test_each_process_of_a_deployment_reports_its_gauges(complete):
+    _, invocation = complete
+    told = gauges_of(invocation.cwd)
     assert {name: len(pids) for name, pids in told.items()} == {"threads": 2, "async": 1}
     for processes in told.values():
         assert sum(last["counts"]["calls"] for last in processes.values()) > 10
         assert all(last["loop"]["worst"] >= last["loop"]["lag"] for last in processes.values())
-    assert not any("gauges" in problem for problem in run.problems)
+    assert not any("gauges" in problem for problem in invocation.run().problems)
 
-    again, report = called("report", str(folder), cwd=tmp_path)
+
+@shared
+def test_a_run_that_is_analysed_again_stays_as_it_was(complete):
+    _, invocation = complete
+    run, folder = invocation.run(), folder_of(invocation)
+    again, report = called("report", str(folder), cwd=invocation.cwd)
     assert again == 0, report.output
     assert results.read(folder) == run
 
     words = ("compare", str(folder), str(folder), "--anyway")
-    compared, comparison = called(*words, cwd=tmp_path)
+    compared, comparison = called(*words, cwd=invocation.cwd)
     assert compared in (0, 3), comparison.output  # short windows have wide intervals
-    assert (tmp_path / "comparison.html").exists()
+    assert (invocation.cwd / "comparison.html").exists()
+
+
+CODES = {"WORSE": 1, "UNRESOLVED": 3, "INVALID": 3, "BETTER": 0, "EQUIVALENT": 0}
+
+
+@shared
+def test_a_run_is_judged_by_an_older_one_and_stays_so_when_it_is_analysed_again(tmp_path, complete):
+    base = tmp_path / "base"
+    shutil.copytree(folder_of(complete[1]), base)
+    sharp = '[slos]\nsharp = "p99 < 1s at 1"\n'
+    (tmp_path / "plan.toml").write_text(PLAN + sharp)
+    with calm():  # without a valid level it would be no baseline
+        assert called("report", "base", cwd=tmp_path)[0] == 0
+        words = ("run", "plan.toml", *ONE, "--baseline", "base", "--margin", "90%")
+        code, second = called(*words, cwd=tmp_path)
+    run, folder = second.run(), folder_of(second)
+    [verdict] = run.verdicts
+    assert [slo.status for slo in run.slos] == ["unresolved"]
+    assert code == (CODES[verdict.verdict] or 3), second.output  # the SLO is not resolved
+    assert (verdict.method, verdict.a, verdict.b, verdict.margin) == (
+        "stored",
+        "async",
+        "async",
+        0.9,
+    )
+    assert "A stored baseline: what changes from run to run" in second.output
+    assert f"async against its baseline: {verdict.verdict}." in second.output
+    assert f"async against its baseline: {verdict.verdict}" in (folder / "summary.md").read_text()
+    assert "A stored baseline is the weaker method" in (folder / "report.html").read_text()
+    assert "comparison.html" in {file.name for file in folder.iterdir()}
+    kept = json.loads((folder / "baseline.json").read_text())
+    assert kept["run"] == json.loads((base / "run.json").read_text())
+
+    (folder / "comparison.html").unlink()
+    with calm():
+        again, report = called("report", str(folder), cwd=tmp_path)
+    assert again == 0, report.output
+    assert results.read(folder) == run
+    assert (folder / "comparison.html").exists()
+
+    page = str(tmp_path / "page.html")
+    words = ("compare", str(base), str(folder), "--margin", "90%", "--out", page)
+    assert called(*words, cwd=tmp_path)[0] == CODES[verdict.verdict]
+
+    words = ("run", "plan.toml", "--baseline", "base", "--levels", "1")
+    refused, other = called(*words, cwd=tmp_path)
+    assert refused == 2
+    assert "load: levels is [1, 4] in A, [1] in B" in other.output
 
 
 def gauges_of(cwd):
@@ -79,20 +165,6 @@ def gauges_of(cwd):
         for name, processes in sample["gauges"].items():
             told.setdefault(name, {}).update(processes)
     return told
-
-
-def test_an_slo_that_is_missed_decides_the_exit_code(tmp_path, plan):
-    plan.write_text(PLAN + '[slos]\nfast = "p50 < 1ms at 4"\nsharp = "p99 < 1s at 1"\n')
-    words = ("run", "plan.toml", *ONE, "--no-telemetry")
-    code, invocation = called(*words, cwd=tmp_path)
-    (good,) = measured(invocation.run(), 4).values()
-    assert code == (1 if good else 3), invocation.output
-    assert {slo.name: slo.status for slo in invocation.run().slos} == {
-        "fast": "missed" if good else "unresolved",
-        "sharp": "unresolved",  # one user and a second: too few requests for a p99
-    }
-    assert invocation.run().plan["telemetry"] is False
-    assert not any("gauges" in sample for sample in samples_of(tmp_path))
 
 
 def test_a_flag_says_what_unresolved_means_and_changes_no_other_code():
@@ -112,7 +184,9 @@ def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_pa
     assert "Traceback" not in invocation.output
 
 
-def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on(tmp_path, plan):
+def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on_without_telemetry(
+    tmp_path, plan
+):
     mortal = tmp_path / "mortal.py"
     mortal.write_text(
         "import http.server, sys\n"
@@ -128,7 +202,7 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on(tmp_path
         PLAN
         + f'[deployments.mortal]\ncommand = "{sys.executable} {mortal} {{port}}"\nready = "/"\n'
     )
-    words = ("run", "plan.toml", "--deployments", "async,mortal")
+    words = ("run", "plan.toml", "--deployments", "async,mortal", "--no-telemetry")
     code, invocation = called(*words, cwd=tmp_path)
     assert code == 4, invocation.output
     assert "deployment 'mortal' ended with exit code 7" in invocation.output
@@ -136,6 +210,8 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on(tmp_path
     run = invocation.run()
     assert stages(run).count(("async", 4)) == 1
     assert ("mortal", 4) not in stages(run)
+    assert run.plan["telemetry"] is False
+    assert not any("gauges" in sample for sample in samples_of(tmp_path))
 
 
 def test_a_service_that_does_not_start_ends_the_run_before_it_begins(tmp_path, plan):
@@ -155,36 +231,26 @@ def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp
     assert "127.0.0.1:9" in invocation.output
 
 
-def test_a_load_generator_that_is_killed_loses_nothing_that_was_measured(tmp_path, plan):
-    with brownout("run", "plan.toml", *ONE, *MANY, cwd=tmp_path) as invocation:
-        invocation.until("[2/5")
-        invocation.part("locust").kill()
+def test_a_lost_worker_makes_its_stage_invalid_and_a_lost_generator_ends_the_run(tmp_path, plan):
+    words = ("run", "plan.toml", *ONE, "--levels", "4,5,6", "--processes", "2")
+    with brownout(*words, "--measure", "2s", cwd=tmp_path) as invocation:
+        eventually(lambda: begun(tmp_path), 60)
+        locust = invocation.part("locust")
+        locust.children()[0].kill()
+        invocation.until("[2/3")
+        locust.kill()
         assert invocation.end() == 3
     assert "the load generator is gone" in invocation.output
-    assert len(stages(invocation.run())) >= 2
-
-
-def test_a_worker_that_is_lost_makes_its_stage_invalid(tmp_path, plan):
-    words = ("run", "plan.toml", *ONE, "--levels", "4", "--measure", "2s", "--processes", "2")
-    with brownout(*words, cwd=tmp_path) as invocation:
-        eventually(lambda: begun(tmp_path), 60)
-        invocation.part("locust").children()[0].kill()
-        invocation.end()
     run = invocation.run()
-    lost = [point for point in run.points if not point.valid]
-    assert lost, invocation.output
-    assert any("generator" in problem for point in lost for problem in point.problems)
+    assert len(stages(run)) >= 2  # what was measured before is kept
+    (first,) = (point for point in run.points if (point.request, point.level) == ("all", 4))
+    assert not first.valid, invocation.output
+    assert any("generator" in problem for problem in first.problems)
 
 
-def whole(run):
-    """The point of the only level of the only deployment."""
-    (found,) = (point for point in run.points if point.request == "all")
-    return found
-
-
-def begun(cwd):
-    """Whether a stage is under way."""
-    return any('"begun"' in file.read_text() for file in cwd.glob("runs/*/slices.jsonl"))
+def begun(cwd, stages=1):
+    """Whether so many stages have begun."""
+    return any(f.read_text().count('"begun"') >= stages for f in cwd.glob("runs/*/slices.jsonl"))
 
 
 def samples_of(cwd):
@@ -194,7 +260,9 @@ def samples_of(cwd):
     return [json.loads(line) for line in whole.splitlines()]
 
 
-def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, plan):
+def test_a_mock_that_is_held_up_makes_its_point_invalid_and_sigterm_ends_a_run_as_ctrl_c_does(
+    tmp_path, plan
+):
     def arrivals():
         return [one["mock"]["arrivals"] for one in samples_of(tmp_path) if one["mock"]]
 
@@ -202,7 +270,7 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, p
         return sum(one["mock"] is None for one in samples_of(tmp_path))
 
     plan.write_text(PLAN.replace(BUDGET, ""))
-    words = ("run", "plan.toml", *ONE, "--levels", "4", "--measure", "3s")
+    words = ("run", "plan.toml", *ONE, "--levels", "4,5", "--measure", "3s")
     with brownout(*words, cwd=tmp_path) as invocation:
         eventually(lambda: max(arrivals(), default=0) > 10, 60)
         mock = invocation.part("mock_upstream")
@@ -210,21 +278,14 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_says_why(tmp_path, p
         mock.suspend()
         eventually(lambda: unanswered() >= before + 2)
         mock.resume()
-        assert invocation.end() == 0, invocation.output
-    found = whole(invocation.run())
+        eventually(lambda: begun(tmp_path, stages=2))
+        invocation.process.terminate()
+        assert invocation.end() == 130
+    run = invocation.run()
+    assert run.status == "interrupted"
+    (found,) = (point for point in run.points if (point.request, point.level) == ("all", 4))
     assert not found.valid
     assert "the mock upstream was the bottleneck" in "; ".join(found.problems)
-
-
-def test_a_mock_that_is_later_than_its_profile_allows_makes_its_points_invalid(tmp_path, plan):
-    plan.write_text(PLAN.replace(BUDGET, 'budget = { late = "0.001ms" }'))
-    words = ("run", "plan.toml", *ONE, "--levels", "4", "--measure", "2s")
-    code, invocation = called(*words, cwd=tmp_path)
-    assert code == 0, invocation.output
-    found = whole(invocation.run())
-    assert not found.valid
-    assert "answers were more than 0.001 ms late" in "; ".join(found.problems)
-    assert "0.001 ms late" in invocation.output
 
 
 @pytest.mark.parametrize(
@@ -282,9 +343,12 @@ def test_the_users_own_locustfile_keeps_its_tasks(tmp_path, plan):
             'name = "own"\nlocustfile = "own_tasks.py"\n'
             f'[deployments.first]\nurl = "{first}"\n[deployments.second]\nurl = "{second}"\n'
             '[load]\nlevels = [2]\nsettle = "250ms"\nmeasure = "1s"\n'
+            '[slos]\nfew = "errors < 50% at 2"\n'
         )
-        code, invocation = called("run", "plan.toml", cwd=tmp_path)
+        with calm():  # an invalid point would leave the SLO unresolved
+            code, invocation = called("run", "plan.toml", cwd=tmp_path)
     assert code == 0, invocation.output
+    assert [slo.status for slo in invocation.run().slos] == ["met", "met"]
     found = {(p.deployment, p.request) for p in invocation.run().points if p.requests > 10}
     assert found == {
         (deployment, request)
@@ -293,12 +357,20 @@ def test_the_users_own_locustfile_keeps_its_tasks(tmp_path, plan):
     }
 
 
-def test_plain_locust_plays_the_plan_and_writes_a_run(tmp_path, plan):
+def test_plain_locust_plays_the_plan_and_a_mock_later_than_its_profile_allows_spoils_it(
+    tmp_path, plan
+):
+    plan.write_text(PLAN.replace(BUDGET, 'budget = { late = "0.001ms" }'))
     words = [*LOCUST, "--headless", "--only-summary", "--plan", "plan.toml", "--levels", "2"]
     with started(words, tmp_path) as invocation:
         assert invocation.end() == 0, invocation.output
-    folders = list((tmp_path / "runs").iterdir())
-    assert [stages(results.read(folder)) for folder in folders] == [[("async", 2), ("threads", 2)]]
+    [folder] = (tmp_path / "runs").iterdir()
+    run = results.read(folder)
+    assert stages(run) == [("async", 2), ("threads", 2)]
+    for point in run.points:
+        assert not point.valid
+        assert "answers were more than 0.001 ms late" in "; ".join(point.problems)
+    assert "0.001 ms late" in invocation.output
 
 
 def test_plain_locust_with_a_host_measures_that_host(tmp_path, plan):
@@ -364,14 +436,6 @@ def test_a_port_in_use_is_told_with_the_way_out(plan):
         ended = CliRunner().invoke(cli.app, ["ui", str(plan), "--port", url.rsplit(":", 1)[1]])
     assert ended.exit_code == 2
     assert "--port" in ended.output
-
-
-def test_sigterm_stops_everything_as_ctrl_c_does(tmp_path, plan):
-    with brownout("run", "plan.toml", *ONE, cwd=tmp_path) as invocation:
-        eventually(lambda: begun(tmp_path), 60)
-        os.kill(invocation.process.pid, signal.SIGTERM)
-        assert invocation.end() == 130
-    assert json.loads((tmp_path / invocation.lines[-1].strip() / "run.json").read_text())
 
 
 def test_nothing_is_left_when_it_is_interrupted_while_starting(tmp_path, plan):
