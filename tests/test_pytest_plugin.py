@@ -29,8 +29,9 @@ import threading
 import pytest
 
 PATIENT = {"late": "1m", "lag": "1m", "cpu": 1.0}
-pytestmark = pytest.mark.mock_upstream("20ms", budget=PATIENT)
 """
+MARKED = 'pytestmark = pytest.mark.mock_upstream("20ms", budget=PATIENT)\n'
+
 RunSuite = Callable[..., pytest.RunResult]
 
 
@@ -46,20 +47,38 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
         file = pytester.path / "test_shop.py"
         file.write_text(HEAD + tests)
         plugins = ["-p", "mock_upstream", "-p", "brownout"]
-        return pytester.runpytest_subprocess(*plugins, "-rs", file, timeout=100)
+        return pytester.runpytest_subprocess(*plugins, "-rfs", file, timeout=200)
 
     return run_suite
 
 
-def test_a_service_that_holds_passes_and_leaves_the_test_process_as_it_was(run: RunSuite) -> None:
-    run(
-        f"""
+PLAN = """
+name = "shop"
+[upstream]
+latency = "5ms"
+budget = { late = "1m", lag = "1m", cpu = 1.0 }
+[deployments.shop]
+variant = "async-aiohttp"
+[[requests]]
+path = "/external-data"
+[load]
+levels = [1, 2, 80]
+settle = "0s"
+measure = "1s"
+[slos]
+few = "errors < 50% at 2"
+"""
+SUITE = f"""
+HASTE = {{"path": "/external-data", "settle": "0s", "measure": "1s"}}
+plays = pytest.mark.mock_upstream("20ms", budget=PATIENT)
+
 def state(mock):
     caught = {{number: signal.getsignal(number) for number in signal.valid_signals()}}
     cores = getattr(os, "sched_getaffinity", lambda pid: None)
     return caught, cores(0), cores(mock.pid), set(threading.enumerate())
 
-def test_checkout(brownout, mock_upstream, tmp_path):
+@plays
+def test_holds(brownout, mock_upstream, tmp_path):
     before = state(mock_upstream)
     run = brownout.holds(
         "p95 < 2s at 20",
@@ -79,31 +98,40 @@ def test_checkout(brownout, mock_upstream, tmp_path):
     assert run.plan["upstream"]["latency"] == "20ms"
     assert list(tmp_path.glob("*/report.html"))
 
+@plays
 def test_the_same_mock_serves_the_next_test(mock_upstream):
     assert mock_upstream.ledger().arrivals == 0
-"""
-    ).assert_outcomes(passed=2)
 
-
-def test_a_missed_slo_fails_with_the_sentences_of_the_report_and_an_undecided_one_with_a_way_out(
-    run: RunSuite, pytester: pytest.Pytester
-) -> None:
-    result = run(
-        """
-HASTE = {"path": "/external-data", "settle": "0s", "measure": "1s"}
-
-def test_checkout(brownout, mock_upstream):
+@plays
+def test_is_missed(brownout, mock_upstream):
     brownout.holds("p50 < 1ms at 4", url=mock_upstream.url, **HASTE)
 
-def test_fails(brownout):
+@plays
+def test_is_unresolved(brownout):
     brownout.holds("p99 < 10s at 1", variant="async-aiohttp", **HASTE)
 
+@plays
 def test_is_skipped(brownout, mock_upstream):
     brownout.holds("p99 < 10s at 1", unresolved="skip", url=mock_upstream.url, **HASTE)
+
+def test_plays_a_plan(brownout, mock_upstream):
+    run = brownout.holds("p50 < 5s at 3", plan="plan.toml")
+    assert {{point.level for point in run.points}} == {{2, 3}}
+    assert {{slo.text for slo in run.slos}} == {{"errors < 50% at 2", "p50 < 5s at 3"}}
+    assert mock_upstream.profile().latency.quantile(0.5) == 0.005
 """
-    )
-    result.assert_outcomes(failed=2, skipped=1)
-    [report] = pytester.path.glob("runpytest-0/test_checkout0/*/report.html")
+
+
+@pytest.mark.timeout(240)
+def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report_and_a_way_out(
+    run: RunSuite, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "plan.toml").write_text(PLAN)
+    result = run(SUITE)
+    result.assert_outcomes(passed=3, failed=2, skipped=1)
+    for failed in ("is_missed", "is_unresolved"):
+        result.stdout.fnmatch_lines([f"FAILED*::test_{failed} - *"])
+    [report] = pytester.path.glob("runpytest-0/test_is_missed0/*/report.html")
     [slo] = results.read(report.parent).slos
     result.stdout.fnmatch_lines(
         [
@@ -117,36 +145,6 @@ def test_is_skipped(brownout, mock_upstream):
     told = "p99 < 10s at 1 is unresolved: * requests at 1 user are too few. Measured for longer*"
     result.stdout.fnmatch_lines([f"{told}: measure=*s?."])
     result.stdout.fnmatch_lines([f"SKIPPED*{told}*"])
-
-
-def test_a_plan_is_played_at_the_levels_of_its_slos(
-    run: RunSuite, pytester: pytest.Pytester
-) -> None:
-    (pytester.path / "plan.toml").write_text("""
-name = "shop"
-[upstream]
-latency = "5ms"
-budget = { late = "1m", lag = "1m", cpu = 1.0 }
-[deployments.shop]
-variant = "async-aiohttp"
-[[requests]]
-path = "/external-data"
-[load]
-levels = [1, 2, 80]
-settle = "0s"
-measure = "1s"
-[slos]
-few = "errors < 50% at 2"
-""")
-    run(
-        """
-def test_shop(brownout, mock_upstream):
-    run = brownout.holds("p50 < 5s at 3", plan="plan.toml")
-    assert {point.level for point in run.points} == {2, 3}
-    assert {slo.text for slo in run.slos} == {"errors < 50% at 2", "p50 < 5s at 3"}
-    assert mock_upstream.profile().latency.quantile(0.5) == 0.005
-""".replace("def test", "pytestmark = []\n\ndef test", 1)
-    ).assert_outcomes(passed=1)
 
 
 def test_what_cannot_be_played_fails_with_its_message_alone(
@@ -174,7 +172,7 @@ def test_what_cannot_be_played_fails_with_its_message_alone(
     tests = [
         f"def test_{number}(brownout):\n    brownout.{call}\n" for number, call in enumerate(cases)
     ]
-    result = run("\n".join(tests))
+    result = run(MARKED + "\n".join(tests))
     result.assert_outcomes(failed=len(cases))
     for message in cases.values():
         assert message in result.stdout.str()
