@@ -7,6 +7,7 @@ from example_runs import about, changed, example
 from typer.testing import CliRunner
 
 from loadtests import cli, results
+from loadtests.report import comparison
 from loadtests.results import Run
 from tests.brownout_runs import PLAN
 
@@ -53,7 +54,8 @@ def compared(tmp_path: Path, *words: str):
         (times(1.2), ("--at", "80"), 1),  # one of the three is invalid there: worse weighs more
     ],
 )
-def test_verdicts_decide_the_exit_code(tmp_path, saved, b, words, code):
+def test_verdicts_decide_the_exit_code(tmp_path, saved, monkeypatch, b, words, code):
+    monkeypatch.setattr(comparison, "html", lambda found: "")  # the next test reads the page
     ended = compared(tmp_path, saved(example(), "a"), saved(b, "b"), *words)
     assert ended.exit_code == code, ended.output
     assert (tmp_path / "page.html").exists()
@@ -67,8 +69,9 @@ def test_a_level_at_which_a_point_is_invalid_decides_nothing(tmp_path, saved):
     )
 
 
-def test_verdicts_are_printed_last_but_the_path(tmp_path, saved):
+def test_verdicts_are_printed_last_but_the_path_of_the_page(tmp_path, saved):
     ended = compared(tmp_path, saved(example(), "a"), saved(times(1.2), "b"))
+    assert "WORSE" in (tmp_path / "page.html").read_text()
     said = " ".join(ended.output.split())
     assert said.endswith(f" % would have been seen. {tmp_path / 'page.html'}")
     *_, before, _ = said.split(" would have been seen.")

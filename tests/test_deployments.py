@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def run(pid: int) -> bool:
 
 def all_of(fleet: Fleet) -> list[int]:
     return [pid for pids in fleet.processes().values() for pid in pids]
+
+
+@pytest.fixture(scope="module")
+def lent() -> Iterator[Mock]:
+    """A mock that runs already, for tests that are about a deployment alone."""
+    with mock_upstream.running("0ms") as upstream:
+        yield Mock(upstream.url, upstream.control, upstream.pid)
 
 
 def test_a_fleet_answers_through_its_upstream_and_is_gone_afterwards(tmp_path):
@@ -101,38 +109,40 @@ def test_every_process_that_is_started_is_asked_to_tell_of_itself_but_for_the_pl
         assert "BROWNOUT_TELEMETRY" not in psutil.Process(fleet.mock.pid).environ()
 
 
-def test_without_telemetry_nobody_is_asked_whatever_the_environment_says(tmp_path, monkeypatch):
+def test_without_telemetry_nobody_is_asked_whatever_the_environment_says(
+    lent, tmp_path, monkeypatch
+):
     monkeypatch.setenv("BROWNOUT_TELEMETRY", "1")
     plan = plans.altered(plan_of(mine={"command": SERVE}), telemetry=False)
-    with running(plan, tmp_path) as fleet:
+    with running(plan, tmp_path, lent=lent) as fleet:
         assert fleet.gauges is None
         mine = fleet.deployments["mine"]
         assert "BROWNOUT_TELEMETRY" not in psutil.Process(mine.pid).environ()
         assert "env" not in mine.how
 
 
-def test_only_what_is_wanted_is_started(tmp_path):
+def test_only_what_is_wanted_is_started(lent, tmp_path):
     plan = plan_of(a={"command": SERVE}, b={"command": python("raise SystemExit('never')")})
-    with running(plan, tmp_path, only=["a"]) as fleet:
+    with running(plan, tmp_path, only=["a"], lent=lent) as fleet:
         assert set(fleet.processes()) == {"mock", "a"}
 
 
-def test_a_service_that_runs_already_is_left_alone(tmp_path):
+def test_a_service_that_runs_already_is_left_alone(lent, tmp_path):
     with scripted_upstream() as service:
         plan = plan_of(there={"url": service.url})
-        with running(plan, tmp_path) as fleet:
+        with running(plan, tmp_path, lent=lent) as fleet:
             assert fleet.deployments["there"].url == service.url
             assert fleet.deployments["there"].pid is None
         assert service.paths == []
         assert httpx.get(service.url).json() == {"ok": True}
 
 
-def test_a_service_that_does_not_run_is_told_at_once(tmp_path):
+def test_a_service_that_does_not_run_is_told_at_once(lent, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
         pytest.raises(DeploymentFailed, match=rf"'there' did not .* connecting to {url} gives"),
-        running(plan_of(there={"url": url}), tmp_path),
+        running(plan_of(there={"url": url}), tmp_path, lent=lent),
     ):
         pass
 
@@ -140,6 +150,7 @@ def test_a_service_that_does_not_run_is_told_at_once(tmp_path):
 def test_a_command_that_ends_is_told_with_its_last_words_and_the_others_are_stopped(tmp_path):
     code = "print('\\n'.join(f'line {n}' for n in range(9))); raise SystemExit(3)"
     plan = plan_of(fine={"command": SERVE}, broken={"command": python(code)})
+    before = psutil.Process().children(recursive=True)
     with pytest.raises(DeploymentFailed) as caught, running(plan, tmp_path):
         pass
     message = str(caught.value)
@@ -148,7 +159,8 @@ def test_a_command_that_ends_is_told_with_its_last_words_and_the_others_are_stop
     log = tmp_path / "logs" / "broken.log"
     assert f"\nIts last words:{said}\nThe whole log: {log}\n" in message
     assert "To try it by hand: " in message
-    assert not [child for child in psutil.Process().children(recursive=True) if run(child.pid)]
+    started = set(psutil.Process().children(recursive=True)) - set(before)
+    assert not [child for child in started if run(child.pid)]
 
 
 def test_a_command_that_never_answers_is_given_up(tmp_path):
@@ -169,14 +181,14 @@ def test_a_command_that_never_answers_is_given_up(tmp_path):
         pass
 
 
-def test_a_port_in_use_is_told_as_such(tmp_path):
+def test_a_port_in_use_is_told_as_such(lent, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         code = f"import socket; socket.create_server(('127.0.0.1', {port}))"
         plan = plan_of(fixed={"command": python(code)})
         with (
             pytest.raises(DeploymentFailed, match=r"A port that it wants is in use: .*\{port\}"),
-            running(plan, tmp_path),
+            running(plan, tmp_path, lent=lent),
         ):
             pass
 
@@ -204,22 +216,22 @@ def test_what_died_is_told_with_its_last_words(tmp_path):
         eventually(lambda: "mock" in fleet.dead())
 
 
-def test_the_stop_command_is_run_last(tmp_path):
+def test_the_stop_command_is_run_last(lent, tmp_path):
     code = (
         "import sys, socket; socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('free')"
     )
     plan = plan_of(mine={"command": SERVE, "stop": python(code)})
-    with running(plan, tmp_path):
+    with running(plan, tmp_path, lent=lent):
         pass
     assert (tmp_path / "logs" / "mine.log").read_text().endswith("free\n")
 
 
-def test_a_stop_command_that_fails_is_told(tmp_path, caplog):
+def test_a_stop_command_that_fails_is_told(lent, tmp_path, caplog):
     plan = plan_of(
         a={"command": SERVE, "stop": python("raise SystemExit('left a container behind')")},
         b={"command": SERVE, "stop": "no-such-program"},
     )
-    with running(plan, tmp_path):
+    with running(plan, tmp_path, lent=lent):
         pass
     assert "left a container behind" in caplog.text
     assert "the stop command of b cannot be run" in caplog.text

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import mock_upstream
+from mock_upstream.embedding import Upstream
 from mock_upstream.profiles import Profile, ProfileError
 from tests.servers import eventually
 
@@ -113,17 +115,30 @@ def test_what_cannot_be_played_is_refused_before_anything_starts(tmp_path: Path)
         mock_upstream.running(17).__enter__()  # type: ignore[arg-type]
 
 
-def test_another_profile_takes_its_place_and_a_bad_one_does_not() -> None:
-    with mock_upstream.running("1ms") as upstream:
-        upstream.configure(latency="0ms", routes=[{"path": "/b", "json": {"b": 1}}])
-        assert get(upstream.url, "/b") == (200, {"b": 1})
-        with pytest.raises(ProfileError):
-            upstream.configure("soon")
-        assert get(upstream.url, "/b") == (200, {"b": 1})
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Upstream]:
+    with mock_upstream.running() as upstream:
+        yield upstream
 
 
-def test_a_reset_drops_what_is_owed_and_counts_from_zero() -> None:
-    with mock_upstream.running("50s") as upstream, hanging(upstream.url) as caller:
+@pytest.fixture
+def upstream(shared: Upstream) -> Upstream:
+    """A mock whose requests never end, with an empty ledger."""
+    shared.configure("50s")
+    shared.reset()
+    return shared
+
+
+def test_another_profile_takes_its_place_and_a_bad_one_does_not(upstream: Upstream) -> None:
+    upstream.configure(latency="0ms", routes=[{"path": "/b", "json": {"b": 1}}])
+    assert get(upstream.url, "/b") == (200, {"b": 1})
+    with pytest.raises(ProfileError):
+        upstream.configure("soon")
+    assert get(upstream.url, "/b") == (200, {"b": 1})
+
+
+def test_a_reset_drops_what_is_owed_and_counts_from_zero(upstream: Upstream) -> None:
+    with hanging(upstream.url) as caller:
         eventually(lambda: upstream.ledger().in_flight.now == 1)
         upstream.reset()
         assert caller.recv(100) == b""
@@ -131,13 +146,12 @@ def test_a_reset_drops_what_is_owed_and_counts_from_zero() -> None:
         assert (account.arrivals, account.in_flight.now, account.disconnects) == (0, 0, 0)
 
 
-def test_the_peak_can_start_again() -> None:
-    with mock_upstream.running("50s") as upstream:
-        with hanging(upstream.url), hanging(upstream.url):
-            eventually(lambda: upstream.ledger().in_flight.now == 2)
-        eventually(lambda: upstream.ledger().in_flight.now == 0)
-        assert upstream.ledger(reset_peak=True).in_flight.peak == 2
-        assert upstream.ledger().in_flight.peak == 0
+def test_the_peak_can_start_again(upstream: Upstream) -> None:
+    with hanging(upstream.url), hanging(upstream.url):
+        eventually(lambda: upstream.ledger().in_flight.now == 2)
+    eventually(lambda: upstream.ledger().in_flight.now == 0)
+    assert upstream.ledger(reset_peak=True).in_flight.peak == 2
+    assert upstream.ledger().in_flight.peak == 0
 
 
 def test_what_is_played_can_be_read(tmp_path: Path) -> None:

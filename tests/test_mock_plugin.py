@@ -12,6 +12,7 @@ import pytest
 pytestmark = pytest.mark.processes
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.processes
 
 CALL = '''
 import http.client
@@ -51,7 +52,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     return run_suite
 
 
-def test_three_lines_are_enough(run: RunSuite) -> None:
+def test_three_lines_are_enough_and_each_test_finds_its_own_profile_ledger_and_draws(
+    run: RunSuite,
+) -> None:
     run(
         """
 @pytest.mark.mock_upstream("uniform(5ms,20ms)")
@@ -60,13 +63,8 @@ def test_it_asks_once_per_request_and_never_more_than_20_at_a_time(mock_upstream
         list(users.map(call, [mock_upstream.url] * 100))
     assert mock_upstream.ledger().arrivals == 100
     assert mock_upstream.ledger().in_flight.peak <= 20
-"""
-    ).assert_outcomes(passed=1)
 
 
-def test_each_test_finds_its_own_profile_and_an_empty_ledger(run: RunSuite) -> None:
-    run(
-        """
 URLS = set()
 
 @pytest.fixture(autouse=True)
@@ -102,13 +100,8 @@ class TestGroup:
         mock_upstream.configure("0ms", routes=[{"path": path, "status": 202}])
         assert call(mock_upstream.url, path) == 202
         assert mock_upstream.ledger().asked.max == 0
-"""
-    ).assert_outcomes(passed=6)
 
 
-def test_the_draws_begin_again_with_each_test(run: RunSuite) -> None:
-    run(
-        """
 SEEN = []
 
 @pytest.mark.mock_upstream("uniform(1us,900us)")
@@ -119,7 +112,7 @@ def test_repeats(mock_upstream, time):
     SEEN.append(mock_upstream.ledger().asked.total)
     assert len(set(SEEN)) == 1
 """
-    ).assert_outcomes(passed=2)
+    ).assert_outcomes(passed=9)
 
 
 def test_a_marker_that_cannot_be_played_is_an_error_without_our_traceback(run: RunSuite) -> None:

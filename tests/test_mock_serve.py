@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from mock_upstream.__main__ import main
 from mock_upstream.draws import Stream
 from mock_upstream.latency import parse
 from tests.servers import MockUpstream, eventually, mock_upstream
@@ -104,6 +105,19 @@ def charge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MockUpstream]:
     path.write_text(CHARGE)
     with mock_upstream(str(path)) as mock:
         yield mock
+
+
+@pytest.fixture(scope="module")
+def unanswering() -> Iterator[MockUpstream]:
+    with mock_upstream("--latency", "50s") as mock:
+        yield mock
+
+
+@pytest.fixture
+def slow(unanswering: MockUpstream) -> MockUpstream:
+    """A mock that answers nobody, without requests and with an empty ledger."""
+    urlopen(Request(f"{unanswering.control}/reset", method="POST")).close()
+    return unanswering
 
 
 def test_the_delays_delivered_are_those_of_the_profile() -> None:
@@ -248,42 +262,42 @@ def test_connections_are_counted_once_however_long_they_live() -> None:
         assert mock.ledger()["arrivals"] == 6
 
 
-def test_clients_that_go_away_are_dropped_and_the_peak_can_start_again() -> None:
-    with mock_upstream("--latency", "50s") as mock, ExitStack() as stack:
-        callers = hang(mock.url, stack, 20)
-        eventually(lambda: mock.ledger()["in_flight"]["now"] == 20)
-        assert books_balance(mock.ledger())
+def test_clients_that_go_away_are_dropped_and_the_peak_can_start_again(slow: MockUpstream) -> None:
+    with ExitStack() as stack:
+        callers = hang(slow.url, stack, 20)
+        eventually(lambda: slow.ledger()["in_flight"]["now"] == 20)
+        assert books_balance(slow.ledger())
         for caller in callers[:15]:
             caller.close()
-        eventually(lambda: mock.ledger()["disconnects"] == 15)
-        read = [mock.ledger("reset_peak=true")["in_flight"] for _ in range(2)]
+        eventually(lambda: slow.ledger()["disconnects"] == 15)
+        read = [slow.ledger("reset_peak=true")["in_flight"] for _ in range(2)]
         assert [(flight["now"], flight["peak"]) for flight in read] == [(5, 20), (5, 5)]
-        ledger = mock.ledger()
+        ledger = slow.ledger()
         assert (ledger["answers"], ledger["asked"]["count"]) == ({}, 20)
         assert ledger["delivered"] == ledger["late"]
         assert ledger["late"]["p50"] is None
         assert books_balance(ledger)
 
 
-def test_who_reads_the_recent_peak_leaves_it_to_all_others() -> None:
-    with mock_upstream("--latency", "50s") as mock, ExitStack() as stack:
-        callers = hang(mock.url, stack, 20)
-        eventually(lambda: mock.ledger()["in_flight"]["now"] == 20)
+def test_who_reads_the_recent_peak_leaves_it_to_all_others(slow: MockUpstream) -> None:
+    with ExitStack() as stack:
+        callers = hang(slow.url, stack, 20)
+        eventually(lambda: slow.ledger()["in_flight"]["now"] == 20)
         for caller in callers[:15]:
             caller.close()
-        eventually(lambda: mock.ledger()["disconnects"] == 15)
-        recent = [mock.ledger("recent_peak=true")["in_flight"]["peak"] for _ in range(3)]
+        eventually(lambda: slow.ledger()["disconnects"] == 15)
+        recent = [slow.ledger("recent_peak=true")["in_flight"]["peak"] for _ in range(3)]
         assert recent == [20, 5, 5]
-        assert mock.ledger()["in_flight"]["peak"] == 20
-        assert mock.ledger("reset_peak=true")["in_flight"]["peak"] == 20
-        assert mock.ledger()["in_flight"]["peak"] == 5
+        assert slow.ledger()["in_flight"]["peak"] == 20
+        assert slow.ledger("reset_peak=true")["in_flight"]["peak"] == 20
+        assert slow.ledger()["in_flight"]["peak"] == 5
 
 
-def test_seconds_in_flight_grow_by_the_number_in_flight() -> None:
-    with mock_upstream("--latency", "50s") as mock, ExitStack() as stack:
-        hang(mock.url, stack, 10)
-        eventually(lambda: mock.ledger()["in_flight"]["now"] == 10)
-        accounts = [mock.ledger() for _ in range(5)]
+def test_seconds_in_flight_grow_by_the_number_in_flight(slow: MockUpstream) -> None:
+    with ExitStack() as stack:
+        hang(slow.url, stack, 10)
+        eventually(lambda: slow.ledger()["in_flight"]["now"] == 10)
+        accounts = [slow.ledger() for _ in range(5)]
     for earlier, later in pairwise(accounts):
         waited = later["in_flight"]["seconds"] - earlier["in_flight"]["seconds"]
         assert waited == pytest.approx(10 * (later["elapsed"] - earlier["elapsed"]), rel=1e-6)
@@ -327,13 +341,27 @@ def test_a_port_in_use_is_refused_with_the_way_out() -> None:
     assert "Pass --control-port 0" in message
 
 
-def test_what_cannot_be_played_is_refused_at_the_start(tmp_path: Path) -> None:
-    assert "latency: p95=20ms is below p50=50ms" in refused("--latency", "p50=50ms p95=20ms")
-    assert "errors: the probabilities add up to 1.2" in refused("--errors", "500=0.6,503=0.6")
-    assert "is not written as 503=0.01" in refused("--errors", "503")
-    assert "No such file" in refused(str(tmp_path / "missing.toml"))
-    assert "'70000' is no port" in refused("--port", "70000")
-    assert "needs a token" in refused("--control-host", "0.0.0.0")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--latency", "p50=50ms p95=20ms"], "latency: p95=20ms is below p50=50ms"),
+        (["--errors", "500=0.6,503=0.6"], "errors: the probabilities add up to 1.2"),
+        (["--errors", "503"], "is not written as 503=0.01"),
+        (["missing.toml"], "No such file"),
+        (["--port", "70000"], "'70000' is no port"),
+        (["--control-host", "0.0.0.0"], "needs a token"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_at_the_start(
+    capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    try:
+        code: object = main(["serve", *words])
+    except SystemExit as ended:  # of argparse
+        code = ended.code
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert says in printed.err
 
 
 def test_the_control_api_may_listen_elsewhere_with_a_token() -> None:

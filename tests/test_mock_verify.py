@@ -20,7 +20,7 @@ from mock_upstream.open_loop import Seen, drive, question
 from mock_upstream.profiles import Profile, Route
 from mock_upstream.verify import Check
 
-pytestmark = pytest.mark.quiet
+pytestmark = pytest.mark.processes
 
 SPREAD = Profile.model_validate({"latency": "p50=5ms p95=8ms p99=15ms"})
 ROUTE = Route(path="/")
@@ -202,6 +202,7 @@ def no_cpu_left(cores: set[int]) -> Iterator[None]:
             burner.wait()
 
 
+@pytest.mark.quiet  # it leaves no CPU to other tests
 def test_a_machine_that_is_busy_with_something_else_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

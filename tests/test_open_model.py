@@ -11,7 +11,7 @@ from loadtests.histograms import merged
 from tests.brownout_runs import COMMAND, brownout, called, started
 from tests.servers import serving
 
-pytestmark = pytest.mark.quiet
+pytestmark = pytest.mark.processes
 
 LOAD = '[load]\nmodel = "open"\narrivals = "even"\nsettle = "500ms"\n'
 REQUEST = '[[requests]]\npath = "/external-data"\n'
