@@ -16,7 +16,6 @@ sure = "errors < 50% at 4"
 """
 
 
-@pytest.mark.processes
 def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_again(tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN + SLOS)
     words = ["capacity", "plan.toml", "--levels", "1,2", "--within", "3s"]

@@ -12,7 +12,6 @@ import pytest
 pytestmark = pytest.mark.processes
 
 pytest_plugins = ["pytester"]
-pytestmark = pytest.mark.processes
 
 CALL = '''
 import http.client
