@@ -15,7 +15,6 @@ from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, called, calm, fi
 from tests.servers import eventually, serving
 
 pytestmark = pytest.mark.processes
-shared = pytest.mark.xdist_group("complete_run")  # one worker makes the run that these tests read
 
 ONE = ("--deployments", "async")  # where one is enough
 MANY = ("--levels", "1,2,4,8,16")  # so that it is not over before something is done to it
@@ -60,7 +59,6 @@ def folder_of(invocation):
     return invocation.cwd / invocation.lines[-1].strip()
 
 
-@shared
 def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(complete):
     _, invocation = complete
     run = invocation.run()
@@ -72,7 +70,6 @@ def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(co
     assert "Traceback" not in invocation.output
 
 
-@shared
 def test_an_slo_that_is_missed_decides_the_exit_code(complete):
     code, invocation = complete
     good = measured(invocation.run(), 4)
@@ -85,7 +82,6 @@ def test_an_slo_that_is_missed_decides_the_exit_code(complete):
         assert statuses["sharp", name] == "unresolved"
 
 
-@shared
 def test_each_process_of_a_deployment_reports_its_gauges(complete):
     _, invocation = complete
     told = gauges_of(invocation.cwd)
@@ -96,7 +92,6 @@ def test_each_process_of_a_deployment_reports_its_gauges(complete):
     assert not any("gauges" in problem for problem in invocation.run().problems)
 
 
-@shared
 def test_a_run_that_is_analysed_again_stays_as_it_was(complete):
     _, invocation = complete
     run, folder = invocation.run(), folder_of(invocation)
@@ -113,7 +108,6 @@ def test_a_run_that_is_analysed_again_stays_as_it_was(complete):
 CODES = {"WORSE": 1, "UNRESOLVED": 3, "INVALID": 3, "BETTER": 0, "EQUIVALENT": 0}
 
 
-@shared
 def test_a_run_is_judged_by_an_older_one_and_stays_so_when_it_is_analysed_again(tmp_path, complete):
     base = tmp_path / "base"
     shutil.copytree(folder_of(complete[1]), base)
