@@ -142,11 +142,11 @@ def test_async_variants_hold_more_callers_than_there_are_threads() -> None:
     def check(variant: str) -> None:
         with service(variant) as (users, upstream):
             upstream.held = True
-            started = users.start("/external-data", times=60)
-            eventually(lambda: upstream.in_flight == 60)
+            started = users.start("/external-data", times=45)
+            eventually(lambda: upstream.in_flight == 45)
             assert users.get("/health-sync").status_code == 200
             upstream.held = False
-            assert answers(started) == [(200, {"ok": True})] * 60
+            assert answers(started) == [(200, {"ok": True})] * 45
 
     together(check, UNBOUNDED)
 
@@ -178,9 +178,9 @@ def test_fan_out_keeps_to_its_bound(
 def test_a_shared_client_uses_its_connections_again() -> None:
     def check(variant: str) -> None:
         with service(variant) as (users, upstream):
-            for _ in range(5):
+            for _ in range(3):
                 answers(users.start("/external-data", times=10))
-            assert len(upstream.paths) == 50
+            assert len(upstream.paths) == 30
             assert upstream.connections <= 10
 
     together(check, SHARING)

@@ -22,8 +22,6 @@ from tests.brownout_runs import brownout
 from tests.example_runs import about, point
 from tests.servers import serving
 
-pytestmark = pytest.mark.quiet
-
 ALL = experiments()
 OVERHEAD = 8.0  # seconds to bring a plan up and to write its report
 
@@ -204,6 +202,7 @@ def test_the_page_tells_every_statement_its_verdict_and_its_cases():
     assert "with 9 users" in picture.svg(found)
 
 
+@pytest.mark.processes
 def test_the_clients_as_printed_hide_what_they_catch_and_pass_on_what_they_do_not():
     faults = [{"fault": "reset", "first": 1}]
     with (
@@ -216,11 +215,12 @@ def test_the_clients_as_printed_hide_what_they_catch_and_pass_on_what_they_do_no
             assert httpx.get(f"{service}/{name}/item").json() == {"ok": True}
 
 
+@pytest.mark.processes
 def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_behind(tmp_path):
     with brownout("claims", "--only", "waits-for-ever", cwd=tmp_path) as invocation:
         invocation.until("- stuck")
         invocation.interrupt()
-        assert invocation.end() == 130
+        assert invocation.end() == 130, invocation.output
     assert "Traceback" not in invocation.output
     assert "Interrupted" in invocation.output
     assert (tmp_path / invocation.lines[-1].strip()).read_text().startswith("# What is often said")

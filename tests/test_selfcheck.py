@@ -12,8 +12,6 @@ from loadtests.selfcheck.findings import Check, Findings, Limits
 from tests.brownout_runs import brownout
 from tests.example_runs import point
 
-pytestmark = pytest.mark.quiet
-
 
 class Nobody:
     """Watches a run and says nothing."""
@@ -146,9 +144,10 @@ def test_a_machine_is_trusted_when_all_was_checked_and_passed():
     assert not Findings().trusted
 
 
+@pytest.mark.processes
 def test_a_server_that_does_not_do_what_it_says_is_found_out(tmp_path):
     target, delivered = Target("--latency", "uniform(40ms,60ms)"), {}
-    load = {"levels": [8], "settle": "250ms", "measure": "2s"}
+    load = {"levels": [8], "settle": "250ms", "measure": "1s"}
     played = Bench(tmp_path, Nobody()).play(
         plan("honest", {"known": target.deployment}, load),
         begins=lambda _: target.reset(),
@@ -163,9 +162,10 @@ def test_a_server_that_does_not_do_what_it_says_is_found_out(tmp_path):
         played.point("another")
 
 
+@pytest.mark.processes
 def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(tmp_path):
     with brownout("selfcheck", "--out", "runs", cwd=tmp_path) as invocation:
         invocation.until(stall.TITLE)
         invocation.interrupt()
-        assert invocation.end() == 130
+        assert invocation.end() == 130, invocation.output
     assert "Traceback" not in invocation.output

@@ -14,11 +14,10 @@ from tests.webui import LEVELS, LONG, locust, patiently, ui
 pytestmark = pytest.mark.processes
 
 
-@pytest.fixture
-def plan(tmp_path):
-    path = tmp_path / "plan.toml"
-    path.write_text(PLAN)
-    return path
+def made(folder):
+    """The folder with the plan in it."""
+    (folder / "plan.toml").write_text(PLAN)
+    return folder
 
 
 def shows(pages, points):
@@ -31,82 +30,102 @@ def shows(pages, points):
     return shown
 
 
-def test_several_processes_show_one_run(tmp_path, plan, free_port):
-    with locust(tmp_path, free_port, "--processes", "2") as pages:
+def log_in(client, password):
+    """Where the browser is sent then."""
+    given = {"username": "brownout", "password": password}
+    return client.post("/login-with-password", data=given).headers["location"]
+
+
+@pytest.mark.xdist_group("webui_processes")
+def test_several_processes_show_one_run_to_those_who_have_the_printed_password(tmp_path, free_port):
+    with locust(made(tmp_path), free_port, "--processes", "2", "--web-login") as pages:
+        pages.invocation.until("with the password")
+        password = pages.invocation.output.split("with the password ")[1].split()[0]
+        assert pages.client.get("/degradation/now").status_code == 302
+        assert log_in(pages.client, password) == "/"
+        assert pages.until("ready")
         assert pages.start(**LEVELS)["success"]
         shows(pages, 4)
 
 
-def test_a_master_with_a_worker_that_is_killed_shows_what_it_lost(
-    tmp_path, plan, free_port, other_port
-):
+@pytest.mark.xdist_group("webui_master")
+def test_a_master_with_a_worker_that_is_killed_shows_what_it_lost(tmp_path, free_port, other_port):
     ports = ["--master-bind-port", str(other_port)]
     worker = [*LOCUST, "--plan", "plan.toml", "--worker", "--master-port", str(other_port)]
     with (
+        started(worker, made(tmp_path)) as one,
+        started(worker, tmp_path) as other,
         locust(tmp_path, free_port, "--master", *ports) as pages,
-        started(worker, tmp_path) as one,
     ):
-        patiently(lambda: pages.client.get("/worker-count").json()["worker_count"] == 1)
+        patiently(lambda: pages.client.get("/worker-count").json()["worker_count"] == 2)
         assert pages.start(**LEVELS)["success"]
         shows(pages, 4)
-        with started(worker, tmp_path) as other:
-            patiently(lambda: pages.client.get("/worker-count").json()["worker_count"] == 2)
-            assert pages.start(**LONG | {"measure": "8s"})["success"]
-            patiently(lambda: pages.client.get("/stats/requests").json()["user_count"] == 2)
-            os.kill(other.process.pid, signal.SIGKILL)
-            shown = pages.until("complete")
-            assert "lost its connection" in shown["sections"]["points"]
-            assert "Not valid" in shown["sections"]["points"]
+        assert pages.start(**LONG | {"measure": "4s"})["success"]
+        pages.measuring()
+        patiently(lambda: pages.client.get("/stats/requests").json()["user_count"] == 2)
+        os.kill(other.process.pid, signal.SIGKILL)
+        shown = pages.until("complete")
+        assert "lost its connection" in shown["sections"]["points"]
+        assert "Not valid" in shown["sections"]["points"]
         one.interrupt()
 
 
-def test_autostart_under_another_path_is_shown_and_needs_a_login(tmp_path, plan, free_port):
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """Plain Locust under another path, with a password, that begins a run by itself."""
     words = ("--autostart", "--web-login", "--web-base-path", "/lt")
     short = ("--levels", "1,2", "--settle", "0s", "--measure", "1s", "--deployments", "async")
-    with locust(
-        tmp_path, free_port, *words, *short, base="/lt", BROWNOUT_PASSWORD="open sesame"
-    ) as pages:
-        paths = [
-            *("", "degradation.js", "vega.js", "now", "runs", "charts/p95-wide"),
-            *("over/some/p95-wide", "runs/some/run.json"),
-        ]
-        for path in paths:
-            response = pages.client.get(f"/degradation/{path}")
-            assert response.status_code == 302, path
-            assert "/lt/login" in response.headers["location"]
-        for path in ("/degradation/change/outage", "/swarm", "/stop"):
-            assert pages.client.post(path, json={}).status_code == 302, path
-        wrong = {"username": "brownout", "password": "open"}
-        assert pages.client.get("/login").status_code == 200
-        back = pages.client.post("/login-with-password", data=wrong)
-        assert urlsplit(back.headers["location"]).path == "/lt/login"
-        assert pages.client.get("/degradation/now").status_code == 302
-        entered = pages.client.post(
-            "/login-with-password", data=wrong | {"password": "open sesame"}
-        )
-        assert urlsplit(entered.headers["location"]).path == "/lt/"
-        shows(pages, 2)
-        index = pages.client.get("/").text
-        assert 'href="/lt/degradation/"' in index
-        assert "open sesame" not in pages.invocation.output
+    folder, port = made(tmp_path_factory.mktemp("guarded")), a_free_port()
+    secret = {"BROWNOUT_PASSWORD": "open sesame"}
+    with locust(folder, port, *words, *short, base="/lt", **secret) as pages:
+        yield pages
 
 
-def test_a_password_is_made_and_printed_where_none_is_given(tmp_path, plan, free_port):
-    with locust(tmp_path, free_port, "--web-login") as pages:
-        pages.invocation.until("with the password")
-        words = pages.invocation.output.split("with the password ")[1].split()
-        given = {"username": "brownout", "password": words[0]}
-        assert pages.client.get("/degradation/now").status_code == 302
-        assert pages.client.post("/login-with-password", data=given).headers["location"] == "/"
-        assert pages.until("ready")
+@pytest.mark.xdist_group("webui_guarded")
+def test_autostart_under_another_path_is_shown_and_needs_a_login(guarded):
+    paths = [
+        *("", "degradation.js", "vega.js", "now", "runs", "charts/p95-wide"),
+        *("over/some/p95-wide", "runs/some/run.json"),
+    ]
+    for path in paths:
+        response = guarded.client.get(f"/degradation/{path}")
+        assert response.status_code == 302, path
+        assert "/lt/login" in response.headers["location"]
+    for path in ("/degradation/change/outage", "/swarm", "/stop"):
+        assert guarded.client.post(path, json={}).status_code == 302, path
+    assert guarded.client.get("/login").status_code == 200
+    assert urlsplit(log_in(guarded.client, "open")).path == "/lt/login"
+    assert guarded.client.get("/degradation/now").status_code == 302
+    assert urlsplit(log_in(guarded.client, "open sesame")).path == "/lt/"
+    shows(guarded, 2)
+    index = guarded.client.get("/").text
+    assert 'href="/lt/degradation/"' in index
+    assert "open sesame" not in guarded.invocation.output
+
+
+@pytest.mark.xdist_group("webui_guarded")
+def test_a_mock_that_is_gone_and_a_controller_that_is_are_shown(guarded):
+    log_in(guarded.client, "open sesame")
+    guarded.until("complete")
+    assert guarded.start(**LONG | {"measure": "4s"})["success"]
+    guarded.measuring()
+    assert "a test runs" in guarded.start(**LONG)["message"]
+    parts = guarded.invocation.left_behind()
+    mock = next(part for part in parts if "mock_upstream" in part.cmdline())
+    mock.kill()
+    assert "does not answer" in guarded.change("upstream", latency="30ms").json()["problem"]
+    shown = guarded.until("complete", "interrupted")
+    assert "the mock upstream" in "".join(shown["problems"])
+    controller = next(part for part in parts if "control" in part.cmdline())
+    controller.kill()
+    assert guarded.until("gone")
+    assert "is gone" in guarded.change("outage").json()["problem"]
 
 
 @pytest.fixture(scope="module")
 def open_pages(tmp_path_factory):
     """One web UI that nothing is played in."""
-    folder = tmp_path_factory.mktemp("ui")
-    (folder / "plan.toml").write_text(PLAN)
-    with ui(folder, a_free_port()) as pages:
+    with ui(made(tmp_path_factory.mktemp("ui")), a_free_port()) as pages:
         yield pages
 
 
@@ -232,20 +251,3 @@ def test_wrong_values_are_answered_with_what_is_wrong(open_pages):
         assert answer["success"] is False, name
         assert message in answer["message"], name
     assert open_pages.now()["state"] == "ready"
-
-
-def test_a_mock_that_is_gone_and_a_controller_that_is_are_shown(tmp_path, plan, free_port):
-    with locust(tmp_path, free_port) as pages:
-        assert pages.start(**LONG | {"measure": "4s"})["success"]
-        pages.measuring()
-        assert "a test runs" in pages.start(**LONG)["message"]
-        parts = pages.invocation.left_behind()
-        mock = next(part for part in parts if "mock_upstream" in part.cmdline())
-        mock.kill()
-        assert "does not answer" in pages.change("upstream", latency="30ms").json()["problem"]
-        shown = pages.until("complete", "interrupted")
-        assert "the mock upstream" in "".join(shown["problems"])
-        controller = next(part for part in parts if "control" in part.cmdline())
-        controller.kill()
-        assert pages.until("gone")
-        assert "is gone" in pages.change("outage").json()["problem"]

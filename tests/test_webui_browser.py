@@ -51,6 +51,17 @@ def drawn(page, chart, points):
     )
 
 
+def test_phases_are_shown_of_the_deployment_that_is_chosen(browser, pages):
+    """In the run that was made for these tests: the first of them, before there is another run."""
+    with watched(browser) as (page, complaints):
+        at(page, pages)
+        for name in ("async", "threads"):
+            page.get_by_label("Why it degrades, of").select_option(name)
+            expect(page.locator(".cause:visible h3").first).to_have_text(name)
+            expect(page.locator(".cause[data-of]:visible")).to_have_count(1)
+        assert complaints == []
+
+
 def test_from_the_form_to_a_finished_curve(browser, rested):
     with watched(browser) as (page, complaints):
         page.goto(rested.url)
@@ -136,7 +147,7 @@ def test_each_earlier_run_has_its_files_to_open_and_to_download(browser, rested)
 def test_a_run_that_is_stopped_shows_what_it_has_and_the_next_one_its_own(browser, rested):
     with watched(browser) as (page, complaints):
         at(page, rested)
-        values = LEVELS | {"levels": "1, 2, 3, 4, 5, 6", "deployments": "async", "measure": "2s"}
+        values = LEVELS | {"levels": "1, 2, 3, 4, 5, 6", "deployments": "async"}
         assert rested.start(**values)["success"]
         expect(page.locator("#points tbody th[scope=row]")).to_have_count(1, timeout=SECONDS)
         expect(page.locator("#left")).to_contain_text("left")
@@ -156,8 +167,7 @@ def test_the_upstream_is_changed_while_a_test_runs_and_every_change_is_marked(br
     with watched(browser) as (page, complaints):
         at(page, rested)
         expect(page.get_by_role("button", name="Apply")).to_be_disabled()
-        values = LEVELS | {"levels": "1, 2", "deployments": "async", "measure": "8s"}
-        assert rested.start(**values)["success"]
+        assert rested.start(**LONG | {"levels": "1", "measure": "8s"})["success"]
         expect(page.get_by_label("Latency")).to_be_enabled(timeout=SECONDS)
         rested.measuring()
         page.get_by_label("Latency").fill("40 parsecs")
@@ -190,19 +200,6 @@ def test_the_upstream_is_changed_while_a_test_runs_and_every_change_is_marked(br
     assert "the upstream was changed" in "; ".join(changed.problems)
     assert changed.errors.kinds["503"] > 0
     assert rested.now()["upstream"]["latency"] == "20ms"
-
-
-def test_phases_are_shown_of_the_deployment_that_is_chosen(browser, rested):
-    assert rested.start(**LEVELS)["success"]
-    rested.until("running")
-    rested.until("complete")
-    with watched(browser) as (page, complaints):
-        at(page, rested)
-        for name in ("async", "threads"):
-            page.get_by_label("Why it degrades, of").select_option(name)
-            expect(page.locator(".cause:visible h3").first).to_have_text(name)
-            expect(page.locator(".cause[data-of]:visible")).to_have_count(1)
-        assert complaints == []
 
 
 def test_the_keyboard_alone_reaches_and_works_everything(browser, rested):
@@ -261,6 +258,7 @@ def test_nothing_sticks_out_on_a_desktop_or_a_phone(browser, rested, width, sche
         assert complaints == []
 
 
+@pytest.mark.xdist_group("webui_gone")
 def test_a_page_that_is_left_open_says_that_brownout_is_gone(browser, tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN)
     with ui(tmp_path, a_free_port()) as pages, watched(browser) as (page, _):

@@ -85,7 +85,8 @@ def locust(folder: Path, port: int, *words: str, base: str = "", **env: str) -> 
     command = [*LOCUST, "--plan", "plan.toml", "--web-port", str(port), *words]
     with started(command, folder, **env) as invocation:
         pages = Pages(invocation, url, folder / "runs")
-        patiently(lambda: answers(url), 60)
+        patiently(lambda: answers(url) or invocation.process.poll() is not None, 60)
+        assert invocation.process.poll() is None, invocation.output
         with pages.client:
             yield pages
 
