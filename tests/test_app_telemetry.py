@@ -314,10 +314,9 @@ def test_a_loop_is_seen_to_be_blocked_while_it_is(narrow: Service) -> None:
 def test_a_pool_is_seen_to_be_short(narrow: Service) -> None:
     with ThreadPoolExecutor(1) as users:
         request = users.submit(narrow.ask, "/gathered/httpx2/60")
-        seen = narrow.told(lambda told: any(pool["waiting"] for pool in told["pools"]))
+        seen = narrow.told(lambda told: any(pool["waiting"] > 1 for pool in told["pools"]))
         busiest = seen["pools"][0]
         assert (busiest["client"], busiest["limit"]) == ("httpx2", 1)
-        assert busiest["waiting"] > 1
         assert 0 < busiest["used"] <= 1
         assert request.result().status_code == 200
 
