@@ -36,7 +36,6 @@ def log_in(client, password):
     return client.post("/login-with-password", data=given).headers["location"]
 
 
-@pytest.mark.xdist_group("webui_processes")
 def test_several_processes_show_one_run_to_those_who_have_the_printed_password(tmp_path, free_port):
     with locust(made(tmp_path), free_port, "--processes", "2", "--web-login") as pages:
         pages.invocation.until("with the password")
@@ -48,7 +47,6 @@ def test_several_processes_show_one_run_to_those_who_have_the_printed_password(t
         shows(pages, 4)
 
 
-@pytest.mark.xdist_group("webui_master")
 def test_a_master_with_a_worker_that_is_killed_shows_what_it_lost(tmp_path, free_port, other_port):
     ports = ["--master-bind-port", str(other_port)]
     worker = [*LOCUST, "--plan", "plan.toml", "--worker", "--master-port", str(other_port)]
@@ -81,7 +79,6 @@ def guarded(tmp_path_factory):
         yield pages
 
 
-@pytest.mark.xdist_group("webui_guarded")
 def test_autostart_under_another_path_is_shown_and_needs_a_login(guarded):
     paths = [
         *("", "degradation.js", "vega.js", "now", "runs", "charts/p95-wide"),
@@ -103,7 +100,6 @@ def test_autostart_under_another_path_is_shown_and_needs_a_login(guarded):
     assert "open sesame" not in guarded.invocation.output
 
 
-@pytest.mark.xdist_group("webui_guarded")
 def test_a_mock_that_is_gone_and_a_controller_that_is_are_shown(guarded):
     log_in(guarded.client, "open sesame")
     guarded.until("complete")

@@ -258,7 +258,6 @@ def test_nothing_sticks_out_on_a_desktop_or_a_phone(browser, rested, width, sche
         assert complaints == []
 
 
-@pytest.mark.xdist_group("webui_gone")
 def test_a_page_that_is_left_open_says_that_brownout_is_gone(browser, tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN)
     with ui(tmp_path, a_free_port()) as pages, watched(browser) as (page, _):
