@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PLAN ?=
 
-# As many tests at a time as there are cores; the tests of a group stay together and in order.
-PARALLEL := --numprocesses auto --maxprocesses 16 --dist loadgroup --no-loadscope-reorder
+# As many modules at a time as there are cores; the tests of a module share its fixtures.
+PARALLEL := --numprocesses auto --maxprocesses 16 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run ui test test-fast lint types lock clean
 

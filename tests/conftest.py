@@ -17,6 +17,9 @@ from hypothesis import settings
 FIRST_PORT, PORTS = 20_000, 12_000
 WORKERS = 16  # of pytest-xdist, at most; each has ports of its own
 
+# Modules of more than a quarter of a minute, the longest first.
+LONGEST = ("test_runs", "test_ci_files", "test_webui", "test_selfcheck", "test_webui_browser")
+
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
 LONG = 0.1  # seconds; `eventually` sleeps for less
 
@@ -65,27 +68,21 @@ def other_port() -> int:
     return a_free_port()
 
 
-def _group(item: pytest.Item) -> str:
-    mark = item.get_closest_marker("xdist_group")
-    assert mark
-    return str(mark.args[0] if mark.args else mark.kwargs["name"])
-
-
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Keeps the tests of a module on one worker, since they share its fixtures, and puts the modules
-    that start processes first: the short ones then even out how long the workers take.
-    """
-    long = set()
+    """Play the modules that take longest first: the short ones then fill both workers evenly."""
+    starting = set()
     for item in items:
         if item.get_closest_marker("quiet"):
             item.add_marker("processes")
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if item.get_closest_marker("processes"):
-            long.add(_group(item))
-    items.sort(key=lambda item: _group(item) not in long)
+            starting.add(item.path)
+
+    def turn(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path not in starting
+
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
