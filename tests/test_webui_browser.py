@@ -51,14 +51,42 @@ def drawn(page, chart, points):
     )
 
 
+def tabbed(page):
+    """The names of what the Tab key reaches."""
+    reached = set()
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "(() => { const one = document.activeElement; return one.id || one.name "
+                "|| one.getAttribute('aria-label') || one.textContent.trim(); })()"
+            )
+        )
+    return reached
+
+
+# These two look at the run that the fixture made, of both deployments: they come before the others.
 def test_phases_are_shown_of_the_deployment_that_is_chosen(browser, pages):
-    """In the run that was made for these tests: the first of them, before there is another run."""
     with watched(browser) as (page, complaints):
         at(page, pages)
         for name in ("async", "threads"):
             page.get_by_label("Why it degrades, of").select_option(name)
             expect(page.locator(".cause:visible h3").first).to_have_text(name)
             expect(page.locator(".cause[data-of]:visible")).to_have_count(1)
+        assert "why-of" in tabbed(page)
+        assert complaints == []
+
+
+def test_each_chart_says_what_it_is_and_where_its_table_stands(browser, pages):
+    with watched(browser) as (page, complaints):
+        at(page, pages)
+        expect(page.locator("#times svg")).to_be_visible()
+        figures = page.locator("figure")
+        assert figures.count() >= 4  # two curves, and the phases of mean and p95
+        for figure in figures.all():
+            table = figure.get_attribute("aria-describedby")
+            assert page.locator(f"#{table}").count() == 1
+            assert "table" in figure.locator("[role=img]").first.get_attribute("aria-label")
         assert complaints == []
 
 
@@ -206,16 +234,8 @@ def test_the_keyboard_alone_reaches_and_works_everything(browser, rested):
     with watched(browser) as (page, complaints):
         at(page, rested)
         expect(page.locator("#times svg")).to_be_visible()
-        reached = set()
-        for _ in range(120):
-            page.keyboard.press("Tab")
-            reached.add(
-                page.evaluate(
-                    "(() => { const one = document.activeElement; return one.id || one.name "
-                    "|| one.getAttribute('aria-label') || one.textContent.trim(); })()"
-                )
-            )
-        wanted = {"quantile", "over", "why-of", "Report", "CSV", "PNG", "run.json"}
+        reached = tabbed(page)
+        wanted = {"quantile", "over", "Report", "CSV", "PNG", "run.json"}
         assert wanted <= reached
         assert any(name.startswith("Lay ") for name in reached)
         assert any(name.startswith("Download run.json") for name in reached)
@@ -228,19 +248,6 @@ def test_the_keyboard_alone_reaches_and_works_everything(browser, rested):
         page.locator("button[data-run]").last.focus()
         page.keyboard.press("Enter")
         expect(page.locator("#over-section")).to_be_visible()
-        assert complaints == []
-
-
-def test_each_chart_says_what_it_is_and_where_its_table_stands(browser, rested):
-    with watched(browser) as (page, complaints):
-        at(page, rested)
-        expect(page.locator("#times svg")).to_be_visible()
-        figures = page.locator("figure")
-        assert figures.count() >= 4  # two curves, and the phases of mean and p95
-        for figure in figures.all():
-            table = figure.get_attribute("aria-describedby")
-            assert page.locator(f"#{table}").count() == 1
-            assert "table" in figure.locator("[role=img]").first.get_attribute("aria-label")
         assert complaints == []
 
 
