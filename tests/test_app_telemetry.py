@@ -50,6 +50,14 @@ class Service:
     def phases(self, path: str) -> dict[str, float]:
         return phases(self.ask(path))
 
+    def undisturbed(self, path: str, **below: float) -> dict[str, float]:
+        """Phases of an answer that a busy machine did not lengthen: these are below that."""
+        for _ in range(20):
+            told = self.phases(path)
+            if all(told[name] < most for name, most in below.items()):
+                return told
+        raise AssertionError(f"20 times not below {below}, at last {told}")
+
     def told(self, until: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         """The first datagram of which that holds."""
         while True:
@@ -216,25 +224,23 @@ def test_calls_at_the_same_time_count_along_the_critical_path(
     narrow: Service, wide: Service, library: str
 ) -> None:
     # One connection: the last of three waited for the two before it.
-    told = narrow.phases(f"/gathered/{library}/3")
+    told = narrow.undisturbed(f"/gathered/{library}/3", upstream=2 * DELAY)
     assert told["pool_wait"] >= 2 * DELAY - 1
-    assert DELAY <= told["upstream"] < 2 * DELAY
+    assert told["upstream"] >= DELAY
     # A connection for each: three calls take as long as one.
-    told = wide.phases(f"/gathered/{library}/3")
-    assert DELAY <= told["upstream"] < 2 * DELAY
-    assert told["pool_wait"] < DELAY
+    told = wide.undisturbed(f"/gathered/{library}/3", upstream=2 * DELAY, pool_wait=DELAY)
+    assert told["upstream"] >= DELAY
     # One after the other: none waits for another.
-    told = wide.phases(f"/in-turn/{library}/3")
+    told = wide.undisturbed(f"/in-turn/{library}/3", pool_wait=DELAY)
     assert told["upstream"] >= 3 * DELAY
-    assert told["pool_wait"] < DELAY
 
 
 @pytest.mark.parametrize("library", ["requests", "urllib3", "httpx-blocking"])
 def test_a_blocking_client_waits_for_its_pool(narrow: Service, library: str) -> None:
-    told = narrow.phases(f"/threads/{library}/3")
+    few = {"upstream": 2 * DELAY, "thread_wait": 2 * DELAY}
+    told = narrow.undisturbed(f"/threads/{library}/3", **few)
     assert told["pool_wait"] >= 2 * DELAY - 2
-    assert DELAY <= told["upstream"] < 2 * DELAY
-    assert told["thread_wait"] < 2 * DELAY
+    assert told["upstream"] >= DELAY
 
 
 def test_calls_and_connections_are_counted_as_the_upstream_sees_them(
