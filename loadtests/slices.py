@@ -39,6 +39,10 @@ class Slice:
     response: Histogram = field(default_factory=Histogram)  # response times of `ok`; open model
     failed: Histogram = field(default_factory=Histogram)  # service times by start, failures
     kinds: dict[str, int] = field(default_factory=dict)  # failures by kind, by start
+    statuses: dict[str, int] = field(default_factory=dict)  # successes by status, by start
+    bytes: int = 0  # of the bodies of successes, by start
+    followed: int = 0  # of those that started here, those whose user had an answer before
+    idle: float = 0.0  # seconds from that answer to the start, over all `followed`
     phases: PhaseSums = field(default_factory=PhaseSums)  # of those of `ok` that told them
     unsent: int = 0  # meant to start here and never sent; in none of the other counts
 
@@ -54,6 +58,11 @@ class Slice:
         self.failed.add(other.failed)
         for kind, count in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
+        for status, count in other.statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + count
+        self.bytes += other.bytes
+        self.followed += other.followed
+        self.idle += other.idle
         self.phases.add(other.phases)
         self.unsent += other.unsent
 

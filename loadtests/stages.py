@@ -36,7 +36,7 @@ class RequestSpec(Message):
     headers: dict[str, str] = {}
     body: str | None = None
     timeout: float  # seconds
-    statuses: tuple[int, ...] = ()  # expected; empty: any below 400
+    statuses: tuple[int, ...] = ()  # expected; empty: any below 300
     contains: str | None = None  # the body must
 
 
@@ -112,6 +112,10 @@ class SliceMessage(Message):
     response: str = ""
     failed: str = ""
     kinds: dict[str, int] = {}
+    statuses: dict[str, int] = {}
+    bytes: int = 0
+    followed: int = 0
+    idle: float = 0.0
     phases: str = ""
     unsent: int = 0
 
@@ -129,6 +133,10 @@ class SliceMessage(Message):
             response=part.response.encode() if part.response.count else "",
             failed=part.failed.encode() if part.failed.count else "",
             kinds=part.kinds,
+            statuses=part.statuses,
+            bytes=part.bytes,
+            followed=part.followed,
+            idle=round(part.idle, 7),
             phases=part.phases.encode() if part.phases else "",
             unsent=part.unsent,
         )
@@ -145,6 +153,10 @@ class SliceMessage(Message):
             end_lead=self.end_lead,
             succeeded=self.succeeded,
             kinds=dict(self.kinds),
+            statuses=dict(self.statuses),
+            bytes=self.bytes,
+            followed=self.followed,
+            idle=self.idle,
             unsent=self.unsent,
         )
         if self.ok:

@@ -23,6 +23,7 @@ from loadtests.stages import (
 )
 
 Draw = Callable[[random.Random], float]
+BODY = 100  # bytes of every success
 
 
 def exponential(mean: float) -> Draw:
@@ -198,6 +199,7 @@ class _Request(NamedTuple):
     failed: bool
     name: str
     phases: list[float]  # seconds, as NAMES
+    idle: float | None  # seconds from the same user's answer before; None: it is not known
 
 
 def _requests(
@@ -216,6 +218,7 @@ def _requests(
     waiting: dict[int, deque[int]] = defaultdict(deque)
     busy: dict[int, int] = defaultdict(int)
     started: dict[int, float] = {}
+    ended: dict[int, float] = {}
     queued: dict[int, float] = {}  # since when, of those who wait
     phases: dict[int, list[float]] = {}
 
@@ -251,7 +254,11 @@ def _requests(
             continue
         name = rng.choices(names, weights)[0] if len(names) > 1 else names[0]
         failed = failing > 0 and rng.random() < failing
-        yield _Request(user, started[user], now, failed, name, phases[user])
+        # Of random pauses those that end within the stage are the short ones; the engine has none.
+        known = user in ended and not system.thinks
+        idle = started[user] - ended[user] if known else None
+        ended[user] = now
+        yield _Request(user, started[user], now, failed, name, phases[user], idle)
         if stage.model == "closed":
             heappush(events, (now + thinking(), next(tie), user, -1))
 
@@ -281,11 +288,16 @@ def _record(
     begin = part(first)
     begin.started += 1
     begin.start_lead += (first + 1) * LENGTH - request.start
+    if request.idle is not None:
+        begin.followed += 1
+        begin.idle += request.idle
     if request.failed:
         begin.failed.record(seconds)
         begin.kinds["503"] = begin.kinds.get("503", 0) + 1
     else:
         begin.ok.record(seconds)
+        begin.statuses["200"] = begin.statuses.get("200", 0) + 1
+        begin.bytes += BODY
         if stage.model == "open":
             begin.response.record(seconds)
         if tells:

@@ -8,7 +8,7 @@ from loadtests.analysis import fidelity, host, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, resources
 from loadtests.analysis.sample_size import enough
-from loadtests.analysis.windows import pieces, together, window
+from loadtests.analysis.windows import pieces, throughput, together, window
 from loadtests.analysis.words import percent
 from loadtests.histograms import Histogram, merged
 from loadtests.results import QUANTILES
@@ -64,7 +64,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         if (value := slow_quantile(whole.response, whole.failed.count, q)) is not None
     }
     if whole.seconds and requests:
-        values["throughput"] = whole.succeeded / whole.seconds
+        values["throughput"] = throughput(stage, seen.quarters).value
         values["errors"] = whole.failed.count / requests
     if "app_cpu" in used and whole.ended and whole.seconds:
         values["cpu"] = used["app_cpu"] / (whole.ended / whole.seconds)

@@ -9,7 +9,7 @@ from typing import Any
 from loadtests.analysis import fidelity, host, intervals, phases, resources, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.steady import Steadiness, steadiness, worst
-from loadtests.analysis.windows import Quarter, Window, pieces, together, window
+from loadtests.analysis.windows import Quarter, Window, pieces, throughput, together, window
 from loadtests.analysis.words import rate
 from loadtests.histograms import Histogram
 from loadtests.phases import merged
@@ -114,8 +114,8 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
         (name, _Seen.of([window(record, name) for record in usable], settled)) for name in names
     )
     return [
-        _point(level, ALL, seen),
-        *(_point(level, name, part) for name, part in parts if part.whole.ended),
+        _point(level, ALL, seen, seen),
+        *(_point(level, name, part, seen) for name, part in parts if part.whole.ended),
     ]
 
 
@@ -149,7 +149,7 @@ def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[S
     ]
 
 
-def _point(level: _Level, request: str, seen: _Seen) -> Point:
+def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
     stage = level.records[0].stage
     whole = seen.whole
     times = _times([batch.response for batch in seen.batches], seen.parts)
@@ -179,7 +179,7 @@ def _point(level: _Level, request: str, seen: _Seen) -> Point:
         level=stage.level,
         requests=whole.started,
         seconds=whole.seconds,
-        throughput=_throughput(seen),
+        throughput=_throughput(stage, seen, every),
         response_time=times,
         service_time=service,
         slow_time={name: _finite(estimate) for name, estimate in slow.items()},
@@ -206,13 +206,19 @@ def _finite(estimate: Estimate | None) -> Estimate | None:
     return estimate.model_copy(update={"high": None}) if unbounded else estimate
 
 
-def _throughput(seen: _Seen) -> Estimate:
+def _throughput(stage: Stage, seen: _Seen, every: _Seen) -> Estimate:
     if not seen.batches:
         return Estimate(value=0.0)  # of a lost stage, whose point is not valid
-    return intervals.ratio(
-        [batch.succeeded for batch in seen.batches],
-        [batch.seconds for batch in seen.batches],
-        seen.parts,
+    rate = throughput(stage, seen.batches, every.batches, len(seen.windows))
+    found = intervals.ratio(rate.successes, rate.seconds, seen.parts)
+    if found.low is None or found.high is None:
+        return found
+    # Nothing is known better than to one request: windows in which nothing varies are no proof.
+    least = 1 / math.fsum(rate.seconds)
+    return Estimate(
+        value=found.value,
+        low=max(min(found.low, found.value - least), 0.0),
+        high=max(found.high, found.value + least),
     )
 
 

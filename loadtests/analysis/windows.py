@@ -1,5 +1,6 @@
 """The measured window of a stage, quarter second by quarter second."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from loadtests.analysis.records import StageRecord
 from loadtests.histograms import Histogram
 from loadtests.phases import PhaseSums, merged
 from loadtests.slices import LENGTH, Slice, seconds_in_flight
+from loadtests.stages import Stage
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class Quarter:
     succeeded: int = 0
     in_flight: float = 0.0
     seconds: float = LENGTH
+    followed: int = 0
+    idle: float = 0.0
 
     @property
     def started(self) -> int:
@@ -89,6 +93,8 @@ def window(record: StageRecord, request: str | None = None) -> Window:
         quarter.unsent += part.unsent
         quarter.ended += part.ended
         quarter.succeeded += part.succeeded
+        quarter.followed += part.followed
+        quarter.idle += part.idle
     return Window(quarters, slices, first)
 
 
@@ -104,7 +110,70 @@ def together(quarters: Sequence[Quarter]) -> Quarter:
         whole.succeeded += quarter.succeeded
         whole.in_flight += quarter.in_flight
         whole.seconds += quarter.seconds
+        whole.followed += quarter.followed
+        whole.idle += quarter.idle
     return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """
+    Throughput as a ratio of sums over pieces, for `intervals.ratio`: successes a second are
+    sum(successes) / sum(seconds).
+    """
+
+    successes: Sequence[float]
+    seconds: Sequence[float]
+
+    @property
+    def value(self) -> float:
+        """Successes a second; 0 where nothing was measured."""
+        total = math.fsum(self.seconds)
+        return math.fsum(self.successes) / total if total else 0.0
+
+
+def throughput(
+    stage: Stage,
+    quarters: Sequence[Quarter],
+    every: Sequence[Quarter] = (),
+    windows: int = 1,
+) -> Rate:
+    """
+    Successes a second of a stage, or of several of one level.
+
+    In the closed model each of N users takes a cycle for each request: the answer, then a pause.
+    So N / (R + Z), with the mean answer R and the mean pause Z, is the throughput (Little's law;
+    Glynn and Whitt, Indirect estimation via L = lambda W, Operations Research 1989). It differs
+    from counting by what the window's two ends cut off, which is much where all answer at the same
+    time: windows of 1.25 s hold two or three whole waves of answers of 0.5 s. The ends cut off
+    about one cycle of each user at most; where the two differ by more, some users had no part in
+    what started in the window (they hang), or few very long answers reach far out of it, and the
+    successes are counted. So they are in the open model, and where users of an own locustfile pause
+    as they like.
+
+    Args:
+        stage: one of those that were measured; `level`, `think_time` and the model are read.
+        quarters: of one kind of request or of all, in order.
+        every: the same quarters of all requests, where the others are of one kind.
+        windows: from how many stages the quarters are.
+    """
+    every = every or quarters
+    counted = Rate([one.succeeded for one in quarters], [one.seconds for one in quarters])
+    started = sum(one.started for one in every)
+    if stage.model == "open" or stage.own_tasks or not started:
+        return counted
+    followed = sum(one.followed for one in every)
+    pause = sum(one.idle for one in every) / followed if followed else stage.think_time
+    cycles = [one.ok.total() + one.failed.total() + pause * one.started for one in every]
+    taken = math.fsum(cycles)
+    differ = abs(taken - stage.level * math.fsum(counted.seconds))
+    cut_off = windows * taken / started * (stage.level + _SCATTER * math.sqrt(stage.level))
+    if differ > cut_off:
+        return counted
+    return Rate([one.ok.count for one in quarters], [cycle / stage.level for cycle in cycles])
+
+
+_SCATTER = 3.0  # standard errors by which the cycles that an end cuts off differ from one each
 
 
 MOST_PIECES = 120  # of all windows together; more tell nothing new and take time

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
+import gevent
+
 from loadtests.slices import LENGTH, Slice
 
 SERVICE_TIME = "brownout_service_time"
@@ -38,6 +40,7 @@ class Recorder:
         self,
         name: str,
         response_time: float | None,
+        response_length: int | None = None,
         exception: BaseException | None = None,
         response: Any = None,
         context: Mapping[str, Any] | None = None,
@@ -53,14 +56,23 @@ class Recorder:
         # which may jump.
         end = perf_counter() - self._origin
         start = end - seconds
+        user: Any = gevent.getcurrent()  # each sends one request at a time
+        answered = getattr(user, "brownout_answered", 0.0) - self._origin
+        user.brownout_answered = end + self._origin
         index = int(start / LENGTH)
         if start < 0 or index >= self._count:
             return
         part = self._slice(index, name)
         part.started += 1
         part.start_lead += (index + 1) * LENGTH - start
+        if 0 <= answered <= start:
+            part.followed += 1
+            part.idle += start - answered
         if exception is None:
             part.ok.record(service)
+            status = str(getattr(response, "status_code", ""))
+            part.statuses[status] = part.statuses.get(status, 0) + 1
+            part.bytes += response_length or 0
             if service_time is not None:
                 part.response.record(seconds)
             phases = context.get(PHASES) if context else None

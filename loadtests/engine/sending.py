@@ -96,8 +96,10 @@ def send(
 def _unexpected(request: RequestSpec, response: Any) -> UnexpectedAnswer | None:
     """What is wrong with an answer that came, by the plan."""
     status = response.status_code
-    if status not in request.statuses if request.statuses else status >= 400:
-        return UnexpectedAnswer(str(status), f"status {status}")
+    if status not in request.statuses if request.statuses else status >= 300:
+        # No redirect is followed: the work that was asked for is not done.
+        target = response.headers.get("location") if 300 <= status < 400 else None
+        return UnexpectedAnswer(str(status), f"status {status}{f' to {target}' if target else ''}")
     if request.contains and request.contains not in (response.text or ""):
         text = f"the body does not contain {request.contains!r}"
         return UnexpectedAnswer("unexpected content", text)

@@ -85,7 +85,7 @@ class Expect(Table):
         BeforeValidator(_many),
         PlainSerializer(_one_or_many),
     ] = Field(default=(), examples=[[200, 201]])
-    """One or several; none: any below 400."""
+    """One or several; none: any below 300, since no redirect is followed."""
     contains: str | None = None
     """Text that the body must hold."""
 

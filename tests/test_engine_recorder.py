@@ -1,0 +1,84 @@
+"""The recorder: what Locust's request event becomes, with a clock that the test sets."""
+
+from types import SimpleNamespace
+
+import gevent
+import pytest
+
+from loadtests.engine import recorder as module
+from loadtests.engine.recorder import Recorder, UnexpectedAnswer
+
+ORIGIN = 100.0
+
+
+@pytest.fixture
+def listening(monkeypatch):
+    """A recorder of one stage of 10 s; `answer` reports a request that ended `at` that moment."""
+    recorder = Recorder()
+    recorder.begin(0, ORIGIN, 10.0)
+
+    def answer(at, seconds, *, status=200, length=0, error=None):
+        monkeypatch.setattr(module, "perf_counter", lambda: ORIGIN + at)
+        recorder.on_request(
+            name="/",
+            response_time=seconds * 1000,
+            response_length=length,
+            exception=error,
+            response=SimpleNamespace(status_code=status),
+        )
+
+    return recorder, answer
+
+
+def total(recorder):
+    parts = recorder.drain()
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.add(part)
+    return whole
+
+
+def alone(work, *arguments):
+    """In a greenlet of its own, as each user has one."""
+    gevent.spawn(work, *arguments).join()
+
+
+def test_successes_are_counted_by_status_and_their_bodies_are_added_up(listening):
+    recorder, answer = listening
+    answer(1.0, 0.1, length=20)
+    answer(1.2, 0.1, status=204)
+    answer(1.4, 0.1, length=30)
+    answer(1.6, 0.1, status=500, length=999, error=UnexpectedAnswer("500", "status 500"))
+    found = total(recorder)
+    assert (found.statuses, found.bytes) == ({"200": 2, "204": 1}, 50)
+    assert found.kinds == {"500": 1}
+
+
+def test_the_pause_is_that_between_two_requests_of_one_user(listening):
+    recorder, answer = listening
+
+    def first():
+        answer(1.0, 0.5)
+        answer(2.0, 0.4)  # began at 1.6
+
+    def other():
+        answer(3.0, 0.5)
+
+    alone(first)
+    alone(other)
+    found = total(recorder)
+    assert (found.started, found.followed) == (3, 1)
+    assert found.idle == pytest.approx(0.6)
+
+
+def test_a_pause_does_not_reach_back_into_the_stage_before(listening):
+    recorder, answer = listening
+
+    def user():
+        answer(9.0, 0.5)
+        recorder.begin(1, ORIGIN + 20, 10.0)
+        answer(21.0, 0.5)
+
+    alone(user)
+    found = total(recorder)
+    assert (found.started, found.followed) == (1, 0)
