@@ -28,9 +28,15 @@ class Estimate(Result):
 
 
 class Errors(Result):
-    """`rate`: failures over all requests of the point. `kinds`: counts, e.g. {"503": 12}."""
+    """
+    `rate`: failures over all requests of the point. `kinds`: counts, e.g. {"503": 12}.
+
+    `effective`: the number of independent requests that tell as much of the rate; fewer than the
+    requests where failures come in bursts. Null in runs of older versions.
+    """
 
     rate: float
+    effective: float | None = None
     kinds: dict[str, int] = {}
 
 

@@ -114,3 +114,52 @@ def _holds(estimate, exact):
     low = -math.inf if estimate.low is None else estimate.low
     high = math.inf if estimate.high is None else estimate.high
     return low <= exact <= high
+
+
+def bursts(rng, quarters, chance, at_once, each=200):
+    """Failures and sizes of quarter seconds, each of which has a burst with a probability."""
+    failed = [at_once * (rng.random() < chance) for _ in range(quarters)]
+    return failed, [each] * quarters
+
+
+def test_a_share_of_failures_in_bursts_has_an_interval_that_holds_the_truth():
+    rng = random.Random(1)
+    seen = [intervals.share(*bursts(rng, 80, 0.15, 40)) for _ in range(200)]
+    assert sum(one.low <= 0.15 * 40 / 200 <= one.high for one in seen) >= 190
+    alone = intervals.proportion(480, 16_000, 0.025)
+    assert seen[0].high - seen[0].low > 4 * (alone[1] - alone[0])
+
+
+def test_independent_failures_are_worth_nearly_their_number():
+    rng = random.Random(2)
+    failed = [sum(rng.random() < 0.1 for _ in range(200)) for _ in range(40)]
+    assert 4000 < intervals.effective_size(failed, [200] * 40) <= 8000
+
+
+def test_no_failure_among_few_requests_leaves_room_for_some():
+    none = intervals.share([0, 0, 0, 0] * 5, [18] * 20)
+    assert (none.value, none.low) == (0, 0)
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / 360))
+    every = intervals.share([18] * 20, [18] * 20)
+    assert (every.value, every.low, every.high) == (1, pytest.approx(0.025 ** (1 / 360)), 1)
+
+
+def test_a_share_of_no_requests_is_refused():
+    with pytest.raises(ValueError, match="no requests"):
+        intervals.share([], [])
+    assert intervals.effective_size([], []) == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=60),
+    st.floats(0.0001, 0.2),
+)
+def test_a_share_lies_within_its_interval_and_is_never_surer_than_independent_requests(pairs, tail):
+    failed, sizes = [min(pair) for pair in pairs], [max(pair) for pair in pairs]
+    if not sum(sizes):
+        return
+    found = intervals.share(failed, sizes, None, tail)
+    low, high = intervals.proportion(sum(failed), sum(sizes), tail)
+    assert 0 <= found.low <= low + 1e-9
+    assert high - 1e-9 <= found.high <= 1
+    assert found.low <= found.value <= found.high

@@ -52,9 +52,11 @@ def _rank(count: float, q: float, wanted: float) -> float:
     return low
 
 
-def proportion(successes: int, trials: int, tail: float) -> tuple[float, float]:
+def proportion(successes: float, trials: float, tail: float) -> tuple[float, float]:
     """
     The exact interval of a probability (Clopper and Pearson 1934), `tail` left out on each side.
+
+    The counts may be effective sizes, which are not whole (Korn and Graubard 1998).
 
     Raises:
         ValueError: there was no trial, or there were fewer than successes.
@@ -65,6 +67,61 @@ def proportion(successes: int, trials: int, tail: float) -> tuple[float, float]:
     low = float(special.betaincinv(successes, failures + 1, tail)) if successes else 0.0
     high = float(special.betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
     return low, high
+
+
+def effective_size(
+    counted: Sequence[float],
+    sizes: Sequence[float],
+    parts: Sequence[int] | None = None,
+    beside: Sequence[float] | None = None,
+) -> float:
+    """
+    The number of independent requests that tell as much of a share as these requests do.
+
+    Failures come in bursts, and slow answers in queues: the error of a share is then larger than
+    that of independent requests, and the effective size is smaller in the square of that (Korn and
+    Graubard, Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data, Survey Methodology 1998). It never exceeds the number of requests.
+    That is also what it is where no request, or every one, is counted: such requests do not show
+    whether they depend on each other.
+
+    Args:
+        counted: how many requests of each piece are counted, in the order of the pieces.
+        sizes: how many requests each piece has.
+        parts, beside: as in `ratio_error`.
+    """
+    total = math.fsum(sizes)
+    if total <= 0:
+        return 0.0
+    value = math.fsum(counted) / total
+    half = ratio_error(counted, sizes, parts, beside)
+    if not half:
+        return total
+    return min(total, value * (1 - value) / (half / _NORMAL) ** 2)
+
+
+def share(
+    counted: Sequence[float],
+    sizes: Sequence[float],
+    parts: Sequence[int] | None = None,
+    tail: float = TAIL,
+) -> Estimate:
+    """
+    The share of requests that are counted, such as failures, with the interval of its probability.
+
+    The interval is the exact one of `effective_size` independent requests. Arguments as there;
+    `tail` is left out on each side.
+
+    Raises:
+        ValueError: there are no requests.
+    """
+    total = math.fsum(sizes)
+    if total <= 0:
+        raise ValueError("there are no requests, so nothing is a share of them")
+    value = math.fsum(counted) / total
+    worth = effective_size(counted, sizes, parts)
+    low, high = proportion(value * worth, worth, tail)
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
 def ratio_error(

@@ -185,6 +185,11 @@ def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
         slow_time={name: _finite(estimate) for name, estimate in slow.items()},
         errors=Errors(
             rate=whole.failed.count / whole.started if whole.started else 0.0,
+            effective=intervals.effective_size(
+                [batch.failed.count for batch in seen.batches],
+                [batch.started for batch in seen.batches],
+                seen.parts,
+            ),
             kinds=dict(kinds.most_common()),
         ),
         phases={name: of for name, of in spent.items() if times[name] is not None},
