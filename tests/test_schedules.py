@@ -3,15 +3,18 @@
 from collections import Counter
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.results import Errors, Estimate, Point
 from loadtests.schedules import Played, Step, ladder
+from loadtests.slos import parse
 
 
-def plan(deployments, levels, repeats=1):
+def plan(deployments, levels, repeats=1, slos=()):
     return SimpleNamespace(
+        slos={text: parse(text) for text in slos},
         deployments=dict.fromkeys(deployments),
         load=SimpleNamespace(levels=tuple(levels), repeats=repeats),
     )
@@ -68,6 +71,38 @@ def test_a_deployment_whose_p95_passed_two_seconds_climbs_no_further():
     )
     assert Step("a", 100) not in steps
     assert Step("b", 100) in steps
+
+
+def test_a_slow_upstream_is_no_collapse():
+    a_plan = plan("a", [1, 10, 40, 80])
+    times = {1: 3.05, 10: 3.1, 40: 3.4, 80: 16.0}
+    assert len(play(a_plan, lambda step: (times[step.level], 0.0, True))) == 4
+    slower = {1: 3.05, 10: 15.5}
+    assert play(a_plan, lambda step: (slower[step.level], 0.0, True)) == [
+        Step("a", 1),
+        Step("a", 10),
+    ]
+
+
+@pytest.mark.parametrize("result", [(2.4, 0.0, True), (None, 1.0, True)])
+def test_a_collapsed_deployment_is_played_once_at_the_levels_that_its_slos_name(result):
+    slos = ["p95(a) < 250ms at 80", "p95(b) < 250ms at 40", "errors < 1%"]
+
+    def collapsing(step):
+        return (0.1, 0.0, True) if step.level == 1 else result
+
+    steps = play(plan("ab", [1, 20, 40, 80], 2, slos), collapsing)
+    assert steps.count(Step("a", 80)) == 1
+    assert Step("a", 40) not in steps
+    assert (steps.count(Step("b", 40)), Step("b", 80) in steps) == (1, False)
+    both = play(plan("ab", [1, 40, 80], 1, ["p95(a) < p95(b) at 80"]), collapsing)
+    assert Step("b", 80) in both
+    assert Step("a", 80) in both
+
+
+def test_a_dead_deployment_is_not_played_at_the_levels_that_slos_name():
+    a_plan = plan("a", [1, 80], 1, ["p95 < 250ms at 80"])
+    assert play(a_plan, lambda step: (None, 1.0, False)) == [Step("a", 1)]
 
 
 def test_a_deployment_that_mostly_fails_climbs_no_further():

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from loadtests.analysis.collapse import collapse, unstable
 from loadtests.plans import Plan
 from loadtests.schedules import Played, Step
 
-TOO_SLOW = 2.0  # seconds: nobody waits, and higher levels would take minutes to tell the same
-TOO_MANY_FAILURES = 0.5
 SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 
 
@@ -36,12 +35,24 @@ def expected_seconds(plan: Plan, stages: int) -> float:
 
 
 def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:
-    """The first step not yet played of a deployment that may still climb."""
+    """
+    The first step not yet played of a deployment that may still climb.
+
+    A deployment that has collapsed is still played once at the levels that its SLOs name: a
+    collapse must not leave them undecided.
+    """
     played = Counter(one.step for one in so_far)
+    mine = {
+        name: [one for one in so_far if one.step.deployment == name] for name in plan.deployments
+    }
+    met = Counter[Step]()
     for step in expected(plan):
-        if played[step]:
-            played[step] -= 1
-        elif not any(_is_over(one, step) for one in so_far):
+        met[step] += 1
+        if met[step] <= played[step] or any(not one.alive for one in mine[step.deployment]):
+            continue
+        if not _has_collapsed(mine[step.deployment], step.level):
+            return step
+        if not played[step] and step.level in _promised(plan, step.deployment):
             return step
     return None
 
@@ -59,16 +70,20 @@ def described() -> dict[str, Any]:
     return {}
 
 
-def _is_over(played: Played, step: Step) -> bool:
-    if played.step.deployment != step.deployment:
-        return False
-    if not played.alive:
-        return True
-    collapsed = (played.p95 or 0.0) > TOO_SLOW or played.failures > TOO_MANY_FAILURES
-    return (collapsed or _is_unstable(played)) and played.step.level < step.level
+def _has_collapsed(played: Sequence[Played], level: int) -> bool:
+    """Whether a lower level of this deployment showed a collapse."""
+    base = min(played, key=lambda one: one.step.level).p95 if played else None
+    return any(
+        collapse(one.p95, one.failures, base) or (one.point and unstable(one.point))
+        for one in played
+        if one.step.level < level
+    )
 
 
-def _is_unstable(played: Played) -> bool:
-    """More came than was answered: at a higher rate the queue would only grow faster."""
-    point = played.point
-    return point is not None and point.model == "open" and point.steady == "over-saturated"
+def _promised(plan: Plan, deployment: str) -> set[int]:
+    """The levels at which the plan's SLOs promise something of this deployment."""
+    return {
+        slo.level
+        for slo in plan.slos.values()
+        if slo.level is not None and (not slo.named or deployment in slo.named)
+    }
