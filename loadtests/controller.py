@@ -114,7 +114,7 @@ def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> Stage
     folder.write(stage)
     record = folder.record.stages[-1]
     longest = max((request.timeout for request in stage.requests), default=60.0)
-    patience = stage.settle + stage.measure + longest + BRINGING_UP
+    patience = 2 * stage.settle + stage.measure + longest + BRINGING_UP
     while not is_over(record):
         match engine.receive(patience):
             case stages.Stopped():

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, Literal, NamedTuple
 
 from loadtests.analysis.records import StageRecord
+from loadtests.engine.arrivals import first_starts
 from loadtests.phases import NAMES
 from loadtests.slices import LENGTH, Slice
 from loadtests.stages import (
@@ -96,6 +97,7 @@ class SimulatedEngine:
     dies_at: int | None = None  # the stage in which the last generator falls silent
     _times: list[float] = field(default_factory=list)
     _told: list[tuple[float, list[float]]] = field(default_factory=list)
+    _answers: dict[str, float] = field(default_factory=dict)  # mean, by deployment
 
     def play(self, stage: Stage) -> Iterator[Begun | Report | Done | Lost]:
         names = [f"generator-{number}" for number in range(self.generators)]
@@ -110,12 +112,17 @@ class SimulatedEngine:
         recorded: dict[str, dict[tuple[int, str], Slice]] = {name: {} for name in names}
         length = stage.settle + stage.measure
         telling = random.Random(f"telling {self.seed} {stage.number}")  # changes no time
-        for one in _requests(system, stage, length, rng):
+        answer = self._answers.get(stage.deployment)
+        count, seconds = 0, 0.0
+        for one in _requests(system, stage, length, rng, answer):
+            count, seconds = count + 1, seconds + one.end - one.start
             tells = system.tells > 0 and telling.random() < system.tells
             _record(recorded[names[one.user % len(names)]], stage, one, tells)
             if not one.failed and one.start >= stage.settle:
                 self._times.append(one.end - one.start)
                 self._told.append((one.end - one.start, one.phases))
+        if count:
+            self._answers[stage.deployment] = seconds / count
         self.clock += length + 0.2
         for name in names:
             if stage.number == self.dies_at and name == names[-1]:
@@ -203,7 +210,7 @@ class _Request(NamedTuple):
 
 
 def _requests(
-    system: System, stage: Stage, length: float, rng: random.Random
+    system: System, stage: Stage, length: float, rng: random.Random, answer: float | None
 ) -> Iterator[_Request]:
     """Every request that starts before `length` (seconds)."""
     names = [request.name for request in stage.requests]
@@ -213,7 +220,7 @@ def _requests(
     # An event: (time, tie-breaker, user, station that the request leaves, or -1 for a new one).
     tie = count()
     events: list[tuple[float, int, int, int]] = []
-    for user, begin in enumerate(_first_starts(stage, length, rng)):
+    for user, begin in enumerate(_first_starts(stage, length, rng, answer)):
         heappush(events, (begin, next(tie), user, -1))
     waiting: dict[int, deque[int]] = defaultdict(deque)
     busy: dict[int, int] = defaultdict(int)
@@ -263,10 +270,13 @@ def _requests(
             heappush(events, (now + thinking(), next(tie), user, -1))
 
 
-def _first_starts(stage: Stage, length: float, rng: random.Random) -> Iterator[float]:
+def _first_starts(
+    stage: Stage, length: float, rng: random.Random, answer: float | None
+) -> Iterator[float]:
     """Of each user; in the open model each user comes once."""
     if stage.model == "closed":
-        yield from (rng.uniform(0, stage.settle / 2) for _ in range(stage.level))
+        spread = first_starts(stage, answer)
+        yield from (rng.uniform(0, spread) for _ in range(stage.level))
         return
     now = 0.0
     while now < length:

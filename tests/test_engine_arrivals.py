@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.engine.arrivals import Share, arrivals
+from loadtests.engine.arrivals import Share, arrivals, first_starts
 from loadtests.stages import Stage
 
 
@@ -64,3 +64,39 @@ def test_generators_stages_and_seeds_draw_apart(of):
     drawn.append(list(arrivals(stage(50, "poisson", number=1), Share(0, of))))
     drawn.append(list(arrivals(stage(50, "poisson", seed=1), Share(0, of))))
     assert len({tuple(moments) for moments in drawn}) == of + 2
+
+
+def closed(settle, think_time=0.0):
+    return Stage(
+        number=0, deployment="a", target="http://127.0.0.1:1", level=9, think_time=think_time,
+        settle=settle, measure=5.0, requests=(), seed=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settle", "think_time", "answer", "spread"),
+    [
+        (2.0, 0.0, None, 1.0),  # nothing is known
+        (2.0, 10.0, None, 10.0),
+        (2.0, 0.0, 0.3, 0.9),  # three cycles in half of the settling time
+        (2.0, 0.0, 1.5, 1.5),
+        (2.0, 0.0, 4.0, 2.0),  # all are under way when the window begins
+        (2.0, 10.0, 0.5, 10.5),
+        (0.0, 0.0, 4.0, 0.0),
+        (0.0, 3.0, 4.0, 3.0),
+    ],
+)
+def test_first_starts_are_spread_over_whole_cycles(settle, think_time, answer, spread):
+    assert first_starts(closed(settle, think_time), answer) == pytest.approx(spread)
+
+
+@given(st.floats(0, 60), st.floats(0, 60), st.none() | st.floats(0, 600))
+def test_only_users_that_pause_start_after_the_settling_time(settle, think_time, answer):
+    assert 0 <= first_starts(closed(settle, think_time), answer) <= settle + think_time + 1e-9
+
+
+def test_arrivals_go_on_beyond_the_stage_as_they_were_in_it():
+    one = stage(50, "poisson", seconds=1.5)
+    longer = list(arrivals(one, Share(), beyond=2.0))
+    assert [moment for moment in longer if moment < 2] == list(arrivals(one, Share()))
+    assert 3 < longer[-1] < 4

@@ -149,7 +149,7 @@ class Conductor:
             gevent.sleep(max(0.0, at + length - perf_counter()))
             self._levels.set(0)
         timeout = max((request.timeout for request in stage.requests), default=60.0)
-        patience = at + length + timeout + 2 * GRACE + 5 - perf_counter()
+        patience = at + length + stage.settle + timeout + 2 * GRACE + 5 - perf_counter()
         self._wait(patience, lambda: self._silent(generators) <= self._missing())
         for name in self._silent(generators):
             reason = "lost its connection" if name in self._missing() else "fell silent"

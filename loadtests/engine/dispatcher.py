@@ -51,6 +51,10 @@ class Dispatcher:
         self._playing: gevent.Greenlet[..., None] | None = None
         self._flying: set[gevent.Greenlet[..., None]] = set()
         self._idle: dict[float, list[FastHttpSession]] = {}
+        self._length = stage.settle + stage.measure
+        self._moment = 0.0  # intended start of the request that is sent next
+        self.recorded = 0
+        """Requests in flight that started within the stage."""
         self.late = Histogram()
         """How much later than meant requests were sent, of those measured; seconds."""
 
@@ -58,10 +62,17 @@ class Dispatcher:
         """
         Begin the stage `at` (seconds, `perf_counter`) and send all that is meant to start in it.
 
+        It goes on beyond the stage's end, for the settling time at most, until `hush`.
+
         After a delay of its own it sends all that is due at once. What cannot be sent, because as
         many as possible are in flight or the stage is long over, is recorded as unsent.
         """
         self._playing = gevent.spawn(self._play, at)
+
+    def hush(self) -> None:
+        """Send nothing more that is meant to start after the stage's end."""
+        if self._playing is not None and self._moment >= self._length:
+            self._playing.kill()
 
     def join(self, patience: float) -> int:
         """Wait `patience` seconds for the last answers; how many have not come by then."""
@@ -80,14 +91,16 @@ class Dispatcher:
     def _play(self, at: float) -> None:
         stage, share = self._stage, self._share
         draw = random.Random(f"requests/{stage.seed}/{stage.number}/{share.index}/{share.of}")
-        too_late = at + stage.settle + stage.measure + CATCH_UP
+        too_late = at + self._length + CATCH_UP
         with Alarm() as alarm:
-            for moment in arrivals(stage, share):
+            for moment in arrivals(stage, share, beyond=stage.settle):
+                self._moment = moment
                 intended = at + moment
                 if intended > perf_counter():
                     alarm.sleep_until(intended)
                 request = self._choose(draw)
-                if len(self._flying) >= self._bound or perf_counter() > too_late:
+                late = perf_counter() > max(too_late, intended + CATCH_UP)
+                if late or len(self._flying) >= self._bound:
                     self._recorder.unsent(request.name, intended)
                 else:
                     self._flying.add(gevent.spawn(self._send, request, intended, moment))
@@ -95,12 +108,15 @@ class Dispatcher:
     def _send(self, request: RequestSpec, intended: float, moment: float) -> None:
         idle = self._idle.setdefault(request.timeout, [])
         client = idle.pop() if idle else session(self._request_event, request.timeout)
-        if moment >= self._stage.settle:
+        recorded = moment < self._length
+        self.recorded += recorded
+        if recorded and moment >= self._stage.settle:
             self.late.record(perf_counter() - intended)
         try:
             send(client, self._stage.target, request, intended, self._stage.telemetry)
         finally:
             idle.append(client)
+            self.recorded -= recorded
             self._flying.discard(gevent.getcurrent())
 
 

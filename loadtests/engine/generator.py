@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from loadtests.engine.arrivals import Share
+from loadtests.engine.arrivals import Share, first_starts
 from loadtests.engine.dispatcher import Dispatcher
 from loadtests.engine.recorder import Recorder
 from loadtests.histograms import Histogram
@@ -20,6 +20,7 @@ from loadtests.stages import Done, Message, Report, RequestSpec, SliceMessage, S
 
 REPORT_EVERY = 0.5  # seconds
 TICK = 0.02  # seconds between two looks at how late timers wake
+HELD = 4.0  # mean answers at most for which the load goes on after a stage's end
 GRACE = 2.0  # seconds beyond the longest request timeout before a request is given up
 
 
@@ -49,33 +50,43 @@ class Generator:
         self._running = running
         self._request_event = request_event
         self._gate = Event()
+        self._shut = Event()  # the gate's opposite, which ends a pause
         self._idle = Event()
         self._idle.set()
         self._in_flight = 0
+        self._recorded = 0  # of those, the ones that started before the stage's end
+        self._over = False  # the stage's end has passed; the gate may still be open
         self._stage: Stage | None = None
+        self._share = Share()
+        self._answers: dict[str, float] = {}  # mean seconds, of each deployment's last stage
         self._dispatcher: Dispatcher | None = None  # of an open stage
         self._choices: tuple[list[RequestSpec], list[float]] = ([], [])
         self._playing: gevent.Greenlet[..., None] | None = None
 
     # What the users call.
 
-    def enter(self, draw: random.Random, last: int) -> Stage:
-        """
-        Wait until a stage is open and return it.
+    def enter(self) -> Stage:
+        """Wait until a stage is open and return it."""
+        self._gate.wait()
+        assert self._stage is not None
+        return self._stage
 
-        A user that comes to a stage for the first time (`last` is the number of the one before)
-        starts at a random moment of the first half of the settling time, so that users do not
-        march in step.
+    def begin(self, user: int) -> random.Random:
         """
-        while True:
-            self._gate.wait()
-            stage = self._stage
-            assert stage is not None
-            if stage.number == last:
-                return stage
-            gevent.sleep(draw.uniform(0, stage.settle / 2))
-            if self._gate.is_set() and self._stage is stage:
-                return stage
+        Let a user wait for its own beginning in the open stage; returns what it draws from there.
+
+        Args:
+            user: number of the user on this node.
+        """
+        stage = self._stage
+        assert stage is not None
+        draw = random.Random(f"{stage.seed}/{stage.number}/{self._share.index}/{user}")
+        self.pause(draw.uniform(0, first_starts(stage, self._answers.get(stage.deployment))))
+        return draw
+
+    def pause(self, seconds: float) -> None:
+        """Let a user wait, until the stage is over at most."""
+        self._shut.wait(seconds)
 
     def choose(self, draw: random.Random) -> RequestSpec:
         """One of the stage's requests, by weight."""
@@ -84,12 +95,17 @@ class Generator:
             return specs[0]
         return draw.choices(specs, cum_weights=weights)[0]
 
-    def departs(self) -> None:
+    def departs(self) -> bool:
+        """A request starts; returns what `returns` takes when it has ended."""
+        recorded = not self._over
         self._in_flight += 1
+        self._recorded += recorded
         self._idle.clear()
+        return recorded
 
-    def returns(self) -> None:
+    def returns(self, recorded: bool) -> None:
         self._in_flight -= 1
+        self._recorded -= recorded
         if not self._in_flight:
             self._idle.set()
 
@@ -98,7 +114,7 @@ class Generator:
     def prepare(self, stage: Stage, share: Share) -> None:
         """Take a stage up, or this generator's share of it; the gate stays closed."""
         self.abandon()
-        self._stage = stage
+        self._stage, self._share, self._over = stage, share, False
         self._choices = (
             list(stage.requests),
             list(accumulate(request.weight for request in stage.requests)),
@@ -114,7 +130,7 @@ class Generator:
 
     def abandon(self) -> None:
         """Leave the stage that is being played, if there is one; nothing more is reported."""
-        self._gate.clear()
+        self._close()
         if self._playing is not None:
             self._playing.kill()
             self._playing = None
@@ -131,6 +147,7 @@ class Generator:
         if self._dispatcher is not None:
             self._dispatcher.start(at)
         else:
+            self._shut.clear()
             self._gate.set()
         reporter = _Reporter(self.name, stage.number, self.recorder, self._send)
         _until(at + stage.settle, reporter.report)
@@ -140,7 +157,10 @@ class Generator:
         _until(at + length, reporter.report)
         ticker.kill()
         share = (process_time() - cpu) / (perf_counter() - watched)
-        self._gate.clear()
+        self._hold(stage)
+        self._close()
+        if self.recorder.mean is not None:
+            self._answers[stage.deployment] = self.recorder.mean
         unfinished = self._drain(stage)
         late = Histogram()
         if self._dispatcher is not None:
@@ -160,6 +180,32 @@ class Generator:
             )
         )
         self._playing = None
+
+    def _hold(self, stage: Stage) -> None:
+        """
+        Keep the load on while what was measured is still in flight, without recording what starts.
+
+        Who shares a processor with others is done sooner once they have gone. Nobody waits for
+        answers that take longer than most.
+        """
+        self._over = True
+        mean = self.recorder.mean
+        if mean is None or stage.own_tasks:
+            return
+        deadline = perf_counter() + min(HELD * mean, stage.settle)
+        while self._measured() and perf_counter() < deadline:
+            gevent.sleep(min(mean / 4, TICK))
+
+    def _measured(self) -> int:
+        """Requests in flight that are recorded."""
+        return self._recorded if self._dispatcher is None else self._dispatcher.recorded
+
+    def _close(self) -> None:
+        """Let no request start."""
+        self._gate.clear()
+        self._shut.set()
+        if self._dispatcher is not None:
+            self._dispatcher.hush()
 
     def _drain(self, stage: Stage) -> int:
         """Wait for the last answers; returns how many requests had to be given up."""

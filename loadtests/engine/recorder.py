@@ -29,12 +29,19 @@ class Recorder:
         self._origin = 0.0
         self._count = 0
         self._slices: dict[tuple[int, str], Slice] = {}
+        self._answers, self._seconds = 0, 0.0
 
     def begin(self, stage: int, origin: float, length: float) -> None:
         """Start a stage at `origin` (seconds, `perf_counter`) for `length` seconds."""
         self._stage, self._origin = stage, origin
         self._count = round(length / LENGTH)
         self._slices.clear()
+        self._answers, self._seconds = 0, 0.0
+
+    @property
+    def mean(self) -> float | None:
+        """The mean time of all requests of the stage that have ended; seconds. None: none has."""
+        return self._seconds / self._answers if self._answers else None
 
     def on_request(
         self,
@@ -62,6 +69,8 @@ class Recorder:
         index = int(start / LENGTH)
         if start < 0 or index >= self._count:
             return
+        self._answers += 1
+        self._seconds += service
         part = self._slice(index, name)
         part.started += 1
         part.start_lead += (index + 1) * LENGTH - start
@@ -90,7 +99,9 @@ class Recorder:
 
     def unsent(self, name: str, intended: float) -> None:
         """Count one that was meant to start at `intended` (`perf_counter`) and never did."""
-        self._slice(int((intended - self._origin) / LENGTH), name).unsent += 1
+        index = int((intended - self._origin) / LENGTH)
+        if index < self._count:
+            self._slice(index, name).unsent += 1
 
     def drain(self) -> list[Slice]:
         """What was recorded since the last call; the parts of one quarter second add up."""

@@ -3,7 +3,6 @@
 import random
 from typing import ClassVar
 
-import gevent
 from locust import FastHttpUser, constant, task
 from locust.contrib.fasthttp import FastHttpSession
 
@@ -24,7 +23,7 @@ class PlanUser(FastHttpUser):
     def on_start(self) -> None:
         PlanUser._born += 1
         self._number = PlanUser._born
-        self._draw = random.Random(self._number)
+        self._draw = random.Random()
         self._stage = -1
         self._clients: dict[float, FastHttpSession] = {}
 
@@ -33,17 +32,18 @@ class PlanUser(FastHttpUser):
         """Until the user is stopped: what Locust does between two tasks costs a tenth of one."""
         generator = self.generator
         while True:
-            stage = generator.enter(self._draw, self._stage)
+            stage = generator.enter()
             if stage.number != self._stage:
                 self._stage = stage.number
-                self._draw = random.Random(f"{stage.seed}/{stage.number}/{self._number}")
-            generator.departs()
+                self._draw = generator.begin(self._number)
+                continue  # the stage may be over
+            recorded = generator.departs()
             try:
                 self._send(stage, generator.choose(self._draw))
             finally:
-                generator.returns()
+                generator.returns(recorded)
             if stage.think_time:
-                gevent.sleep(stage.think_time)
+                generator.pause(stage.think_time)
 
     def _send(self, stage: Stage, request: RequestSpec) -> None:
         client = self._clients.get(request.timeout)
