@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -155,6 +155,23 @@ def record(engine: SimulatedEngine, played: Stage) -> StageRecord:
     made = StageRecord(played)
     for message in engine.play(played):
         made.add(message)
+    return made
+
+
+def recorded(played: Stage, requests: Iterable[tuple[float, float, bool]]) -> StageRecord:
+    """
+    What the controller would hold after these requests: (start, end, whether it failed) in seconds
+    from the stage's beginning. Those that start after its end are left out, as by the recorder.
+    """
+    length = played.settle + played.measure
+    slices: dict[tuple[int, str], Slice] = {}
+    for start, end, failed in requests:
+        if start < length:
+            one = _Request(0, start, end, failed, played.requests[0].name, [], None)
+            _record(slices, played, one, tells=False)
+    made = StageRecord(played)
+    made.add(Begun(stage=played.number, at=1000.0 * (played.number + 1), generators={}))
+    made.slices = [slices[key] for key in sorted(slices)]
     return made
 
 

@@ -121,11 +121,20 @@ def test_a_stage_that_broke_off_is_measured_as_far_as_it_was_reported():
     assert "never said that it was done" in found.problems[0]
 
 
-def test_requests_longer_than_the_stage_leave_a_point_that_says_so():
-    engine = SimulatedEngine({"a": threads(9, constant(30.0))})
-    found = only([record(engine, stage(0, "a", 3))])
+def test_answers_longer_than_the_stage_are_measured_all_the_same():
+    engine = SimulatedEngine({"a": threads(99, constant(30.0))})
+    found = only([record(engine, stage(0, "a", 90))])
+    assert (found.requests, found.valid) == (90, True)
+    assert found.throughput.value == pytest.approx(90 / 30, rel=1e-3)
+    assert found.response_time["p95"].value == pytest.approx(30, rel=1e-3)
+    assert found.in_flight == pytest.approx(90)
+    assert found.problems[0].startswith("90 of 90 users waited for one answer")
+
+
+def test_a_window_in_which_everybody_thinks_says_so():
+    engine = SimulatedEngine({"a": threads(9, constant(0.05))})
+    found = only([record(engine, stage(0, "a", 1, think_time=600.0))])
     assert (found.requests, found.throughput.value, found.valid) == (0, 0.0, False)
-    assert found.in_flight == pytest.approx(3)
     assert "no request started in the window" in found.problems[0]
 
 

@@ -62,15 +62,21 @@ def test_a_late_generator_is_the_bottleneck_only_where_that_shows():
     assert not judged(lag=0.02).valid  # of a p50 of 35 ms
     assert judged(lag=0.009).valid
     assert judged(stage(0, "fine", 640), lag=0.02).valid  # of a p50 of 790 ms
+    instant = stage(0, "instant", 40)  # a p50 of 2 ms
+    assert not judged(instant, lag=0.009).valid
+    assert judged(instant, lag=0.002).valid
 
 
-def test_requests_that_were_given_up_are_named():
+def test_requests_of_own_locustfiles_that_were_given_up_are_named():
+    """Those of a plan are recorded as failures."""
+
     def give_up(message):
         if message.type != "done":
             return message
         return message.model_copy(update={"unfinished": 3})
 
-    found = altered(give_up)
+    assert altered(give_up).valid
+    found = altered(give_up, played=PLAYED.model_copy(update={"own_tasks": True}))
     assert not found.valid
     assert "3 requests were given up" in found.problems[0]
 

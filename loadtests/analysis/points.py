@@ -105,6 +105,7 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     median = intervals.quantile([batch.response for batch in seen.batches], 0.5)
     problems = (
         validity.of_level(repeats, usable, seen.batches, kinds)
+        .and_of(validity.of_users([one.hung for one in windows], usable[0].stage))
         .and_of(host.of_host(usable, samples, median.value if median else None))
         .and_of(fidelity.of_mock(usable, samples))
     )
@@ -144,7 +145,10 @@ class _Seen:
 def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[Steadiness]:
     """Of each window, by all its requests."""
     return [
-        steadiness(one.quarters, record.stage.model)
+        # The others answer steadily where users hang, and so does the whole if all of them do.
+        Steadiness("none" if one.hung and one.ended else None)
+        if one.hung
+        else steadiness(one.quarters, record.stage.model)
         for record, one in zip(records, windows, strict=True)
     ]
 

@@ -13,6 +13,7 @@ from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter
 from loadtests.analysis.words import duration, percent
 from loadtests.results import Estimate, Limit, Resource
+from loadtests.stages import Stage
 
 BUSY = 0.9
 """
@@ -23,8 +24,10 @@ LATE = 0.010
 """
 Seconds at the 99th percentile that a generator's timer may wake late, or a request be sent. An idle
 process is late by 0.1 ms, and now and then by some ms when the kernel has other things to do.
+Where answers are faster than this, it is the median answer: what is as late as that makes the tail.
 """
-LATE_SHARE = 0.05  # ... as a part of the median response time: below it, lateness is not seen
+LEAST_LATE = 0.002  # seconds; of a still faster service the times below it are not judged
+LATE_SHARE = 0.05  # of the median response time: below it, lateness is not seen
 LITTLE = 0.02
 """
 Relative error of Little's law. It holds to the last user where nothing is lost; a hundredth is what
@@ -113,6 +116,24 @@ def unusable(
     return [text for text in wrong if text]
 
 
+def of_users(hung: Sequence[int], stage: Stage) -> Validity:
+    """
+    A note where users hang, which is what the service does and leaves the level valid.
+
+    Args:
+        hung: requests in flight all through each window, where they count (`Window.hung`).
+    """
+    most = max(hung, default=0)
+    if not most:
+        return Validity()
+    return Validity(
+        problems=(
+            f"{most} of {stage.level} users waited for one answer through the whole window of "
+            f"{duration(stage.measure)}; their requests count, with all that started before it",
+        )
+    )
+
+
 def of_request(whole: Quarter, times: Mapping[str, Estimate | None]) -> Validity:
     """What concerns one kind of request; failures and a lack of requests leave it valid."""
     if not whole.seconds:
@@ -120,7 +141,10 @@ def of_request(whole: Quarter, times: Mapping[str, Estimate | None]) -> Validity
     if not whole.started:
         return Validity(
             valid=False,
-            problems=("no request started in the window: measure for longer than an answer takes",),
+            problems=(
+                "no request started in the window: measure for longer than an answer and a pause "
+                "take",
+            ),
         )
     if not whole.ok.count:
         return Validity(problems=("every request failed",))
@@ -141,8 +165,8 @@ def _loss(record: StageRecord) -> str | None:
 
 def _unfinished(record: StageRecord) -> str | None:
     count = sum(done.unfinished for done in record.dones.values())
-    if not count:
-        return None
+    if not count or not record.stage.own_tasks:
+        return None  # of the plan's own requests they are failures
     return f"{count} requests were given up without an answer: the slowest are not in the numbers"
 
 
@@ -178,7 +202,7 @@ def _late_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) 
     if times is None:
         return None
     for late, who in ((sent, "it sent requests"), (latest, "its timers woke")):
-        if late > LATE and late > LATE_SHARE * times.value:
+        if late > max(min(LATE, times.value), LEAST_LATE, LATE_SHARE * times.value):
             return (
                 f"the load generator was the bottleneck: {who} {duration(late)} late, "
                 f"against a p50 of {duration(times.value)}"

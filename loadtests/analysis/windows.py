@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy import special
+
 from loadtests.analysis.records import StageRecord
 from loadtests.histograms import Histogram
 from loadtests.phases import PhaseSums, merged
@@ -43,6 +45,17 @@ class Window:
     quarters: Sequence[Quarter]
     slices: Sequence[Slice]
     first: int  # index of the first quarter
+    model: str
+    hung: int = 0
+    """
+    Requests of users that waited for one answer from before the window to its end, where they are
+    so many that the window alone would be wrong; all that started before it counts, too.
+    """
+
+    @property
+    def ended(self) -> int:
+        """Requests that ended in the window, whenever they started."""
+        return sum(quarter.ended for quarter in self.quarters)
 
     @property
     def kinds(self) -> Counter[str]:
@@ -62,40 +75,90 @@ class Window:
         if not settled:
             return self
         first = self.first + settled
+        early = [part for part in self.slices if part.index < self.first]
         slices = [part for part in self.slices if part.index >= first]
-        return Window(self.quarters[settled:], slices, first)
+        quarters = list(self.quarters[settled:])
+        if early:
+            quarters[0] = together([_started(early, self.model), quarters[0]])
+        return Window(quarters, [*early, *slices], first, self.model, self.hung)
 
 
 def window(record: StageRecord, request: str | None = None) -> Window:
     """
     The quarters with settle <= time < settle + measure, of one kind of request or of all.
 
-    A stage that is not complete ends with the last quarter that was reported.
+    A stage that is not complete ends with the last quarter that was reported. Where users hang
+    (`_hung`), the first quarter also holds all that started before the window: those that hang
+    start nothing in it, and the others alone would look well.
     """
     stage = record.stage
     first = round(stage.settle / LENGTH)
     last = first + round(stage.measure / LENGTH)
     if not record.complete:
         last = min(last, max((part.index + 1 for part in record.slices), default=first))
+    hung = _hung(record, first, last)
     slices = [part for part in record.slices if request in (None, part.request)]
     flight = seconds_in_flight(slices, last)
     quarters = [
         Quarter(Histogram(), Histogram(), Histogram(), in_flight=flight[i])
         for i in range(first, last)
     ]
+    early = [part for part in slices if part.index < first] if hung else []
     slices = [part for part in slices if first <= part.index < last]
     for part in slices:
         quarter = quarters[part.index - first]
-        quarter.ok.add(part.ok)
-        quarter.failed.add(part.failed)
-        # The closed model has no other intended start than the start.
-        quarter.response.add(part.response if stage.model == "open" else part.ok)
-        quarter.unsent += part.unsent
+        _add_started(quarter, part, stage.model)
         quarter.ended += part.ended
         quarter.succeeded += part.succeeded
-        quarter.followed += part.followed
-        quarter.idle += part.idle
-    return Window(quarters, slices, first)
+    if early and quarters:
+        quarters[0] = together([_started(early, stage.model), quarters[0]])
+    return Window(quarters, [*early, *slices], first, stage.model, hung)
+
+
+def _started(slices: Sequence[Slice], model: str) -> Quarter:
+    """What started in these slices, and nothing else of them."""
+    quarter = Quarter(Histogram(), Histogram(), Histogram(), seconds=0.0)
+    for part in slices:
+        _add_started(quarter, part, model)
+    return quarter
+
+
+def _add_started(quarter: Quarter, part: Slice, model: str) -> None:
+    quarter.ok.add(part.ok)
+    quarter.failed.add(part.failed)
+    # The closed model has no other intended start than the start.
+    quarter.response.add(part.response if model == "open" else part.ok)
+    quarter.unsent += part.unsent
+    quarter.followed += part.followed
+    quarter.idle += part.idle
+
+
+def _hung(record: StageRecord, first: int, last: int) -> int:
+    """
+    How many requests were in flight from before a closed window to its end; 0 where they are no
+    more than the requests that started in the window let expect.
+
+    A window shows requests by their start, which gives each as much weight as it has: long ones
+    would be counted too often by being in flight. But a user that hangs starts none.
+    """
+    if record.stage.model == "open":
+        return 0  # requests come whatever becomes of those before
+    early = [part for part in record.slices if part.index < first]
+    hung = sum(_lasted(part, (last - part.index - 0.5) * LENGTH) for part in early)
+    if not hung:
+        return 0
+    later = [part for part in record.slices if first <= part.index < last]
+    before, within = (
+        sum(part.ok.count + part.failed.count for part in parts) for parts in (early, later)
+    )
+    long = sum(_lasted(part, (last - first) * LENGTH) for part in later)
+    chance = special.bdtrc(hung - 1, hung + long, before / (before + within)) if within else 0.0
+    return hung if chance < _CHANCE else 0
+
+
+def _lasted(part: Slice, seconds: float) -> int:
+    """How many requests took at least so long."""
+    return sum(one.count - one.up_to(seconds) for one in (part.ok, part.failed) if one.count)
 
 
 def together(quarters: Sequence[Quarter]) -> Quarter:
@@ -175,6 +238,8 @@ def throughput(
 
 _SCATTER = 3.0  # standard errors by which the cycles that an end cuts off differ from one each
 
+
+_CHANCE = 1e-4  # that as many hang although all that start are alike
 
 MOST_PIECES = 120  # of all windows together; more tell nothing new and take time
 

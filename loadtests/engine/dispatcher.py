@@ -49,12 +49,11 @@ class Dispatcher:
         self._recorder, self._request_event, self._choose = recorder, request_event, choose
         self._bound = most_in_flight(share.of)
         self._playing: gevent.Greenlet[..., None] | None = None
-        self._flying: set[gevent.Greenlet[..., None]] = set()
+        self.flying: dict[Any, tuple[str, float]] = {}
+        """By greenlet: request, and when it was meant to start."""
         self._idle: dict[float, list[FastHttpSession]] = {}
         self._length = stage.settle + stage.measure
         self._moment = 0.0  # intended start of the request that is sent next
-        self.recorded = 0
-        """Requests in flight that started within the stage."""
         self.late = Histogram()
         """How much later than meant requests were sent, of those measured; seconds."""
 
@@ -74,16 +73,15 @@ class Dispatcher:
         if self._playing is not None and self._moment >= self._length:
             self._playing.kill()
 
-    def join(self, patience: float) -> int:
-        """Wait `patience` seconds for the last answers; how many have not come by then."""
+    def join(self, patience: float) -> None:
+        """Wait `patience` seconds for the last answers."""
         deadline = perf_counter() + patience
         gevent.joinall([self._playing] if self._playing else [], patience)
-        gevent.joinall(list(self._flying), max(0.0, deadline - perf_counter()))
-        return len(self._flying)
+        gevent.joinall(list(self.flying), max(0.0, deadline - perf_counter()))
 
     def close(self) -> None:
         """Give up what is in flight and close all connections: the next stage has its own."""
-        gevent.killall([self._playing, *self._flying] if self._playing else [])
+        gevent.killall([self._playing, *self.flying] if self._playing else [])
         for clients in self._idle.values():
             for client in clients:
                 client.client.clientpool.close()
@@ -100,24 +98,22 @@ class Dispatcher:
                     alarm.sleep_until(intended)
                 request = self._choose(draw)
                 late = perf_counter() > max(too_late, intended + CATCH_UP)
-                if late or len(self._flying) >= self._bound:
+                if late or len(self.flying) >= self._bound:
                     self._recorder.unsent(request.name, intended)
                 else:
-                    self._flying.add(gevent.spawn(self._send, request, intended, moment))
+                    sending = gevent.spawn(self._send, request, intended, moment)
+                    self.flying[sending] = request.name, intended
 
     def _send(self, request: RequestSpec, intended: float, moment: float) -> None:
         idle = self._idle.setdefault(request.timeout, [])
         client = idle.pop() if idle else session(self._request_event, request.timeout)
-        recorded = moment < self._length
-        self.recorded += recorded
-        if recorded and moment >= self._stage.settle:
+        if self._stage.settle <= moment < self._length:
             self.late.record(perf_counter() - intended)
         try:
             send(client, self._stage.target, request, intended, self._stage.telemetry)
         finally:
             idle.append(client)
-            self.recorded -= recorded
-            self._flying.discard(gevent.getcurrent())
+            self.flying.pop(gevent.getcurrent(), None)
 
 
 def most_in_flight(generators: int) -> int:

@@ -53,9 +53,8 @@ class Generator:
         self._shut = Event()  # the gate's opposite, which ends a pause
         self._idle = Event()
         self._idle.set()
-        self._in_flight = 0
-        self._recorded = 0  # of those, the ones that started before the stage's end
-        self._over = False  # the stage's end has passed; the gate may still be open
+        self._flying: dict[int, tuple[str, float]] = {}  # request, and when it started
+        self._sent = 0  # requests, all the time
         self._stage: Stage | None = None
         self._share = Share()
         self._answers: dict[str, float] = {}  # mean seconds, of each deployment's last stage
@@ -95,18 +94,16 @@ class Generator:
             return specs[0]
         return draw.choices(specs, cum_weights=weights)[0]
 
-    def departs(self) -> bool:
-        """A request starts; returns what `returns` takes when it has ended."""
-        recorded = not self._over
-        self._in_flight += 1
-        self._recorded += recorded
+    def departs(self, request: RequestSpec) -> int:
+        """A request starts; returns its number, which `returns` takes when it has ended."""
+        self._sent += 1
+        self._flying[self._sent] = request.name, perf_counter()
         self._idle.clear()
-        return recorded
+        return self._sent
 
-    def returns(self, recorded: bool) -> None:
-        self._in_flight -= 1
-        self._recorded -= recorded
-        if not self._in_flight:
+    def returns(self, number: int) -> None:
+        del self._flying[number]
+        if not self._flying:
             self._idle.set()
 
     # What the conductor calls.
@@ -114,7 +111,7 @@ class Generator:
     def prepare(self, stage: Stage, share: Share) -> None:
         """Take a stage up, or this generator's share of it; the gate stays closed."""
         self.abandon()
-        self._stage, self._share, self._over = stage, share, False
+        self._stage, self._share = stage, share
         self._choices = (
             list(stage.requests),
             list(accumulate(request.weight for request in stage.requests)),
@@ -157,11 +154,11 @@ class Generator:
         _until(at + length, reporter.report)
         ticker.kill()
         share = (process_time() - cpu) / (perf_counter() - watched)
-        self._hold(stage)
+        self._hold(stage, at)
         self._close()
         if self.recorder.mean is not None:
             self._answers[stage.deployment] = self.recorder.mean
-        unfinished = self._drain(stage)
+        unfinished = self._drain(stage, at)
         late = Histogram()
         if self._dispatcher is not None:
             late = self._dispatcher.late
@@ -181,24 +178,25 @@ class Generator:
         )
         self._playing = None
 
-    def _hold(self, stage: Stage) -> None:
+    def _hold(self, stage: Stage, at: float) -> None:
         """
         Keep the load on while what was measured is still in flight, without recording what starts.
 
         Who shares a processor with others is done sooner once they have gone. Nobody waits for
         answers that take longer than most.
         """
-        self._over = True
         mean = self.recorder.mean
         if mean is None or stage.own_tasks:
             return
         deadline = perf_counter() + min(HELD * mean, stage.settle)
-        while self._measured() and perf_counter() < deadline:
+        while self._recorded(stage, at) and perf_counter() < deadline:
             gevent.sleep(min(mean / 4, TICK))
 
-    def _measured(self) -> int:
-        """Requests in flight that are recorded."""
-        return self._recorded if self._dispatcher is None else self._dispatcher.recorded
+    def _recorded(self, stage: Stage, at: float) -> list[tuple[str, float]]:
+        """The requests in flight that started within the stage, which began `at`."""
+        end = at + stage.settle + stage.measure
+        flying = self._flying if self._dispatcher is None else self._dispatcher.flying
+        return [one for one in flying.values() if at <= one[1] < end]
 
     def _close(self) -> None:
         """Let no request start."""
@@ -207,14 +205,21 @@ class Generator:
         if self._dispatcher is not None:
             self._dispatcher.hush()
 
-    def _drain(self, stage: Stage) -> int:
-        """Wait for the last answers; returns how many requests had to be given up."""
+    def _drain(self, stage: Stage, at: float) -> int:
+        """
+        Wait for the last answers; returns how many requests had to be given up. They are recorded
+        as failures, unless they are of a user's own locustfile.
+        """
         patience = GRACE + max((request.timeout for request in stage.requests), default=60.0)
         if self._dispatcher is not None:
-            return self._dispatcher.join(patience)
-        if not stage.own_tasks:
+            self._dispatcher.join(patience)
+        elif not stage.own_tasks:
             self._idle.wait(patience)
-            return self._in_flight
+        if not stage.own_tasks:
+            given_up = self._recorded(stage, at)
+            for name, start in given_up:
+                self.recorder.gave_up(name, start)
+            return len(given_up)
         deadline = perf_counter() + patience
         while self._running() and perf_counter() < deadline:
             gevent.sleep(0.01)

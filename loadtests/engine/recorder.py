@@ -97,6 +97,12 @@ class Recorder:
         part.end_lead += (index + 1) * LENGTH - end
         part.succeeded += exception is None
 
+    def gave_up(self, name: str, start: float) -> None:
+        """Count one as failed that started at `start` (`perf_counter`) and is given up now."""
+        seconds = perf_counter() - start
+        error = UnexpectedAnswer("no answer", f"no answer in {seconds:.1f} s")
+        self.on_request(name, seconds * 1000, exception=error)
+
     def unsent(self, name: str, intended: float) -> None:
         """Count one that was meant to start at `intended` (`perf_counter`) and never did."""
         index = int((intended - self._origin) / LENGTH)

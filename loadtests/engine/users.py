@@ -37,11 +37,12 @@ class PlanUser(FastHttpUser):
                 self._stage = stage.number
                 self._draw = generator.begin(self._number)
                 continue  # the stage may be over
-            recorded = generator.departs()
+            request = generator.choose(self._draw)
+            number = generator.departs(request)
             try:
-                self._send(stage, generator.choose(self._draw))
+                self._send(stage, request)
             finally:
-                generator.returns(recorded)
+                generator.returns(number)
             if stage.think_time:
                 generator.pause(stage.think_time)
 
