@@ -1,6 +1,8 @@
 """Whether the mock keeps up with what it is asked: if not, it is the bottleneck and says so."""
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,6 +14,9 @@ from mock_upstream.fields import PositiveDuration
 
 _TICK = 0.1  # seconds
 _TICKS = 10  # a verdict each second
+_LATE_SHARE = 0.01  # of the answers
+_CHANCE = 0.001
+_SECONDS = 10  # in which lateness is seen that a single second of few answers cannot show
 
 
 class Budget(BaseModel):
@@ -20,7 +25,7 @@ class Budget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     late: PositiveDuration = 0.005
-    """Of a hundred answers in a second, one may be later than this."""
+    """One answer in a hundred may be later than this, and more as far as chance explains it."""
     lag: PositiveDuration = 0.05
     """Longest that the event loop may be away."""
     cpu: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -49,9 +54,11 @@ class Watch:
         self.fidelity = Fidelity([], 0.0, 0.0, 0)
         self._deadlines = deadlines
         self._answers = answers
+        self._punctuality = Punctuality()
 
     def clear(self) -> None:
         self.fidelity = Fidelity([], self.fidelity.lag, self.fidelity.cpu, 0)
+        self._punctuality.clear()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -74,12 +81,53 @@ class Watch:
     def _reasons(self, answers: int, overdue: int, lag: float, cpu: float) -> list[str]:
         budget = self.budget
         reasons = []
-        if overdue * 100 > answers:
-            reasons.append(
-                f"{overdue} of {answers} answers were more than {budget.late * 1e3:g} ms late"
-            )
+        if late := self._punctuality.late(answers, overdue):
+            reasons.append(f"{late} answers were more than {budget.late * 1e3:g} ms late")
         if lag > budget.lag:
             reasons.append(f"the event loop was away for {lag * 1e3:.0f} ms")
         if cpu > budget.cpu:
             reasons.append(f"the process used {cpu:.2f} of a core")
         return reasons
+
+
+class Punctuality:
+    """Judges each second by how many of its answers were overdue, and by the seconds before it."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, int]] = deque(maxlen=_SECONDS - 1)
+        """Answers, and how many were overdue, of the last seconds that were not too late."""
+
+    def clear(self) -> None:
+        self._recent.clear()
+
+    def late(self, answers: int, overdue: int) -> str:
+        """
+        "3 of 40", where the answers of the last second were too late; empty where they were not.
+
+        One late answer of fifty is chance, and so are two; many seconds with one of fifty are not.
+        """
+        if overdue > _LATE_SHARE * answers:
+            if _too_many(overdue, answers):
+                return f"{overdue} of {answers}"
+            all_answers = answers + sum(before for before, _ in self._recent)
+            all_overdue = overdue + sum(late for _, late in self._recent)
+            if _too_many(all_overdue, all_answers):
+                return f"{all_overdue} of the last {all_answers}"
+        self._recent.append((answers, overdue))
+        return ""
+
+
+def _too_many(overdue: int, answers: int) -> bool:
+    """
+    Whether more answers were late than _LATE_SHARE and chance explain.
+
+    By Chernoff's bound on the binomial tail (Hoeffding, Probability inequalities for sums of
+    bounded random variables, JASA 1963, eq. 2.1): it is never smaller than the probability itself.
+    """
+    share, allowed = overdue / answers, _LATE_SHARE
+    if share <= allowed:
+        return False
+    distance = share * math.log(share / allowed)
+    if share < 1:
+        distance += (1 - share) * math.log((1 - share) / (1 - allowed))
+    return math.exp(-answers * distance) < _CHANCE
