@@ -22,13 +22,13 @@ import typer
 from rich.console import Console
 
 from loadtests.analysis.metrics import METRICS
-from loadtests.exit_codes import FAILED, FINE, INTERRUPTED, NOT_MEASURABLE, Failure
+from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 
 if TYPE_CHECKING:
     from loadtests import baselines, plans
     from loadtests.compare import Comparison
     from loadtests.controller import Observer
-    from loadtests.outcomes import Outcome
+    from loadtests.outcomes import Ending, Outcome, Unresolved
     from loadtests.schedules import Schedule
 
 app = typer.Typer(
@@ -66,10 +66,10 @@ NoTelemetry = Annotated[
 Processes = Annotated[
     int, typer.Option(min=1, help="Load generating processes, for more than one can make.")
 ]
-Unresolved = Annotated[
+WhenUnresolved = Annotated[
     Literal["pass", "fail"] | None,
     typer.Option(
-        help="What it means that an SLO or a comparison could not be decided (else exit code 3)."
+        help="Treat what was measured and could not be decided as pass or fail (else exit code 3)."
     ),
 ]
 Anyway = Annotated[
@@ -135,7 +135,7 @@ def run(
     anyway: Anyway = False,
     at: At = None,
     margin: Margin = "",
-    unresolved: Unresolved = None,
+    unresolved: WhenUnresolved = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
     ] = False,
@@ -184,7 +184,7 @@ def capacity(
     within: Annotated[str, typer.Option(metavar="10m", help="Time for the search.")] = "10m",
     no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
-    unresolved: Unresolved = None,
+    unresolved: WhenUnresolved = None,
 ) -> None:
     """
     Find the highest level that keeps the plan's SLOs, with an interval.
@@ -285,7 +285,7 @@ def compare(
     ] = None,
     processes: Processes = 1,
     anyway: Anyway = False,
-    unresolved: Unresolved = None,
+    unresolved: WhenUnresolved = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the order and the time, start nothing.")
     ] = False,
@@ -464,18 +464,18 @@ def _several(processes: int) -> list[str]:
     return ["--processes", str(processes)] if processes > 1 else []
 
 
-def _finish(outcome: Outcome, unresolved: str | None) -> NoReturn:
+def _finish(outcome: Outcome, unresolved: Unresolved | None) -> NoReturn:
     """Print what was found, and end with its exit code."""
     from loadtests.report import step_summary, terminal
 
     if complaint := step_summary.append(outcome.run):
         errors.print(complaint, markup=False, highlight=False, soft_wrap=True)
     console.print(terminal.render(outcome.run))
-    if outcome.code == INTERRUPTED:
+    if outcome.interrupted:
         console.print("Interrupted: this is what was measured until then.")
     _print_path(outcome.folder / "report.html")
     _print_path(outcome.folder)
-    raise typer.Exit(_resolved(outcome.code, unresolved))
+    raise typer.Exit(outcome.exit_code(unresolved))
 
 
 def _compare_saved(
@@ -485,12 +485,13 @@ def _compare_saved(
     anyway: bool,
     level: int | None,
     margin: float,
-    unresolved: str | None,
+    unresolved: Unresolved | None,
 ) -> NoReturn:
     """Print two saved runs side by side, write the page, and end with the verdicts' exit code."""
     from loadtests import report, results
     from loadtests.compare import check
     from loadtests.compare import compare as compared
+    from loadtests.outcomes import exit_code
     from loadtests.report import comparison
 
     found = compared(results.read(a), results.read(b), level, margin)
@@ -498,7 +499,7 @@ def _compare_saved(
     console.print(comparison.render(found))
     report.replace(out, comparison.html(found).encode())
     _print_path(out)
-    raise typer.Exit(_resolved(_code(FINE, found), unresolved))
+    raise typer.Exit(exit_code(_endings(found), unresolved))
 
 
 def _baseline(
@@ -536,7 +537,7 @@ def _against(baseline: baselines.Baseline | None, outcome: Outcome) -> Outcome:
     with uninterrupted():  # Ctrl-C waits for the report, as it does in a session
         report.write(run, folder)
         _write_comparison(found, folder)
-    return Outcome(folder, run, _code(outcome.code, found))
+    return Outcome(folder, run, outcome.endings | _endings(found))
 
 
 def _write_comparison(found: Comparison, folder: Path) -> None:
@@ -546,12 +547,11 @@ def _write_comparison(found: Comparison, folder: Path) -> None:
     report.replace(folder / "comparison.html", comparison.html(found).encode())
 
 
-def _code(code: int, found: Comparison) -> int:
-    """The exit code with what the verdicts add to it."""
-    from loadtests.outcomes import verdict_codes, weightiest
+def _endings(found: Comparison) -> set[Ending]:
+    """What the verdicts add to a run's exit code."""
+    from loadtests.outcomes import verdict_endings
 
-    judged = found.b.model_copy(update={"verdicts": found.verdicts})
-    return weightiest({code, *verdict_codes(judged)})
+    return verdict_endings(found.b.model_copy(update={"verdicts": found.verdicts}))
 
 
 def _print_path(path: Path) -> None:
@@ -568,12 +568,6 @@ def _print_outcome(outcome: Outcome) -> None:
 
     console.print(terminal.render(outcome.run))
     _print_path(outcome.folder / "report.html")
-
-
-def _resolved(code: int, unresolved: str | None) -> int:
-    if code == NOT_MEASURABLE and unresolved is not None:
-        return FINE if unresolved == "pass" else FAILED
-    return code
 
 
 def _password() -> str | None:

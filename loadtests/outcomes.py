@@ -1,34 +1,103 @@
 """What became of a run, and the exit code that says so."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
-from loadtests.exit_codes import DIED, FAILED, FINE, INTERRUPTED, NOT_MEASURABLE
+from loadtests import exit_codes
+from loadtests.analysis.collapse import answers_nothing_well
 from loadtests.results import Run
+
+Unresolved = Literal["pass", "fail"]
+
+
+class Ending(Enum):
+    """
+    What became of one part of a run, the weightiest first.
+
+    INVALID was not measured, or not validly; UNRESOLVED was, and did not tell enough. Both have one
+    exit code, but only UNRESOLVED can be taken for a pass or a failure.
+    """
+
+    INTERRUPTED = "interrupted"
+    DIED = "died"
+    FAILED = "failed"
+    INVALID = "invalid"
+    UNRESOLVED = "unresolved"
+    FINE = "fine"
+
+
+_CODES = {
+    Ending.INTERRUPTED: exit_codes.INTERRUPTED,
+    Ending.DIED: exit_codes.DIED,
+    Ending.FAILED: exit_codes.FAILED,
+    Ending.INVALID: exit_codes.NOT_MEASURABLE,
+    Ending.UNRESOLVED: exit_codes.NOT_MEASURABLE,
+    Ending.FINE: exit_codes.FINE,
+}
+_TAKEN = {"pass": Ending.FINE, "fail": Ending.FAILED}
+_SLOS = {"met": Ending.FINE, "missed": Ending.FAILED, "unresolved": Ending.UNRESOLVED}
+_VERDICTS = {
+    "WORSE": Ending.FAILED,
+    "UNRESOLVED": Ending.UNRESOLVED,
+    "INVALID": Ending.INVALID,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a run. `code` is an exit code of design: 0, 1, 3, 4 or 130."""
+    """What became of a run, part by part."""
 
     folder: Path
     run: Run
-    code: int
+    endings: frozenset[Ending]
+
+    def exit_code(self, unresolved: Unresolved | None = None) -> int:
+        return exit_code(self.endings, unresolved)
+
+    @property
+    def interrupted(self) -> bool:
+        return Ending.INTERRUPTED in self.endings
 
 
-def slo_codes(run: Run) -> set[int]:
-    """The exit codes of the run's SLOs."""
-    codes = {"met": FINE, "missed": FAILED, "unresolved": NOT_MEASURABLE}
-    return {codes[slo.status] for slo in run.slos}
+def exit_code(endings: Iterable[Ending], unresolved: Unresolved | None = None) -> int:
+    """
+    The exit code of the weightiest of these endings.
+
+    Args:
+        unresolved: what UNRESOLVED is taken for; no other ending is touched.
+    """
+    taken = _TAKEN[unresolved] if unresolved else Ending.UNRESOLVED
+    found = {taken if one is Ending.UNRESOLVED else one for one in endings}
+    return next((_CODES[one] for one in Ending if one in found), exit_codes.FINE)
 
 
-def verdict_codes(run: Run) -> set[int]:
-    """The exit codes of what was compared."""
-    codes = {"WORSE": FAILED, "UNRESOLVED": NOT_MEASURABLE, "INVALID": NOT_MEASURABLE}
-    return {codes.get(one.verdict, FINE) for one in run.verdicts}
+def endings_of(run: Run) -> set[Ending]:
+    """What the run's SLOs, verdicts and failures say of it, but for its capacities."""
+    slos = {_SLOS[slo.status] if slo.valid else Ending.INVALID for slo in run.slos}
+    answers = {Ending.FAILED} if answering_nothing_well(run) else set()
+    return slos | verdict_endings(run) | answers
 
 
-def weightiest(codes: set[int]) -> int:
-    """The one that a caller must hear of first, where several hold."""
-    order = (INTERRUPTED, DIED, FAILED, NOT_MEASURABLE)
-    return next((code for code in order if code in codes), FINE)
+def verdict_endings(run: Run) -> set[Ending]:
+    """What was compared."""
+    return {_VERDICTS.get(one.verdict, Ending.FINE) for one in run.verdicts}
+
+
+def answering_nothing_well(run: Run) -> list[str]:
+    """
+    The deployments that failed most requests at every level.
+
+    None of a comparison in turns: its verdict says which of the two fails.
+    """
+    if any(one.method == "interleaved" for one in run.verdicts):
+        return []
+    points = sorted((p for p in run.points if p.request == "all"), key=lambda p: p.deployment)
+    return [
+        name
+        for name, those in groupby(points, key=lambda point: point.deployment)
+        if answers_nothing_well(list(those))
+    ]

@@ -14,7 +14,7 @@ from loadtests import plans, session
 from loadtests.analysis.sentences import sentence
 from loadtests.deployments import DeploymentFailed, Mock
 from loadtests.engine_process import EngineFailed
-from loadtests.exit_codes import DIED, INTERRUPTED
+from loadtests.exit_codes import DIED, FAILED
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan, PlanError
 from loadtests.plans.errors import explain
@@ -83,7 +83,7 @@ def held(asked: Asked, upstream: Upstream, place: Place) -> Run:
         raise Broken(str(error)) from None
     except EngineFailed as error:
         raise Unresolved(str(error)) from None
-    if outcome.code == INTERRUPTED:
+    if outcome.interrupted:
         raise KeyboardInterrupt
     return _judged(plan, outcome, asked.plan is not None)
 
@@ -232,7 +232,7 @@ def _judged(plan: Plan, outcome: Outcome, from_file: bool) -> Run:
             f"The report: {outcome.folder / 'report.html'}",
         ]
     )
-    if missed or outcome.code == DIED:
+    if missed or outcome.exit_code() in (DIED, FAILED):
         raise Broken(text)
     if open_ones or run.status != "complete":
         raise Unresolved(text)

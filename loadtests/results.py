@@ -188,12 +188,19 @@ class UpstreamChange(Result):
 
 
 class SloResult(Result):
-    """One SLO on one deployment. `status`: met, missed or unresolved; `why` in one sentence."""
+    """
+    One SLO on one deployment. `status`: met, missed or unresolved; `why` in one sentence.
+
+    `valid`: False where it is unresolved because nothing was measured validly. `measure`: seconds
+    of measurement that would probably decide it, where it is unresolved for want of them.
+    """
 
     name: str
     text: str
     deployment: str
     status: Literal["met", "missed", "unresolved"]
+    valid: bool = True
+    measure: float | None = None
     measured: Estimate | None = None
     why: str
 

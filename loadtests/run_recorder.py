@@ -14,10 +14,9 @@ from loadtests.analysis.trials import Bounds
 from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import DeploymentFailed, Fleet
 from loadtests.engine_process import Engine, EngineFailed, Line
-from loadtests.exit_codes import DIED, FAILED, FINE, INTERRUPTED, NOT_MEASURABLE
 from loadtests.laboratory.desk import Laboratory
 from loadtests.laboratory.upstream import Refused, Upstream
-from loadtests.outcomes import Outcome, slo_codes, verdict_codes, weightiest
+from loadtests.outcomes import Ending, Outcome, endings_of
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.process_groups import uninterrupted
 from loadtests.results import Capacity, Run
@@ -85,7 +84,7 @@ class RunRecorder:
         urls = {name: one.url for name, one in self._fleet.deployments.items()}
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
         folder = runfolder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
-        codes = set[int]()
+        endings = set[Ending]()
         complaints: list[str] = []
         cores, gauges = self._fleet.cores, self._fleet.gauges
         take = gauges.take if gauges else None
@@ -100,15 +99,16 @@ class RunRecorder:
                 targets = Targets(urls, self._fleet.dead, lambda: self._restart(urls))
                 died = play(plan, targets, self._engine, folder, self._observer, self._schedule)
                 status = "complete"
-                codes |= {DIED} if died else set()
+                endings |= {Ending.DIED} if died else set()
             except (KeyboardInterrupt, StoppedByHand) as error:
                 self._interrupted = isinstance(error, KeyboardInterrupt)
                 status = "interrupted"
-                codes.add(INTERRUPTED)
+                endings.add(Ending.INTERRUPTED)
             except (DeploymentFailed, EngineFailed, Refused, StorageFailed) as error:
                 status = "interrupted"
                 complaints.append(_told(error, path))
-                codes.add(DIED if isinstance(error, DeploymentFailed) else NOT_MEASURABLE)
+                gone = isinstance(error, DeploymentFailed)
+                endings.add(Ending.DIED if gone else Ending.INVALID)
                 with suppress(EngineFailed):
                     self._engine.send(Finish())
             finally:
@@ -118,11 +118,11 @@ class RunRecorder:
         for text in complaints:
             self._observer.problem(text)
         found, stored = self._ended(folder, status, complaints)
-        codes |= set() if stored else {NOT_MEASURABLE}
+        endings |= set() if stored else {Ending.INVALID}
         if self._laboratory:
             self._laboratory.ended(found)
-        codes |= slo_codes(found) | verdict_codes(found) | self._capacity_codes(found)
-        return Outcome(path, found, weightiest(codes))
+        endings |= endings_of(found) | self._of_capacities(found)
+        return Outcome(path, found, frozenset(endings))
 
     def _ended(
         self, folder: runfolder.RunFolder, status: str, complaints: Sequence[str]
@@ -159,11 +159,14 @@ class RunRecorder:
     def _restart(self, urls: dict[str, str]) -> None:
         urls |= {name: one.url for name, one in self._fleet.restart().items()}
 
-    def _capacity_codes(self, found: Run) -> set[int]:
+    def _of_capacities(self, found: Run) -> set[Ending]:
         if not isinstance(self._schedule, Search):
             return set()
         bounds = self._schedule.bounds
-        return {_capacity_code(one, bounds) for one in found.capacities.values()}
+        return {
+            _of_capacity(one, bounds, any(point.valid for point in found.of(name)))
+            for name, one in found.capacities.items()
+        }
 
     def _processes(self) -> dict[str, list[int]]:
         try:
@@ -184,7 +187,8 @@ def _told(error: Exception, path: Path) -> str:
             return str(error)
 
 
-def _capacity_code(found: Capacity, bounds: Bounds) -> int:
+def _of_capacity(found: Capacity, bounds: Bounds, valid: bool) -> Ending:
+    """`valid`: at least one stage of the search was."""
     if capacity.undecided(found, bounds):
-        return NOT_MEASURABLE
-    return FAILED if capacity.breaks_everywhere(found) else FINE
+        return Ending.UNRESOLVED if valid else Ending.INVALID
+    return Ending.FAILED if capacity.breaks_everywhere(found) else Ending.FINE

@@ -106,7 +106,7 @@ def control(
 
         recorder = _recorder(plan, out, folder, launch, line, observer, connected)
         while (outcome := recorder.next()) is not None:
-            code = outcome.code
+            code = outcome.exit_code()
             recorded(outcome)
     return code
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from loadtests import cli, exit_codes, results
+from loadtests import cli, results
 from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, called, calm, finished, started
 from tests.servers import eventually, serving
 
@@ -159,12 +159,6 @@ def gauges_of(cwd):
         for name, processes in sample["gauges"].items():
             told.setdefault(name, {}).update(processes)
     return told
-
-
-def test_a_flag_says_what_unresolved_means_and_changes_no_other_code():
-    codes = exit_codes.FINE, exit_codes.FAILED, exit_codes.NOT_MEASURABLE, exit_codes.DIED
-    for meaning, expected in {None: 3, "pass": 0, "fail": 1}.items():
-        assert [cli._resolved(code, meaning) for code in codes] == [0, 1, expected, 4]
 
 
 def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_path, plan):

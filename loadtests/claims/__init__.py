@@ -105,6 +105,6 @@ def _played(name: str, out: Path, observer: Observer) -> Seen | str:
         outcome = session.run(plan, out, observer, [])
     except (DeploymentFailed, EngineFailed) as error:
         return str(error)
-    if outcome.code == INTERRUPTED:
+    if outcome.interrupted:
         raise KeyboardInterrupt
     return Seen(plan, outcome.run, records.read(outcome.folder))

@@ -13,7 +13,6 @@ from loadtests import session
 from loadtests.analysis import records
 from loadtests.analysis.records import Record
 from loadtests.controller import Observer
-from loadtests.exit_codes import INTERRUPTED
 from loadtests.plans import Plan
 from loadtests.results import Point, Run
 from loadtests.schedules import Step
@@ -68,7 +67,7 @@ class Bench:
             DeploymentFailed, EngineFailed: nothing was measured.
         """
         outcome = session.run(plan, self._out, _Watching(self._observer, begins, measured), [])
-        if outcome.code == INTERRUPTED:
+        if outcome.interrupted:
             raise KeyboardInterrupt
         return Played(outcome.folder, outcome.run)
 
