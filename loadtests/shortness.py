@@ -45,13 +45,13 @@ def too_short(plan: Plan) -> list[str]:
             found.append(
                 f"No interval of {name} is to be expected at {loads(list(short), load.model)}: it "
                 f"takes some {needed} requests, and at most {expected} come at the lowest. "
-                f"measure = {_told(needed / least / load.repeats)} would do."
+                f"measure = {as_plan_says(needed / least / load.repeats)} would do."
             )
     least = _least_window(plan)
     if load.measure < least:
         found.append(
             f"Windows of {duration(load.measure)} are too short to tell whether they are steady, "
-            f"and for sound intervals: measure = {_told(least)} would do."
+            f"and for sound intervals: measure = {as_plan_says(least)} would do."
         )
     return found
 
@@ -97,8 +97,8 @@ def _needed(q: float) -> int:
     return math.ceil(_SPARE * count)
 
 
-def _told(seconds: float) -> str:
-    """As a plan has it, in whole quarter seconds; quoted."""
+def as_plan_says(seconds: float) -> str:
+    """Seconds as a plan has them, in whole quarter seconds; quoted."""
     up = math.ceil(seconds / LENGTH) * LENGTH
     return f'"{math.ceil(up) if up > 10 else up:g}s"'
 

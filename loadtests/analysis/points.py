@@ -69,9 +69,20 @@ def slow_quantiles(records: Iterable[StageRecord]) -> dict[str, Estimate | None]
 
     None where there are not enough requests.
     """
+    return _slow(_seen(records))
+
+
+def level_pieces(records: Iterable[StageRecord]) -> tuple[Sequence[Quarter], Sequence[int]]:
+    """The pieces of one level's windows in order, and how many of them each window has."""
+    seen = _seen(records)
+    return seen.batches, seen.parts
+
+
+def _seen(records: Iterable[StageRecord]) -> "_Seen":
+    """All requests of one level."""
     usable = _usable(list(records))
     windows = [window(record) for record in usable]
-    return _slow(_Seen.of(windows, [one.settled for one in _states(usable, windows)]))
+    return _Seen.of(windows, [one.settled for one in _states(usable, windows)])
 
 
 def _slow(seen: "_Seen") -> dict[str, Estimate | None]:

@@ -1,19 +1,38 @@
-"""Whether the plan's SLOs were kept. What was not measured well enough is unresolved, never met."""
+"""
+Whether the plan's SLOs were kept. What was not measured well enough is unresolved, never met.
+
+A promise about a quantile is decided by the share of the requests that are beyond its threshold:
+p95 is below 250 ms where fewer than 5 % take longer. The share is binomial on the effective size,
+and has an interval where the quantile itself has none yet.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from loadtests.analysis import knees
+from loadtests.analysis import collapse, intervals, knees
 from loadtests.analysis.intervals import proportion
-from loadtests.analysis.points import slow_quantiles
+from loadtests.analysis.points import level_pieces, slow_quantiles
 from loadtests.analysis.ratios import ends
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.sample_size import TAIL
+from loadtests.analysis.validity import DESCRIPTORS, NO_PORTS
+from loadtests.analysis.windows import Quarter
 from loadtests.analysis.words import duration, load, percent, rate, rounded
-from loadtests.results import Estimate, Knee, Point, SloResult
+from loadtests.histograms import merged
+from loadtests.results import QUANTILES, Estimate, Knee, Point, SloResult
+from loadtests.shortness import as_plan_says, needed, whole_slices
 from loadtests.slos import Slo
+
+_MOVING = ("drifting", "none")
+_LUCK = 1.5  # times what would do if the next window showed the very same
+_LONGER = 4.0  # times as long halves an interval; for what tells nothing of how long it takes
+_MOST = 100.0  # times as long: beyond, the value is the threshold
+_BUCKET = 0.001  # more than a histogram's bucket is wide, as a part of the value
+_AT_MOST = ("<", "<=")
+_TOO_SHORT = "the window is too short to tell a stable queue from one that grows"
+_OWN = (DESCRIPTORS, NO_PORTS)  # failures of the load generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +49,59 @@ class Evidence:
     def model(self) -> str:
         return next((point.model for point in self.points.values()), "closed")
 
+    def at(self, level: int) -> list[StageRecord]:
+        return [record for record in self.records if record.stage.level == level]
+
+    def measured(self, level: int | None) -> float:
+        """The plan's `measure` at a level, or at the first; seconds."""
+        of_level = (self.at(level) if level is not None else None) or self.records
+        return max((record.stage.measure for record in of_level), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """
+    The requests beyond a threshold, of which as many as `allowed` keep the promise.
+
+    `worth`: the number of independent requests that tell as much.
+    """
+
+    beyond: int
+    requests: int
+    worth: float
+    allowed: float
+    threshold: float  # seconds
+
+    @property
+    def value(self) -> float:
+        return self.beyond / self.requests
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return proportion(self.value * self.worth, self.worth, TAIL)
+
+    def below(self) -> bool | None:
+        """Whether the quantile is below the threshold; None when that is not known."""
+        low, high = self.ends
+        if high <= self.allowed:
+            return True
+        return False if low > self.allowed else None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.beyond:,} of {self.requests:,} requests take longer than "
+            f"{duration(self.threshold)}, where {percent(self.allowed)} may"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """An interval with infinite ends where there is no bound; `why` tells of the measurement."""
+    """
+    An interval with infinite ends where there is no bound; `why` tells of the measurement.
+
+    `share`: what decides in place of the interval. `longer`: the times as long that would probably
+    decide it.
+    """
 
     value: float
     low: float
@@ -41,10 +109,22 @@ class _Measured:
     why: str
     shown: bool = True  # the value is worth showing
     told: str = ""  # the value in words
+    share: _Share | None = None
+    longer: float = _LONGER
 
 
 class _Unresolved(Exception):
-    """The message says what is missing."""
+    """
+    The message says what is missing.
+
+    `valid`: False when nothing was measured, or not validly. `longer`: the times as long that would
+    probably do; None when time does not help.
+    """
+
+    def __init__(self, why: str, *, valid: bool = True, longer: float | None = None) -> None:
+        super().__init__(why)
+        self.valid = valid
+        self.longer = longer
 
 
 def slo_result(
@@ -54,62 +134,140 @@ def slo_result(
     Met when the whole 95 % interval keeps the promise, missed when none of it does.
 
     A failure counts as infinitely slow. Errors without a level are missed when a single level
-    misses, and met when every level was measured and all together meet.
+    misses, and met when every level was measured and all together meet. What grows or moves while
+    it is measured is never met, and missed only if every part of it misses. A level that was not
+    played, because a lower one had collapsed, is missed when that one misses.
 
     Args:
         against: of the other deployment, when the SLO compares two. Then the interval is that of
             the ratio, with both sides as independent.
     """
     assert (against is None) == (slo.against is None)
+    result = SloResult(
+        name=name, text=slo.text, deployment=evidence.deployment, status="unresolved", why=""
+    )
     try:
         seen = _measured(slo, evidence) if against is None else _ratio(slo, evidence, against)
     except _Unresolved as reason:
-        return SloResult(
-            name=name,
-            text=slo.text,
-            deployment=evidence.deployment,
-            status="unresolved",
-            why=f"{reason}.",
-        )
+        why, measure = _with_way_out(str(reason), slo, evidence, reason.longer)
+        return result.model_copy(update={"valid": reason.valid, "measure": measure, "why": why})
     status = _status(slo, seen)
-    unsure = f", {_unsure(slo, seen)}" if status == "unresolved" else ""
-    return SloResult(
-        name=name,
-        text=slo.text,
-        deployment=evidence.deployment,
-        status=status,
-        measured=_estimate(seen),
-        why=f"{seen.why}{unsure}.",
+    why, measure = f"{seen.why}.", None
+    if status == "unresolved":
+        longer = seen.longer if slo.metric != "knee" else None
+        why, measure = _with_way_out(f"{seen.why}{_unsure(slo, seen)}", slo, evidence, longer)
+    return result.model_copy(
+        update={"status": status, "measured": _estimate(seen), "why": why, "measure": measure}
     )
+
+
+def _with_way_out(
+    text: str, slo: Slo, evidence: Evidence, longer: float | None
+) -> tuple[str, float | None]:
+    """The sentence with the `measure` that would probably do, and that one in seconds."""
+    before = evidence.measured(slo.level)
+    if longer is None or not before:
+        return f"{text}.", None
+    seconds = whole_slices(math.ceil(before * min(longer, _MOST)))
+    return f"{text}: measure = {as_plan_says(seconds)} would probably decide it.", seconds
 
 
 def _measured(slo: Slo, evidence: Evidence) -> _Measured:
     if slo.metric == "knee":
-        return _knee(evidence)
+        return _knee(slo, evidence)
     if slo.level is None:
         return _errors_everywhere(slo, evidence)
-    point = _point(evidence, slo.level)
+    if slo.level not in evidence.points:
+        return _skipped(slo, evidence, slo.level)
+    return _at_level(slo, evidence, evidence.points[slo.level])
+
+
+def _at_level(slo: Slo, evidence: Evidence, point: Point) -> _Measured:
+    """
+    Raises:
+        _Unresolved: nothing valid was measured, or what moves or grows would be met.
+    """
+    if not point.valid:
+        return _failing_anyway(slo, point)
+    if slo.against is not None:
+        return _side(slo, evidence, point)
+    pieces, parts = level_pieces(evidence.at(point.level))
+    seen = _of_metric(slo, evidence, point, pieces, parts)
+    if point.steady in _MOVING:
+        halves = [_of_metric(slo, evidence, point, *half, True) for half in _halves(pieces, parts)]
+        if not all(_status(slo, half) == "missed" for half in halves):
+            raise _Unresolved(f"{seen.why}, but {_moving(point)}", longer=_LONGER)
+    elif _unproven(slo, point) and _status(slo, seen) == "met":
+        raise _Unresolved(
+            f"{seen.why}, but {_TOO_SHORT}",
+            longer=_times_to_tell(evidence, point),
+        )
+    return seen
+
+
+def _side(slo: Slo, evidence: Evidence, point: Point) -> _Measured:
+    """
+    One side of a ratio, which a promise about both cannot judge by itself.
+
+    Raises:
+        _Unresolved: what moves or grows is no side of a ratio, and too few requests are none.
+    """
+    pieces, parts = level_pieces(evidence.at(point.level))
+    if point.steady in _MOVING:
+        raise _Unresolved(f"{_moving(point)} at {_at(point)}", longer=_LONGER)
+    if _unproven(slo, point) and not collapse.unstable(point):
+        raise _Unresolved(f"{_TOO_SHORT} at {_at(point)}", longer=_times_to_tell(evidence, point))
+    return _of_metric(slo, evidence, point, pieces, parts)
+
+
+def _of_metric(
+    slo: Slo,
+    evidence: Evidence,
+    point: Point,
+    pieces: Sequence[Quarter],
+    parts: Sequence[int],
+    part: bool = False,
+) -> _Measured:
+    """
+    What these pieces show, which are all of the point, or a part of them.
+
+    Raises:
+        _Unresolved: too little was measured.
+    """
+    where = f"at {_at(point)}"
     match slo.metric:
         case "errors":
-            return _errors(point.errors.rate, point.requests, f"at {_at(point)}")
+            failed = [piece.failed.count for piece in pieces]
+            sizes = [piece.started for piece in pieces]
+            worth = intervals.effective_size(failed, sizes, parts)
+            return _errors(slo, sum(failed), sum(sizes), worth, where)
         case "throughput":
-            return _of(point.throughput, f"throughput at {_at(point)}", rate)
+            found = point.throughput
+            if part:
+                numbers = [piece.succeeded for piece in pieces]
+                found = intervals.ratio(numbers, [piece.seconds for piece in pieces], parts)
+            return _of(slo, found, f"throughput {where}", rate)
         case "mean":
-            return _mean(point)
+            return _mean(slo, point, pieces, parts, part)
         case quantile:
-            return _quantile(quantile, evidence, point)
+            return _quantile(slo, quantile, evidence, point, pieces, parts)
 
 
 def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> _Measured:
     """Of what both measured; what is infinite or zero on one side alone still bounds it."""
-    sides, missing = [], []
+    sides, missing = [], {}
     for one in (evidence, against):
         try:
             sides.append(_measured(slo, one))
         except _Unresolved as reason:
-            missing.append(f"{one.deployment}: {reason}")
+            missing[one.deployment] = reason
     if missing:
-        raise _Unresolved("; ".join(missing))
+        times = [reason.longer for reason in missing.values()]
+        raise _Unresolved(
+            "; ".join(f"{name}: {reason}" for name, reason in missing.items()),
+            valid=all(reason.valid for reason in missing.values()),
+            longer=None if None in times else max(filter(None, times)),
+        )
     left, right = sides
     shown = left.shown and right.shown
     if shown:
@@ -119,7 +277,8 @@ def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> _Measured:
     if left.value == right.value and (left.value == 0 or math.isinf(left.value)):
         raise _Unresolved(f"{why}, which gives no ratio")
     value, low, high = _divided(left, right)
-    seen = _Measured(value, low, high, why + _told_ratio(value, low, high), shown)
+    longer = _longer(*map(_log, (value, low, high, slo.threshold)))
+    seen = _Measured(value, low, high, why + _told_ratio(value, low, high), shown, longer=longer)
     degenerate = not shown or 0 in (left.value, right.value)
     if degenerate and slo.metric in ("mean", "throughput") and _status(slo, seen) == "met":
         # One failure in a million makes a mean infinite: enough to miss by, not to be better than.
@@ -166,50 +325,201 @@ def _told_ratio(value: float, low: float, high: float) -> str:
 
 
 def _unsure(slo: Slo, seen: _Measured) -> str:
-    if slo.against is None:
-        return "and its 95 % interval holds the threshold"
+    if slo.against is not None:
+        if math.isinf(seen.low) and math.isinf(seen.high):
+            return ", and the windows are too short for a 95 % interval"
+        return f", and the 95 % interval of the ratio holds {slo.threshold:g}"
+    if seen.share is not None:
+        return ""
     if math.isinf(seen.low) and math.isinf(seen.high):
-        return "and the windows are too short for a 95 % interval"
-    return f"and the 95 % interval of the ratio holds {slo.threshold:g}"
+        return ", and the window is too short for a 95 % interval"
+    return ", and its 95 % interval holds the threshold"
 
 
-def _point(evidence: Evidence, level: int) -> Point:
-    point = evidence.points.get(level)
-    if point is None:
-        raise _Unresolved(f"{load(level, evidence.model)} were not measured")
-    if not point.valid:
-        reason = "; ".join(point.problems)
-        raise _Unresolved(f"the measurement at {_at(point)} is not valid: {reason}")
-    return point
+# A level that tells less than it should
 
 
-def _quantile(name: str, evidence: Evidence, point: Point) -> _Measured:
-    if point.steady == "over-saturated":
+def _skipped(slo: Slo, evidence: Evidence, level: int) -> _Measured:
+    """
+    What a level that was not played would have shown at best, where a lower one had collapsed.
+
+    Response times and failures do not become fewer as the level rises. Throughput can rise at most
+    as the number of users does, and not at all where more comes than is answered.
+
+    Raises:
+        _Unresolved: none had, or the promise was kept there.
+    """
+    missing = f"{load(level, evidence.model)} were not measured"
+    below = [point for at, point in sorted(evidence.points.items()) if at < level]
+    found = collapse.first_collapsed(below)
+    if found is None:
+        raise _Unresolved(missing, valid=False)
+    missing = f"{missing}, because at {_at(found[0])} {found[1]}"
+    rising = slo.metric == "throughput"
+    if slo.against is not None or rising == (slo.comparison in _AT_MOST):
+        raise _Unresolved(missing, valid=False)
+    seen = _at_level(slo, evidence, below[-1])
+    if rising and evidence.model == "closed":
+        times = level / below[-1].level
+        seen = replace(seen, value=times * seen.value, high=times * seen.high, shown=False)
+    if _status(slo, seen) != "missed":
+        raise _Unresolved(missing, valid=False)
+    return replace(seen, why=f"{missing}; {seen.why}", shown=False)
+
+
+def _failing_anyway(slo: Slo, point: Point) -> _Measured:
+    """
+    What is certain though the measurement is not valid: that most requests failed.
+
+    Raises:
+        _Unresolved: they did not, or it does not decide.
+    """
+    where = f"at {_at(point)}"
+    own = sum(count for kind, count in point.errors.kinds.items() if kind in _OWN)
+    failed = round(point.errors.rate * point.requests) - own
+    if failed > 0 and slo.against is None:
+        worth = min(_effective(point), point.requests)
+        low, _ = proportion(failed / point.requests * worth, worth, TAIL)
+        if low > collapse.TOO_MANY_FAILURES:
+            kinds = ", ".join(kind for kind in list(point.errors.kinds)[:3] if kind not in _OWN)
+            told = f"{_of_them(failed, point.requests)} {where} failed ({kinds})"
+            seen = replace(_errors(slo, failed, point.requests, worth, where), why=told)
+            if slo.metric == "throughput":
+                seen = replace(_of(slo, point.throughput, "", rate), why=told)
+            elif slo.metric != "errors":
+                seen = _Measured(math.inf, math.inf, math.inf, told, shown=False)
+            if _status(slo, seen) == "missed":
+                return seen
+    reasons = list(point.problems)
+    if point.errors.rate and not any("failed" in text for text in reasons):
+        reasons.insert(0, f"{percent(point.errors.rate)} of the requests failed")
+    reasons.sort(key=lambda text: "failed" not in text)
+    text = "; ".join(reasons) or "no reason is known"
+    raise _Unresolved(f"the measurement {where} is not valid: {text}", valid=False)
+
+
+def _of_them(failed: int, requests: int) -> str:
+    return (
+        f"all {requests:,} requests"
+        if failed == requests
+        else (f"{failed:,} of {requests:,} requests")
+    )
+
+
+def _halves(
+    pieces: Sequence[Quarter], parts: Sequence[int]
+) -> list[tuple[list[Quarter], list[int]]]:
+    """The first half of every window, and the second."""
+    first: list[Quarter] = []
+    second: list[Quarter] = []
+    begin = 0
+    for count in parts:
+        middle = begin + count // 2
+        first += pieces[begin:middle]
+        second += pieces[middle : begin + count]
+        begin += count
+    firsts = [count // 2 for count in parts]
+    return [
+        (first, firsts),
+        (second, [count - half for count, half in zip(parts, firsts, strict=True)]),
+    ]
+
+
+def _moving(point: Point) -> str:
+    if point.steady == "drifting":
+        return "response times drift while it is measured"
+    return "response times jump while it is measured"
+
+
+def _unproven(slo: Slo, point: Point) -> bool:
+    """Whether a queue may be growing, and sooner or later break what is kept so far."""
+    return point.model == "open" and point.steady != "steady" and slo.metric != "throughput"
+
+
+def _times_to_tell(evidence: Evidence, point: Point) -> float:
+    """The times as long that a window must be to tell a stable queue from one that grows."""
+    return _LONGER
+
+
+# Metrics
+
+
+def _quantile(
+    slo: Slo,
+    name: str,
+    evidence: Evidence,
+    point: Point,
+    pieces: Sequence[Quarter],
+    parts: Sequence[int],
+) -> _Measured:
+    if collapse.unstable(point):
         return _unstable(point)
-    records = [record for record in evidence.records if record.stage.level == point.level]
-    estimate = slow_quantiles(records)[name]
+    if not point.requests:
+        raise _Unresolved(f"no request was measured at {_at(point)}", valid=False)
+    share = _share(slo, QUANTILES[name], pieces, parts) if slo.against is None else None
+    longer = _longer_for_share(share.value, share.allowed, share.worth) if share else _LONGER
+    estimate = slow_quantiles(evidence.at(point.level))[name]
     if estimate is None:
-        raise _Unresolved(f"{point.requests} requests at {_at(point)} are too few")
-    what = f"{name} at {_at(point)}"
+        if share is None:
+            few = f"{point.requests} requests at {_at(point)} are too few"
+            raise _Unresolved(few, longer=needed(name) / point.requests)
+        few = f"{share}, at {_at(point)}"
+        return _Measured(math.nan, -math.inf, math.inf, few, False, share=share, longer=longer)
     if math.isinf(estimate.value):
         failed = percent(point.errors.rate)
         why = f"{failed} of the requests at {_at(point)} fail, which counts as too slow"
         low = -math.inf if estimate.low is None else estimate.low
-        return _Measured(math.inf, low, math.inf, why, shown=False)
-    return _of(estimate, what, duration)
+        return _Measured(math.inf, low, math.inf, why, False, share=share, longer=longer)
+    seen = _of(slo, estimate, f"{name} at {_at(point)}", duration)
+    if share is None:
+        return seen
+    seen = replace(seen, share=share, longer=longer)
+    if _status(slo, seen) == "unresolved":
+        return replace(seen, why=f"{seen.why}; {share}")
+    return seen
 
 
-def _mean(point: Point) -> _Measured:
+def _share(slo: Slo, q: float, pieces: Sequence[Quarter], parts: Sequence[int]) -> _Share:
+    """
+    The requests beyond the threshold of the SLO.
+
+    As far as requests depend on each other at the threshold, or at the quantile itself, whichever
+    is more: few requests beyond a threshold do not show it.
+    """
+    sizes = [piece.started for piece in pieces]
+    requests = sum(sizes)
+    totals = [piece.response.total() for piece in pieces]
+
+    def beyond(threshold: float) -> list[int]:
+        return [piece.started - piece.response.up_to(threshold) for piece in pieces]
+
+    # The histogram's bucket of the threshold is beyond it only where it must not be reached.
+    strict = slo.comparison in ("<", ">=")
+    counted = beyond(slo.threshold * (1 - _BUCKET) if strict else slo.threshold)
+    worth = intervals.effective_size(counted, sizes, parts, totals)
+    times = merged(piece.response for piece in pieces)
+    if q * requests <= times.count:
+        here = beyond(times.at_rank(math.ceil(round(q * requests, 9))))
+        worth = min(worth, intervals.effective_size(here, sizes, parts, totals))
+    return _Share(sum(counted), requests, worth, 1 - q, slo.threshold)
+
+
+def _mean(
+    slo: Slo, point: Point, pieces: Sequence[Quarter], parts: Sequence[int], part: bool
+) -> _Measured:
     where = f"at {_at(point)}"
     if point.errors.rate:
         why = f"{percent(point.errors.rate)} of the requests {where} fail: no mean is slow enough"
         return _Measured(math.inf, math.inf, math.inf, why, shown=False)
-    if point.steady == "over-saturated":
+    if collapse.unstable(point):
         return _unstable(point)
     mean = point.response_time.get("mean")
     if mean is None:
-        raise _Unresolved(f"no request was measured {where}")
-    return _of(mean, f"the mean {where}", duration)
+        raise _Unresolved(f"no request was measured {where}", valid=False)
+    if part:
+        times = [piece.response for piece in pieces]
+        mean = intervals.mean([one.total() for one in times], [one.count for one in times], parts)
+    return _of(slo, mean, f"the mean {where}", duration)
 
 
 def _unstable(point: Point) -> _Measured:
@@ -218,43 +528,57 @@ def _unstable(point: Point) -> _Measured:
     return _Measured(math.inf, math.inf, math.inf, why, shown=False)
 
 
-def _of(estimate: Estimate, what: str, told: Callable[[float], str]) -> _Measured:
+def _of(slo: Slo, estimate: Estimate, what: str, told: Callable[[float], str]) -> _Measured:
     low = -math.inf if estimate.low is None else estimate.low
     high = math.inf if estimate.high is None else estimate.high
     value = told(estimate.value)
-    return _Measured(estimate.value, low, high, f"{what} is {value}", told=value)
+    longer = _longer(estimate.value, low, high, slo.threshold)
+    return _Measured(estimate.value, low, high, f"{what} is {value}", told=value, longer=longer)
 
 
-def _errors(share: float, requests: int, where: str) -> _Measured:
-    """With the exact binomial interval (Clopper and Pearson 1934)."""
+def _errors(slo: Slo, failed: int, requests: int, worth: float, where: str) -> _Measured:
+    """With the exact interval (Clopper and Pearson 1934) of the effective size."""
     if not requests:
-        raise _Unresolved(f"no request was measured {where}")
-    failed = round(share * requests)
+        raise _Unresolved(f"no request was measured {where}", valid=False)
+    value = failed / requests
+    low, high = proportion(value * worth, worth, TAIL)
     why = f"{failed:,} of {requests:,} requests {where} failed"
-    return _Measured(failed / requests, *proportion(failed, requests, TAIL), why)
+    longer = _longer_for_share(value, slo.threshold, worth)
+    return _Measured(value, low, high, why, longer=longer)
 
 
 def _errors_everywhere(slo: Slo, evidence: Evidence) -> _Measured:
-    seen = [
-        (point, _errors(point.errors.rate, point.requests, f"at {_at(point)}"))
-        for level, point in sorted(evidence.points.items())
-        if point.valid
-    ]
-    for _, one in seen:
-        if _status(slo, one) == "missed":
-            return one
+    points = [point for _, point in sorted(evidence.points.items())]
+    doubts: list[_Unresolved] = []
+    for point in points:
+        try:
+            seen = _at_level(slo, evidence, point)
+        except _Unresolved as doubt:
+            doubts.append(doubt)
+            continue
+        if _status(slo, seen) == "missed":
+            return seen
+    if doubts:
+        raise doubts[0]
     for level in evidence.levels:
-        _point(evidence, level)
-    requests = sum(point.requests for point, _ in seen)
-    failed = sum(point.errors.rate * point.requests for point, _ in seen)
-    return _errors(failed / requests if requests else 0.0, requests, "at all levels together")
+        if level not in evidence.points:
+            _skipped(slo, evidence, level)
+    requests = sum(point.requests for point in points)
+    failed = sum(point.errors.rate * point.requests for point in points)
+    worth = sum(map(_effective, points))
+    return _errors(slo, round(failed), requests, worth, "at all levels together")
 
 
-def _knee(evidence: Evidence) -> _Measured:
+def _effective(point: Point) -> float:
+    worth = point.errors.effective
+    return point.requests if worth is None else worth
+
+
+def _knee(slo: Slo, evidence: Evidence) -> _Measured:
     knee = evidence.knee
     if knee is not None and knee.level is not None:
         place = Estimate(value=knee.level, low=knee.low, high=knee.high)
-        return _of(place, "the knee", lambda level: load(level, evidence.model))
+        return _of(slo, place, "the knee", lambda level: load(level, evidence.model))
     beyond = knees.at_least(list(evidence.points.values()))
     if beyond is None:
         raise _Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
@@ -262,7 +586,15 @@ def _knee(evidence: Evidence) -> _Measured:
     return _Measured(math.inf, beyond, math.inf, why, shown=False)
 
 
+# Decisions
+
+
 def _status(slo: Slo, seen: _Measured) -> Literal["met", "missed", "unresolved"]:
+    if seen.share is not None and slo.against is None:
+        below = seen.share.below()
+        if below is None:
+            return "unresolved"
+        return "met" if below == (slo.comparison in _AT_MOST) else "missed"
     if slo.metric == "errors" and slo.threshold in (0.0, 1.0):
         # No number of requests proves that none will ever fail: what was seen decides.
         return "met" if slo.holds(seen.value) else "missed"
@@ -270,6 +602,30 @@ def _status(slo: Slo, seen: _Measured) -> Literal["met", "missed", "unresolved"]
     if all(ends):
         return "met"
     return "unresolved" if any(ends) else "missed"
+
+
+def _longer(value: float, low: float, high: float, threshold: float) -> float:
+    """The times as long that would probably keep the threshold out of the interval."""
+    half = high - value if threshold > value else value - low
+    away = abs(threshold - value)
+    if not math.isfinite(half) or not math.isfinite(away):
+        return _LONGER
+    return _LUCK * max((half / away) ** 2, 1.0) if away else _MOST
+
+
+def _longer_for_share(value: float, allowed: float, worth: float) -> float:
+    """Likewise of a share of so many independent requests."""
+    size = max(worth, 1.0)
+    while size < _MOST * worth:
+        low, high = proportion(value * size, size, TAIL)
+        if allowed < low or high < allowed:
+            break
+        size *= 1.05
+    return (_LUCK if 0 < value < 1 else 1.0) * size / max(worth, 1.0)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf
 
 
 def _at(point: Point) -> str:
