@@ -9,6 +9,7 @@ from loadtests import stages
 from loadtests.analysis.blocks import Block, block
 from loadtests.analysis.points import points, slow_quantiles
 from loadtests.analysis.records import StageRecord
+from loadtests.barrier import Barrier
 from loadtests.engine_process import Engine, EngineFailed
 from loadtests.plans import Plan
 from loadtests.results import Point
@@ -37,12 +38,14 @@ class Targets:
     """
     Where the deployments answer, name -> URL; `dead` says who has ended since, and how.
 
-    `restart` starts anew all that was started, and changes the URLs.
+    `restart` starts anew all that was started, and changes the URLs; `barrier` is None where
+    nothing of them can be read.
     """
 
     urls: Mapping[str, str]
     dead: Callable[[], Mapping[str, str]]
     restart: Callable[[], None] = lambda: None
+    barrier: Barrier | None = None
 
 
 def play(
@@ -73,7 +76,12 @@ def play(
         begin = monotonic()
         if step.anew:
             targets.restart()
-        record = _play_stage(stage_of(plan, step, number, targets), engine, folder)
+        stage = stage_of(plan, step, number, targets)
+        if targets.barrier:
+            targets.barrier.before()
+        record = _play_stage(stage, engine, folder)
+        if targets.barrier:
+            folder.write(targets.barrier.after(stage))
         found = next(p for p in points([record], samples) if p.request == "all")
         observer.measured(found)
         for name, text in targets.dead().items():

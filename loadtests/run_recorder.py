@@ -11,6 +11,7 @@ import psutil
 from loadtests import choices, environment, plans, report, runfolder
 from loadtests.analysis import capacity, runs
 from loadtests.analysis.trials import Bounds
+from loadtests.barrier import Barrier
 from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import DeploymentFailed, Fleet
 from loadtests.engine_process import Engine, EngineFailed, Line
@@ -96,8 +97,9 @@ class RunRecorder:
                 self._upstream.begin(plan.upstream)
                 if self._laboratory:
                     self._laboratory.began(folder)
-                targets = Targets(urls, self._fleet.dead, lambda: self._restart(urls))
-                died = play(plan, targets, self._engine, folder, self._observer, self._schedule)
+                with Barrier(self._fleet.processes, self._fleet.mock.control) as barrier:
+                    targets = Targets(urls, self._fleet.dead, lambda: self._restart(urls), barrier)
+                    died = play(plan, targets, self._engine, folder, self._observer, self._schedule)
                 status = "complete"
                 endings |= {Ending.DIED} if died else set()
             except (KeyboardInterrupt, StoppedByHand) as error:

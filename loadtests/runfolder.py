@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from loadtests.analysis.records import FORMAT, Header, Record, StageRecord
 from loadtests.exit_codes import NOT_MEASURABLE, Failure
-from loadtests.stages import Begun, Change, Done, Lost, Report, Stage
+from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
 
 
 class StorageFailed(Failure):
@@ -51,7 +51,7 @@ class RunFolder:
             self._close()
             raise
 
-    def write(self, message: Stage | Begun | Report | Done | Lost | Change) -> None:
+    def write(self, message: Stage | Begun | Report | Done | Lost | Usage | Change) -> None:
         """
         Raises:
             StorageFailed: it, or something before it, is not on disk.

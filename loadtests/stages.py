@@ -209,6 +209,53 @@ class Lost(Message):
     reason: str
 
 
+class ProcessUsage(Message):
+    """
+    What one process used; seconds of CPU.
+
+    `cpu` counts all of its threads, those that ended, and its children that ended. `busiest` is
+    the part of it that ran on one core at a time: that of the busiest thread, or all of it where
+    an interpreter lets one thread run at a time. `role` names its program, behind those of its
+    parents.
+    """
+
+    role: str
+    cpu: float
+    busiest: float
+
+
+class Rest(Message):
+    """What a deployment used without load; seconds, and seconds of CPU."""
+
+    seconds: float
+    cpu: float
+
+
+class Usage(Message):
+    """
+    What processes used while a stage was played; the controller's, not the engine's.
+
+    Read while every user is parked: before the stage, and after its last answer. So it is exact,
+    and counts all requests of the stage, not those of its window alone.
+
+    Args:
+        seconds: between the two readings.
+        processes: by deployment ("mock" and "generator" among them) and process id.
+        rss: bytes, by deployment, after the stage.
+        rest: what each deployment used without load so far, in this stage and those before.
+        carried: calls of earlier stages that were still in the upstream when this one began; None:
+            not known.
+    """
+
+    type: Literal["usage"] = "usage"
+    stage: int
+    seconds: float
+    processes: dict[str, dict[int, ProcessUsage]]
+    rss: dict[str, int] = {}
+    rest: dict[str, Rest] = {}
+    carried: int | None = None
+
+
 class Change(Message):
     """
     The upstream was changed by hand; `profile` is what it plays from then on, None: the plan's.
@@ -268,6 +315,7 @@ AnyMessage = Annotated[
     | Report
     | Done
     | Lost
+    | Usage
     | Change
     | Show
     | Ask

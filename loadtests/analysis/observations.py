@@ -8,9 +8,9 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from loadtests.analysis import services, upstreams
+from loadtests.analysis import cpu, services, upstreams
 from loadtests.analysis.records import StageRecord
-from loadtests.analysis.resources import Sample, inside
+from loadtests.analysis.resources import Sample, under_load
 from loadtests.analysis.services import Pairs, Told
 from loadtests.analysis.upstreams import Upstream
 from loadtests.results import Point
@@ -25,7 +25,9 @@ class Observation:
 
     `rate` counts all requests that began, `failing` is the part of them that failed. `cpu` and
     `cores` are the cores that the service used and was given; `idle` what it uses without load;
-    `starved` is the part of the time in which it had work and no core.
+    `starved` is the part of the time in which it had work and no core. `usable` are the cores that
+    its processes can use together, and `busiest` is the part of one core that the busiest of them
+    used; None where the processes were not read one by one.
     """
 
     point: Point
@@ -35,6 +37,10 @@ class Observation:
     cores: int | None = None
     idle: float = 0.0
     starved: float = 0.0
+    usable: float | None = None
+    busiest: float | None = None
+    cpu_read: float | None = None
+    """Seconds of CPU for a request, as read at the barriers."""
     workers: int = 1
     told: Told | None = None
     upstream: Upstream | None = None
@@ -68,6 +74,8 @@ class Observation:
     @property
     def cpu_each(self) -> float | None:
         """Seconds of CPU for a request, of all processes together."""
+        if self.cpu_read is not None:
+            return self.cpu_read
         if self.cpu is None or not self.rate:
             return None
         return max(self.cpu - self.idle, 0.0) / self.rate
@@ -93,38 +101,65 @@ def observations(
         deployments: how each was started, as the header says.
         workers: by deployment; those that tell of themselves are counted.
     """
-    stages: dict[tuple[str, int], list[StageRecord]] = defaultdict(list)
-    for record in records:
-        stages[record.stage.deployment, record.stage.level].append(record)
-    found: dict[str, list[Observation]] = {}
-    idle: dict[str, float] = {}
+    levels: dict[str, list[Point]] = defaultdict(list)
     for point in sorted(points, key=lambda one: one.level):
-        if point.request != "all":
-            continue
-        name = point.deployment
-        if name not in idle:
-            idle[name] = _idle(name, records, samples)
-        these = stages[name, point.level]
-        usable = [one for one in these if one.complete] or these
-        pairs = [pair for record in usable for pair in inside(record, samples)]
-        cores = _cores(name, pairs, deployments.get(name, {}))
-        heard = services.service(name, pairs)
-        cpu = heard.cpu if heard and heard.cpu is not None else _sampled(name, pairs)
-        found.setdefault(name, []).append(
-            Observation(
-                point=point,
-                think_time=usable[0].stage.think_time if usable else 0.0,
-                rate=point.requests / point.seconds if point.seconds else 0.0,
-                cpu=cpu,
-                cores=cores,
-                idle=idle[name],
-                starved=_sampled(name, pairs, "wait") or 0.0,
-                workers=max(heard.processes if heard else 0, workers.get(name, 1)),
-                told=heard,
-                upstream=upstreams.upstream(pairs),
-            )
+        if point.request == "all":
+            levels[point.deployment].append(point)
+    return {
+        name: _Service(name, records, samples, deployments.get(name, {})).levels(
+            of, workers.get(name, 1)
         )
-    return found
+        for name, of in levels.items()
+    }
+
+
+class _Service:
+    """One deployment in all of its stages."""
+
+    def __init__(
+        self,
+        name: str,
+        records: Sequence[StageRecord],
+        samples: Sequence[Sample],
+        how: Mapping[str, Any],
+    ) -> None:
+        self._name, self._samples, self._how = name, samples, how
+        self._records = [one for one in records if one.stage.deployment == name]
+        self._idle = cpu.resting(name, records) or _idle(name, records, samples)
+        everywhere = [pair for one in self._records for pair in under_load(one, samples)]
+        self._cores = _cores(name, everywhere, how)
+        self._processors = cpu.processors(name, self._records, self._cores)
+
+    def levels(self, points: Sequence[Point], workers: int) -> list[Observation]:
+        return [self._level(point, workers) for point in points]
+
+    def _level(self, point: Point, workers: int) -> Observation:
+        these = [one for one in self._records if one.stage.level == point.level]
+        complete = [one for one in these if one.complete] or these
+        pairs = [pair for one in complete for pair in under_load(one, self._samples)]
+        told = services.service(self._name, pairs)
+        used = cpu.cores(self._name, complete, self._idle)
+        busiest = None
+        if used is not None and self._processors:
+            shares = [self._processors.busiest.get(one.stage.number) for one in complete]
+            busiest = max((used * share for share in shares if share is not None), default=None)
+        if used is None:
+            used = told.cpu if told and told.cpu is not None else _sampled(self._name, pairs)
+        return Observation(
+            point=point,
+            think_time=complete[0].stage.think_time if complete else 0.0,
+            rate=point.requests / point.seconds if point.seconds else 0.0,
+            cpu=used,
+            cores=self._cores,
+            idle=self._idle,
+            starved=_sampled(self._name, pairs, "wait") or 0.0,
+            usable=self._processors.usable if self._processors else None,
+            busiest=busiest,
+            cpu_read=cpu.per_request(self._name, complete, self._idle),
+            workers=max(told.processes if told else 0, workers),
+            told=told,
+            upstream=upstreams.upstream(pairs),
+        )
 
 
 def _sampled(name: str, pairs: Pairs, what: str = "cpu") -> float | None:

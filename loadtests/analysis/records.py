@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from loadtests import stages
 from loadtests.results import UnreadableRun
 from loadtests.slices import Slice
-from loadtests.stages import Begun, Change, Done, Lost, Report, Stage
+from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
 
 FORMAT = "brownout-slices/1"
 _FAMILY = "brownout-slices/"
@@ -24,16 +24,21 @@ _FAMILY = "brownout-slices/"
 
 @dataclass(slots=True)
 class StageRecord:
-    """Everything that came back about one stage; filled while it is played, or from its file."""
+    """
+    Everything that came back about one stage; filled while it is played, or from its file.
+
+    `usage` is None in files of earlier versions, and for a stage that was cut short.
+    """
 
     stage: Stage
     begun: Begun | None = None
+    usage: Usage | None = None
     slices: list[Slice] = field(default_factory=list)
     dones: dict[str, Done] = field(default_factory=dict)
     losts: list[Lost] = field(default_factory=list)
     _received: dict[str, set[int]] = field(default_factory=dict)
 
-    def add(self, message: Begun | Report | Done | Lost) -> None:
+    def add(self, message: Begun | Report | Done | Lost | Usage) -> None:
         """
         Take in a message about this stage; a report that came twice counts once.
 
@@ -49,6 +54,8 @@ class StageRecord:
                 self.dones[message.generator] = message
             case Lost():
                 self.losts.append(message)
+            case Usage():
+                self.usage = message
             case Report():
                 received = self._received.setdefault(message.generator, set())
                 if message.sequence not in received:
@@ -209,7 +216,7 @@ def _take(
                 by_number.setdefault(message.number, StageRecord(message))
             elif isinstance(message, Change):
                 record.changes.append(message)
-            elif isinstance(message, Begun | Report | Done | Lost):
+            elif isinstance(message, Begun | Report | Done | Lost | Usage):
                 if message.stage not in by_number:
                     raise ValueError(f"stage {message.stage} is not known")
                 by_number[message.stage].add(message)

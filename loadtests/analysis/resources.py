@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from loadtests.analysis import cpu
 from loadtests.analysis.ledgers import Ledger
 from loadtests.analysis.records import StageRecord
 
@@ -15,18 +16,39 @@ def resources(records: Sequence[StageRecord], samples: Sequence[Sample]) -> dict
     """
     Cores used by app, generator and mock (1.0 = one core), bytes of the app, requests in the mock.
 
-    A sample tells of the time since the one before; it counts when the middle of that time lies in
-    a window. What was not sampled is absent. The generator's share of a core comes from itself, the
-    busiest one where there are several.
+    CPU was read at the barriers; where it was not, and for the rest, samples tell. The generator's
+    share of a core comes from itself, the busiest one where there are several. What was neither
+    read nor sampled is absent.
     """
     seen: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        for before, sample in inside(record, samples):
+        for before, sample in under_load(record, samples):
             for name, value in _values(before, sample, record.stage.deployment):
                 seen[name].append(value)
-    means = {name: sum(values) / len(values) for name, values in seen.items()}
+    found = {name: sum(values) / len(values) for name, values in seen.items()}
+    for name, process in _processes(records):
+        if (used := cpu.cores(process, records)) is not None:
+            found[f"{name}_cpu"] = used
     shares = [done.cpu for record in records for done in record.dones.values()]
-    return means | ({"generator_cpu": max(shares)} if shares else {})
+    return found | ({"generator_cpu": max(shares)} if shares else {})
+
+
+def _processes(records: Sequence[StageRecord]) -> Iterator[tuple[str, str]]:
+    if records:
+        yield "app", records[0].stage.deployment
+        yield "mock", "mock"
+
+
+def under_load(record: StageRecord, samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+    """
+    The samples inside a stage's window whose time ended before the window did.
+
+    One that ends later tells of the time after the load as well. All that are inside where none
+    ended before, as in a short window.
+    """
+    pairs = list(inside(record, samples))
+    end = record.window[1] if record.window else 0.0
+    return [pair for pair in pairs if pair[1]["at"] <= end] or pairs
 
 
 def inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Sample]]:
@@ -41,8 +63,8 @@ def inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sam
 
 def _values(before: Sample, sample: Sample, deployment: str) -> Iterator[tuple[str, float]]:
     for name, process in (("app", deployment), ("mock", "mock")):
-        if (cpu := _number(sample, process, "cpu")) is not None:
-            yield f"{name}_cpu", cpu
+        if (used := _number(sample, process, "cpu")) is not None:
+            yield f"{name}_cpu", used
     if (rss := _number(sample, deployment, "rss")) is not None:
         yield "app_rss", rss
     then, now = Ledger.of(before), Ledger.of(sample)

@@ -60,7 +60,7 @@ class Sampler:
         self._fleet_processes = fleet_processes
         self._write = write
         self._gauges = gauges
-        self._ledger = Ledger(control_url) if control_url else None
+        self._ledger = Ledger(control_url, recent_peak=True) if control_url else None
         self._processes = Processes()
         self._cores: list[host.Core] = []
         self._at = 0.0

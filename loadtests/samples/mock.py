@@ -10,11 +10,14 @@ PATIENCE = 0.5  # seconds for the mock's answer
 
 class Ledger:
     """
-    Read over one connection that is kept. Its peak in flight is that since the last time; whoever
-    asks the mock, too, finds the peak of the whole time.
+    Read over one connection that is kept.
+
+    With `recent_peak` the peak in flight is that since the last reading with it, and leaves the
+    peak that others find as it is.
     """
 
-    def __init__(self, control_url: str) -> None:
+    def __init__(self, control_url: str, *, recent_peak: bool = False) -> None:
+        self._path = f"/ledger?recent_peak={str(recent_peak).lower()}"
         parts = urlsplit(control_url)
         self._connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port, timeout=PATIENCE
@@ -23,7 +26,7 @@ class Ledger:
     def read(self) -> Any:
         """None when the mock does not answer in time, or not with its ledger."""
         try:
-            self._connection.request("GET", "/ledger?recent_peak=true")
+            self._connection.request("GET", self._path)
             response = self._connection.getresponse()
             text = response.read()
             return json.loads(text) if response.status == 200 else None

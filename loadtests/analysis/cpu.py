@@ -1,0 +1,133 @@
+"""CPU of a deployment, read at the barriers: of a request, in a window, and what limits it.
+
+What a stage used is divided by all of its requests, those outside its window included, so that
+neither samples nor edges come in. Cores in a window are that times the requests of the window.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from loadtests.analysis.records import StageRecord
+from loadtests.slices import LENGTH
+
+RESTED = 0.25  # seconds without load, at least, that tell what a deployment uses then
+WORKS = 0.05  # of the CPU of the busiest process of its role: one that uses less does not work
+MATTERS = 0.05  # of a deployment's CPU: roles that use less do not limit it
+
+
+def resting(name: str, records: Iterable[StageRecord]) -> float:
+    """Cores that a deployment uses without load; 0 where that was not seen for long enough."""
+    seen = [
+        rest
+        for record in records
+        if record.usage and (rest := record.usage.rest.get(name)) and rest.seconds >= RESTED
+    ]
+    longest = max(seen, key=lambda rest: rest.seconds, default=None)
+    return longest.cpu / longest.seconds if longest else 0.0
+
+
+def per_request(name: str, records: Sequence[StageRecord], rest: float) -> float | None:
+    """
+    Seconds of CPU that one request takes, all processes together, without `rest` (cores).
+
+    None where it was not read, or nothing was asked.
+    """
+    read = [(one.usage, requests(one)) for one in records if one.usage]
+    used = [
+        max(
+            fsum(process.cpu for process in usage.processes[name].values()) - rest * usage.seconds,
+            0,
+        )
+        for usage, _ in read
+        if usage.processes.get(name)
+    ]
+    count = sum(count for usage, count in read if usage.processes.get(name))
+    return fsum(used) / count if count else None
+
+
+def requests(record: StageRecord) -> int:
+    """Requests of the whole stage, those that were given up included."""
+    ended = sum(part.started for part in record.slices)
+    return ended + sum(done.unfinished for done in record.dones.values())
+
+
+def in_window(records: Iterable[StageRecord]) -> float:
+    """Requests that ended in the windows, per second."""
+    ended, seconds = 0, 0.0
+    for record in records:
+        first = round(record.stage.settle / LENGTH)
+        last = first + round(record.stage.measure / LENGTH)
+        ended += sum(part.ended for part in record.slices if first <= part.index < last)
+        seconds += record.stage.measure
+    return ended / seconds if seconds else 0.0
+
+
+def cores(name: str, records: Sequence[StageRecord], rest: float | None = None) -> float | None:
+    """
+    Cores that the processes of this name used in the windows; None where it was not read.
+
+    None, too, where no request ended in a window: then requests do not tell what was used in it.
+    """
+    rest = resting(name, records) if rest is None else rest
+    each, rate = per_request(name, records, rest), in_window(records)
+    return None if each is None or not rate else rest + each * rate
+
+
+@dataclass(frozen=True, slots=True)
+class Processors:
+    """
+    What a deployment's processes make of its cores.
+
+    `usable`: the cores that they can use together before the first of them is full. `busiest`:
+    the part of its CPU that ran on one core, by stage number.
+    """
+
+    usable: float
+    busiest: dict[int, float]
+
+
+def processors(
+    name: str, records: Iterable[StageRecord], available: int | None
+) -> Processors | None:
+    """
+    Judge each process by itself, and those of one role (the workers of a server) together.
+
+    A process that shares its work among threads which run at the same time can use as many cores
+    as its busiest thread leaves to the others; one whose interpreter runs a thread at a time uses
+    one. As connections spread over more workers, and work over more threads, with rising load, the
+    widest spread that was seen counts.
+
+    Args:
+        available: the cores that the deployment was given; None: not known.
+    """
+    spread: dict[str, float] = defaultdict(lambda: 1.0)
+    used: dict[str, float] = defaultdict(float)
+    busiest = {}
+    for record in records:
+        found = record.usage.processes.get(name) if record.usage else None
+        total = fsum(one.cpu for one in found.values()) if found else 0.0
+        if not found or not total:
+            continue
+        busiest[record.stage.number] = max(one.busiest for one in found.values()) / total
+        roles = defaultdict(list)
+        for one in found.values():
+            roles[one.role].append(one)
+        for role, processes in roles.items():
+            most = max(one.cpu for one in processes)
+            working = [one for one in processes if one.cpu and one.cpu >= WORKS * most]
+            spread[role] = max(
+                spread[role], fsum(one.cpu / one.busiest for one in working if one.busiest)
+            )
+            used[role] += fsum(one.cpu for one in processes)
+    total = fsum(used.values())
+    if not total:
+        return None
+    most = float(available or sum(spread.values()))
+    usable = min(
+        min(spread[role], most) * total / cpu
+        for role, cpu in used.items()
+        if cpu >= MATTERS * total
+    )
+    return Processors(min(usable, most), busiest)

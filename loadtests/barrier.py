@@ -1,0 +1,94 @@
+"""Work between two stages, while every user is parked: the upstream empties, CPU is read."""
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from loadtests.samples.meter import Meter
+from loadtests.samples.mock import Ledger
+from loadtests.stages import Stage, Usage
+
+EMPTYING = 30.0  # seconds that the upstream may take to answer what is left of a stage
+STILL = 2.0  # seconds without progress after which it is left as it is: such calls hang
+LOOK = 0.02  # seconds between two looks
+
+
+class Barrier:
+    """
+    Keeps what one stage leaves behind out of the next one, and reads what each stage used.
+
+    Calls can still wait at the upstream after the last answer: of users that gave up, where the
+    profile keeps their work (`on_disconnect = "keep"`), and of services that do not give up.
+    """
+
+    def __init__(
+        self, processes: Callable[[], Mapping[str, list[int]]], control_url: str | None
+    ) -> None:
+        """
+        Args:
+            processes: gives the process ids of the mock and of the deployments by name.
+            control_url: of the mock's control API.
+        """
+        self._meter = Meter(processes)
+        self._ledger = Ledger(control_url) if control_url else None
+        self._left: int | None = None
+        self._carried: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._ledger:
+            self._ledger.close()
+
+    def before(self) -> None:
+        """Read before a stage, with every deployment up."""
+        self._carried = self._left
+        self._meter.begin()
+
+    def after(self, stage: Stage) -> Usage:
+        """Wait until the upstream has answered what the stage left, then read."""
+        self._left = self._emptied()
+        return self._meter.end(stage.number, stage.deployment, self._carried)
+
+    def _emptied(self) -> int | None:
+        """How many calls are left after the wait; None: not known."""
+        begin = moved = time.monotonic()
+        least: int | None = None
+        while (calls := self._calls()) is not None:
+            now = time.monotonic()
+            if least is None or calls.count < least or calls.at_work:
+                least, moved = min(calls.count, least or calls.count), now
+            if not calls.count or now - moved > STILL or now - begin > EMPTYING:
+                return calls.count
+            time.sleep(LOOK)
+        return None
+
+    def _calls(self) -> "_Calls | None":
+        account = self._ledger.read() if self._ledger else None
+        return _Calls.of(account) if isinstance(account, dict) else None
+
+
+class _Calls:
+    """Calls at the upstream: in flight, or in its queue after their client left."""
+
+    def __init__(self, count: int, at_work: bool) -> None:
+        self.count = count
+        self.at_work = at_work
+        """Whether its servers serve some of them, so that they come to an end."""
+
+    @classmethod
+    def of(cls, account: Mapping[str, Any]) -> Self | None:
+        """None: another version's account."""
+        try:
+            queue = account["queue"]
+            queued = int(queue["busy"]) + int(queue["waiting"]) if queue else 0
+            return cls(max(int(account["in_flight"]["now"]), queued), queued > 0)
+        except (KeyError, TypeError, ValueError):
+            return None
