@@ -271,9 +271,9 @@ def _cpu_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:
     return _ceiling("cpu", cores, takes.cpu, _counted(cores, "core"))
 
 
-def usable_cores(one: Observation) -> int:
-    """A process runs Python on one core at a time."""
-    return min(one.workers, one.cores or one.workers)
+def usable_cores(one: Observation) -> float:
+    """As its processes were read; where they were not, a process runs Python on one core."""
+    return one.usable or min(one.workers, one.cores or one.workers)
 
 
 def _upstream(

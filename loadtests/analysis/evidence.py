@@ -72,7 +72,7 @@ def _facts(now: Observation, low: Observation, cpu: float | None) -> Iterator[tu
 def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
     if cpu is not None:
         cores = usable_cores(now)
-        used = f"{percent(cpu)} of {'1 core' if cores == 1 else f'{cores} cores'}"
+        used = f"{percent(cpu)} of {'1 core' if cores == 1 else f'{rounded(cores, 3)} cores'}"
         yield "cpu", ("CPU", used)
     told = now.told
     if told is None:

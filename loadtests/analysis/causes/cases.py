@@ -36,9 +36,11 @@ class Seen:
 
     @property
     def cpu(self) -> float | None:
-        """The used part of the cores that its processes can use, or of its busiest loop's."""
+        """The used part of the cores that its processes can use, or of its busiest one's."""
         now = self.now
         shares = [] if now.cpu is None else [now.cpu / usable_cores(now)]
+        if now.busiest is not None:
+            shares.append(now.busiest)
         if now.told and now.told.loop_cpu is not None:
             shares.append(now.told.loop_cpu)
         return max(shares, default=None)

@@ -27,8 +27,8 @@ def cpu(case: Seen) -> Found | None:
     return Found("cpu", share, f"CPU: {text}{what}")
 
 
-def _cores(count: int) -> str:
-    return "1 core" if count == 1 else f"{count} cores"
+def _cores(count: float) -> str:
+    return "1 core" if count == 1 else f"{rounded(count, 3)} cores"
 
 
 def _churn(case: Seen, each: float | None) -> str | None:
