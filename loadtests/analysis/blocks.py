@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from loadtests.analysis import fidelity, host, validity
+from loadtests.analysis import cpu, fidelity, host, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, resources
 from loadtests.analysis.sample_size import enough
-from loadtests.analysis.windows import pieces, throughput, together, window
+from loadtests.analysis.windows import Quarter, pieces, throughput, together, window
 from loadtests.analysis.words import percent
 from loadtests.histograms import Histogram, merged
 from loadtests.results import QUANTILES
@@ -66,10 +66,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
     if whole.seconds and requests:
         values["throughput"] = throughput(stage, seen.quarters).value
         values["errors"] = whole.failed.count / requests
-    if "app_cpu" in used and whole.ended and whole.seconds:
-        values["cpu"] = used["app_cpu"] / (whole.ended / whole.seconds)
-    if "app_rss" in used:
-        values["memory"] = used["app_rss"]
+    values |= _processes(record, used, whole)
     return Block(
         deployment=stage.deployment,
         level=stage.level,
@@ -80,6 +77,28 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         disturbed=() if verdict.valid else verdict.problems,
         kinds=kinds,
     )
+
+
+def _processes(record: StageRecord, used: Mapping[str, float], whole: Quarter) -> dict[str, float]:
+    """
+    CPU and memory, as read at the end of the stage.
+
+    A sample of a block's last second comes after the block, when it may have been judged already;
+    runs of earlier versions have no others.
+    """
+    name, values = record.stage.deployment, {}
+    if record.usage:
+        each = cpu.per_request(name, [record], cpu.resting(name, [record]))
+        if each is not None:
+            values["cpu"] = each
+        if rss := record.usage.rss.get(name):
+            values["memory"] = float(rss)
+        return values
+    if "app_cpu" in used and whole.ended and whole.seconds:
+        values["cpu"] = used["app_cpu"] / (whole.ended / whole.seconds)
+    if "app_rss" in used:
+        values["memory"] = used["app_rss"]
+    return values
 
 
 def _busy_mock(used: Mapping[str, float]) -> list[str]:
