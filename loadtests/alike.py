@@ -7,7 +7,7 @@ from typing import Any
 
 from loadtests.results import Run
 
-_LOAD = ("model", "levels", "settle", "measure", "think_time", "repeats")
+_LOAD = ("model", "levels", "settle", "measure", "think_time", "repeats", "restart")
 _ENVIRONMENT = ("cpu", "cores", "cores_used", "memory", "system", "python", "implementation")
 _REQUEST = ("method", "path", "weight", "timeout", "expect")
 _SILENT = ("headers", "json", "body")  # long, or nobody else's business: the log of a CI is public

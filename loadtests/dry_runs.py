@@ -18,7 +18,8 @@ def stages(plan: Plan) -> Iterator[str]:
     """Every stage of a run in its order, a line each, and the time."""
     steps = ladder.expected(plan)
     for number, step in enumerate(steps, 1):
-        yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}"
+        anew = "   (deployments restarted before)" if step.anew else ""
+        yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}{anew}"
     minutes, rest = divmod(round(ladder.expected_seconds(plan, len(steps))), 60)
     yield f"{len(steps)} stages, at most {minutes} min {rest} s."
 

@@ -7,16 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests.plans import UrlDeployment
 from loadtests.results import Errors, Estimate, Point
 from loadtests.schedules import Played, Step, ladder
 from loadtests.slos import parse
 
 
-def plan(deployments, levels, repeats=1, slos=()):
+def plan(deployments, levels, repeats=1, slos=(), restarts=False):
     return SimpleNamespace(
         slos={text: parse(text) for text in slos},
         deployments=dict.fromkeys(deployments),
-        load=SimpleNamespace(levels=tuple(levels), repeats=repeats),
+        load=SimpleNamespace(
+            levels=tuple(levels), repeats=repeats, restarts=restarts, settle=2.0, measure=5.0
+        ),
     )
 
 
@@ -34,14 +37,15 @@ plans = st.builds(
     st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4, unique=True),
     st.lists(st.integers(1, 500), min_size=1, max_size=6, unique=True).map(sorted),
     st.integers(1, 3),
+    restarts=st.booleans(),
 )
 
 
 @given(plans)
 def test_every_deployment_meets_every_level_as_often_as_asked(a_plan):
     steps = play(a_plan)
-    assert Counter(steps) == {
-        Step(name, level): a_plan.load.repeats
+    assert Counter((step.deployment, step.level) for step in steps) == {
+        (name, level): a_plan.load.repeats
         for name in a_plan.deployments
         for level in a_plan.load.levels
     }
@@ -50,8 +54,15 @@ def test_every_deployment_meets_every_level_as_often_as_asked(a_plan):
 
 @given(plans)
 def test_levels_never_go_down(a_plan):
-    levels = [step.level for step in play(a_plan)]
-    assert levels == sorted(levels)
+    """Within a repeat that begins with a restart; in the whole run where none does."""
+    climbs = [[]]
+    for step in play(a_plan):
+        if step.anew:
+            climbs.append([])
+        climbs[-1].append(step.level)
+    assert all(levels == sorted(levels) for levels in climbs)
+    restarted = a_plan.load.restarts and a_plan.load.repeats > 1
+    assert len(climbs) == (a_plan.load.repeats if restarted else 1)
 
 
 @given(plans)
@@ -62,6 +73,22 @@ def test_the_order_of_deployments_is_reversed_at_every_turn(a_plan):
     ]
     assert all(turn == turns[i % 2] for i, turn in enumerate(turns))
     assert len(turns) < 2 or turns[0] == turns[1][::-1]
+
+
+def test_a_repeat_begins_with_a_restart_where_its_first_deployment_climbs_no_further():
+    a_plan = plan("ab", [1, 10], repeats=3, restarts=True)
+    steps = play(a_plan, lambda step: (0.1, 0.0, step != Step("a", 10)))
+    assert [n for n, step in enumerate(steps) if step.anew] == [4, 6]
+    assert [step.deployment for step in steps[4:]] == ["b"] * 4
+
+
+def test_services_that_ran_before_are_not_restarted():
+    url = UrlDeployment(url="http://127.0.0.1:9000")
+    a_plan = plan("ab", [1, 10], repeats=2, restarts=True)
+    a_plan.deployments = {"a": url, "b": url}
+    assert not any(step.anew for step in play(a_plan))
+    a_plan.deployments["b"] = None
+    assert sum(step.anew for step in play(a_plan)) == 1
 
 
 def test_a_deployment_whose_p95_passed_two_seconds_climbs_no_further():

@@ -272,8 +272,13 @@ def _cpu_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:
 
 
 def usable_cores(one: Observation) -> float:
-    """As its processes were read; where they were not, a process runs Python on one core."""
-    return one.usable or min(one.workers, one.cores or one.workers)
+    """
+    As its processes were read. Where they were not: a process of ours runs Python on one core, and
+    of another service it is not known which cores it leaves to others.
+    """
+    if one.usable is not None:
+        return one.usable
+    return min(one.workers, one.cores or one.workers) if one.told else one.cores or one.workers
 
 
 def _upstream(

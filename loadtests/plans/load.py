@@ -48,3 +48,13 @@ class Load(Table):
     think_time: Duration = 0.0
     """Between an answer and the same user's next request."""
     repeats: Annotated[Whole, Field(ge=1, le=1000)] = Field(default=1, examples=[3])
+    restart: bool | None = None
+    """Restart what was started before each repeat; without it, where there are repeats."""
+
+    @property
+    def restarts(self) -> bool:
+        """
+        Whether deployments are restarted between repeats, so that an interval holds for the next
+        start as well: starts of one service differ by some per cent.
+        """
+        return self.repeats > 1 if self.restart is None else self.restart

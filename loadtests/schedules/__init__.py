@@ -22,7 +22,7 @@ class Step:
 
     deployment: str
     level: int
-    anew: bool = False
+    anew: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
