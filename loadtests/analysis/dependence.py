@@ -14,6 +14,7 @@ the degrees of freedom of a variance shrink with the kurtosis (O'Neill, Some use
 in sampling problems, The American Statistician 2014).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,9 +33,6 @@ _LONGEST = 1 / 6  # of the series
 _PARTS = (0.5, 0.8, 0.95, 1.0)  # of the variance at frequency zero that is not white noise
 _SWINGS = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)  # variance that takes itself back in the next term
 _WHITE, _FORGETS, _SWINGS_BACK = 0.65, 0.28, 0.07  # how likely each kind is beforehand
-# A variance between series, in units of what the terms say of the variance of a series' sum.
-_BETWEEN = np.array([0.0, 0.5, 2.0, 8.0, 32.0, 128.0])
-_BETWEEN_PRIOR = np.log(np.array([0.92, 0.016, 0.016, 0.016, 0.016, 0.016]))
 _NOTHING = 1e-60  # squares below it are rounding
 _BESIDE = 0.5  # of what a series beside tells; it is not independent of the one in question
 _REMAINS = 3.0  # how much of what is dependent is added once more, since it is estimated too low
@@ -66,7 +64,9 @@ class Noise:
         return high
 
 
-def half_width(series: Sequence[Series], beside: Sequence[Series] = ()) -> float | None:
+def half_width(
+    series: Sequence[Series], beside: Sequence[Series] = (), *, between: bool = True
+) -> float | None:
     """
     Half the width of the 95 % interval of the sum over all terms of all series.
 
@@ -75,38 +75,47 @@ def half_width(series: Sequence[Series], beside: Sequence[Series] = ()) -> float
 
     Args:
         series: residuals that add up to zero in all, one series for each stretch without a gap. Two
-            or more of them also tell how much one stretch differs from another.
+            or more of them also tell how much one stretch differs from another: then the half width
+            is at least that of Student's t for their number. What differs from one start of a
+            service to the next, or from one minute to another, is in no single stretch.
         beside: another series of the same terms, that forgets in about the same time and shows it
             better; nothing else is taken from it.
+        between: whether what one stretch differs from another by counts.
     """
     terms = sum(map(len, series))
     if terms < LEAST:
         return None
     squares = np.concatenate([_coefficients(one)[1:] ** 2 for one in series])
     if not squares.sum() > _NOTHING:
-        return 0.0
+        return _between(series)
     spectra, prior = _spectra(tuple(map(len, series)))
-    sums = [(one.sum() ** 2) / len(one) for one in series]
     freedom = _freedom(np.concatenate(series), len(squares))
-    differences = len(series) - 1
-    within = squares @ (1 / spectra).T
-    fit = -np.log(spectra).sum(axis=1) / 2
-    between = 1 + (_BETWEEN if differences else np.zeros(1))
-    total = within[:, None] + sum(sums) * bool(differences) / between
-    fit = fit[:, None] - differences / 2 * np.log(between)
-    count = len(squares) + differences
-    fit = fit - count / 2 * np.log(total)
-    variances = total / count * between * terms
-    expected = prior[:, None] + (_BETWEEN_PRIOR if differences else np.zeros(1))
-    expected = expected + _BESIDE * _evidence(beside, spectra)[:, None]
-    weights = _weights(expected + fit * freedom / len(squares))
-    noise = Noise(weights.ravel(), np.sqrt(variances).ravel(), freedom + differences)
-    inflation = max(float((weights * total).sum()) / count / float(squares.mean()), 1.0)
+    count = len(squares)
+    total = squares @ (1 / spectra).T
+    fit = -np.log(spectra).sum(axis=1) / 2 - count / 2 * np.log(total)
+    expected = prior + _BESIDE * _evidence(beside, spectra)
+    weights = _weights(expected + fit * freedom / count)
+    noise = Noise(weights, np.sqrt(total / count * terms), freedom)
+    inflation = max(float(weights @ total) / count / float(squares.mean()), 1.0)
     half = noise.half() * (1 + _REMAINS * (inflation - 1) / terms)
     independent = terms / inflation
     if independent < INDEPENDENT:
         half *= float(special.stdtrit(max(independent - 1, 1), 0.975) / special.ndtri(0.975))
-    return half
+    return max(half, _between(series)) if between else half
+
+
+def student(count: int) -> float:
+    """Student's t of a 95 % interval of the mean of so many values."""
+    return float(special.stdtrit(count - 1, 0.975))
+
+
+def _between(series: Sequence[Series]) -> float:
+    """As far as the sums of the series differ; 0 for a single one, which cannot tell."""
+    if len(series) < 2:
+        return 0.0
+    squares = sum(float(one.sum()) ** 2 for one in series)
+    count = len(series)
+    return student(count) * math.sqrt(count / (count - 1) * squares)
 
 
 def slope(series: Series) -> tuple[float, float]:

@@ -14,9 +14,9 @@ from itertools import accumulate, pairwise
 import numpy as np
 from scipy import special
 
-from loadtests.analysis.dependence import Series, half_width
+from loadtests.analysis.dependence import Series, half_width, student
 from loadtests.analysis.sample_size import TAIL, enough
-from loadtests.histograms import Histogram
+from loadtests.histograms import Histogram, merged
 from loadtests.results import Estimate
 
 _NORMAL = float(special.ndtri(1 - TAIL))
@@ -129,6 +129,8 @@ def ratio_error(
     denominators: Sequence[float],
     parts: Sequence[int] | None = None,
     beside: Sequence[float] | None = None,
+    *,
+    between: bool = True,
 ) -> float | None:
     """
     Half the width of the interval of sum(numerators) / sum(denominators), over pieces in order.
@@ -139,6 +141,7 @@ def ratio_error(
     Args:
         parts: how many pieces each window has; all are of one window when it is not given.
         beside: other numerators, whose pieces depend on each other for as long.
+        between: whether what one window differs from another by counts.
     """
     total = math.fsum(denominators)
     if total <= 0:
@@ -148,7 +151,8 @@ def ratio_error(
     if beside is not None:
         average = math.fsum(beside) / total
         others = _series(_residuals(beside, denominators, average), parts)
-    half = half_width(_series(_residuals(numerators, denominators, ratio), parts), others)
+    residuals = _series(_residuals(numerators, denominators, ratio), parts)
+    half = half_width(residuals, others, between=between)
     return None if half is None else half / total
 
 
@@ -214,6 +218,10 @@ def quantile(
     None; when there are _AMPLE times as many requests as independent ones would take, it is the
     smallest or the largest request.
 
+    Several windows also have a quantile each. Where all of them do, the interval is at least that
+    of Student's t for the logs of these; where one has too few requests, what the shares differ by
+    counts instead.
+
     Args:
         batches: response times, one histogram for each piece.
         failures: how many more requests of each piece failed. They count as infinitely slow, and
@@ -248,7 +256,8 @@ def quantile(
     # Few requests are beyond a high quantile, too few to show for how long one queue is felt; how
     # long all of them took shows it.
     totals = totals if totals is not None else [batch.total() for batch in batches]
-    half = ratio_error(within, sizes, parts, totals)
+    each = _of_each_window(batches, failed, q, parts) if parts is not None else None
+    half = ratio_error(within, sizes, parts, totals, between=each is None)
     if half is None:
         ranks = 0.0, count + 1.0
     else:
@@ -257,11 +266,41 @@ def quantile(
         low, high = order_statistics(round(worth, 2), q)
         ranks = low * (count + 1) / (worth + 1), high * (count + 1) / (worth + 1)
     low_end, high_end = between(min(ranks[0], q * count)), between(max(ranks[1], q * count))
+    reach = _reach(each) if each else 1.0
     return Estimate(
         value=value,
-        low=None if low_end is None else min(low_end, value),
-        high=None if high_end is None else max(high_end, value),
+        low=None if low_end is None else min(low_end, value / reach),
+        high=None if high_end is None else max(high_end, value * reach),
     )
+
+
+def _of_each_window(
+    batches: Sequence[Histogram], failed: Sequence[int], q: float, parts: Sequence[int]
+) -> list[float] | None:
+    """
+    The q-quantile of each window; None for a single one, or where one of them has none.
+
+    Args:
+        failed, parts: as for `quantile`.
+    """
+    found = []
+    edges = [0, *accumulate(parts)]
+    stretches = [(start, end) for start, end in pairwise(edges) if end > start]
+    if len(stretches) < 2:
+        return None
+    for start, end in stretches:
+        whole = merged(batches[start:end])
+        rank = math.ceil(round(q * (whole.count + sum(failed[start:end])), 9))
+        if not enough(whole.count + sum(failed[start:end]), q) or rank > whole.count:
+            return None
+        found.append(whole.at_rank(rank))
+    return found if min(found) > 0 else None
+
+
+def _reach(values: Sequence[float]) -> float:
+    """The factor by which the mean of some positive values may be off, by Student's t of logs."""
+    logs = np.log(np.array(values))
+    return math.exp(student(len(logs)) * float(np.std(logs, ddof=1)) / math.sqrt(len(logs)))
 
 
 def _residuals(numerators: Sequence[float], denominators: Sequence[float], ratio: float) -> Series:
