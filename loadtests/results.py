@@ -58,15 +58,19 @@ Resource = Literal[
 
 class Ceiling(Result):
     """
-    The throughput that one resource permits, predicted from settings and from low load.
+    The throughput that one resource permits, predicted from settings and from the lowest level.
 
     `throughput` in requests per second; `how` says what it was computed from, e.g.
-    "40 threads / 52.3 ms".
+    "40 threads / 52.3 ms". `loaded` is the same with what a request takes at the lowest level
+    beyond the knee, null where that is not known; `finding` says in words by how much the two
+    differ, where they do.
     """
 
     resource: Resource
     throughput: float
     how: str
+    loaded: float | None = None
+    finding: str | None = None
 
 
 class Limit(Result):
@@ -140,10 +144,14 @@ class Knee(Result):
     Where throughput stops following load: N* = X_max * (R_0 + Z), with its interval; in the open
     model the highest rate of arrivals that is still answered.
 
-    `level` is null when the levels did not reach it. `then`: what throughput does beyond it,
-    "flat", "falls", "errors", or null when no level lies beyond. `base` is R_0 (seconds), the mean
-    response time without a queue; `slope` the seconds that p95 grows by for each user beyond it.
-    `retrograde`: the part of `throughput` that is lost at the highest level, where it falls.
+    `level` is null when the levels did not reach it, and then `low` is the level that it lies
+    beyond; or when the lowest level lies beyond it, and then it is at or below `high`. Without
+    either, the levels tell too little. `then`: what throughput does beyond it, "flat", "falls",
+    "errors", or null when no level lies beyond. `base` is R_0 (seconds), the mean response time
+    without a queue, `cycle` R_0 + Z (seconds), the time between two successes of one user without a
+    queue, think time and failures included; `slope` the seconds that p95 grows by for each user
+    beyond the knee. `retrograde`: the part of `throughput` that is lost at the highest level, where
+    it falls.
     """
 
     level: float | None
@@ -151,6 +159,7 @@ class Knee(Result):
     high: float | None = None
     throughput: float | None = None
     base: float | None = None
+    cycle: float | None = None
     then: Literal["flat", "falls", "errors"] | None = None
     slope: float | None = None
     retrograde: Estimate | None = None

@@ -40,9 +40,8 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     found, bounds = _explained(record, measured, samples)
     mixed = changes.mixed(found, record)
     bounds = {name: these for name, these in bounds.items() if name not in mixed}
-    think_time = next((one.stage.think_time for one in record.stages), 0.0)
     # A comparison has one level or a few, of which none tells where throughput stops.
-    bends = knees(found, think_time) if header.duel is None else {}
+    bends = knees(found) if header.duel is None else {}
     bends = {name: knee for name, knee in bends.items() if name not in mixed}
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
     try:

@@ -579,11 +579,13 @@ def _knee(slo: Slo, evidence: Evidence) -> _Measured:
     if knee is not None and knee.level is not None:
         place = Estimate(value=knee.level, low=knee.low, high=knee.high)
         return _of(slo, place, "the knee", lambda level: load(level, evidence.model))
-    beyond = knees.at_least(list(evidence.points.values()))
-    if beyond is None:
-        raise _Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
-    why = f"no knee was found up to {load(max(evidence.points), evidence.model)}"
-    return _Measured(math.inf, beyond, math.inf, why, shown=False)
+    if knee is not None and knee.high is not None:
+        why = f"the lowest level is beyond the knee: at or below {load(knee.high, evidence.model)}"
+        return _Measured(0.0, 0.0, knee.high, why, shown=False)
+    if knee is not None and knee.low is not None:
+        why = f"no knee was found up to {load(max(evidence.points), evidence.model)}"
+        return _Measured(math.inf, knee.low, math.inf, why, shown=False)
+    raise _Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
 
 
 # Decisions

@@ -1,0 +1,426 @@
+"""Whether throughput follows the load: one law for knees, causes and ceilings.
+
+The interactive response time law holds for any service, whatever fails, thinks or hides: as long as
+no request waits for another one, N users get N / (R_0 + Z) successes a second (Denning and Buzen,
+The Operational Analysis of Queueing Network Models, 1978). So the zero-load cycle R_0 + Z is N / X
+at the levels below the knee, and needs neither response times nor a think time.
+
+Between the levels the curve lies in a band. Above it are the two asymptotes N / (R_0 + Z) and
+X_max, which cross at the knee N* = X_max (R_0 + Z). Below it is the same system with all of its
+queueing in one exponential server (mean value analysis, in Schweitzer's approximation). A knee is
+possible where the measured levels fit into its band: the interval is that of the profile
+likelihood, so levels near the knee say as much as they can, and a lowest level that lies beyond it
+says only that the knee is not above.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from loadtests.results import Estimate, Point
+
+FOLLOWING = 0.9  # of N / (R_0 + Z): with less throughput, a level does not follow the load
+ANSWERED = 0.95  # ... of the open model's arrivals
+FALLING = 0.05  # of X_max
+CHANCE = 0.01  # that one level or more of a service without a limit is said not to follow
+BETWEEN = 0.01  # half of an interval: what two stages differ by beyond what their own ones say
+
+_SIGNIFICANCE = 0.01
+_DEVIATIONS = float(special.ndtri(0.975))  # in half an interval
+_INSIDE = _DEVIATIONS**2  # of twice the log likelihood that a 95 % interval gives away
+_UNSETTLED = 0.25  # relative error of a level that had not come to rest
+_NOTHING = 1.0  # ... and of the half request that stands for a level without any success
+_GRID = 600
+_GROWN = 1.1  # times as long in the service as at the lowest rate: a queue was built
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value and half the width of its interval; math.inf when that is not known."""
+
+    value: float
+    half: float
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> "Value":
+        if estimate.low is None or estimate.high is None:
+            return cls(estimate.value, math.inf)
+        return cls(estimate.value, (estimate.high - estimate.low) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLaw:
+    """
+    What the levels of a closed model say about load and throughput.
+
+    `cycle` is R_0 + Z in seconds for each success; its low end is None when the lowest level lies
+    beyond the knee. `most` is X_max. `low` and `high` bound the knee, in users: `low` is None when
+    it may be at or below the lowest level, `high` when it may be beyond the highest one. `falls`:
+    throughput at the highest level is lower than X_max.
+    """
+
+    cycle: Estimate
+    most: Value
+    low: float | None
+    high: float | None
+    falls: bool
+    levels: int
+    lowest: int
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the lowest level lies beyond the knee already."""
+        return self.low is None and self.high is not None
+
+    def expected(self, point: Point) -> float | None:
+        """Successes a second that the load gives without a queue; None when that is not known."""
+        return None if self.saturated else point.level / self.cycle.value
+
+    def follows(self, point: Point) -> bool:
+        """
+        Whether throughput follows the load at this level.
+
+        It does not when less than FOLLOWING of what the load would give succeeded, and the
+        intervals of both together exclude chance at any level of a service without a limit.
+        """
+        if point.level == 1:
+            return True  # who is alone waits for nobody
+        if self.saturated and point.level <= self.lowest:
+            return False
+        ratio = math.exp(_logarithm(point)) * self.cycle.value / point.level
+        if ratio >= FOLLOWING:
+            return True
+        high = self.cycle.high or math.inf
+        known = math.log(high / self.cycle.value) / _DEVIATIONS
+        error = math.hypot(_error(point), BETWEEN / _DEVIATIONS, known)
+        return -math.log(ratio) < error * _certain(self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLaw:
+    """
+    What the rates of an open model say: `usual` is the part that succeeds at the lowest rate,
+    `stay` the seconds that a request spends in the service there.
+    """
+
+    usual: float
+    stay: float | None
+    lowest: int
+    saturated: bool = False
+
+    def expected(self, point: Point) -> float | None:
+        """Successes a second, were all answered as at the lowest rate."""
+        return self.usual * point.requests / point.seconds if point.seconds else None
+
+    def follows(self, point: Point) -> bool:
+        """
+        Whether as many succeed as at the lowest rate, of those that come.
+
+        Answers that are still under way when the window ends are not missing: requests then stay
+        no longer than at the lowest rate, and no more of them fail.
+        """
+        came = point.requests / point.seconds if point.seconds else 0.0
+        unstable = point.steady == "over-saturated"
+        due = self.usual * came
+        rate = Value.of(point.throughput)
+        slack = rate.half if math.isfinite(rate.half) else math.sqrt(due / (point.seconds or 1.0))
+        if not unstable and (rate.value >= ANSWERED * due or rate.value + slack >= due):
+            return True
+        if 1 - point.errors.rate < ANSWERED * self.usual or point.in_flight is None or not came:
+            return False
+        if point.level == self.lowest:
+            return not unstable
+        return self.stay is not None and point.in_flight / came <= _GROWN * self.stay
+
+
+Law = ClosedLaw | OpenLaw
+
+
+def law(points: Iterable[Point]) -> Law | None:
+    """
+    The law of one deployment, from its points of all requests; None when nothing succeeded.
+
+    Source: Denning and Buzen 1978; Reiser and Lavenberg 1980 for mean value analysis.
+    """
+    seen = usable(points)
+    if not seen:
+        return None
+    if seen[0].model == "open":
+        first = seen[0]
+        came = first.requests / first.seconds
+        stay = None if first.in_flight is None or not came else first.in_flight / came
+        return OpenLaw(1 - first.errors.rate, stay, first.level)
+    return _closed(seen)
+
+
+def usable(points: Iterable[Point]) -> list[Point]:
+    """
+    The valid points by rising level, from the lowest one on at which something succeeded.
+
+    A level at which nothing succeeds any more is a collapse, and as good a result as any.
+    """
+    found = sorted((p for p in points if p.valid and p.seconds), key=lambda point: point.level)
+    first = next((i for i, point in enumerate(found) if point.throughput.value), len(found))
+    return found[first:]
+
+
+def steady(seen: Sequence[Point], *also: str) -> Sequence[Point]:
+    """Those that had come to rest, or were too short to tell; all of them if there are none."""
+    return [point for point in seen if point.steady in (None, "steady", *also)] or seen
+
+
+def plateau(seen: Sequence[Point]) -> list[Point]:
+    """The levels whose throughput cannot be told from the highest one, that one first."""
+    ranked = sorted(steady(seen, "over-saturated"), key=lambda p: p.throughput.value, reverse=True)
+    rates = [Value.of(point.throughput) for point in ranked]
+    count = _alike(rates, [point.seconds for point in ranked])
+    return ranked[:count]
+
+
+def most_of(points: Sequence[Point]) -> Value:
+    """
+    X_max: the mean over the levels of a plateau.
+
+    The highest one alone would be the luckiest one, and too high.
+    """
+    rates = [Value.of(point.throughput) for point in points]
+    return pooled(rates, [point.seconds for point in points])
+
+
+def pooled(values: Sequence[Value], weights: Sequence[float]) -> Value:
+    """
+    The mean of as many values from the front as may be one and the same; the first at least.
+
+    They may when Cochran's Q, the sum of their squared deviations in units of their errors, is not
+    significant (The combination of estimates from different experiments, Biometrics 1954). The
+    weights are sizes of samples: inverse variances, estimated from a few batches each, would favour
+    those that happen to look certain. The interval grows by the Birge ratio where the values
+    disagree more than their own intervals say.
+    """
+    count = _alike(values, weights)
+    mean, halves, q = _combined(values[:count], weights[:count])
+    if count == 1:
+        return Value(mean, float(halves[0]))
+    shares = np.array(weights[:count]) / sum(weights[:count])
+    disagreement = max(1.0, math.sqrt(q / (count - 1)))
+    return Value(mean, disagreement * float(np.linalg.norm(shares * halves)))
+
+
+def _alike(values: Sequence[Value], weights: Sequence[float]) -> int:
+    for count in range(len(values), 1, -1):
+        _, halves, q = _combined(values[:count], weights[:count])
+        if np.isfinite(halves).all() and special.chdtrc(count - 1, q) > _SIGNIFICANCE:
+            return count
+    return 1
+
+
+def _combined(values: Sequence[Value], weights: Sequence[float]) -> tuple[float, Numbers, float]:
+    """Mean, halves with what stages differ by, and Cochran's Q."""
+    means = np.array([one.value for one in values])
+    halves = np.hypot([one.half for one in values], BETWEEN * means)
+    shares = np.array(weights) / sum(weights)
+    mean = float(shares @ means)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviations = np.nan_to_num((means - mean) / (halves / _DEVIATIONS))
+    return mean, halves, float(deviations @ deviations)
+
+
+def falls(top: Point, most: Value) -> bool:
+    """Whether throughput at this level is lower than X_max, beyond noise and worth a word."""
+    last = Value.of(top.throughput)
+    noise = 0.0 if math.isinf(last.half + most.half) else math.hypot(last.half, most.half)
+    return most.value - last.value - noise > FALLING * most.value
+
+
+def _logarithm(point: Point) -> float:
+    """Of throughput; half a success stands for none."""
+    return math.log(max(point.throughput.value, 0.5 / point.seconds))
+
+
+def _error(point: Point) -> float:
+    """
+    The relative standard error of throughput.
+
+    Where the window was too short for an interval: that of a count, and of one request more or
+    less of each user.
+    """
+    if not point.throughput.value:
+        return _NOTHING
+    if point.steady not in (None, "steady", "over-saturated"):
+        return _UNSETTLED
+    rate = Value.of(point.throughput)
+    if math.isfinite(rate.half):
+        return rate.half / rate.value / _DEVIATIONS
+    count = rate.value * point.seconds
+    return math.sqrt(1 / count) + point.level / count / _DEVIATIONS
+
+
+def _errors(seen: Sequence[Point]) -> Numbers:
+    """
+    The relative standard errors of throughput, none smaller than its number of requests allows.
+
+    A request brings as much variance at any level. A low level has too few of them to show what is
+    rare and slow: without a single timeout in it, it looks more certain than it is.
+    """
+    own = np.array([_error(point) for point in seen])
+    counts = np.array([max(point.throughput.value * point.seconds, 0.5) for point in seen])
+    shown = [e**2 * n for e, n, p in zip(own, counts, seen, strict=True) if p.throughput.value]
+    each = float(np.median(shown)) if shown else 0.0
+    return np.hypot(np.maximum(own, np.sqrt(each / counts)), BETWEEN / _DEVIATIONS)
+
+
+def _certain(levels: int) -> float:
+    """Standard errors beyond which one of so many levels comes by chance with CHANCE."""
+    return float(special.ndtri(1 - CHANCE / max(levels, 1)))
+
+
+def _closed(seen: Sequence[Point]) -> ClosedLaw:
+    highest = plateau(seen)
+    most = most_of(highest)
+    down = falls(seen[-1], most)
+    users = np.array([float(point.level) for point in seen])
+    rates = np.array([_logarithm(point) for point in seen])
+    band = _Band(users, rates, _errors(seen), _unbound(seen, highest, most, down))
+    low, high, short, long = band.region()
+    cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
+    return ClosedLaw(
+        cycle=Estimate(value=cycle, low=short, high=long),
+        most=most,
+        low=low,
+        high=high,
+        falls=down,
+        levels=len(seen),
+        lowest=seen[0].level,
+    )
+
+
+def _cycle(seen: Sequence[Point], most: float) -> float:
+    """
+    N / X over the levels up to half way to the knee; seconds.
+
+    The lowest level has the fewest requests, so those above it are taken in. What they hold of a
+    queue is inside the band, which bounds the result.
+    """
+    half_way = most * seen[0].level / seen[0].throughput.value / 2
+    low = [point for point in seen if point.level <= half_way and point.throughput.value]
+    used = steady(low or seen[:1])
+    spent = sum(point.level * point.seconds for point in used)
+    return spent / sum(point.throughput.value * point.seconds for point in used)
+
+
+def _unbound(
+    seen: Sequence[Point], highest: Sequence[Point], most: Value, down: bool
+) -> NDArray[np.bool_]:
+    """
+    Which levels, beyond the knee, may have less throughput than any queue explains.
+
+    Where throughput falls, its highest value may lie between two levels and not have been seen. A
+    plateau of two levels beyond the knee proves that it has not fallen before them.
+    """
+    if not down:
+        return np.zeros(len(seen), dtype=bool)
+    knee = most.value * _cycle(seen, most.value)
+    flat = [point.level for point in highest if point.level > knee / FOLLOWING]
+    last = max(flat) if len(flat) >= 2 else 0
+    return np.array([point.level > last for point in seen])
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """Measured levels, and how far they lie outside of the band of each knee that is possible."""
+
+    users: Numbers
+    rates: Numbers  # logarithms
+    errors: Numbers
+    unbound: NDArray[np.bool_]
+
+    def region(self) -> tuple[float | None, float | None, float | None, float]:
+        """The bounds of the knee, then those of the cycle."""
+        top = float(self.users[-1])
+        knees = np.geomspace(1.0, 8 * top, _GRID)
+        best, places = self._best(knees)
+        inside = best <= self._allowed(best)
+        first, last = (int(index) for index in np.flatnonzero(inside)[[0, -1]])
+        at_start, at_end = first == 0, last >= np.searchsorted(knees, top)
+        step = knees[1] / knees[0]
+        fine = np.geomspace(max(knees[first] / step, 1.0), min(knees[last], top) * step, _GRID)
+        best, places = self._best(fine)
+        allowed = self._allowed(best)
+        within = np.flatnonzero(best <= allowed)
+        fine, places = fine[within], places[within]
+        slowest, fastest = self._ends(fine, places, allowed)
+        alone = self.users[0] <= 1
+        return (
+            float(fine[0]) if alone or not at_start else None,
+            None if at_end else float(fine[-1]),
+            math.exp(-fastest) if alone or not at_start else None,
+            math.exp(-slowest),
+        )
+
+    def _allowed(self, best: Numbers) -> float:
+        """With the Birge ratio where even the best knee explains the levels badly."""
+        least = float(best.min())
+        return least + _INSIDE * max(least / max(len(self.users) - 2, 1), 1.0)
+
+    def _edges(self, knees: Numbers) -> tuple[Numbers, Numbers]:
+        """
+        Logarithms of the least and the most throughput, for each knee and level; in 1 / cycle.
+
+        With one server of demand D = 1 / N* in a cycle of 1, Q requests are with it: Q = X D (1 +
+        Q (N - 1) / N) and N = X (1 - D) + Q, which is a quadratic equation.
+        """
+        knee = knees[:, None]
+        most = np.minimum(self.users, knee)
+        demand = np.minimum(1 / knee, 1 - 1e-9)
+        load = demand / (1 - demand)
+        seen = (self.users - 1) / self.users
+        linear = 1 + load - seen * load * self.users
+        square = np.sqrt(linear**2 + 4 * seen * load**2 * self.users)
+        # The positive root, in the form that does not cancel out.
+        queue = np.where(
+            linear > 0,
+            2 * load * self.users / (linear + square),
+            (square - linear) / np.maximum(2 * seen * load, 1e-300),
+        )
+        least = np.minimum((self.users - queue) / (1 - demand), most)
+        least = np.where(self.unbound & (self.users > knee), 1e-12, least)
+        return np.log(np.maximum(least, 1e-12)), np.log(most)
+
+    def _misfit(self, low: Numbers, high: Numbers, places: Numbers) -> tuple[Numbers, Numbers]:
+        """Squared distances from the band, and their derivative, at log(1 / cycle)."""
+        above = np.maximum(self.rates - places[:, None] - high, 0.0)
+        below = np.maximum(places[:, None] + low - self.rates, 0.0)
+        weights = 1 / self.errors**2
+        return (above**2 + below**2) @ weights, (below - above) @ weights
+
+    def _best(self, knees: Numbers) -> tuple[Numbers, Numbers]:
+        """For each knee, the least misfit over all cycles, and where it is."""
+        low, high = self._edges(knees)
+        left = (self.rates - high).min(axis=1) - 1
+        right = (self.rates - high).max(axis=1) + 1
+        for _ in range(40):
+            places = (left + right) / 2
+            rising = self._misfit(low, high, places)[1] >= 0
+            right = np.where(rising, places, right)
+            left = np.where(rising, left, places)
+        places = (left + right) / 2
+        return self._misfit(low, high, places)[0], places
+
+    def _ends(self, knees: Numbers, places: Numbers, allowed: float) -> tuple[float, float]:
+        """The least and the largest log(1 / cycle) that are allowed for one of the knees."""
+        low, high = self._edges(knees)
+        ends = []
+        for side in (-1.0, 1.0):
+            near, far = places, places + side * 3.0
+            for _ in range(40):
+                middle = (near + far) / 2
+                good = self._misfit(low, high, middle)[0] <= allowed
+                near, far = np.where(good, middle, near), np.where(good, far, middle)
+            ends.append(near)
+        return float(ends[0].min()), float(ends[1].max())
