@@ -77,7 +77,6 @@ def level(
     seen = {"cpu": gauges["cpu"], "cores": 1} | more
     return Observation(
         point=point(users, throughput, users / throughput, failing=failing, phases=phases),
-        think_time=0.0,
         rate=rate,
         told=None if black_box else Told(**gauges),
         upstream=Upstream(**ledger),

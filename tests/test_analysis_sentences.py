@@ -25,7 +25,7 @@ LEVELS = (1, 5, 10, 20, 40, 80)
 def told(system, levels=LEVELS, status="complete", **options):
     engine = SimulatedEngine({"a": system}, **options)
     found = points(ladder(engine, "a", levels))
-    run = Run(id="r", name="r", started="", status=status, points=found, knees=knees(found, 0.0))
+    run = Run(id="r", name="r", started="", status=status, points=found, knees=knees(found))
     return sentence(run, "a")
 
 

@@ -37,7 +37,7 @@ def evidence(name, system=FINE, levels=LEVELS, planned=LEVELS, **options):
         levels=planned,
         points={point.level: point for point in found},
         records=records,
-        knee=knee(found, 0.0),
+        knee=knee(found),
     )
 
 

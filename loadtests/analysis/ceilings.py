@@ -2,18 +2,21 @@
 
 A bound is the capacity of a resource over what one request takes of it (Denning and Buzen, The
 Operational Analysis of Queueing Network Models, 1978): T threads that a request holds for s seconds
-permit T / s requests a second. What a request takes is measured where nobody queues.
+permit T / s requests a second. What a request takes is measured at the lowest level, where hardly
+any request waits, and once more at the lowest level that does not follow the load: a request may
+take more under load, as one does that opens connections which a quiet service keeps.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from loadtests.analysis.law import Law, law
 from loadtests.analysis.observations import Observation
-from loadtests.analysis.words import duration, rate, rounded
+from loadtests.analysis.words import duration, load, percent, rate, rounded
 from loadtests.results import Ceiling, Resource
 from mock_upstream.limits import Concurrency
 from mock_upstream.profiles import Profile
@@ -31,6 +34,8 @@ LATE = 0.004  # seconds that a blocked loop is late in the mean; a busy one that
 IDLE = 0.7  # of the CPU: a loop that is late with less was blocked
 STARVED = 0.15  # of the time: a loop that waits so long for a core is late for that
 HELD = 0.002  # seconds, at least, that something holds the loop
+DEARER = 0.1  # of what a request takes: what is worth telling when it takes more under load
+REFUTED = 1.02  # times a ceiling: it cannot be one where so much was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,13 @@ class Demand:
     What one request takes when nobody queues; seconds, and numbers of calls.
 
     `call`: of a connection, for each call. `loop`: of the event loop, where it waits while it has
-    work; None: not known, or no longer than its CPU. `base`: the whole request.
+    work; None: not known, or no longer than its CPU.
     """
 
     calls: float
     call: float | None
     cpu: float | None
     loop: float | None
-    base: float | None
 
     @property
     def held(self) -> float | None:
@@ -67,14 +71,16 @@ def demand(seen: Sequence[Observation]) -> Demand | None:
     calls = _calls(low)
     cpu = _cpu(seen)
     call = _call(low, cpu)
-    return Demand(calls, call, cpu, _loop(low, seen, calls, call, cpu), low.time)
+    return Demand(calls, call, cpu, _loop(low, seen, calls, call, cpu))
 
 
 def ceilings(
     seen: Sequence[Observation], settings: Mapping[str, Any], profile: Profile | None
 ) -> list[Ceiling]:
     """
-    Of one deployment, the lowest first; those that cannot be known are left out.
+    Of one deployment, the lowest first.
+
+    Those that cannot be known are left out, and those below a throughput that was measured.
 
     Args:
         seen: its levels, rising.
@@ -82,17 +88,66 @@ def ceilings(
         profile: of the upstream, where the mock plays it.
     """
     takes = demand(seen)
-    if takes is None:
+    bounds = law(one.point for one in seen)
+    if takes is None or bounds is None:
         return []
-    found = [
-        _threads(seen, settings, takes),
-        _pool(seen, settings, takes),
-        _slots(seen, settings, takes),
-        _loop_ceiling(seen, takes),
-        _cpu_ceiling(seen, takes),
-        *_upstream(seen, profile, takes),
-    ]
-    return sorted((one for one in found if one), key=lambda one: one.throughput)
+
+    def permitted(takes: Demand) -> list[Ceiling | None]:
+        return [
+            _threads(seen, settings, takes),
+            _pool(seen, settings, takes),
+            _slots(seen, settings, takes),
+            _loop_ceiling(seen, takes),
+            _cpu_ceiling(seen, takes),
+            *_upstream(seen, profile, takes),
+        ]
+
+    found = permitted(takes)
+    there = _loaded(seen, bounds)
+    most = max((_proven(one) for one in seen if one.point.valid), default=0.0)
+    if there is not None:
+        beyond = permitted(_under_load(there, takes))
+        found = [
+            other
+            if one and other and one.throughput < most
+            else one and other and _compared(one, other, there)
+            for one, other in zip(found, beyond, strict=True)
+        ]
+    known = [one for one in found if one and one.throughput >= most]
+    return sorted(known, key=lambda one: one.throughput)
+
+
+def _proven(one: Observation) -> float:
+    """The throughput that no ceiling can lie below, chance and rounding allowed for."""
+    reached = one.point.throughput
+    return (reached.low if reached.low is not None else 0.0) / REFUTED
+
+
+def _loaded(seen: Sequence[Observation], bounds: Law) -> Observation | None:
+    """The lowest level beyond the knee; None where the lowest of all lies there, or none does."""
+    valid = [one for one in seen if one.point.valid and one.throughput]
+    there = next((one for one in valid if not bounds.follows(one.point)), None)
+    return None if there is None or there is valid[0] else there
+
+
+def _under_load(there: Observation, takes: Demand) -> Demand:
+    """What a request takes there; what is not known there, as at the lowest level."""
+    cpu = there.cpu_each if _counted_cpu(there) else takes.cpu
+    call = None if takes.call is None else _call(there, cpu)
+    return replace(takes, cpu=cpu or takes.cpu, call=takes.call if call is None else call)
+
+
+def _compared(one: Ceiling, other: Ceiling, there: Observation) -> Ceiling:
+    """A ceiling with what it is under load, and with a finding where the two differ."""
+    changed = one.throughput / other.throughput - 1
+    if abs(changed) < DEARER:
+        return one.model_copy(update={"loaded": other.throughput})
+    what = "more" if changed > 0 else "less"
+    finding = (
+        f"at {load(there.level, there.point.model)} a request takes {percent(abs(changed))} "
+        f"{what} of it than at the lowest level: {other.how} = {rate(other.throughput)}"
+    )
+    return one.model_copy(update={"loaded": other.throughput, "finding": finding})
 
 
 def profile_of(plan: Mapping[str, Any]) -> Profile | None:
@@ -151,8 +206,13 @@ def _call(low: Observation, cpu: float | None) -> float | None:
 def _cpu(seen: Sequence[Observation]) -> float | None:
     """Of the lowest level at which there was enough of it to be counted."""
     known = [(one, each) for one in seen if one.point.valid and (each := one.cpu_each)]
-    counted = [each for one, each in known if each * one.rate * one.point.seconds >= COUNTED]
+    counted = [each for one, each in known if _counted_cpu(one)]
     return next(iter(counted or [each for _, each in known[-1:]]), None)
+
+
+def _counted_cpu(one: Observation) -> bool:
+    """Whether a level had enough CPU time to tell that of a request."""
+    return (one.cpu_each or 0.0) * one.rate * one.point.seconds >= COUNTED
 
 
 def _loop(

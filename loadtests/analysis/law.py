@@ -34,7 +34,8 @@ _DEVIATIONS = float(special.ndtri(0.975))  # in half an interval
 _INSIDE = _DEVIATIONS**2  # of twice the log likelihood that a 95 % interval gives away
 _UNSETTLED = 0.25  # relative error of a level that had not come to rest
 _NOTHING = 1.0  # ... and of the half request that stands for a level without any success
-_GRID = 600
+_HALVINGS = 24  # of the range of a cycle, to a millionth
+_COARSE, _FINE = 200, 300  # knees that are tried
 _GROWN = 1.1  # times as long in the service as at the lowest rate: a queue was built
 
 Numbers = NDArray[np.float64]
@@ -272,7 +273,8 @@ def _errors(seen: Sequence[Point]) -> Numbers:
     counts = np.array([max(point.throughput.value * point.seconds, 0.5) for point in seen])
     shown = [e**2 * n for e, n, p in zip(own, counts, seen, strict=True) if p.throughput.value]
     each = float(np.median(shown)) if shown else 0.0
-    return np.hypot(np.maximum(own, np.sqrt(each / counts)), BETWEEN / _DEVIATIONS)
+    errors: Numbers = np.hypot(np.maximum(own, np.sqrt(each / counts)), BETWEEN / _DEVIATIONS)
+    return errors
 
 
 def _certain(levels: int) -> float:
@@ -343,13 +345,13 @@ class _Band:
     def region(self) -> tuple[float | None, float | None, float | None, float]:
         """The bounds of the knee, then those of the cycle."""
         top = float(self.users[-1])
-        knees = np.geomspace(1.0, 8 * top, _GRID)
-        best, places = self._best(knees)
+        knees = np.geomspace(1.0, 8 * top, _COARSE)
+        best, _ = self._best(knees)
         inside = best <= self._allowed(best)
         first, last = (int(index) for index in np.flatnonzero(inside)[[0, -1]])
         at_start, at_end = first == 0, last >= np.searchsorted(knees, top)
         step = knees[1] / knees[0]
-        fine = np.geomspace(max(knees[first] / step, 1.0), min(knees[last], top) * step, _GRID)
+        fine = np.geomspace(max(knees[first] / step, 1.0), min(knees[last], top) * step, _FINE)
         best, places = self._best(fine)
         allowed = self._allowed(best)
         within = np.flatnonzero(best <= allowed)
@@ -404,7 +406,7 @@ class _Band:
         low, high = self._edges(knees)
         left = (self.rates - high).min(axis=1) - 1
         right = (self.rates - high).max(axis=1) + 1
-        for _ in range(40):
+        for _ in range(_HALVINGS):
             places = (left + right) / 2
             rising = self._misfit(low, high, places)[1] >= 0
             right = np.where(rising, places, right)
@@ -418,7 +420,7 @@ class _Band:
         ends = []
         for side in (-1.0, 1.0):
             near, far = places, places + side * 3.0
-            for _ in range(40):
+            for _ in range(_HALVINGS):
                 middle = (near + far) / 2
                 good = self._misfit(low, high, middle)[0] <= allowed
                 near, far = np.where(good, middle, near), np.where(good, far, middle)

@@ -31,7 +31,6 @@ class Observation:
     """
 
     point: Point
-    think_time: float
     rate: float
     cpu: float | None = None
     cores: int | None = None
@@ -147,7 +146,6 @@ class _Service:
             used = told.cpu if told and told.cpu is not None else _sampled(self._name, pairs)
         return Observation(
             point=point,
-            think_time=complete[0].stage.think_time if complete else 0.0,
             rate=point.requests / point.seconds if point.seconds else 0.0,
             cpu=used,
             cores=self._cores,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from loadtests.analysis import knees
+from loadtests.analysis import knees, law
 from loadtests.analysis.words import duration, load, loads, percent, rate, rounded
 from loadtests.results import Capacity, Knee, Point, Run
 
@@ -60,7 +60,7 @@ def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
         return f"every request failed, from {_at(valid[0])} on ({_kinds(valid)})"
     if any(map(_unstable, answered)):
         return _with_unstable(answered, knee) + _failing(points[-1])
-    seen = knees.usable(points) or answered
+    seen = law.usable(points) or answered
     if knee is None or (knee.level is None and len(seen) < knees.LEAST_LEVELS):
         return (
             f"{len(seen)} of {len(points)} levels tell too little{cut}: "

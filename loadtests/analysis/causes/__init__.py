@@ -9,12 +9,13 @@ permits. Where nothing does, the answer is "unknown".
 
 from collections.abc import Callable, Mapping, Sequence
 
-from loadtests.analysis import evidence
-from loadtests.analysis.causes.cases import Found, Seen, follows
+from loadtests.analysis.causes import evidence
+from loadtests.analysis.causes.cases import Found, Seen
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, threads
 from loadtests.analysis.causes.slots import slots
 from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
 from loadtests.analysis.ceilings import STARVED, demand, lowest
+from loadtests.analysis.law import law
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import percent, rate
 from loadtests.results import Ceiling, Limit, Resource
@@ -29,19 +30,20 @@ def limits(seen: Sequence[Observation], ceilings: Sequence[Ceiling]) -> dict[int
         ceilings: the same deployment's, the lowest first.
     """
     takes, low = demand(seen), lowest(seen)
+    bounds = law(one.point for one in seen)
     found = {}
     for now in seen:
         if now.point.limit is not None:  # not the service: the generator, the mock or the host
             found[now.level] = now.point.limit
-        elif low and takes and now.point.valid:
-            case = Seen(now, low, seen, takes, ceilings)
+        elif low and takes and bounds and now.point.valid:
+            case = Seen(now, low, seen, takes, ceilings, bounds)
             if limit := _limit(case):
                 found[now.level] = limit
     return found
 
 
 def _limit(case: Seen) -> Limit | None:
-    if follows(case.now, case.low):
+    if case.law.follows(case.now.point):
         found = next((one for ask in _QUEUES if (one := ask(case))), None)
         if found is None or (found.utilisation or 0.0) < 0.95:
             return None
@@ -54,7 +56,7 @@ def _limit(case: Seen) -> Limit | None:
         ceiling=ceiling.throughput if ceiling else None,
         why=found.why + (f"; {_equation(ceiling)}" if ceiling else ""),
         next=_next(case, found.resource, ceiling),
-        evidence=evidence.told(case.now, case.low, found.resource, case.cpu, ceiling),
+        evidence=evidence.told(case, found.resource, ceiling),
         source="telemetry" if case.now.told else "outside",
     )
 
@@ -98,17 +100,14 @@ def _next(case: Seen, resource: Resource, ceiling: Ceiling | None) -> str | None
 
 
 def _unknown(case: Seen) -> Found:
-    expected = case.now.level / ((case.low.time or 0.0) + case.now.think_time)
-    if case.now.point.model == "open":
-        expected = case.now.rate
+    expected = case.law.expected(case.now.point)
+    short = "at this level and at those above it"
+    if expected is not None:
+        short = f"where the load would give {rate(expected)}"
     seen = "nothing that is seen is used up"
     if case.now.starved >= STARVED:
         seen = f"for {percent(case.now.starved)} of the time the service had work and no core"
-    why = (
-        f"unknown: {rate(case.now.throughput)} where the load would give {rate(expected)}, "
-        f"and {seen}"
-    )
-    return Found("unknown", None, why)
+    return Found("unknown", None, f"unknown: {rate(case.now.throughput)} {short}, and {seen}")
 
 
 _Ask = Callable[[Seen], Found | None]

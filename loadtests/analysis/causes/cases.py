@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtests.analysis.ceilings import Demand, usable_cores
+from loadtests.analysis.law import Law
 from loadtests.analysis.observations import Observation
+from loadtests.analysis.words import load
 from loadtests.results import Ceiling, Resource
 
-FOLLOWING = 0.9  # throughput that is at least this part of N / (R_0 + Z) follows the load
-ANSWERED = 0.95  # ... and of the open model's rate
 FULL = 0.9  # of a resource
 ROOM = 0.8  # of the CPU: below, it is not what binds
 QUEUE = 0.5  # requests, in the mean, that wait
@@ -24,6 +24,12 @@ class Seen:
     levels: Sequence[Observation]  # of the same deployment, rising
     takes: Demand
     ceilings: Sequence[Ceiling]
+    law: Law
+
+    @property
+    def below(self) -> str:
+        """The level that it is compared with, in words."""
+        return load(self.low.level, self.low.point.model)
 
     def ceiling(self, resource: Resource) -> Ceiling | None:
         """The lowest of this resource."""
@@ -58,13 +64,3 @@ class Found:
     utilisation: float | None
     why: str
     ceiling: Ceiling | None = None
-
-
-def follows(now: Observation, low: Observation) -> bool:
-    """Whether throughput is what the load would give without a queue."""
-    usual = 1 - low.failing
-    if now.point.model == "open":
-        unstable = now.point.steady == "over-saturated"
-        return not unstable and now.throughput >= ANSWERED * usual * now.rate
-    base = (low.time or 0.0) + now.think_time
-    return base > 0 and now.throughput >= FOLLOWING * usual * now.level / base

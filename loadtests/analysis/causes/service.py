@@ -4,10 +4,12 @@ from loadtests.analysis.causes.cases import FULL, QUEUE, Found, Seen
 from loadtests.analysis.ceilings import late, usable_cores
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import duration, percent, rounded
+from loadtests.results import Ceiling
 
 LATE_SHARE = 0.1  # of the time that a request waits, by which a blocked loop is late in the mean
 CONSTRUCTING = 0.4  # of the CPU of a request: clients made for each call
 RECONNECTING = 0.5  # connections opened for each call
+MORE = 0.1  # of the CPU of a request at low load: what it costs more at a level
 DEARER = 0.25  # of the CPU of a request: what it costs more than at the lowest level
 CLIENT = 0.008  # seconds of CPU: a connection costs one ms, a client with its TLS settings 17 ms
 
@@ -20,11 +22,26 @@ def cpu(case: Seen) -> Found | None:
     cores = usable_cores(now)
     used = min(share, 1.0) * cores
     text = f"{rounded(used, 2)} of {_cores(cores)} used"
+    ceiling, dearer = _there(case, each)
     churn = _churn(case, each)
     if churn:
-        return Found("churn", share, f"connection churn: {churn}; {text}", case.ceiling("cpu"))
-    what = f", {duration(each)} for a request" if each else ""
-    return Found("cpu", share, f"CPU: {text}{what}")
+        return Found("churn", share, f"connection churn: {churn}; {text}", ceiling)
+    what = f", {duration(each)} for a request{dearer}" if each else ""
+    return Found("cpu", share, f"CPU: {text}{what}", ceiling)
+
+
+def _there(case: Seen, each: float | None) -> tuple[Ceiling | None, str]:
+    """The ceiling with the CPU that a request takes at this level, and by how much that is more."""
+    ceiling = case.ceiling("cpu")
+    if ceiling is None or not each or not case.takes.cpu:
+        return ceiling, ""
+    more = each / case.takes.cpu - 1
+    if more < MORE:
+        return ceiling, ""
+    cores = usable_cores(case.now)
+    how = f"{_cores(cores)} / {duration(each)}"
+    here = Ceiling(resource="cpu", throughput=cores / each, how=how)
+    return here, f", {percent(more)} more than at low load"
 
 
 def _cores(count: float) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from loadtests.analysis.causes.cases import FULL, NEAR, ROOM, Found, Seen, follows
+from loadtests.analysis.causes.cases import FULL, NEAR, ROOM, Found, Seen
 from loadtests.analysis.ceilings import LATE, STARVED
 from loadtests.analysis.words import duration
 from loadtests.results import Ceiling, Resource
 
 FLAT = 0.08  # that calls at the upstream may differ by between levels, and still be as many
 STEADY = 0.05  # ... and their peaks, from second to second
+OWN = 0.05  # ... and from the calls that the users make
 
 
 def slots(case: Seen) -> Found | None:
@@ -20,7 +21,7 @@ def slots(case: Seen) -> Found | None:
     if lag is not None and lag >= LATE:
         return None
     count = _plateau(case, sure=share is None or case.now.starved >= STARVED)
-    if count is None or case.takes.call is None:
+    if count is None or case.takes.call is None or _users(case, count):
         return None
     held = case.takes.calls * case.takes.call
     made = Ceiling(
@@ -54,6 +55,14 @@ _SET: Mapping[Resource, str] = {  # what a plan sets the number of
 }
 
 
+def _users(case: Seen, count: int) -> bool:
+    """Whether the calls are as many as the users make, and no limit."""
+    level = case.now.level
+    return case.now.point.model == "closed" and any(
+        abs(count - most) <= max(1.0, OWN * most) for most in (level, level * case.takes.calls)
+    )
+
+
 def _plateau(case: Seen, *, sure: bool) -> int | None:
     """
     How many calls are at the upstream at most; None when they are not as many at each load.
@@ -77,6 +86,6 @@ def _flat(case: Seen) -> bool:
     beyond = [
         one.upstream.in_flight
         for one in case.levels
-        if one.upstream and one.point.valid and not follows(one, case.low)
+        if one.upstream and one.point.valid and not case.law.follows(one.point)
     ]
     return len(beyond) >= 2 and max(beyond) - min(beyond) <= FLAT * max(beyond)

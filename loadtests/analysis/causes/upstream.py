@@ -73,7 +73,10 @@ def slower(case: Seen) -> Found | None:
         return None
     if not then or not takes or takes < SLOWER * then:
         return None
-    why = f"upstream: a call takes {duration(takes)} there instead of {duration(then)} at low load"
+    why = (
+        f"upstream: a call takes {duration(takes)} there instead of {duration(then)} at "
+        f"{case.below}"
+    )
     return Found("upstream", None, why)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from loadtests.analysis.causes.cases import Seen
 from loadtests.analysis.ceilings import usable_cores
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import duration, percent, rate, rounded
@@ -21,21 +22,12 @@ _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resou
 }
 
 
-def told(
-    now: Observation,
-    low: Observation,
-    resource: Resource,
-    cpu: float | None,
-    ceiling: Ceiling | None,
-) -> list[Fact]:
-    """
-    Args:
-        cpu: the used part of the cores that it can use.
-    """
-    facts = list(_facts(now, low, cpu))
+def told(case: Seen, resource: Resource, ceiling: Ceiling | None) -> list[Fact]:
+    """Facts that show the resource first, then the rates, then the other facts."""
+    facts = list(_facts(case))
     first = [fact for about, fact in facts if resource in _ABOUT[about]]
     rest = [fact for about, fact in facts if resource not in _ABOUT[about]]
-    return [*first, *_rates(now, ceiling), *rest]
+    return [*first, *_rates(case.now, ceiling), *rest]
 
 
 def _rates(now: Observation, ceiling: Ceiling | None) -> Iterator[Fact]:
@@ -44,8 +36,9 @@ def _rates(now: Observation, ceiling: Ceiling | None) -> Iterator[Fact]:
         yield "ceiling", f"{rate(ceiling.throughput)} ({ceiling.how})"
 
 
-def _facts(now: Observation, low: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
-    yield from _service(now, cpu)
+def _facts(case: Seen) -> Iterator[tuple[str, Fact]]:
+    now, low = case.now, case.low
+    yield from _service(now, case.cpu)
     up = now.upstream
     if up is None:
         return
@@ -53,7 +46,7 @@ def _facts(now: Observation, low: Observation, cpu: float | None) -> Iterator[tu
     yield "calls", ("calls at the upstream", f"{rounded(up.in_flight, 3)} in the mean{peak}")
     if up.stay is not None:
         then = low.upstream.stay if low.upstream and low is not now else None
-        before = f", {duration(then)} at low load" if then else ""
+        before = f", {duration(then)} at {case.below}" if then else ""
         yield "upstream", ("a call's time there", f"{duration(up.stay)}{before}")
     if up.servers and up.busy is not None:
         yield "upstream", ("upstream servers busy", f"{percent(up.busy)} of {up.servers}")
