@@ -1,4 +1,4 @@
-"""The client must not lose its connections when a process holds many descriptors."""
+"""Connections of the client: kept above 1023 descriptors, and closed when a service restarts."""
 
 import json
 import subprocess
@@ -23,3 +23,13 @@ def test_connections_are_reused_above_1023_descriptors():
     opened = json.loads(answer.stdout)
     assert opened["descriptor"] > 1023
     assert (opened["low"], opened["high"]) == (1, 1)
+
+
+def test_a_user_holds_one_connection_for_each_deployment_however_often_these_restart():
+    script = SCRIPT.with_name("gevent_restarts.py")
+    answer = subprocess.run(
+        [sys.executable, script, "4"], capture_output=True, text=True, check=True, timeout=60
+    )
+    held = json.loads(answer.stdout)
+    assert [sum(servers) for servers in held] == [1] + [2] * 7
+    assert held[-1] == [0, 0, 0, 1, 1]

@@ -88,7 +88,7 @@ def _processes(record: StageRecord, used: Mapping[str, float], whole: Quarter) -
     """
     name, values = record.stage.deployment, {}
     if record.usage:
-        each = cpu.per_request(name, [record], cpu.resting(name, [record]))
+        each = cpu.per_request(name, [record], cpu.resting(name, [record]) or 0.0)
         if each is not None:
             values["cpu"] = each
         if rss := record.usage.rss.get(name):

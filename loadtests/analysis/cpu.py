@@ -17,15 +17,15 @@ WORKS = 0.05  # of the CPU of the busiest process of its role: one that uses les
 MATTERS = 0.05  # of a deployment's CPU: roles that use less do not limit it
 
 
-def resting(name: str, records: Iterable[StageRecord]) -> float:
-    """Cores that a deployment uses without load; 0 where that was not seen for long enough."""
+def resting(name: str, records: Iterable[StageRecord]) -> float | None:
+    """Cores that a deployment uses without load; None where it did not rest for long enough."""
     seen = [
         rest
         for record in records
         if record.usage and (rest := record.usage.rest.get(name)) and rest.seconds >= RESTED
     ]
     longest = max(seen, key=lambda rest: rest.seconds, default=None)
-    return longest.cpu / longest.seconds if longest else 0.0
+    return longest.cpu / longest.seconds if longest else None
 
 
 def per_request(name: str, records: Sequence[StageRecord], rest: float) -> float | None:
@@ -70,7 +70,7 @@ def cores(name: str, records: Sequence[StageRecord], rest: float | None = None) 
 
     None, too, where no request ended in a window: then requests do not tell what was used in it.
     """
-    rest = resting(name, records) if rest is None else rest
+    rest = (resting(name, records) or 0.0) if rest is None else rest
     each, rate = per_request(name, records, rest), in_window(records)
     return None if each is None or not rate else rest + each * rate
 

@@ -124,7 +124,8 @@ class _Service:
     ) -> None:
         self._name, self._samples, self._how = name, samples, how
         self._records = [one for one in records if one.stage.deployment == name]
-        self._idle = cpu.resting(name, records) or _idle(name, records, samples)
+        rest = cpu.resting(name, records)
+        self._idle = _idle(name, records, samples) if rest is None else rest
         everywhere = [pair for one in self._records for pair in under_load(one, samples)]
         self._cores = _cores(name, everywhere, how)
         self._processors = cpu.processors(name, self._records, self._cores)

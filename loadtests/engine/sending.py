@@ -4,6 +4,7 @@ from time import monotonic_ns, perf_counter, time
 from typing import Any
 
 import gevent
+from geventhttpclient.url import URL
 from locust import User
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastHttpSession
 
@@ -32,6 +33,14 @@ def session(request_event: Any, timeout: float, user: User | None = None) -> Fas
     made.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # the library's default
     made.client.valid_response_codes = _EVERY_STATUS  # type: ignore[misc]
     return made
+
+
+def disconnect(client: FastHttpSession, target: str) -> None:
+    """Close the client's connections to a target, which its library would keep until the end."""
+    url = URL(target)
+    gone = client.client.clientpool.clients.pop((url.host, url.port), None)
+    if gone is not None:
+        gone.close()
 
 
 def send(

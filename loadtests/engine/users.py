@@ -8,7 +8,7 @@ from locust.contrib.fasthttp import FastHttpSession
 
 from loadtests import choices
 from loadtests.engine.generator import Generator
-from loadtests.engine.sending import send, session
+from loadtests.engine.sending import disconnect, send, session
 from loadtests.stages import RequestSpec, Stage
 
 
@@ -26,6 +26,7 @@ class PlanUser(FastHttpUser):
         self._draw = random.Random()
         self._stage = -1
         self._clients: dict[float, FastHttpSession] = {}
+        self._targets: dict[str, str] = {}  # of each deployment; a restart changes them
 
     @task
     def play(self) -> None:
@@ -35,6 +36,8 @@ class PlanUser(FastHttpUser):
             stage = generator.enter()
             if stage.number != self._stage:
                 self._stage = stage.number
+                self._leave(self._targets.get(stage.deployment, stage.target), stage.target)
+                self._targets[stage.deployment] = stage.target
                 self._draw = generator.begin(self._number)
                 continue  # the stage may be over
             request = generator.choose(self._draw)
@@ -45,6 +48,12 @@ class PlanUser(FastHttpUser):
                 generator.returns(number)
             if stage.think_time:
                 generator.pause(stage.think_time)
+
+    def _leave(self, before: str, target: str) -> None:
+        """Without it, each restart would leave a dead connection of each user."""
+        if before != target:
+            for client in self._clients.values():
+                disconnect(client, before)
 
     def _send(self, stage: Stage, request: RequestSpec) -> None:
         client = self._clients.get(request.timeout)
