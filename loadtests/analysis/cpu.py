@@ -11,9 +11,11 @@ from math import fsum
 
 from loadtests.analysis.records import StageRecord
 from loadtests.slices import LENGTH
+from loadtests.stages import ProcessUsage
 
 RESTED = 0.25  # seconds without load, at least, that tell what a deployment uses then
 WORKS = 0.05  # of the CPU of the busiest process of its role: one that uses less does not work
+MOST_CORES = 1024  # of a machine of which that is not known
 MATTERS = 0.05  # of a deployment's CPU: roles that use less do not limit it
 
 
@@ -102,7 +104,8 @@ def processors(
     Args:
         available: the cores that the deployment was given; None: not known.
     """
-    spread: dict[str, float] = defaultdict(lambda: 1.0)
+    most = float(available or MOST_CORES)
+    spread: dict[str, float] = defaultdict(float)
     used: dict[str, float] = defaultdict(float)
     busiest = {}
     for record in records:
@@ -115,19 +118,17 @@ def processors(
         for one in found.values():
             roles[one.role].append(one)
         for role, processes in roles.items():
-            most = max(one.cpu for one in processes)
-            working = [one for one in processes if one.cpu and one.cpu >= WORKS * most]
-            spread[role] = max(
-                spread[role], fsum(one.cpu / one.busiest for one in working if one.busiest)
-            )
+            share = WORKS * max(one.cpu for one in processes)
+            working = [one for one in processes if one.cpu and one.cpu >= share]
+            spread[role] = max(spread[role], fsum(_cores_of(one, most) for one in working))
             used[role] += fsum(one.cpu for one in processes)
     total = fsum(used.values())
     if not total:
         return None
-    most = float(available or sum(spread.values()))
-    usable = min(
-        min(spread[role], most) * total / cpu
-        for role, cpu in used.items()
-        if cpu >= MATTERS * total
-    )
-    return Processors(min(usable, most), busiest)
+    limits = [spread[role] * total / cpu for role, cpu in used.items() if cpu >= MATTERS * total]
+    return Processors(min([*limits, most]), busiest)
+
+
+def _cores_of(process: ProcessUsage, most: float) -> float:
+    """The cores that a process can use before its busiest thread is full."""
+    return process.cpu / process.busiest if process.busiest * most > process.cpu else most
