@@ -32,7 +32,8 @@ from loadtests.results import Estimate, Knee, Limit, Point
 
 LEAST_LEVELS = 3
 BEYOND = 0.95  # a knee must lie below this part of the highest level to have been seen
-FAILING = 0.05  # of the requests
+FAILING = 0.05  # of the requests, beyond those that fail before the knee already
+APART = 0.02  # of the highest level: with less between two levels, there is no slope
 RISING = 0.05  # of p95, from the knee to the highest level: with less, no slope is given
 
 
@@ -85,7 +86,7 @@ def knee(points: Sequence[Point]) -> Knee:
         return Knee(level=None, low=found.low, base=base, cycle=found.cycle.value)
     level = min(max(level, found.low), found.high)
     beyond = [point for point in seen if point.level > level]
-    then = _then(beyond, found.most)
+    then = _then(beyond, found.most, _failing([p for p in seen if p.level <= level]))
     return Knee(
         level=level,
         low=found.low,
@@ -103,7 +104,7 @@ def _below(seen: Sequence[Point], found: ClosedLaw) -> Knee:
     """The lowest level is beyond it already, so that only its upper bound is known."""
     lowest = float(seen[0].level)
     high = found.high if found.high and found.high > _NEAR * lowest else lowest
-    then = _then(seen, found.most)
+    then = _then(seen, found.most, 0.0)
     return Knee(
         level=None,
         high=high,
@@ -136,10 +137,9 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
         return Knee(level=None, low=ANSWERED * seen[-1].level, base=base_time)
     most = most_of(plateau(behind))
     if not following:
-        then = _then(behind, most)
+        then = _then(behind, most, 0.0)
         return Knee(level=None, high=float(seen[0].level), throughput=most.value, then=then)
-    came = sum(point.requests for point in following)
-    share = 1 - sum(point.errors.rate * point.requests for point in following) / came
+    share = 1 - _failing(following)
     last = following[-1]
     answered = max((Value.of(point.throughput) for point in following), key=lambda one: one.value)
     lost = falls(behind[0], answered)
@@ -148,9 +148,9 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     level = max(most.value / share, last.requests / last.seconds)
     half = most.half / share
     low, high = (level - half, level + half) if math.isfinite(half) else (None, None)
-    if lost:
-        high = float(behind[0].level)
-    then = _then(behind, most)
+    if lost or (falls(seen[-1], most) and len(plateau(behind)) < 2):
+        high = max(float(behind[0].level), level)
+    then = _then(behind, most, 1 - share)
     return Knee(
         level=level,
         low=low,
@@ -186,12 +186,21 @@ def _base(seen: Sequence[Point], half_way: float) -> float | None:
     return pooled([Value.of(mean) for _, mean in used], [p.requests for p, _ in used]).value
 
 
-def _then(beyond: Sequence[Point], most: Value) -> Literal["flat", "falls", "errors"] | None:
+def _failing(below: Sequence[Point]) -> float:
+    """The part of the requests that fails at these levels."""
+    came = sum(point.requests for point in below)
+    return sum(point.errors.rate * point.requests for point in below) / came if came else 0.0
+
+
+def _then(
+    beyond: Sequence[Point], most: Value, usual: float
+) -> Literal["flat", "falls", "errors"] | None:
+    """What throughput does beyond the knee; `usual` is the part that fails before it already."""
     if not beyond:
         return None
     top = beyond[-1]
     fallen = falls(top, most)
-    failing = max(point.errors.rate for point in beyond) > FAILING
+    failing = max(point.errors.rate for point in beyond) > usual + FAILING
     if failing and (not fallen or top.requests / top.seconds > (1 - FALLING) * most.value):
         return "errors"  # what is missing in throughput was answered, with failures
     return "falls" if fallen else "flat"
@@ -207,9 +216,9 @@ def _slope(beyond: Sequence[Point], below: Sequence[Point], level: float) -> flo
     line = [(float(p.level), p95.value) for p in beyond if (p95 := p.response_time.get("p95"))]
     if len(line) == 1 and below and (p95 := below[-1].response_time.get("p95")):
         line.insert(0, (level, p95.value))
-    if len(line) < 2:
+    levels, times = np.array(line).reshape(-1, 2).T
+    if len(line) < 2 or levels[-1] - levels[0] < APART * levels[-1]:
         return None
-    levels, times = np.array(line).T
     slope = float(np.polyfit(levels, times, 1)[0])
     rise = slope * (levels[-1] - levels[0])
     return slope if abs(rise) > RISING * times.mean() else None
