@@ -11,6 +11,7 @@ from simulated_engine import (
     threads,
     uniform,
 )
+from simulated_knees import drawn, held
 
 from loadtests.analysis.knees import knee, knees
 from loadtests.analysis.points import points
@@ -173,3 +174,9 @@ def test_a_knee_is_limited_by_what_binds_at_the_first_valid_level_beyond_it():
     assert bend.limit == "threads"
     (without,) = knees(rising(1, 5, 10, 20)).values()
     assert without.limit is None
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_what_is_said_about_a_simulated_knee_holds(number):
+    _, truth, _, seen = drawn(number, seed=2)
+    assert held(truth, knee(seen))
