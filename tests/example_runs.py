@@ -164,6 +164,7 @@ def example() -> Run:
                 high=41.1,
                 throughput=712.0,
                 base=BASE,
+                cycle=BASE,
                 then="flat",
                 slope=1.4e-3,
             ),
@@ -177,7 +178,7 @@ def example() -> Run:
                 slope=0.018,
                 retrograde=Estimate(value=0.665, low=0.601, high=0.702),
             ),
-            "async-aiohttp": Knee(level=None, base=BASE),
+            "async-aiohttp": Knee(level=None, low=150.0, base=BASE, cycle=BASE),
         },
         slos=[
             SloResult(
@@ -320,9 +321,14 @@ def open_model() -> Run:
             "plan": run.plan | {"load": {"model": "open", "levels": list(RATES)}},
             "knees": {
                 names[0]: Knee(
-                    level=716.0, low=708.0, high=723.0, throughput=716.0, base=BASE, then="flat"
+                    level=716.0,
+                    low=708.0,
+                    high=723.0,
+                    throughput=716.0,
+                    base=BASE,
+                    then="flat",
                 ),
-                names[1]: Knee(level=None, base=BASE),
+                names[1]: Knee(level=None, low=950.0, base=BASE),
             },
             "problems": [],
             "slos": [],

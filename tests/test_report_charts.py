@@ -101,7 +101,8 @@ def test_the_asymptotes_of_response_time_meet_at_the_knee():
 
 def test_think_time_flattens_the_rising_asymptote():
     run = example_runs.example()
-    run = run.model_copy(update={"plan": {"load": {"think_time": "1s"}}})
+    knee = run.knees["async-aiohttp"].model_copy(update={"cycle": example_runs.BASE + 1})
+    run = run.model_copy(update={"knees": {"async-aiohttp": knee}})
     lines = lines_of(charts.throughput(of_run(run)))
     level, value = lines["async-aiohttp", 0][-1]
     assert value == pytest.approx(level / (example_runs.BASE + 1))

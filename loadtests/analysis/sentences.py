@@ -61,26 +61,53 @@ def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
     if any(map(_unstable, answered)):
         return _with_unstable(answered, knee) + _failing(points[-1])
     seen = law.usable(points) or answered
-    if knee is None or (knee.level is None and len(seen) < knees.LEAST_LEVELS):
+    if knee is None or (knee.level is None and knee.low is None and knee.high is None):
         return (
             f"{len(seen)} of {len(points)} levels tell too little{cut}: "
             f"at {_at(seen[-1])} {_state(seen[-1])}"
         )
+    if knee.level is None and knee.high is not None:
+        return _below(seen, knee, knee.high) + _failing(points[-1])
     if knee.level is None or knee.throughput is None:
-        return f"follows the load up to {_at(seen[-1])}{cut}: {_state(seen[-1])}"
+        return _following(seen, knee, cut)
     return _with_knee(points, seen[-1], knee, knee.level, knee.throughput) + _failing(points[-1])
+
+
+def _following(seen: Sequence[Point], knee: Knee, cut: str) -> str:
+    """Without a knee in range: up to the highest level, or up to where that is certain."""
+    top, low = seen[-1], knee.low or 0.0
+    if low >= law.FOLLOWING * top.level:
+        return f"follows the load up to {_at(top)}{cut}: {_state(top)}"
+    return (
+        f"follows the load up to {load(low, top.model)} at least{cut}; the windows are too short "
+        f"to tell whether it does at {_at(top)}: {_state(top)}"
+    )
+
+
+def _below(seen: Sequence[Point], knee: Knee, high: float) -> str:
+    """The lowest level lies beyond the knee."""
+    grows, end = _grows(seen[-1], knee), _end(seen[-1], knee, knee.throughput or 0.0)
+    start = f"beyond its knee at every level: the knee is at or below {load(high, seen[0].model)}"
+    return f"{start}; {end}, {grows}" if grows else f"{start}; {end}"
+
+
+def _grows(top: Point, knee: Knee) -> str:
+    if knee.slope is None or knee.slope <= 0 or top.model == "open":
+        return ""
+    return f"p95 grows {duration(knee.slope, 2)} per user"
+
+
+def _end(top: Point, knee: Knee, throughput: float) -> str:
+    if knee.then != "falls":
+        return f"throughput stops at {rate(throughput)}"
+    low = rate(top.throughput.value)
+    return f"throughput falls from {rate(throughput)} to {low} at {_at(top)}{_lost(knee)}"
 
 
 def _with_knee(
     points: Sequence[Point], top: Point, knee: Knee, level: float, throughput: float
 ) -> str:
-    grows = ""
-    if knee.slope is not None and knee.slope > 0 and top.model == "closed":
-        grows = f"p95 grows {duration(knee.slope, 2)} per user"
-    end = f"throughput stops at {rate(throughput)}"
-    if knee.then == "falls":
-        low = rate(top.throughput.value)
-        end = f"throughput falls from {rate(throughput)} to {low} at {_at(top)}{_lost(knee)}"
+    grows, end = _grows(top, knee), _end(top, knee, throughput)
     if level <= ONE_AT_A_TIME and top.model == "closed":
         start = f"serves one request at a time: {end}"
         return f"{start}, {grows}" if grows else start

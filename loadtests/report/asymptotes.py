@@ -52,8 +52,8 @@ def _throughput(curve: Curve) -> Iterator[tuple[Line, float]]:
     knee = curve.knee
     if knee is None:
         return
-    if knee.base is not None and knee.base + curve.think_time > 0 and not is_open([curve]):
-        yield _straight(1 / (knee.base + curve.think_time), 0.0), 0.0
+    if knee.cycle is not None:
+        yield _straight(1 / knee.cycle, 0.0), 0.0
     if knee.level is not None and knee.throughput is not None:
         yield _flat(knee.throughput), _BEFORE * knee.level
 

@@ -116,7 +116,7 @@ def label(pair: Pair) -> str:
 def knee(knee: Knee | None) -> str:
     if knee is None:
         return quantities.MISSING
-    return "none in range" if knee.level is None else quantities.knee_level(knee)
+    return quantities.knee_level(knee)
 
 
 def lonely(comparison: Comparison) -> Iterator[str]:

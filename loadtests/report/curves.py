@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtests.results import Capacity, Ceiling, Knee, Point, Run, UpstreamChange
-from mock_upstream.durations import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +18,6 @@ class Curve:
     knee: Knee | None
     capacity: Capacity | None = None
     ceilings: Sequence[Ceiling] = ()
-    think_time: float = 0.0  # seconds
     run: str = ""
     changes: Sequence[tuple[int, UpstreamChange]] = ()
 
@@ -37,22 +35,11 @@ def of_run(run: Run, label: str = "") -> list[Curve]:
             knee=run.knees.get(name),
             capacity=run.capacities.get(name),
             ceilings=run.ceilings.get(name, []),
-            think_time=_think_time(run),
             run=label,
             changes=[each for each in enumerate(run.changes, 1) if each[1].deployment == name],
         )
         for name in names(run)
     ]
-
-
-def _think_time(run: Run) -> float:
-    """Seconds; 0 where the plan says nothing that can be read."""
-    load = run.plan.get("load")
-    text = load.get("think_time") if isinstance(load, dict) else None
-    try:
-        return parse_duration(text) if isinstance(text, str) else 0.0
-    except ValueError:
-        return 0.0
 
 
 def is_open(curves: Sequence[Curve]) -> bool:

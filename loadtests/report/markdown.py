@@ -67,7 +67,7 @@ def render(run: Run, *, picture: bool = True) -> str:
     knees = [
         [
             name,
-            quantities.knee_level(knee) if knee.level is not None else "none in range",
+            quantities.knee_level(knee),
             quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s",
             quantities.beyond(knee),
             knee.limit or quantities.MISSING,
@@ -83,7 +83,7 @@ def render(run: Run, *, picture: bool = True) -> str:
         [
             line.name,
             met.ceiling.resource,
-            met.ceiling.how,
+            "; ".join(filter(None, (met.ceiling.how, met.ceiling.finding))),
             quantities.rate(met.ceiling.throughput),
             quantities.rate_estimate(met.measured),
             quantities.MISSING if met.ratio is None else quantities.proportion(met.ratio),

@@ -167,19 +167,19 @@ def _remarks(point: Point) -> Text:
 def _knees(knees: dict[str, Knee], unit: str) -> Table:
     found = table("knee of", unit, "throughput", "beyond it")
     for name, knee in knees.items():
-        level = quantities.knee_level(knee) if knee.level is not None else "none in range"
+        level = quantities.knee_level(knee)
         there = quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s"
         found.add_row(Text(name), level, there, quantities.beyond(knee))
     return found
 
 
 def _ceilings(curve: Curve) -> Text:
-    """All of a deployment in one line, the lowest first."""
-    told = [
-        f"{met.ceiling.resource} {quantities.rate(met.ceiling.throughput)} ({met.ceiling.how})"
-        for met in ceilings.met(curve)
-    ]
-    return _named(f"{curve.name}: predicted ceilings: {', '.join(told)}", curve.name)
+    """All of a deployment in one line, the lowest first; then what is different under load."""
+    found = [met.ceiling for met in ceilings.met(curve)]
+    told = [f"{one.resource} {quantities.rate(one.throughput)} ({one.how})" for one in found]
+    text = f"{curve.name}: predicted ceilings: {', '.join(told)}"
+    findings = [f"{one.resource}: {one.finding}" for one in found if one.finding]
+    return _named(". ".join([text, *findings]), curve.name)
 
 
 def _capacities(capacities: dict[str, Capacity], unit: str) -> Table:
