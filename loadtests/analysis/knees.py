@@ -25,6 +25,7 @@ from loadtests.analysis.law import (
     most_of,
     plateau,
     pooled,
+    share_error,
     steady,
     usable,
 )
@@ -123,8 +124,8 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     Of the open model: X_max over the part of the requests that succeeds below it.
 
     What came in the window, and not the rate that was asked for, is what throughput follows. Where
-    throughput falls, its highest value may have been at any rate before the first one at which it
-    has fallen.
+    no two rates have the same highest throughput, it may have been higher at any rate before the
+    first one that is not answered.
     """
     behind = [point for point in seen if not found.follows(point)]
     following = seen[: seen.index(behind[0])] if behind else seen
@@ -142,19 +143,21 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     share = 1 - _failing(following)
     last = following[-1]
     answered = max((Value.of(point.throughput) for point in following), key=lambda one: one.value)
-    lost = falls(behind[0], answered)
-    if lost:
+    if falls(behind[0], answered):
         most = answered
     level = max(most.value / share, last.requests / last.seconds)
-    half = most.half / share
-    low, high = (level - half, level + half) if math.isfinite(half) else (None, None)
-    if lost or (falls(seen[-1], most) and len(plateau(behind)) < 2):
+    unsure = share_error(following) / share
+    half = math.hypot(most.half / share, unsure * level)
+    reached = math.hypot(answered.half / share, unsure * level)
+    low = max(most.value / share - half, answered.value / share - reached)
+    high = level + half
+    if len(plateau([last, *behind])) < 2:
         high = max(float(behind[0].level), level)
     then = _then(behind, most, 1 - share)
     return Knee(
         level=level,
-        low=low,
-        high=high,
+        low=min(low, level) if math.isfinite(low) else None,
+        high=high if math.isfinite(high) else None,
         throughput=most.value,
         base=base_time,
         then=then,

@@ -34,6 +34,8 @@ _DEVIATIONS = float(special.ndtri(0.975))  # in half an interval
 _INSIDE = _DEVIATIONS**2  # of twice the log likelihood that a 95 % interval gives away
 _UNSETTLED = 0.25  # relative error of a level that had not come to rest
 _NOTHING = 1.0  # ... and of the half request that stands for a level without any success
+_AT = 0.95  # of the knee: a level from here on may be on the plateau
+_MANY = 3.0  # times as many requests show what is rare
 _HALVINGS = 24  # of the range of a cycle, to a millionth
 _COARSE, _FINE = 200, 300  # knees that are tried
 _GROWN = 1.1  # times as long in the service as at the lowest rate: a queue was built
@@ -107,13 +109,14 @@ class ClosedLaw:
 class OpenLaw:
     """
     What the rates of an open model say: `usual` is the part that succeeds at the lowest rate,
-    `stay` the seconds that a request spends in the service there.
+    `unsure` half of its interval, `stay` the seconds that a request spends in the service there.
     """
 
     usual: float
+    unsure: float
     stay: float | None
     lowest: int
-    saturated: bool = False
+    levels: int
 
     def expected(self, point: Point) -> float | None:
         """Successes a second, were all answered as at the lowest rate."""
@@ -130,8 +133,9 @@ class OpenLaw:
         unstable = point.steady == "over-saturated"
         due = self.usual * came
         rate = Value.of(point.throughput)
-        slack = rate.half if math.isfinite(rate.half) else math.sqrt(due / (point.seconds or 1.0))
-        if not unstable and (rate.value >= ANSWERED * due or rate.value + slack >= due):
+        known = rate.half if math.isfinite(rate.half) else math.sqrt(due / (point.seconds or 1.0))
+        slack = math.hypot(known, self.unsure * came) * _certain(self.levels) / _DEVIATIONS
+        if rate.value + slack >= due or (not unstable and rate.value >= ANSWERED * due):
             return True
         if 1 - point.errors.rate < ANSWERED * self.usual or point.in_flight is None or not came:
             return False
@@ -156,17 +160,19 @@ def law(points: Iterable[Point]) -> Law | None:
         first = seen[0]
         came = first.requests / first.seconds
         stay = None if first.in_flight is None or not came else first.in_flight / came
-        return OpenLaw(1 - first.errors.rate, stay, first.level)
+        unsure = share_error([first])
+        return OpenLaw(1 - first.errors.rate, unsure, stay, first.level, len(seen))
     return _closed(seen)
 
 
 def usable(points: Iterable[Point]) -> list[Point]:
     """
-    The valid points by rising level, from the lowest one on at which something succeeded.
+    The valid points of all requests by rising level, from the lowest at which something succeeded.
 
     A level at which nothing succeeds any more is a collapse, and as good a result as any.
     """
-    found = sorted((p for p in points if p.valid and p.seconds), key=lambda point: point.level)
+    valid = (point for point in points if point.request == "all" and point.valid and point.seconds)
+    found = sorted(valid, key=lambda point: point.level)
     first = next((i for i, point in enumerate(found) if point.throughput.value), len(found))
     return found[first:]
 
@@ -232,6 +238,14 @@ def _combined(values: Sequence[Value], weights: Sequence[float]) -> tuple[float,
     return mean, halves, float(deviations @ deviations)
 
 
+def share_error(points: Sequence[Point]) -> float:
+    """Half of the interval of the part that fails at these levels together; of coins."""
+    came = sum(point.requests for point in points)
+    failed = sum(point.errors.rate * point.requests for point in points)
+    share = failed / came if came else 0.0
+    return _DEVIATIONS * math.sqrt(share * (1 - share) / came) if came else 0.0
+
+
 def falls(top: Point, most: Value) -> bool:
     """Whether throughput at this level is lower than X_max, beyond noise and worth a word."""
     last = Value.of(top.throughput)
@@ -267,13 +281,15 @@ def _errors(seen: Sequence[Point]) -> Numbers:
     The relative standard errors of throughput, none smaller than its number of requests allows.
 
     A request brings as much variance at any level. A low level has too few of them to show what is
-    rare and slow: without a single timeout in it, it looks more certain than it is.
+    rare and slow: without a single timeout in it, it looks more certain than it is. What its
+    requests bring is therefore taken from the levels with several times as many of them, too.
     """
     own = np.array([_error(point) for point in seen])
     counts = np.array([max(point.throughput.value * point.seconds, 0.5) for point in seen])
-    shown = [e**2 * n for e, n, p in zip(own, counts, seen, strict=True) if p.throughput.value]
-    each = float(np.median(shown)) if shown else 0.0
-    errors: Numbers = np.hypot(np.maximum(own, np.sqrt(each / counts)), BETWEEN / _DEVIATIONS)
+    each = own**2 * counts
+    others = [each[counts >= _MANY * count] for count in counts]
+    shared = np.array([float(np.median(more)) if len(more) else 0.0 for more in others])
+    errors: Numbers = np.hypot(np.maximum(own, np.sqrt(shared / counts)), BETWEEN / _DEVIATIONS)
     return errors
 
 
@@ -288,7 +304,7 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     down = falls(seen[-1], most)
     users = np.array([float(point.level) for point in seen])
     rates = np.array([_logarithm(point) for point in seen])
-    band = _Band(users, rates, _errors(seen), _unbound(seen, highest, most, down))
+    band = _Band(users, rates, _errors(seen), _unbound(seen, highest, most))
     low, high, short, long = band.region()
     cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
     return ClosedLaw(
@@ -316,21 +332,19 @@ def _cycle(seen: Sequence[Point], most: float) -> float:
     return spent / sum(point.throughput.value * point.seconds for point in used)
 
 
-def _unbound(
-    seen: Sequence[Point], highest: Sequence[Point], most: Value, down: bool
-) -> NDArray[np.bool_]:
+def _unbound(seen: Sequence[Point], highest: Sequence[Point], most: Value) -> NDArray[np.bool_]:
     """
     Which levels, beyond the knee, may have less throughput than any queue explains.
 
-    Where throughput falls, its highest value may lie between two levels and not have been seen. A
-    plateau of two levels beyond the knee proves that it has not fallen before them.
+    Throughput may fall beyond the knee, and then its highest value may lie between two levels and
+    not have been seen. Two levels at and beyond the knee with one and the same throughput say that
+    it has not fallen before them.
     """
-    if not down:
-        return np.zeros(len(seen), dtype=bool)
     knee = most.value * _cycle(seen, most.value)
-    flat = [point.level for point in highest if point.level > knee / FOLLOWING]
-    last = max(flat) if len(flat) >= 2 else 0
-    return np.array([point.level > last for point in seen])
+    flat = [point.level for point in highest if point.level >= _AT * knee]
+    if len(flat) >= 2:
+        return np.array([point.level > max(flat) for point in seen])
+    return np.array([point.level >= highest[0].level for point in seen])
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ def _following(seen: Sequence[Point], knee: Knee, cut: str) -> str:
 def _below(seen: Sequence[Point], knee: Knee, high: float) -> str:
     """The lowest level lies beyond the knee."""
     grows, end = _grows(seen[-1], knee), _end(seen[-1], knee, knee.throughput or 0.0)
-    start = f"beyond its knee at every level: the knee is at or below {load(high, seen[0].model)}"
+    start = f"the knee is at or below {load(high, seen[0].model)}"
+    if high <= seen[0].level:
+        start = f"{start}, the lowest level"
     return f"{start}; {end}, {grows}" if grows else f"{start}; {end}"
 
 

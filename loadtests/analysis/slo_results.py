@@ -580,7 +580,7 @@ def _knee(slo: Slo, evidence: Evidence) -> _Measured:
         place = Estimate(value=knee.level, low=knee.low, high=knee.high)
         return _of(slo, place, "the knee", lambda level: load(level, evidence.model))
     if knee is not None and knee.high is not None:
-        why = f"the lowest level is beyond the knee: at or below {load(knee.high, evidence.model)}"
+        why = f"the knee is at or below {load(knee.high, evidence.model)}"
         return _Measured(0.0, 0.0, knee.high, why, shown=False)
     if knee is not None and knee.low is not None:
         why = f"no knee was found up to {load(max(evidence.points), evidence.model)}"
