@@ -8,7 +8,7 @@ from observed import CALL, CPU, full, level, point, used_up
 from loadtests.analysis.causes import limits
 from loadtests.analysis.ceilings import ceilings
 from loadtests.analysis.services import Threads
-from loadtests.results import Limit
+from loadtests.results import Estimate, Limit
 from mock_upstream.profiles import Profile
 
 LIMITED = Profile.model_validate(
@@ -234,6 +234,32 @@ def test_a_limit_that_does_not_tell_is_as_many_at_a_time_while_nothing_is_full()
     found = named(level(1), *beyond)
     assert found.resource == "slots"
     assert found.why.startswith("8 calls at a time at the upstream, while threads, connections")
+
+
+def test_the_calls_that_the_users_make_are_no_limit():
+    """Twenty users, twenty calls at a time: something else is slow."""
+    at_once = {"in_flight": 19.9, "peaks": (20.0, 20.0)}
+    one = level(20, 300, upstream=at_once)
+    assert resource(level(1), level(10), one) == "unknown"
+    two = {"in_flight": 39.9, "peaks": (40.0, 40.0)}
+    fan_out = level(20, 290, upstream=two, told={"calls": 2.0})
+    assert resource(level(1), level(10), fan_out) == "unknown"
+
+
+def test_a_level_that_is_short_by_chance_has_no_limit():
+    """The lowest level looks 12 % quicker than it is; it had a hundred requests."""
+    quick = level(1)
+    lucky = Estimate(value=1.12 * quick.throughput, low=17.6, high=26.3)
+    quick = replace(quick, point=quick.point.model_copy(update={"throughput": lucky}))
+    at_once = {"in_flight": 39.5, "peaks": (40.0, 40.0)}
+    assert resource(quick, level(20), level(40, upstream=at_once)) is None
+
+
+def test_levels_that_are_all_beyond_the_knee_are_explained_too():
+    seen = [blocking(n, 198, waiting=n - 10) for n in (20, 40, 80)]
+    found = limits(seen, ceilings(seen, {}, None))
+    assert {one.resource for one in found.values()} == {"threads"}
+    assert sorted(found) == [20, 40, 80]
 
 
 def test_threads_that_wait_for_something_inside_are_not_named():

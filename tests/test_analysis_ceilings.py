@@ -9,6 +9,7 @@ from observed import CALL, CPU, level
 
 from loadtests.analysis import ceilings
 from loadtests.analysis.services import Pool, Threads
+from loadtests.results import Estimate
 from mock_upstream.profiles import Profile
 
 
@@ -116,6 +117,39 @@ def test_a_plan_of_another_version_has_no_profile():
     assert ceilings.profile_of({"upstream": "{"}) is None
     assert ceilings.profile_of({"upstream": {"latency": "5ms"}}) is not None
     assert ceilings.settings_of({"deployments": {"a": "x"}}, "a") == {}
+
+
+def test_cpu_that_a_request_takes_under_load_gives_a_second_ceiling_and_a_finding():
+    """A quiet service keeps its connections; under load it opens one for each call."""
+    seen = [level(n, x, cpu=cpu) for n, x, cpu in ((20, None, 0.001), (90, 640, 0.0015))]
+    found = of(*seen)["cpu"]
+    assert found.throughput == pytest.approx(1000)
+    assert found.loaded == pytest.approx(1 / 0.0015)
+    assert found.finding == (
+        "at 90 users a request takes 50 % more of it than at the lowest level: "
+        "1 core / 1.5 ms = 667/s"
+    )
+
+
+def test_what_a_request_takes_as_before_is_no_finding():
+    found = of(level(20), level(90, 640))["cpu"]
+    assert found.loaded == pytest.approx(found.throughput)
+    assert found.finding is None
+
+
+def test_a_ceiling_below_a_throughput_that_was_measured_is_none():
+    """A plan says ten threads, and the service answers what twenty would."""
+
+    def measured(users):
+        one = level(users, black_box=True)
+        known = Estimate(
+            value=one.throughput, low=0.98 * one.throughput, high=1.02 * one.throughput
+        )
+        return replace(one, point=one.point.model_copy(update={"throughput": known}))
+
+    settings = {"threads": 10}
+    assert "threads" in of(measured(1), measured(10), settings=settings)
+    assert "threads" not in of(measured(1), measured(20), settings=settings)
 
 
 def test_without_a_valid_level_nothing_is_predicted():

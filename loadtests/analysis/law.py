@@ -231,10 +231,10 @@ def _combined(values: Sequence[Value], weights: Sequence[float]) -> tuple[float,
     """Mean, halves with what stages differ by, and Cochran's Q."""
     means = np.array([one.value for one in values])
     halves = np.hypot([one.half for one in values], BETWEEN * means)
+    halves = np.maximum(halves, 1e-6 * means.max() + 1e-12)  # of a value of zero
     shares = np.array(weights) / sum(weights)
     mean = float(shares @ means)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        deviations = np.nan_to_num((means - mean) / (halves / _DEVIATIONS))
+    deviations = (means - mean) / (halves / _DEVIATIONS)
     return mean, halves, float(deviations @ deviations)
 
 
@@ -272,7 +272,7 @@ def _error(point: Point) -> float:
     rate = Value.of(point.throughput)
     if math.isfinite(rate.half):
         return rate.half / rate.value / _DEVIATIONS
-    count = rate.value * point.seconds
+    count = max(rate.value * point.seconds, 0.5)
     return math.sqrt(1 / count) + point.level / count / _DEVIATIONS
 
 

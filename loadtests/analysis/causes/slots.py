@@ -59,7 +59,7 @@ def _users(case: Seen, count: int) -> bool:
     """Whether the calls are as many as the users make, and no limit."""
     level = case.now.level
     return case.now.point.model == "closed" and any(
-        abs(count - most) <= max(1.0, OWN * most) for most in (level, level * case.takes.calls)
+        abs(count - most) <= OWN * most for most in (level, level * case.takes.calls)
     )
 
 
