@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from loadtests.analysis import fidelity, host, intervals, phases, resources, validity
@@ -113,7 +114,7 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     seen = _Seen.of(windows, settled)
     used = resources.resources(usable, samples)
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
-    median = intervals.quantile([batch.response for batch in seen.batches], 0.5)
+    median = seen.response_times["p50"]
     problems = (
         validity.of_level(repeats, usable, seen.batches, kinds)
         .and_of(validity.of_users([one.hung for one in windows], usable[0].stage))
@@ -122,8 +123,10 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     )
     level = _Level(usable, used, problems, worst(states))
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
+    several = len(names) > 1  # a single one is all of them
     parts = (
-        (name, _Seen.of([window(record, name) for record in usable], settled)) for name in names
+        (name, _Seen.of([window(record, name) for record in usable], settled) if several else seen)
+        for name in names
     )
     return [
         _point(level, ALL, seen, seen),
@@ -136,7 +139,7 @@ def _usable(repeats: list[StageRecord]) -> list[StageRecord]:
     return [record for record in repeats if record.complete] or repeats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Seen:
     """One kind of request in all windows of a level."""
 
@@ -151,6 +154,15 @@ class _Seen:
         whole = together([quarter for one in windows for quarter in one.quarters])
         cut = pieces(windows)
         return cls(windows, whole, [piece for one in cut for piece in one], [*map(len, cut)])
+
+    @cached_property
+    def response_times(self) -> dict[str, Estimate | None]:
+        return _times([batch.response for batch in self.batches], self.parts)
+
+    @cached_property
+    def service_times(self) -> dict[str, Estimate | None]:
+        """Another thing than the response times in the open model alone."""
+        return _times([batch.ok for batch in self.batches], self.parts)
 
 
 def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[Steadiness]:
@@ -167,12 +179,8 @@ def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[S
 def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
     stage = level.records[0].stage
     whole = seen.whole
-    times = _times([batch.response for batch in seen.batches], seen.parts)
-    service = (
-        times
-        if stage.model == "closed"
-        else _times([batch.ok for batch in seen.batches], seen.parts)
-    )
+    times = seen.response_times
+    service = times if stage.model == "closed" else seen.service_times
     slow = _slow(seen) if request == ALL and whole.failed.count else {}
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     verdict = level.verdict.and_of(validity.of_request(whole, times))

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import slos
-from loadtests.analysis import causes, ceilings, changes, comparisons, records, searches
+from loadtests.analysis import (
+    causes,
+    ceilings,
+    changes,
+    comparisons,
+    records,
+    relaxation,
+    searches,
+)
 from loadtests.analysis.knees import knees
 from loadtests.analysis.ledgers import with_ledgers
 from loadtests.analysis.observations import observations
@@ -43,6 +51,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     # A comparison has one level or a few, of which none tells where throughput stops.
     bends = knees(found) if header.duel is None else {}
     bends = {name: knee for name, knee in bends.items() if name not in mixed}
+    found = relaxation.marked(found, bends)
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
     try:
         sought = searches.of_record(record)

@@ -1,0 +1,59 @@
+"""How long a window of the open model must be for the intervals of its response times.
+
+A queue forgets slowly where its rate is near what the service can answer: a window shorter than
+some of its ups and downs shows neither how far they reach nor that there are any. The time in which
+the queue M/M/c forgets is 1 / (X_max (1 - sqrt(rho))^2), with X_max answers a second at most and
+the part rho of them that comes (Morse, Queues, Inventories and Maintenance, 1958; Whitt, Planning
+queueing simulations, Management Science 1989). No window tells rho; the knee of the whole run does.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from loadtests.analysis.words import percent, rate
+from loadtests.results import Estimate, Knee, Point
+from mock_upstream.durations import format_duration
+
+TIMES = 60.0
+"""Relaxation times that a window takes; with fewer, a 95 % interval holds the truth less often."""
+LONGEST = 3600.0  # seconds of a window that is worth proposing
+
+
+def marked(points: Sequence[Point], knees: Mapping[str, Knee]) -> list[Point]:
+    """
+    The points; those of windows that are too short for their rate say so, and their response times
+    have no intervals.
+    """
+    return [_marked(point, knees.get(point.deployment)) for point in points]
+
+
+def needed(level: float, most: float) -> float:
+    """Seconds of a window at `level` requests a second of `most`; infinite from `most` on."""
+    slack = 1 - math.sqrt(min(level / most, 1.0))
+    return TIMES / (most * slack**2) if slack else math.inf
+
+
+def _marked(point: Point, knee: Knee | None) -> Point:
+    if point.model != "open" or knee is None or knee.level is None or point.level >= knee.level:
+        return point
+    seconds = needed(point.level, knee.level)
+    if point.seconds >= seconds:
+        return point
+    shown = format_duration(float(math.ceil(seconds)))
+    enough = f'; measure = "{shown}" would do' if seconds <= LONGEST else ""
+    text = (
+        f"{point.seconds:g} s are too short for intervals of response times at "
+        f"{percent(point.level / knee.level)} of the knee, {rate(knee.level)}{enough}"
+    )
+    return point.model_copy(
+        update={
+            "response_time": _bare(point.response_time),
+            "service_time": _bare(point.service_time),
+            "slow_time": _bare(point.slow_time),
+            "problems": [*point.problems, text],
+        }
+    )
+
+
+def _bare(times: Mapping[str, Estimate | None]) -> dict[str, Estimate | None]:
+    return {name: time and Estimate(value=time.value) for name, time in times.items()}
