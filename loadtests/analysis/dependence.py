@@ -125,6 +125,21 @@ def slope(series: Series) -> tuple[float, float]:
     Args:
         series: at least LEAST terms.
     """
+    found, noise = _slope(series)
+    if noise is None:
+        return found, 0.0 if found else 1.0  # it is a line
+    return found, noise.beyond(abs(found))
+
+
+def slope_interval(series: Series) -> tuple[float, float]:
+    """Both ends of the 95 % interval of the least-squares slope per term; see `slope`."""
+    found, noise = _slope(series)
+    half = 0.0 if noise is None else noise.half()
+    return found - half, found + half
+
+
+def _slope(series: Series) -> tuple[float, Noise | None]:
+    """The slope and what it is off by; None for a straight line."""
     steps = np.arange(len(series), dtype=np.float64) - (len(series) - 1) / 2
     line, coefficients = _coefficients(steps)[1:], _coefficients(series)[1:]
     length = float(line @ line)
@@ -132,14 +147,14 @@ def slope(series: Series) -> tuple[float, float]:
     left = coefficients - found * line
     squares = left**2
     if squares.sum() <= max(1e-18 * float(coefficients @ coefficients), _NOTHING):
-        return found, 0.0 if found else 1.0  # it is a line
+        return found, None
     spectra, prior = _spectra((len(series),))
     freedom = _freedom(series - found * steps, len(squares) - 1)
     total = squares @ (1 / spectra).T
     fit = -np.log(spectra).sum(axis=1) / 2 - (len(squares) - 1) / 2 * np.log(total)
     weights = _weights(prior + fit * freedom / (len(squares) - 1))
     variances = total / (len(squares) - 1) * (spectra @ line**2) / length**2
-    return found, Noise(weights, np.sqrt(variances), freedom).beyond(abs(found))
+    return found, Noise(weights, np.sqrt(variances), freedom)
 
 
 def _coefficients(series: Series) -> Series:

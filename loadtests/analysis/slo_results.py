@@ -9,6 +9,7 @@ and has an interval where the quantile itself has none yet.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from loadtests.analysis import collapse, intervals, knees
@@ -17,6 +18,7 @@ from loadtests.analysis.points import level_pieces, slow_quantiles
 from loadtests.analysis.ratios import ends
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.sample_size import TAIL
+from loadtests.analysis.steady import times_to_tell
 from loadtests.analysis.validity import DESCRIPTORS, NO_PORTS
 from loadtests.analysis.windows import Quarter
 from loadtests.analysis.words import duration, load, percent, rate, rounded
@@ -438,7 +440,11 @@ def _unproven(slo: Slo, point: Point) -> bool:
 
 def _times_to_tell(evidence: Evidence, point: Point) -> float:
     """The times as long that a window must be to tell a stable queue from one that grows."""
-    return _LONGER
+    pieces, parts = level_pieces(evidence.at(point.level))
+    return max(
+        times_to_tell(pieces[end - count : end])
+        for end, count in zip(accumulate(parts), parts, strict=True)
+    )
 
 
 # Metrics
