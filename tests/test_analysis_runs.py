@@ -55,7 +55,7 @@ def test_a_run_has_its_points_knees_and_slos(folder):
     assert run.knees["slow"].level == pytest.approx(2, rel=0.05)
     assert run.knees["quick"].level is None
     assert [(slo.name, slo.deployment, slo.status) for slo in run.slos] == [
-        ("fast", "slow", "unresolved"),
+        ("fast", "slow", "missed"),
         ("fast", "quick", "met"),
         ("sure", "quick", "met"),
     ]

@@ -20,7 +20,7 @@ from loadtests.analysis.records import StageRecord
 from loadtests.analysis.sample_size import TAIL
 from loadtests.analysis.steady import times_to_tell
 from loadtests.analysis.validity import DESCRIPTORS, NO_PORTS
-from loadtests.analysis.windows import Quarter
+from loadtests.analysis.windows import Quarter, window
 from loadtests.analysis.words import duration, load, percent, rate, rounded
 from loadtests.histograms import merged
 from loadtests.results import QUANTILES, Estimate, Knee, Point, SloResult
@@ -89,11 +89,21 @@ class _Share:
             return True
         return False if low > self.allowed else None
 
-    def __str__(self) -> str:
-        return (
-            f"{self.beyond:,} of {self.requests:,} requests take longer than "
-            f"{duration(self.threshold)}, where {percent(self.allowed)} may"
-        )
+    @property
+    def counted(self) -> str:
+        """E.g. "58 of 67 requests take longer than 500 ms, where 5 % may"."""
+        return f"{_of_them(self.beyond, self.requests)} {self._allowed}"
+
+    @property
+    def shown(self) -> str:
+        """E.g. "6 % of 976 requests (4.4 % to 8.1 %) take longer than 150 ms, where 5 % may"."""
+        low, high = map(percent, self.ends)
+        told = f"{percent(self.value)} of {self.requests:,} requests ({low} to {high})"
+        return f"{told} {self._allowed}"
+
+    @property
+    def _allowed(self) -> str:
+        return f"take longer than {duration(self.threshold)}, where {percent(self.allowed)} may"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +181,10 @@ def _with_way_out(
     if longer is None or not before:
         return f"{text}.", None
     seconds = whole_slices(math.ceil(before * min(longer, _MOST)))
-    return f"{text}: measure = {as_plan_says(seconds)} would probably decide it.", seconds
+    wanted = f"measure = {as_plan_says(seconds)}"
+    if longer >= _MOST:
+        return f"{text}, to which it is too near: even {wanted} could not tell.", seconds
+    return f"{text}: {wanted} would probably decide it.", seconds
 
 
 def _measured(slo: Slo, evidence: Evidence) -> _Measured:
@@ -196,8 +209,11 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> _Measured:
     pieces, parts = level_pieces(evidence.at(point.level))
     seen = _of_metric(slo, evidence, point, pieces, parts)
     if point.steady in _MOVING:
-        halves = [_of_metric(slo, evidence, point, *half, True) for half in _halves(pieces, parts)]
-        if not all(_status(slo, half) == "missed" for half in halves):
+        looks = [seen]
+        if not any(window(record).hung for record in evidence.at(point.level)):
+            halves = _halves(pieces, parts)
+            looks = [_of_metric(slo, evidence, point, *half, part=True) for half in halves]
+        if not all(_status(slo, look) == "missed" for look in looks):
             raise _Unresolved(f"{seen.why}, but {_moving(point)}", longer=_LONGER)
     elif _unproven(slo, point) and _status(slo, seen) == "met":
         raise _Unresolved(
@@ -467,10 +483,12 @@ def _quantile(
     estimate = slow_quantiles(evidence.at(point.level))[name]
     if estimate is None:
         if share is None:
-            few = f"{point.requests} requests at {_at(point)} are too few"
+            few = f"{point.requests} requests at {_at(point)} are too few for {name}"
             raise _Unresolved(few, longer=needed(name) / point.requests)
-        few = f"{share}, at {_at(point)}"
-        return _Measured(math.nan, -math.inf, math.inf, few, False, share=share, longer=longer)
+        seen = _Measured(math.nan, -math.inf, math.inf, "", False, share=share, longer=longer)
+        few = f"{point.requests} requests at {_at(point)} are too few for {name}"
+        told = f"at {_at(point)} {share.counted}"
+        return replace(seen, why=few if _status(slo, seen) == "unresolved" else told)
     if math.isinf(estimate.value):
         failed = percent(point.errors.rate)
         why = f"{failed} of the requests at {_at(point)} fail, which counts as too slow"
@@ -481,7 +499,7 @@ def _quantile(
         return seen
     seen = replace(seen, share=share, longer=longer)
     if _status(slo, seen) == "unresolved":
-        return replace(seen, why=f"{seen.why}; {share}")
+        return replace(seen, why=f"{seen.why}; {share.shown}")
     return seen
 
 
