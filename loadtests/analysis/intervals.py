@@ -21,7 +21,7 @@ from loadtests.results import Estimate
 
 _NORMAL = float(special.ndtri(1 - TAIL))
 _LEAST_EFFECT = 0.3  # fewer requests than there are never count for more than three times as many
-_AMPLE = 10  # times as many requests as independent ones would take: their extremes are bounds
+AMPLE = 10  # times as many requests as independent ones would take: their extremes are bounds
 _SKEWED = 0.5  # of the skewness that is seen in a few stretches is believed
 _STRETCHES = 10  # in which skewness is looked for
 
@@ -215,7 +215,7 @@ def quantile(
     the share of requests up to the quantile is a mean, whose error over the pieces is so many times
     that of independent requests (the effective sample size of Korn and Graubard, Survey Methodology
     1998; the share instead of the quantile: Woodruff, JASA 1952). A side that these do not reach is
-    None; when there are _AMPLE times as many requests as independent ones would take, it is the
+    None; when there are AMPLE times as many requests as independent ones would take, it is the
     smallest or the largest request.
 
     Several windows also have a quantile each. Where all of them do, the interval is at least that
@@ -246,7 +246,7 @@ def quantile(
     def between(rank: float) -> float | None:
         if not 1 <= rank <= count:
             extreme = min(max(1, round(rank)), count)
-            return at(extreme) if enough(count // _AMPLE, q) else None
+            return at(extreme) if enough(count // AMPLE, q) else None
         low, high = at(math.floor(rank)), at(math.ceil(rank))
         return low if low == high else low + (high - low) * (rank - math.floor(rank))
 

@@ -215,7 +215,8 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> _Measured:
             looks = [_of_metric(slo, evidence, point, *half, part=True) for half in halves]
         if not all(_status(slo, look) == "missed" for look in looks):
             raise _Unresolved(f"{seen.why}, but {_moving(point)}", longer=_LONGER)
-    elif _unproven(slo, point) and _status(slo, seen) == "met":
+        return replace(looks[0], why=f"{seen.why}, and {_moving(point)}", shown=False)
+    if _unproven(slo, point) and _status(slo, seen) == "met":
         raise _Unresolved(
             f"{seen.why}, but {_TOO_SHORT}",
             longer=_times_to_tell(evidence, point),
@@ -262,13 +263,12 @@ def _of_metric(
         case "throughput":
             found = point.throughput
             if part:
-                numbers = [piece.succeeded for piece in pieces]
-                found = intervals.ratio(numbers, [piece.seconds for piece in pieces], parts)
+                found = _between([piece.succeeded / piece.seconds for piece in pieces])
             return _of(slo, found, f"throughput {where}", rate)
         case "mean":
-            return _mean(slo, point, pieces, parts, part)
+            return _mean(slo, point, pieces, part)
         case quantile:
-            return _quantile(slo, quantile, evidence, point, pieces, parts)
+            return _quantile(slo, quantile, evidence, point, pieces, parts, part)
 
 
 def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> _Measured:
@@ -463,6 +463,11 @@ def _times_to_tell(evidence: Evidence, point: Point) -> float:
     )
 
 
+def _between(values: Sequence[float]) -> Estimate:
+    """The least and the largest of what moves."""
+    return Estimate(value=sum(values) / len(values), low=min(values), high=max(values))
+
+
 # Metrics
 
 
@@ -473,12 +478,15 @@ def _quantile(
     point: Point,
     pieces: Sequence[Quarter],
     parts: Sequence[int],
+    part: bool,
 ) -> _Measured:
     if collapse.unstable(point):
         return _unstable(point)
     if not point.requests:
         raise _Unresolved(f"no request was measured at {_at(point)}", valid=False)
-    share = _share(slo, QUANTILES[name], pieces, parts) if slo.against is None else None
+    share = None
+    if slo.against is None:
+        share = _share(slo, QUANTILES[name], pieces, parts, part)
     longer = _longer_for_share(share.value, share.allowed, share.worth) if share else _LONGER
     estimate = slow_quantiles(evidence.at(point.level))[name]
     if estimate is None:
@@ -503,34 +511,38 @@ def _quantile(
     return seen
 
 
-def _share(slo: Slo, q: float, pieces: Sequence[Quarter], parts: Sequence[int]) -> _Share:
+def _share(
+    slo: Slo, q: float, pieces: Sequence[Quarter], parts: Sequence[int], part: bool
+) -> _Share:
     """
     The requests beyond the threshold of the SLO.
 
-    As far as requests depend on each other at the threshold, or at the quantile itself, whichever
-    is more: few requests beyond a threshold do not show it.
+    Few requests beyond a threshold do not show how far requests depend on each other, so the
+    effective size is not larger than at the median or at the quantile, whichever of the two is
+    surer, but for what intervals.AMPLE allows. In a part of a window that moves these would show
+    the motion.
     """
     sizes = [piece.started for piece in pieces]
-    requests = sum(sizes)
     totals = [piece.response.total() for piece in pieces]
+    times = merged(piece.response for piece in pieces)
 
     def beyond(threshold: float) -> list[int]:
         return [piece.started - piece.response.up_to(threshold) for piece in pieces]
 
+    def worth(counted: Sequence[int]) -> float:
+        return intervals.effective_size(counted, sizes, parts, totals)
+
     # The histogram's bucket of the threshold is beyond it only where it must not be reached.
     strict = slo.comparison in ("<", ">=")
     counted = beyond(slo.threshold * (1 - _BUCKET) if strict else slo.threshold)
-    worth = intervals.effective_size(counted, sizes, parts, totals)
-    times = merged(piece.response for piece in pieces)
-    if q * requests <= times.count:
-        here = beyond(times.at_rank(math.ceil(round(q * requests, 9))))
-        worth = min(worth, intervals.effective_size(here, sizes, parts, totals))
-    return _Share(sum(counted), requests, worth, 1 - q, slo.threshold)
+    found = worth(counted)
+    if times.count and not part:
+        least = sum(sizes) / intervals.AMPLE
+        found = min(found, max(least, *(worth(beyond(times.quantile(at))) for at in (0.5, q))))
+    return _Share(sum(counted), sum(sizes), found, 1 - q, slo.threshold)
 
 
-def _mean(
-    slo: Slo, point: Point, pieces: Sequence[Quarter], parts: Sequence[int], part: bool
-) -> _Measured:
+def _mean(slo: Slo, point: Point, pieces: Sequence[Quarter], part: bool) -> _Measured:
     where = f"at {_at(point)}"
     if point.errors.rate:
         why = f"{percent(point.errors.rate)} of the requests {where} fail: no mean is slow enough"
@@ -542,7 +554,7 @@ def _mean(
         raise _Unresolved(f"no request was measured {where}", valid=False)
     if part:
         times = [piece.response for piece in pieces]
-        mean = intervals.mean([one.total() for one in times], [one.count for one in times], parts)
+        mean = _between([one.mean() for one in times if one.count])
     return _of(slo, mean, f"the mean {where}", duration)
 
 
