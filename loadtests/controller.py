@@ -109,7 +109,7 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         level=step.level,
         think_time=load.think_time,
         settle=load.settle,
-        measure=load.measure,
+        measure=step.measure or load.measure,
         requests=tuple(request.spec() for request in plan.requests),
         seed=plan.seed,
         own_tasks=plan.locustfile is not None,

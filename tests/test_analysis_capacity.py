@@ -121,8 +121,43 @@ def test_failures_are_infinitely_slow_and_few_of_them_decide_nothing():
     few = judged("errors < 1%", point(rate=0.008, requests=500))
     assert few.value / few.error < 1
     none = judged("errors < 0.001%", point())
-    assert none.value / none.error > 2.5
+    assert none.value / none.error < 0.5
     assert judged("throughput > 90/s at 1", point()).value > 0
+
+
+def test_no_failure_keeps_a_share_of_which_three_were_to_be_expected():
+    def sure(requests, stages=1, effective=None):
+        seen = point(requests=requests)
+        if effective:
+            errors = seen.errors.model_copy(update={"effective": effective})
+            seen = seen.model_copy(update={"errors": errors})
+        one = trial({"quick": parse("errors < 0.1%")}, seen, {})
+        return found([one] * stages).kept == 10
+
+    assert sure(3300)
+    assert not sure(2900)
+    assert sure(1100, stages=3)
+    assert not sure(900, stages=3)
+    assert not sure(33_000, effective=900)
+
+
+def test_a_stage_that_is_too_short_for_its_promise_says_how_long_the_next_must_be():
+    errors = {"x": parse("errors < 0.1%")}
+    assert trial(errors, point(requests=1000), {}).longer == pytest.approx(3)
+    assert trial(errors, point(requests=10), {}).longer == 8
+    assert trial(errors, point(requests=5000), {}).longer == 1
+
+
+@pytest.mark.parametrize(
+    ("steady", "model"), [("drifting", "closed"), ("none", "closed"), (None, "open")]
+)
+def test_a_stage_that_moves_or_may_grow_breaks_a_promise_and_keeps_none(steady, model):
+    slos = {"x": parse("p95 < 200ms at 1"), "y": parse("errors < 5%")}
+    for p95, judged_so in ((0.1, {}), (0.4, {"x"})):
+        moving = point(p95=p95).model_copy(update={"steady": steady, "model": model})
+        seen = trial(slos, moving, moving.response_time)
+        assert set(seen.margins) == set(judged_so)
+        assert seen.longer == 2
 
 
 @pytest.mark.parametrize("text", ["p95 > 20ms at 1", "throughput < 5/s at 1", "errors > 1%"])

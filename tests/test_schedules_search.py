@@ -4,7 +4,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from simulated_engine import SimulatedEngine, record, stage, threads, uniform
+from simulated_engine import SimulatedEngine, Station, System, record, stage, threads, uniform
 
 from loadtests.analysis.capacity import capacity, undecided
 from loadtests.analysis.points import points
@@ -55,6 +55,37 @@ def test_the_interval_holds_the_capacity_of_each_deployment_and_they_take_turns(
         rises = [b for a, b in pairwise(levels) if a < b]
         assert found.low in falls
         assert found.high + 1 in rises
+
+
+def searched_for(text, failing, seed, measure=2.0):
+    """The capacity under an SLO of a service that fails this share at every level."""
+    slos = {"x": parse(text)}
+    bounds = Bounds(lowest=1, highest=40, within=400.0)
+    search = Search({"a": slos}, bounds)
+    plan = SimpleNamespace(deployments={"a": None}, load=SimpleNamespace(measure=measure))
+    system = System([Station(uniform(0.045, 0.055))], failing=lambda level: failing)
+    engine, so_far, lengths = SimulatedEngine({"a": system}, seed), [], set()
+    while (step := search.next_stage(plan, so_far)) is not None:
+        length = step.measure or measure
+        lengths.add(length)
+        played_so = stage(len(so_far), "a", step.level, settle=0.5, measure=length)
+        made = record(engine, played_so)
+        point = next(p for p in points([made]) if p.request == "all")
+        so_far.append(played(step, made, point, seconds=0.5 + length))
+    trials = [trial(slos, one.point, one.slow) for one in so_far]
+    return capacity(slos, trials, bounds, "users", 0.0), bounds, lengths
+
+
+def test_a_share_of_failures_that_every_level_has_is_no_capacity():
+    for seed in range(4):
+        found, _, _ = searched_for("errors < 0.1%", 0.004, seed)
+        assert found.level is None
+
+
+def test_no_failure_at_any_level_is_a_capacity_found_in_longer_stages():
+    found, bounds, lengths = searched_for("errors < 0.1%", 0.0, 1)
+    assert (found.level, found.above, undecided(found, bounds)) == (40, True, False)
+    assert max(lengths) > 2.0
 
 
 def test_the_time_ends_a_search_and_what_is_known_is_told():

@@ -9,6 +9,7 @@ from loadtests.analysis import (
     causes,
     ceilings,
     changes,
+    collapse,
     comparisons,
     records,
     relaxation,
@@ -67,7 +68,12 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         name=header.name,
         started=header.started,
         status=record.status,
-        problems=[*record.problems, *changes.problems(record, mixed), *problems],
+        problems=[
+            *record.problems,
+            *changes.problems(record, mixed),
+            *_skipped(record, found),
+            *problems,
+        ],
         environment=header.environment,
         deployments=header.deployments,
         plan=header.plan,
@@ -120,6 +126,20 @@ def _slos(
             evidence = _evidence(record, found, bends, deployment)
             results.append(slo_result(name, slo, evidence, against))
     return results, problems
+
+
+def _skipped(record: Record, found: Sequence[Point]) -> list[str]:
+    """A sentence for each deployment whose climb ended early; other schedules choose levels."""
+    header = record.header
+    if header.duel is not None or header.search is not None:
+        return []
+    levels = _table(header.plan, "load").get("levels", [])
+    texts = []
+    for name in _deployments(record):
+        mine = [one for one in found if (one.deployment, one.request) == (name, ALL)]
+        mine.sort(key=lambda point: point.level)
+        texts.append(collapse.skipped(name, mine, levels))
+    return [text for text in texts if text]
 
 
 def _evidence(

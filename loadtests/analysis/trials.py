@@ -13,8 +13,10 @@ from loadtests.slos import Slo
 RESOLUTION = 0.05  # of the level, or one level: the width of an interval that is narrow enough
 BETWEEN = 0.01  # two stages at one level differ by this beyond what each one's interval says
 SURE = 2.5  # standard errors; more than 1.96 as a level is tried until it is decided
+LONGEST = 8.0  # times as long as the plan says, of a stage
 FARTHEST = 0.5  # a margin beyond tells no more than that the border is far away
 _DEVIATIONS = 1.96  # standard errors in half an interval
+_UNSEEN = 3.0  # failures expected at the threshold, of which none was seen, show that it is kept
 _LOWER_IS_BETTER = ("<", "<=")
 
 
@@ -43,13 +45,18 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One stage. `margins` and `seen` by SLO; one that could not be judged is absent."""
+    """
+    One stage. `margins` and `seen` by SLO; one that could not be judged is absent.
+
+    `longer`: the times as long that a stage at this level must be to show that it keeps them.
+    """
 
     level: int
     margins: Mapping[str, Margin]
     seen: Mapping[str, str]  # e.g. "p95 212 ms"
     rate: float = 0.0  # answers per second
     rising: frozenset[str] = frozenset()  # SLOs on throughput, which low levels cannot keep
+    longer: float = 1.0
 
 
 def searchable(slos: Mapping[str, Slo], deployment: str) -> dict[str, Slo]:
@@ -94,16 +101,23 @@ def trial(slos: Mapping[str, Slo], point: Point, slow: Mapping[str, Estimate | N
     """
     What one stage says of the promises; nothing if it is not valid.
 
+    A stage that moves, or of which it is not known whether its queue grows, keeps no promise but
+    can break one.
+
     Args:
         slow: the quantiles of all requests by name, a failure being infinitely slow.
     """
     margins, seen = {}, {}
+    steady = point.steady == "steady" or (point.model == "closed" and point.steady is None)
+    longer = 1.0 if steady or not point.valid else 2.0
     for name, slo in slos.items() if point.valid else ():
         found = _margin(slo, point, slow)
-        if found is not None:
+        if found is not None and (steady or found[0].value < 0 or slo.metric == "throughput"):
             margins[name], seen[name] = found
+        if slo.metric == "errors" and point.requests:
+            longer = max(longer, _UNSEEN / max(slo.threshold * _effective(point), 1e-9))
     rising = frozenset(name for name in margins if slos[name].metric == "throughput")
-    return Trial(point.level, margins, seen, point.throughput.value, rising)
+    return Trial(point.level, margins, seen, point.throughput.value, rising, min(longer, LONGEST))
 
 
 def _margin(
@@ -161,14 +175,27 @@ def _errors(slo: Slo, point: Point) -> tuple[Margin, str] | None:
     """
     The margin of a share, on the arcsine scale that makes its error the same everywhere.
 
-    A stage without a single failure keeps every share: a thousand requests cannot prove one in ten
-    thousand, and the search would never end.
+    It is as sure as the likelihood ratio of the share that was seen and the one that is promised:
+    without a single failure, 2 n p of n independent requests are the square of the standard errors
+    by which a share below p is kept. So n = 3 / p of them are just enough, in one stage or several.
     """
     if not point.requests:
         return None
-    share, error = point.errors.rate, 1 / math.sqrt(point.requests)
+    share, count = point.errors.rate, _effective(point)
     margin = 2 * (math.asin(math.sqrt(slo.threshold)) - math.asin(math.sqrt(share)))
-    if not share:
-        margin = max(margin, 2 * SURE * error)
+    sure = math.sqrt(2 * count * _divergence(share, slo.threshold))
+    # Where the share is the one that is promised, both are zero, and their ratio is this.
+    error = abs(margin) / sure if sure > 1e-6 else 1 / math.sqrt(count)
     told = f"{percent(share)} of {point.requests:,} requests failed"
-    return Margin(margin, math.hypot(error, BETWEEN)), told
+    return Margin(margin, math.hypot(error, BETWEEN * min(abs(margin), 1.0))), told
+
+
+def _divergence(share: float, other: float) -> float:
+    """Of Kullback and Leibler, between two probabilities of a failure."""
+    parts = ((share, other), (1 - share, 1 - other))
+    return sum(p * math.log(p / max(q, 1e-12)) for p, q in parts if p > 0)
+
+
+def _effective(point: Point) -> float:
+    worth = point.errors.effective
+    return max(point.requests if worth is None else worth, 1.0)

@@ -18,11 +18,15 @@ if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` ne
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One level on one deployment. `anew`: all that was started is started again before."""
+    """
+    One level on one deployment. `anew`: all that was started is started again before. `measure`:
+    seconds, where it is not the plan's.
+    """
 
     deployment: str
     level: int
     anew: bool = field(default=False, compare=False)
+    measure: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

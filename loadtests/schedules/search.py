@@ -18,6 +18,7 @@ from loadtests.analysis.borders import Found, found
 from loadtests.analysis.trials import Bounds, Trial, searchable, trial
 from loadtests.plans import Plan, PlanError
 from loadtests.schedules import Played, Step
+from loadtests.shortness import whole_slices
 from loadtests.slos import Slo
 
 _STEP = 3  # from one level to the next, until a promise is broken
@@ -55,7 +56,12 @@ class Search:
             played = [one for one in so_far if one.step.deployment == name]
             level = self._next(name, played)
             if level is not None:
-                steps.append((len(played), Step(name, level)))
+                steps.append(
+                    (
+                        len(played),
+                        Step(name, level, measure=self._measure(plan, level, name, played)),
+                    )
+                )
         return min(steps, key=lambda one: one[0])[1] if steps else None
 
     def described(self) -> dict[str, Any]:
@@ -64,8 +70,16 @@ class Search:
     def _next(self, name: str, played: Sequence[Played]) -> int | None:
         if any(not one.alive for one in played):
             return None
-        trials = [trial(self.slos[name], one.point, one.slow) for one in played if one.point]
-        return next_level(trials, self.bounds)
+        return next_level(self._trials(name, played), self.bounds)
+
+    def _trials(self, name: str, played: Sequence[Played]) -> list[Trial]:
+        return [trial(self.slos[name], one.point, one.slow) for one in played if one.point]
+
+    def _measure(self, plan: Plan, level: int, name: str, played: Sequence[Played]) -> float | None:
+        """Longer than the plan says where a stage at this level was too short to tell."""
+        before = [one for one in self._trials(name, played) if one.level == level]
+        longer = before[-1].longer if before else 1.0
+        return whole_slices(longer * plan.load.measure) if longer > 1 else None
 
     def _climb(self) -> list[int]:
         low, high = self.bounds.lowest, self.bounds.highest
