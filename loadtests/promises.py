@@ -1,6 +1,5 @@
 """Whether a service keeps its SLOs in a short run, for a test: what is played, and what is said."""
 
-import math
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +19,12 @@ from loadtests.plans import Plan, PlanError
 from loadtests.plans.errors import explain
 from loadtests.results import Point, Run, SloResult
 from loadtests.schedules import Step
-from loadtests.shortness import least_measure, needed
-from loadtests.slices import LENGTH
+from loadtests.shortness import least_measure
 from loadtests.slos import Slo, parse
 from mock_upstream import Upstream
 from mock_upstream.durations import format_duration
 
 SETTLE, MEASURE, LONGEST = 1.0, 3.0, 30.0  # seconds
-LONGER = 4  # times as long halves an interval
 NAME = "app"
 
 
@@ -246,17 +243,13 @@ def _by(run: Run, slo: SloResult) -> str:
 def _way_out(plan: Plan, run: Run, result: SloResult, from_file: bool) -> str:
     """What a test may do to have it decided; begins with a space."""
     slo = plan.slos[result.name]
-    point = next((p for p in run.of(result.deployment) if p.level == slo.level), None)
     if slo.metric == "knee":
         return " A plan with more levels, some of them beyond the knee, decides it."
-    if point is None:
-        return ""
-    if not point.valid:
+    if result.measure is not None:
+        found = format_duration(result.measure)
+        where = f'[load] measure = "{found}" in the plan' if from_file else f'measure="{found}"'
+        return f" So say {where}."
+    measured = any(point.level == slo.level for point in run.of(result.deployment))
+    if measured and not result.valid:
         return " So nothing is known of the service: run the test where nothing else is at work."
-    measure = plan.load.measure
-    longer = measure * LONGER
-    if point.requests < needed(slo.metric):
-        longer = measure * needed(slo.metric) / max(point.requests, 1)
-    found = format_duration(math.ceil(max(longer, measure) / LENGTH) * LENGTH)
-    where = f'[load] measure = "{found}" in the plan' if from_file else f'measure="{found}"'
-    return f" Measured for longer it is decided, or nearer to that: {where}."
+    return ""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from junitparser import Failure, JUnitXml, Skipped
 
 from loadtests.report import junit
-from loadtests.results import Verdict
+from loadtests.results import Errors, Verdict
 from tests import example_runs
 
 
@@ -60,6 +60,20 @@ def test_a_point_that_is_not_valid_is_skipped_with_its_problems():
     assert outcome(found["async-httpx", "measured at 80 users"]) == [(Skipped, reason)]
     valid = found["async-httpx", "measured at 1 user"]
     assert (outcome(valid), valid.time) == ([], example_runs.SECONDS)
+
+
+def test_a_deployment_that_fails_most_requests_at_every_level_is_a_failure():
+    run = example_runs.example()
+
+    def failing(point):
+        if point.deployment != "async-httpx":
+            return point
+        return point.model_copy(update={"errors": Errors(rate=1.0, kinds={"404": 9})})
+
+    found = cases(run.model_copy(update={"points": [failing(point) for point in run.points]}))
+    failed = [(Failure, "most requests failed at every level")]
+    assert outcome(found["async-httpx", "answers"]) == failed
+    assert ("async-aiohttp", "answers") not in found
 
 
 def test_a_request_of_several_has_no_case_of_its_own():

@@ -1,7 +1,8 @@
 """
 `junit.xml`: the run as test cases, for CI.
 
-A case for each SLO, capacity and verdict, and one for each measurement: a level on a deployment.
+A case for each SLO, capacity and verdict, one for each deployment that fails most requests at every
+level, and one for each measurement: a level on a deployment.
 What was missed, or got worse, is a failure; what could not be decided or measured is skipped, with
 the reason. The time of a case is what was measured, in seconds; SLOs, capacities and verdicts are
 drawn from the measurements, and took none.
@@ -16,6 +17,7 @@ from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 from loadtests.analysis import capacity
 from loadtests.analysis.trials import Bounds
 from loadtests.analysis.words import load
+from loadtests.outcomes import answering_nothing_well
 from loadtests.results import Capacity, Point, Run, SloResult, Verdict
 
 Outcome = type[Failure] | type[Skipped]
@@ -47,6 +49,9 @@ def _cases(run: Run) -> Iterator[TestCase]:
     for name, found in run.capacities.items():
         yield _capacity(name, found)
     yield from map(_verdict, run.verdicts)
+    for name in answering_nothing_well(run):
+        why = "most requests failed at every level"
+        yield _case(name, "answers", Failure, "failed", why)
     yield from (_measurement(point) for point in run.points if point.request == "all")
 
 
