@@ -252,6 +252,16 @@ def test_nothing_answered_is_no_throughput_to_be_better_than():
     assert (seen.status, seen.measured) == ("unresolved", None)
 
 
+def test_a_lowest_level_beyond_the_knee_bounds_it_from_above():
+    """Its knee is 10 users."""
+    levels = (20, 40, 80)
+    assert judged("knee > 30", levels=levels).status == "missed"
+    assert judged("knee < 30", levels=levels).status == "met"
+    seen = judged("knee > 5", levels=levels)
+    assert seen.status == "unresolved"
+    assert seen.why == "the knee is at or below 20 users: only lower levels can decide it."
+
+
 def test_a_knee_beyond_the_levels_is_as_far_as_they_reach():
     assert compared("knee(a) > 3 * knee(b)", "endless", "fine").status == "met"
     seen = compared("knee(a) > 5 * knee(b)", "endless", "fine")

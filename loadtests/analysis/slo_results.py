@@ -617,9 +617,13 @@ def _knee(slo: Slo, evidence: Evidence) -> _Measured:
         return _of(slo, place, "the knee", lambda level: load(level, evidence.model))
     if knee is not None and knee.high is not None:
         why = f"the knee is at or below {load(knee.high, evidence.model)}"
+        if slo.against is None and slo.holds(0.0) != slo.holds(knee.high):
+            raise _Unresolved(f"{why}: only lower levels can decide it")
         return _Measured(0.0, 0.0, knee.high, why, shown=False)
     if knee is not None and knee.low is not None:
         why = f"no knee was found up to {load(max(evidence.points), evidence.model)}"
+        if slo.against is None and slo.holds(knee.low) != slo.holds(math.inf):
+            raise _Unresolved(f"{why}: only higher levels can decide it")
         return _Measured(math.inf, knee.low, math.inf, why, shown=False)
     raise _Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
 
