@@ -151,7 +151,8 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     reached = math.hypot(answered.half / share, unsure * level)
     low = max(most.value / share - half, answered.value / share - reached)
     high = level + half
-    if len(plateau([last, *behind])) < 2:
+    fallen = falls(seen[-1], most)
+    if len(plateau(behind if fallen else [last, *behind])) < 2:
         high = max(float(behind[0].level), level)
     then = _then(behind, most, 1 - share)
     return Knee(

@@ -304,7 +304,7 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     down = falls(seen[-1], most)
     users = np.array([float(point.level) for point in seen])
     rates = np.array([_logarithm(point) for point in seen])
-    band = _Band(users, rates, _errors(seen), _unbound(seen, highest, most))
+    band = _Band(users, rates, _errors(seen), _unbound(seen, highest, most, down))
     low, high, short, long = band.region()
     cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
     return ClosedLaw(
@@ -332,16 +332,19 @@ def _cycle(seen: Sequence[Point], most: float) -> float:
     return spent / sum(point.throughput.value * point.seconds for point in used)
 
 
-def _unbound(seen: Sequence[Point], highest: Sequence[Point], most: Value) -> NDArray[np.bool_]:
+def _unbound(
+    seen: Sequence[Point], highest: Sequence[Point], most: Value, down: bool
+) -> NDArray[np.bool_]:
     """
     Which levels, beyond the knee, may have less throughput than any queue explains.
 
     Throughput may fall beyond the knee, and then its highest value may lie between two levels and
-    not have been seen. Two levels at and beyond the knee with one and the same throughput say that
-    it has not fallen before them.
+    not have been seen. Two levels from the knee on with one and the same throughput say that it has
+    not fallen before them; where it falls at a higher one, both must lie beyond the knee.
     """
     knee = most.value * _cycle(seen, most.value)
-    flat = [point.level for point in highest if point.level >= _AT * knee]
+    start = knee / FOLLOWING if down else _AT * knee
+    flat = [point.level for point in highest if point.level >= start]
     if len(flat) >= 2:
         return np.array([point.level > max(flat) for point in seen])
     return np.array([point.level >= highest[0].level for point in seen])

@@ -16,6 +16,7 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -36,7 +37,7 @@ def told(bend):
 
 
 def measured(count, seed, every=False):
-    """(kind, whether it held, whether a knee was named, what was said) of each service."""
+    """(kind, whether it held, whether a knee was named, the true one, what was said)."""
     for number in range(count):
         kind, truth, levels, found = drawn(number, seed)
         bend = knee(found)
@@ -45,7 +46,7 @@ def measured(count, seed, every=False):
             print(
                 f"{'  ' if good else '- '}{number:4} {kind:20} {truth:8.1f} {levels} {told(bend)}"
             )
-        yield kind, good, bend.level is not None or bend.high is not None, bend
+        yield kind, good, bend.level is not None or bend.high is not None, truth, bend
 
 
 def report(rows):
@@ -59,7 +60,11 @@ def report(rows):
     total, good = len(rows), sum(row[1] for row in rows)
     free = [row for row in rows if row[0].endswith("none")]
     clear = sum(not row[2] for row in free)
-    print(f"\ntruth within what is said: {good} of {total} (asked: {HELD:.0%})")
+    seen = [(truth, one) for *_, truth, one in rows if one.level is not None]
+    off = median(abs(one.level / truth - 1) for truth, one in seen)
+    half = median((one.high - one.low) / 2 / one.level for _, one in seen)
+    print(f"\n{len(seen)} knees: median error {off:.1%}, median half of an interval {half:.1%}")
+    print(f"truth within what is said: {good} of {total} (asked: {HELD:.0%})")
     print(f"no knee where there is none: {clear} of {len(free)} (asked: {CLEAR:.0%})")
     return good >= HELD * total and clear >= CLEAR * len(free)
 
