@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from simulated_engine import SimulatedEngine, System, _requests, record, stage
+from simulated_engine import SimulatedEngine, _requests, record, stage
 
 from loadtests.analysis.records import Header, Record
 
@@ -13,12 +13,20 @@ def played(system, levels, seed=0, *, cpu=0.2, **options):
     engine = SimulatedEngine({"a": system}, seed)
     stages, samples, before = [], [], Ledger()
     for number, level in enumerate(levels):
+        answer = engine._answers.get("a")
         one = record(engine, stage(number, "a", level, **options))
         stages.append(one)
-        samples += before.samples(one, system, seed, cpu)
+        samples += before.samples(one, calls_of(one, system, seed, answer), cpu)
     plan = {"deployments": {"a": {}}, "load": {"levels": list(levels)}}
     header = Header(id="x", name="x", plan=plan, deployments={})
     return Record(header, stages=stages, samples=samples, status="complete")
+
+
+def calls_of(one, system, seed, answer):
+    """When each call of a stage starts and ends, by the very numbers that the engine drew."""
+    length = one.stage.settle + one.stage.measure
+    rng = random.Random(f"{seed} {one.stage.number} {one.stage.seed}")
+    return [(each.start, each.end) for each in _requests(system, one.stage, length, rng, answer)]
 
 
 class Ledger:
@@ -28,11 +36,9 @@ class Ledger:
         self.calls = 0
         self.seconds = 0.0
 
-    def samples(self, one, system: System, seed, cpu):
+    def samples(self, one, calls, cpu):
         """One for each second of a stage."""
         length = one.stage.settle + one.stage.measure
-        rng = random.Random(f"{seed} {one.stage.number} {one.stage.seed}")
-        calls = [(each.start, each.end) for each in _requests(system, one.stage, length, rng)]
         changes = sorted([(start, 1) for start, _ in calls] + [(end, -1) for _, end in calls])
         found = [self._sample(one.begun.at, 0, calls, [], cpu)]
         for start, end in pairwise(range(int(length) + 1)):
