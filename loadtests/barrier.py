@@ -58,37 +58,30 @@ class Barrier:
         return self._meter.end(stage.number, stage.deployment, self._carried)
 
     def _emptied(self) -> int | None:
-        """How many calls are left after the wait; None: not known."""
+        """How many calls its servers have yet to serve after the wait; None: not known."""
         begin = moved = time.monotonic()
         least: int | None = None
         while (calls := self._calls()) is not None:
+            in_flight, queued = calls
             now = time.monotonic()
-            if least is None or calls.count < least or calls.at_work:
-                least, moved = min(calls.count, least or calls.count), now
-            if not calls.count or now - moved > STILL or now - begin > EMPTYING:
-                return calls.count
+            left = max(in_flight, queued)
+            if least is None or left < least or queued:  # what servers work on comes to an end
+                least, moved = left, now
+            if not left or now - moved > STILL or now - begin > EMPTYING:
+                return queued
             time.sleep(LOOK)
         return None
 
-    def _calls(self) -> "_Calls | None":
-        account = self._ledger.read() if self._ledger else None
-        return _Calls.of(account) if isinstance(account, dict) else None
+    def _calls(self) -> tuple[int, int] | None:
+        """
+        Calls in flight, and those at its servers, which can be more: their client may have gone.
 
-
-class _Calls:
-    """Calls at the upstream: in flight, or in its queue after their client left."""
-
-    def __init__(self, count: int, at_work: bool) -> None:
-        self.count = count
-        self.at_work = at_work
-        """Whether its servers serve some of them, so that they come to an end."""
-
-    @classmethod
-    def of(cls, account: Mapping[str, Any]) -> Self | None:
-        """None: another version's account."""
+        None where the mock does not answer, or in another version's words.
+        """
+        account: Any = self._ledger.read() if self._ledger else None
         try:
             queue = account["queue"]
             queued = int(queue["busy"]) + int(queue["waiting"]) if queue else 0
-            return cls(max(int(account["in_flight"]["now"]), queued), queued > 0)
+            return int(account["in_flight"]["now"]), queued
         except (KeyError, TypeError, ValueError):
             return None

@@ -243,8 +243,8 @@ class Usage(Message):
         processes: by deployment ("mock" and "generator" among them) and process id.
         rss: bytes, by deployment, after the stage.
         rest: what each deployment used without load so far, in this stage and those before.
-        carried: calls of earlier stages that were still in the upstream when this one began; None:
-            not known.
+        carried: calls of earlier stages that the upstream's servers had yet to serve when this one
+            began; None: not known.
     """
 
     type: Literal["usage"] = "usage"

@@ -11,7 +11,7 @@ from simulated_engine import SimulatedEngine, exponential, record, stage, thread
 
 from loadtests.analysis import intervals
 from loadtests.analysis.points import points
-from loadtests.histograms import Histogram
+from loadtests.histograms import Histogram, merged
 
 
 def histogram(seconds):
@@ -163,3 +163,41 @@ def test_a_share_lies_within_its_interval_and_is_never_surer_than_independent_re
     assert 0 <= found.low <= low + 1e-9
     assert high - 1e-9 <= found.high <= 1
     assert found.low <= found.value <= found.high
+
+
+def student(values):
+    """Half the width that the textbook gives the mean of a few values."""
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+@given(st.lists(st.floats(0.8, 1.25), min_size=2, max_size=5), st.integers(0, 1000))
+def test_windows_that_differ_widen_a_rate_to_student_s_t_at_least(factors, seed):
+    rng = random.Random(seed)
+    rates = [[factor * rng.gauss(100, 5) for _ in range(20)] for factor in factors]
+    counts = [count for window in rates for count in window]
+    found = intervals.ratio(counts, [1.0] * len(counts), [20] * len(factors))
+    half = student([math.fsum(window) / 20 for window in rates])
+    assert found.high - found.value >= 0.999 * half
+    assert found.low <= max(found.value - 0.999 * half, 0.0)
+
+
+@given(st.lists(st.floats(0.8, 1.25), min_size=2, max_size=5), st.sampled_from([0.5, 0.95]))
+def test_windows_that_differ_widen_a_quantile_to_student_s_t_of_logs_at_least(factors, q):
+    rng = random.Random(3)
+    batches = [
+        histogram(factor * rng.uniform(0.1, 0.2) for _ in range(40))
+        for factor in factors
+        for _ in range(10)
+    ]
+    found = intervals.quantile(batches, q, None, [10] * len(factors))
+    each = [merged(batches[start : start + 10]).quantile(q) for start in range(0, len(batches), 10)]
+    reach = math.exp(0.999 * student([math.log(value) for value in each]))
+    assert found.low is None or found.low <= found.value / reach
+    assert found.high is None or found.high >= found.value * reach
+
+
+def test_a_window_that_mostly_fails_leaves_the_other_s_quantile_without_a_bound():
+    batches = [histogram([0.1, 0.11] * 50) for _ in range(20)]
+    failures = [0] * 10 + [300] * 10
+    found = intervals.quantile(batches, 0.3, failures, [10, 10])
+    assert math.isinf(found.high)

@@ -14,6 +14,7 @@ from simulated_engine import (
 
 from loadtests.analysis.points import points
 from loadtests.analysis.records import StageRecord
+from loadtests.stages import Usage
 
 SYSTEMS = {"fine": threads(40, exponential(0.05)), "instant": threads(40, constant(0.002))}
 PLAYED = stage(0, "fine", 40)
@@ -49,6 +50,18 @@ def test_users_who_are_neither_waiting_nor_thinking_contradict_little():
     (contradicted,) = (p for p in points(records) if p.request == "all")
     assert not contradicted.valid
     assert "42 users, but 40.0 in flight" in contradicted.problems[0]
+
+
+def test_a_stage_that_began_with_the_queue_of_the_one_before_is_not_valid():
+    one = record(SimulatedEngine(SYSTEMS), PLAYED)
+    usage = Usage(stage=0, seconds=7.0, processes={}, carried=12)
+    one.usage = usage
+    (found,) = (p for p in points([one]) if p.request == "all")
+    assert not found.valid
+    assert "still had to serve 12 calls of the stage before" in found.problems[0]
+    one.usage = usage.model_copy(update={"carried": 0})
+    (found,) = (p for p in points([one]) if p.request == "all")
+    assert found.valid
 
 
 def test_a_busy_generator_is_the_bottleneck():

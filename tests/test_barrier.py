@@ -206,8 +206,9 @@ def test_a_queue_that_clients_have_left_is_served_before_the_next_stage(tmp_path
         assert between.after(stage(2)).carried == 0
 
 
-def test_calls_that_hang_are_not_waited_for_and_are_told(tmp_path, monkeypatch):
+def test_calls_that_hang_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(barrier, "STILL", 0.2)
+    monkeypatch.setattr(barrier, "EMPTYING", 1e6)
     profile = tmp_path / "p.toml"
     profile.write_text('[[faults]]\nfault = "hang"\n')
     with (
@@ -216,6 +217,19 @@ def test_calls_that_hang_are_not_waited_for_and_are_told(tmp_path, monkeypatch):
         calls(mock, 3),
     ):
         between.before()
+        assert between.after(stage(0)).carried is None
+        between.before()
+        assert between.after(stage(1)).carried == 0
+
+
+def test_calls_that_servers_never_finish_are_told_to_the_next_stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(barrier, "EMPTYING", 0.2)
+    profile = tmp_path / "p.toml"
+    profile.write_text('latency = "100s"\ncapacity = { servers = 1, on_disconnect = "keep" }\n')
+    with mock_upstream(str(profile)) as mock, Barrier(dict, mock.control) as between:
+        between.before()
+        with calls(mock, 3):
+            pass
         assert between.after(stage(0)).carried is None
         between.before()
         assert between.after(stage(1)).carried == 3

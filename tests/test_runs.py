@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from loadtests import cli, results
+from loadtests.analysis import cpu, records
 from tests.brownout_runs import BUDGET, LOCUST, PLAN, brownout, called, calm, finished, started
 from tests.servers import eventually, serving
 
@@ -159,6 +160,26 @@ def gauges_of(cwd):
         for name, processes in sample["gauges"].items():
             told.setdefault(name, {}).update(processes)
     return told
+
+
+def test_each_repeat_climbs_the_levels_on_new_processes_whose_cpu_is_read(tmp_path, plan):
+    text = plan.read_text(encoding="utf-8").replace("measure =", "repeats = 2\nmeasure =")
+    plan.write_text(text, encoding="utf-8")
+    _, command = finished("run", str(plan), "--no-telemetry", cwd=tmp_path)
+    folder = folder_of(command)
+    played = records.read(folder).stages
+    assert [(one.stage.deployment, one.stage.level) for one in played] == [
+        ("threads", 1), ("async", 1), ("async", 4), ("threads", 4),
+    ] * 2  # fmt: skip
+    pids = [set(one.usage.processes[one.stage.deployment]) for one in played]
+    assert not set().union(*pids[:4]) & set().union(*pids[4:])
+    for one in played:
+        name = one.stage.deployment
+        assert cpu.per_request(name, [one], 0.0) > 0
+        assert one.usage.carried in (0, None)
+        assert one.usage.rest.keys() >= {"threads", "async"} - {name}
+    logs = {path.name for path in (folder / "logs").iterdir()}
+    assert {"threads.log", "threads-2.log", "async.log", "async-2.log"} <= logs
 
 
 def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_path, plan):

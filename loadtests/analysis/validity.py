@@ -86,6 +86,7 @@ def of_level(
     wrong = [
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
+        *(_carried(record) for record in usable),
         *generator,
         *_load(usable, batches),
     ]
@@ -109,6 +110,7 @@ def unusable(
     wrong = [
         _loss(record),
         _unfinished(record),
+        _carried(record),
         _exhausted(kinds),
         _busy_generator([record]),
         *_load([record], batches),
@@ -168,6 +170,14 @@ def _unfinished(record: StageRecord) -> str | None:
     if not count or not record.stage.own_tasks:
         return None  # of the plan's own requests they are failures
     return f"{count} requests were given up without an answer: the slowest are not in the numbers"
+
+
+def _carried(record: StageRecord) -> str | None:
+    carried = record.usage.carried if record.usage else None
+    if not carried:
+        return None
+    calls = "1 call" if carried == 1 else f"{carried:,} calls"
+    return f"the upstream still had to serve {calls} of the stage before when it began"
 
 
 def _exhausted(kinds: Mapping[str, int]) -> str | None:
