@@ -18,11 +18,16 @@ if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` ne
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One level on one deployment. `anew`: all that was started is started again before."""
+    """
+    One level on one deployment. `anew`: all that was started is started again before. `settle` and
+    `measure`: seconds, in place of the plan's.
+    """
 
     deployment: str
     level: int
     anew: bool = field(default=False, compare=False)
+    settle: float | None = None
+    measure: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
