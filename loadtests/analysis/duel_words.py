@@ -143,7 +143,7 @@ def _metric(terms: Terms, told: Told) -> str:
     rounds = f"over {len(found.values)} rounds"
     if told.ratio is None:
         return (
-            f"{where} is infinite in {found.endless_b} of {found.blocks} blocks of {terms.b}, and in "
+            f"{where} is infinite in {found.endless_b} of {found.blocks} blocks of {terms.b} and "
             f"{found.endless_a} of {found.blocks} of {terms.a}, {rounds}: too many of their "
             "requests fail."
         )
