@@ -92,7 +92,62 @@ def test_less_than_the_first_look_is_unresolved_without_an_interval() -> None:
     assert "was not measured in a whole round" in verdict([], said).sentence
 
 
-def test_one_that_fails_from_the_start_ends_it_at_once() -> None:
+def failing_in(name, share=1.0, other=0.0):
+    """Blocks of which one side fails a share of its requests, the other side another."""
+
+    def made(step, number):
+        errors = share if step.deployment == name else other
+        errors = min(max(errors + 0.001 * ((7 * number) % 5 - 2), 0.0), 1.0) if errors else 0.0
+        return block(
+            step.deployment,
+            errors=errors,
+            kinds={"503": round(1700 * errors)} if errors else {},
+            p50=math.inf if errors >= 0.5 else 0.05,
+            p95=math.inf if errors >= 0.05 else 0.08 * (1 + 0.01 * ((3 * number) % 4)),
+            p99=math.inf if errors >= 0.01 else 0.15,
+        )
+
+    return made
+
+
+@pytest.mark.parametrize("share", [0.3, 0.49, 0.51, 0.6, 1.0])
+def test_head_is_worse_when_it_fails_and_base_does_not_however_much_it_fails(share) -> None:
+    said = terms()
+    blocks = contested(said, failing_in("head", share))
+    found = verdict(blocks, said)
+    assert found.verdict == "WORSE"
+    assert "more of the requests fail" in found.sentence
+    assert "of those to head at 40 users, mostly with 503, 0 % of those to base" in found.sentence
+    assert "give it more time" not in found.sentence
+    assert found.ratio is None
+    if share > 0.5:
+        assert len(blocks) == said.size, "one round shows it"
+
+
+@pytest.mark.parametrize("other", [0.0, 0.9])
+def test_nothing_is_compared_with_a_base_that_fails_mostly(other) -> None:
+    found = judged(failing_in("base", 0.95, other))
+    assert found.verdict == "INVALID"
+    assert "95% of the requests to base failed, mostly with 503" in found.sentence
+
+
+def test_equals_that_fail_every_second_request_are_not_told_apart() -> None:
+    draw = random.Random(5)
+    found = judged(
+        lambda step, number: failing_in("both", other=0.5 + draw.uniform(-0.02, 0.02))(step, number)
+    )
+    assert found.verdict not in ("WORSE", "BETTER")
+
+
+def test_a_quantile_beyond_what_fails_on_both_sides_is_said_to_have_no_value() -> None:
+    found = judged(failing_in("none", other=0.1))
+    assert found.verdict == "INVALID"
+    assert "10 % of the requests to base fail, and 10 % of those to head" in found.sentence
+    assert "more than the 5 % that are slower than p95" in found.sentence
+    assert "too few" not in found.sentence
+
+
+def test_one_that_fails_from_the_start_ends_it_after_the_first_round() -> None:
     def made(step, number):
         failing = step.deployment == "head"
         return block(
@@ -104,10 +159,12 @@ def test_one_that_fails_from_the_start_ends_it_at_once() -> None:
 
     said = terms()
     blocks = contested(said, made)
-    assert len(blocks) == 2
+    assert len(blocks) == said.size
     found = verdict(blocks, said)
-    assert found.verdict == "INVALID"
-    assert "100% of the requests to head failed, mostly with 503" in found.sentence
+    assert found.verdict == "WORSE"
+    assert "100 % of those to head at 40 users, mostly with 503, 0 % of those to base" in (
+        found.sentence
+    )
 
 
 def test_a_failure_is_infinitely_slow() -> None:

@@ -140,7 +140,8 @@ def _metric(terms: Terms, told: Told) -> str:
         if told.failures:
             return ""
         return f"{where} was not measured in a whole round: give it more time (--within)."
-    rounds = f"over {len(found.values)} rounds"
+    count = len(found.values)
+    rounds = f"over {count} {'round' if count == 1 else 'rounds'}"
     if told.ratio is None:
         return (
             f"{where} is infinite in {found.endless_b} of {found.blocks} blocks of {terms.b} and "
