@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from loadtests.analysis.blocks import Block
 from loadtests.analysis.duel_terms import Terms
 from loadtests.analysis.effects import Effect, effect, of_metric
+from loadtests.analysis.intervals import proportion
+from loadtests.analysis.ratios import ratio
 from loadtests.analysis.words import percent, rounded
+from loadtests.results import Estimate, Point
 
 LEAST = 0.01  # by which sizes, or calls of the upstream, differ at least; less is no other work
+_CHANCE = 4.0  # standard errors of a count of calls
+_TAIL = 0.005  # of an interval, on each side
 
 
 def of_rounds(
@@ -44,6 +49,57 @@ def of_rounds(
         sides = (_mean(blocks, name, "calls") for name in names)
         told.append(called(tuple(sides), names))
     return told
+
+
+def of_points(
+    a: Point, b: Point, names: tuple[str, str], apart: Callable[[Estimate], bool]
+) -> list[str]:
+    """
+    The same of two points of saved runs; empty where a run of an older version does not tell.
+
+    Args:
+        apart: whether a ratio of sizes differs from 1 by LEAST and more than chance.
+    """
+    told = []
+    totals = [sum(point.statuses.values()) for point in (a, b)]
+    if all(totals) and _statuses_apart(a.statuses, b.statuses):
+        mixes = dict(zip(names, (a.statuses, b.statuses), strict=True))
+        told.append(f"answers differ: {mixture(mixes, names)}")
+    if a.size and b.size:
+        seen = ratio(a.size, b.size)
+        if apart(seen) if seen else a.size.value != b.size.value:
+            told.append(sizes((a.size.value, b.size.value), names))
+    if a.calls is not None and b.calls is not None and a.requests and b.requests:
+        chance = _CHANCE / math.sqrt(min(a.requests, b.requests))
+        least = (LEAST + chance) * max(a.calls, b.calls)
+        if abs(a.calls - b.calls) > least:
+            told.append(called((a.calls, b.calls), names))
+    return told
+
+
+def _statuses_apart(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
+    """By LEAST, and more than chance (Clopper and Pearson 1934)."""
+    every = {*a, *b}
+    totals = sum(a.values()), sum(b.values())
+    for status in every if len(every) > 1 else ():
+        counts = a.get(status, 0), b.get(status, 0)
+        if abs(counts[0] / totals[0] - counts[1] / totals[1]) <= LEAST:
+            continue
+        (low, high), (low_b, high_b) = (
+            proportion(count, total, _TAIL / len(every))
+            for count, total in zip(counts, totals, strict=True)
+        )
+        if low > high_b or low_b > high:
+            return True
+    return False
+
+
+def other_work(differing: Sequence[str]) -> str:
+    """Why a faster side is not better, in a sentence."""
+    return (
+        "The two do not do the same work, so that a faster one is not better: "
+        f"{'; '.join(differing)}."
+    )
 
 
 def mixture(mixes: Mapping[str, Mapping[str, float]], names: tuple[str, str]) -> str:

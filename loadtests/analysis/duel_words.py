@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadtests.analysis.answers import other_work
 from loadtests.analysis.duel_terms import Terms
 from loadtests.analysis.effects import Effect
 from loadtests.analysis.words import duration, load, percent, rate, rounded
@@ -75,10 +76,7 @@ def sentence(kind: Kind, terms: Terms, told: Told) -> str:
     if not told.growing:
         parts.append(_metric(terms, told))
     if told.answers:
-        parts.append(
-            f"The two do not do the same work, so that a faster one is not better: "
-            f"{'; '.join(told.answers)}."
-        )
+        parts.append(other_work(told.answers))
         return " ".join(filter(None, parts))
     if kind == "EQUIVALENT":
         parts.append(f"The margin is {percent(terms.margin)}.")
