@@ -93,7 +93,7 @@ def test_an_interval_that_reaches_beyond_the_margin_is_unresolved_and_tells_what
     assert found.more == pytest.approx(5 * ((0.06 * 2**0.5 / 1.96 / wanted) ** 2 - 1), rel=1e-3)
     assert found.sentence.endswith(
         "That is neither within 5 % nor surely a change. About 2 minutes more at 40 users in both "
-        "would decide it. A change of 18.2 % would have been seen."
+        "would decide it. A change of 19.4 % would have been seen."
     )
     near = math.exp(EDGE) * 0.08
     never = verdict(point(about(0.08, 0.06)), point(about(near, 0.06)))

@@ -1,7 +1,6 @@
 """One block of a comparison: a stage in which one of two deployments was loaded, in few numbers."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,9 +71,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
     )
     requests = whole.started
     cycle, rate = _pace(record)
-    statuses = Counter[str]()
-    for part in seen.slices:
-        statuses.update(part.statuses)
+    statuses = seen.statuses
     values = {
         name: value
         for name, q in QUANTILES.items()
@@ -84,8 +81,8 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         values["throughput"] = throughput(stage, seen.quarters).value
         values["errors"] = whole.failed.count / requests
     values |= _processes(record, used, whole)
-    if whole.ok.count:
-        values["size"] = sum(part.bytes for part in seen.slices) / whole.ok.count
+    if statuses:
+        values["size"] = whole.bytes / whole.ok.count
     return Block(
         deployment=stage.deployment,
         level=stage.level,
@@ -117,6 +114,8 @@ def _processes(record: StageRecord, used: Mapping[str, float], whole: Quarter) -
             values["cpu"] = each
         if rss := record.usage.rss.get(name):
             values["memory"] = float(rss)
+        if (calls := cpu.calls_per_request([record])) is not None:
+            values["calls"] = calls
         return values
     if "app_cpu" in used and whole.ended and whole.seconds:
         values["cpu"] = used["app_cpu"] / (whole.ended / whole.seconds)
