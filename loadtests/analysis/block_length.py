@@ -59,7 +59,9 @@ def too_short(terms: Terms, blocks: Sequence[Block]) -> str | None:
     """
     needed = least(QUANTILES[terms.metric]) if terms.metric in QUANTILES else 0
     counted = [
-        one for one in blocks[trials(blocks) :] if one.level == terms.at[0] and not one.wrong
+        one
+        for one in blocks[trials(blocks) :]
+        if one.level == terms.at[0] and not one.wrong and one.values.get("errors", 0.0) <= _FAILING
     ]
     sides = [[one for one in counted if one.deployment == name] for name in terms.names]
     short = [one for one in counted if one.requests < needed]
@@ -73,12 +75,15 @@ def too_short(terms: Terms, blocks: Sequence[Block]) -> str | None:
         f"a block had only {fewest.requests:,} requests, too few for {terms.metric}, which takes "
         f"{needed}: "
     )
+    others = "more users (--at) or a lower quantile (--metric p50)"
+    if terms.metric == "p50":
+        others = "or more users (--at)"
     measure = now.measure * requests_for(QUANTILES[terms.metric]) / max(fewest.requests, 1)
     if terms.fixed or fewest.length is None:
-        return f"{told}measure for longer (--measure {math.ceil(measure)}s), or compare p50"
+        return f"{told}measure for longer (--measure {math.ceil(measure)}s), {others}"
     longer = now.lasting(now.settle, measure)
     within = FIRST * longer.round_seconds / 60
-    return f"{told}give it more time (--within {math.ceil(within)}m), or compare p50"
+    return f"{told}give it more time (--within {math.ceil(within)}m), {others}"
 
 
 def _wanted(now: Terms, block: Block, cycle: float) -> tuple[float, float]:

@@ -142,9 +142,9 @@ def _metric(terms: Terms, told: Told) -> str:
     rounds = f"over {count} {'round' if count == 1 else 'rounds'}"
     if told.ratio is None:
         return (
-            f"{where} is infinite in {found.endless_b} of {found.blocks} blocks of {terms.b} and "
-            f"{found.endless_a} of {found.blocks} of {terms.a}, {rounds}: too many of their "
-            "requests fail."
+            f"{where} is {'infinite' if terms.metric in QUANTILES else 0} in {found.endless_b} of "
+            f"{found.blocks} blocks of {terms.b} and {found.endless_a} of {found.blocks} of "
+            f"{terms.a}, {rounds}."
         )
     a, b = amount(terms.metric, found.a), amount(terms.metric, found.b)
     return (

@@ -13,7 +13,7 @@ Two tests can call equals different: that of the metric, and that of failures. T
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import TypeVar
@@ -72,18 +72,10 @@ def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {})
     Args:
         dead: deployments that have ended on the way, and how.
     """
-    trials = block_length.trials(blocks)
-    seen = _Seen(
-        blocks[trials:],
-        rounds_of(blocks, terms, trials),
-        block_length.played(terms, blocks),
-        block_length.too_short(terms, blocks),
-    )
+    seen = _Seen.of(blocks, terms)
     judged = seen.judged(dead)
-    differing = seen.answers if judged.kind == "BETTER" else []
-    kind: Kind = "INVALID" if differing else judged.kind
     return Verdict(
-        verdict=kind,
+        verdict=judged.kind,
         method="interleaved",
         a=terms.a,
         b=terms.b,
@@ -93,7 +85,7 @@ def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {})
         ratio=seen.ratio,
         smallest=seen.smallest(),
         sentence=duel_words.sentence(
-            kind,
+            judged.kind,
             seen.terms,
             duel_words.Told(
                 effect=seen.decides,
@@ -103,7 +95,7 @@ def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {})
                 invalid=judged.invalid,
                 failures=judged.failures,
                 growing=judged.growing,
-                answers=differing,
+                answers=judged.answers,
             ),
         ),
         problems=[*seen.problems()],
@@ -115,11 +107,17 @@ def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {})
     )
 
 
+def kind(blocks: Sequence[Block], terms: Terms) -> Kind:
+    """The verdict alone, for the schedule."""
+    return _Seen.of(blocks, terms).judged({}).kind
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """
     `more`: seconds that would probably decide it. `invalid`: why there can be no verdict.
-    `failures`, `growing`: what decides, or is to be known before the metric; sentences.
+    `failures`, `growing`: what decides, or is to be known before the metric; sentences. `answers`:
+    in what the successes differ, where a faster side is no better for it.
     """
 
     kind: Kind
@@ -127,6 +125,7 @@ class _Judged:
     invalid: str = ""
     failures: str = ""
     growing: str = ""
+    answers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -141,20 +140,30 @@ class _Seen:
     terms: Terms
     too_short: str | None
 
+    @classmethod
+    def of(cls, blocks: Sequence[Block], terms: Terms) -> "_Seen":
+        trials = block_length.trials(blocks)
+        return cls(
+            blocks[trials:],
+            rounds_of(blocks, terms, trials),
+            block_length.played(terms, blocks),
+            block_length.too_short(terms, blocks),
+        )
+
     @cached_property
     def decides(self) -> Effect:
-        return self.of(self.terms.metric, self.terms.at[0])
+        return self.effect(self.terms.metric, self.terms.at[0])
 
     @cached_property
     def errors(self) -> Effect:
-        return self.of(ERRORS, self.terms.at[0])
+        return self.effect(ERRORS, self.terms.at[0])
 
-    def of(self, metric: str, level: int) -> Effect:
+    def effect(self, metric: str, level: int) -> Effect:
         if metric in QUANTILES and self._growing(level):
             return Effect()  # they would only tell how long a block is
         return of_metric(self.rounds, self.terms.names, level, metric)
 
-    @property
+    @cached_property
     def ratio(self) -> Estimate | None:
         """B over A; None where it is not known, or infinite."""
         return _estimate(self.decides, INTERVAL)
@@ -167,6 +176,12 @@ class _Seen:
                 yield _ratio(Effect(values, self.decides.floor), INTERVAL)
 
     def judged(self, dead: Mapping[str, str]) -> _Judged:
+        found = self._judged(dead)
+        if found.kind == "BETTER" and self.answers:
+            return replace(found, kind="INVALID", answers=self.answers)
+        return found
+
+    def _judged(self, dead: Mapping[str, str]) -> _Judged:
         terms = self.terms
         for name in terms.names:
             if name in dead:
@@ -264,7 +279,7 @@ class _Seen:
 
     def _overloaded(self, growing: Sequence[str]) -> _Judged:
         """Of two sides one of which keeps up the other is better; of none nothing can be said."""
-        answered = self.of("throughput", self.terms.at[0])
+        answered = self.effect("throughput", self.terms.at[0])
         told = duel_words.growing(self.terms, growing, (answered.a, answered.b))
         if len(growing) == 2:
             return _Judged("INVALID", invalid=told)
@@ -380,7 +395,7 @@ def _changes(seen: _Seen) -> Iterator[Change]:
         for metric in (*METRICS, ERRORS)
         if (metric, level) != (terms.metric, terms.at[0])
     ]
-    effects = [(metric, level, seen.of(metric, level)) for metric, level in asked]
+    effects = [(metric, level, seen.effect(metric, level)) for metric, level in asked]
     found = [one for one in effects if len(one[2].values) >= FIRST and not one[2].endless]
     ordered = sorted(found, key=lambda one: one[2].p_value())
     apart, still = set(), True
@@ -428,7 +443,8 @@ def _shown(seen: _Seen) -> Iterator[BlockShown]:
     terms = seen.terms
     begin = next((one.at for part in seen.rounds for one in part), 0.0)
     for number, part in enumerate(seen.rounds, 1):
-        ratio = _estimate(of_metric([part], terms.names, terms.at[0], terms.metric), INTERVAL)
+        alone = of_metric([part], terms.names, terms.at[0], terms.metric)
+        ratio = math.exp(alone.mean) if seen.ratio and alone.values else None
         for one in part:
             value = one.values.get(terms.metric)
             if one.level == terms.at[0]:
@@ -437,6 +453,6 @@ def _shown(seen: _Seen) -> Iterator[BlockShown]:
                     deployment=one.deployment,
                     at=one.at - begin,
                     value=value if value is not None and math.isfinite(value) else None,
-                    ratio=ratio.value if ratio and seen.ratio else None,
+                    ratio=ratio,
                     usable=not one.wrong,
                 )

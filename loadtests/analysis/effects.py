@@ -27,7 +27,7 @@ class Effect:
 
     `floor`: the smallest standard deviation of a round that is believed. `a`, `b`: the figure of
     each side, the geometric mean over the rounds (of a share the mean). `endless_a`, `endless_b`:
-    how many blocks of each side were infinitely slow, of `blocks` on a side.
+    how many blocks of each side were infinitely slow, or did nothing at all, of `blocks` on a side.
     """
 
     values: Sequence[float] = ()
@@ -90,7 +90,7 @@ def effect(
         for side, found in enumerate(placed):
             spreads += [(value - means[-1][side]) ** 2 for value in found]
             freedom += len(found) - 1
-            endless[side] += sum(math.isinf(value) for value in numbers[side])
+            endless[side] += sum(not _is_measured(value) for value in numbers[side] if not share)
         requests = min(requests, *(count for side in sides for _, count in side))
     if not values:
         return Effect()
@@ -137,8 +137,12 @@ def _logs(sides: Sequence[Sequence[float]]) -> list[list[float]] | None:
     Logarithms; what is infinite, or nothing at all, is FARTHEST times as much or as little as the
     nearest of the others. None where there are no others.
     """
-    known = [value for side in sides for value in side if 0 < value < math.inf]
+    known = [value for side in sides for value in side if _is_measured(value)]
     if not known:
         return None
     low, high = max(known) / FARTHEST, min(known) * FARTHEST
     return [[math.log(min(max(value, low), high)) for value in side] for side in sides]
+
+
+def _is_measured(value: float) -> bool:
+    return 0 < value < math.inf

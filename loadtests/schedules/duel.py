@@ -13,7 +13,7 @@ from typing import Any
 from loadtests.analysis import block_length
 from loadtests.analysis.blocks import Block
 from loadtests.analysis.duel_terms import FIRST, Terms
-from loadtests.analysis.duels import verdict
+from loadtests.analysis.duels import kind
 from loadtests.plans import Plan
 from loadtests.schedules import Played, Step
 
@@ -74,14 +74,14 @@ class Duel:
         if place:
             # Some things are seen at once; whatever else is told by whole rounds.
             both = len({one.deployment for one in blocks}) == 2
-            return rounds == 0 and both and verdict(blocks, self.terms).verdict == "INVALID"
+            return rounds == 0 and both and kind(blocks, self.terms) == "INVALID"
         terms = block_length.played(self.terms, blocks)
         seconds = sum(one.seconds for one in so_far)
         counted = sum(one.seconds for one in so_far[block_length.trials(blocks) :])
         if rounds >= terms.total or seconds + counted / rounds > terms.within:
             return True
-        kind = verdict(blocks, self.terms).verdict
-        return kind == "WORSE" or (rounds >= FIRST and kind != "UNRESOLVED")
+        found = kind(blocks, self.terms)
+        return found == "WORSE" or (rounds >= FIRST and found != "UNRESOLVED")
 
 
 def _blocks(so_far: Sequence[Played]) -> list[Block]:
