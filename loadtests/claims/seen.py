@@ -103,14 +103,22 @@ class Seen:
     def share(
         self, deployment: str, level: int, request: str = "all", kinds: Sequence[str] | None = None
     ) -> Estimate:
-        """Of the requests, those that failed so (None: in any way); Clopper and Pearson 1934."""
+        """
+        The share of requests that failed so (None: in any way), which may come in bursts.
+
+        Raises:
+            NotMeasured: no request was made.
+        """
         point = self.any_point(deployment, level, request)
         if not point.requests:
             raise NotMeasured(f"{self.run.name}, {deployment} at {level}: no request was made")
         found = point.errors.kinds
         failed = sum(count for kind, count in found.items() if kinds is None or kind in kinds)
-        low, high = proportion(failed, point.requests, TAIL)
-        return Estimate(value=failed / point.requests, low=low, high=high)
+        # Those of some kinds depend on each other as all failures do.
+        worth = point.errors.effective or point.requests
+        value = failed / point.requests
+        low, high = proportion(value * worth, worth, TAIL)
+        return Estimate(value=value, low=low, high=high)
 
     def answers(self, deployment: str, level: int) -> Estimate:
         """Successes a second where they may be few or none; by their number (Garwood 1936)."""
