@@ -43,11 +43,10 @@ def of_rounds(
         told.append(f"answers differ: {mixture(mixes, names)}")
     size = of_metric(rounds, names, level, "size")
     if apart(size, math.log1p(LEAST)):
-        told.append(sizes((size.a, size.b), names))
+        told.append(sizes(_means(blocks, names, "size"), names))
     calls = of_metric(rounds, names, level, "calls")
     if apart(calls, math.log1p(LEAST)):
-        sides = (_mean(blocks, name, "calls") for name in names)
-        told.append(called(tuple(sides), names))
+        told.append(called(_means(blocks, names, "calls"), names))
     return told
 
 
@@ -143,8 +142,10 @@ def _share(status: str) -> Callable[[Block], float | None]:
     return share
 
 
-def _mean(blocks: Sequence[Block], name: str, figure: str) -> float:
-    values = [
-        one.values[figure] for one in blocks if one.deployment == name and figure in one.values
-    ]
-    return math.fsum(values) / len(values) if values else 0.0
+def _means(blocks: Sequence[Block], names: tuple[str, str], figure: str) -> tuple[float, ...]:
+    """Of each side, over its blocks."""
+    sides = (
+        [one.values[figure] for one in blocks if one.deployment == name and figure in one.values]
+        for name in names
+    )
+    return tuple(math.fsum(values) / len(values) if values else 0.0 for values in sides)

@@ -80,7 +80,11 @@ def sentence(kind: Kind, terms: Terms, told: Told) -> str:
         return " ".join(filter(None, parts))
     if kind == "EQUIVALENT":
         parts.append(f"The margin is {percent(terms.margin)}.")
-    if kind == "UNRESOLVED" and told.effect.values:
+    if kind == "UNRESOLVED" and told.effect.endless:
+        parts.append(
+            "A lower quantile shows more (--metric p50)." if terms.metric in QUANTILES else ""
+        )
+    elif kind == "UNRESOLVED" and told.effect.values:
         parts.append(
             f"About {minutes(told.more)} more would decide it."
             if told.more is not None

@@ -134,14 +134,15 @@ def _sides(
 
 def _logs(sides: Sequence[Sequence[float]]) -> list[list[float]] | None:
     """
-    Logarithms; what is infinite, or nothing at all, is FARTHEST times as much or as little as the
-    nearest of the others. None where there are no others.
+    Logarithms; what is infinite is FARTHEST times the smallest of the others, and nothing at all
+    that part of the largest, or as much as what is farther. None where there are no others.
     """
     known = [value for side in sides for value in side if _is_measured(value)]
     if not known:
         return None
-    low, high = max(known) / FARTHEST, min(known) * FARTHEST
-    return [[math.log(min(max(value, low), high)) for value in side] for side in sides]
+    low, high = min(known), max(known)
+    least, most = min(low, high / FARTHEST), max(high, low * FARTHEST)
+    return [[math.log(min(max(value, least), most)) for value in side] for side in sides]
 
 
 def _is_measured(value: float) -> bool:

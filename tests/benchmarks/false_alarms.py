@@ -4,9 +4,10 @@
 
 Equal services are compared N times for each way of failing: none, 2 and 5 % of the requests, each
 for itself or in bursts of a tenth of a second. Interleaved comparisons are decided by one metric
-after the other, saved runs by p95. Asked: at most 1 % BETTER or WORSE of 2,000, each. The throughput of comparisons
-of services that answer after 0.05 to 2 s, played by the real schedule on the simulated engine: the
-ratio is within 1 % of the true one.
+after the other, saved runs by p95. Asked: at most 1 % BETTER or WORSE of 2,000, each.
+
+Throughput is compared of services that answer after 0.05 to 2 s, by the real schedule on the
+simulated engine. Asked: the ratio is within 1 % of the true one.
 """
 
 import argparse
