@@ -72,7 +72,7 @@ def play(
     while (step := schedule.next_stage(plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
-        observer.begins(step, number + 1, number + left, ladder.expected_seconds(plan, left))
+        observer.begins(step, number + 1, number + left, _seconds(plan, step, left))
         begin = monotonic()
         if step.anew:
             targets.restart()
@@ -96,6 +96,13 @@ def play(
             break  # nothing that comes would be an answer of the upstream
     engine.send(stages.Finish())
     return list(dead)
+
+
+def _seconds(plan: Plan, step: Step, stages: int) -> float:
+    """How long so many stages as this one take."""
+    if step.settle is None or step.measure is None:
+        return ladder.expected_seconds(plan, stages)
+    return stages * (step.settle + step.measure + ladder.SWITCHING)
 
 
 def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.Stage:

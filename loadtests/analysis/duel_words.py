@@ -84,6 +84,8 @@ def sentence(kind: Kind, terms: Terms, told: Told) -> str:
         parts.append(
             "A lower quantile shows more (--metric p50)." if terms.metric in QUANTILES else ""
         )
+    elif kind == "UNRESOLVED" and told.failures:
+        parts.append("More time would show it (--within).")
     elif kind == "UNRESOLVED" and told.effect.values:
         parts.append(
             f"About {minutes(told.more)} more would decide it."

@@ -50,6 +50,7 @@ _UNUSABLE = 0.5  # of the rounds: then the rest is no fair choice of them
 _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
 may still be told apart, but not be called equivalent."""
+_RISE = 0.01  # of all requests: more failures than that, chance or not, are not called equal
 _GROWING = 0.02  # of the requests that came, by which those in flight grow in a block
 _GROWS = 8  # blocks that must show it
 
@@ -200,7 +201,10 @@ class _Seen:
             return _Judged("INVALID", invalid=self._why_unusable())
         if len(self.decides.values) < FIRST:
             return _Judged("UNRESOLVED", self.more())
-        return self._decided()
+        found = self._decided()
+        if found.kind in ("EQUIVALENT", "BETTER") and self.errors.mean > _RISE:
+            return _Judged("UNRESOLVED", failures=f"{self._failures()} That may be chance.")
+        return found
 
     def _decided(self) -> _Judged:
         found, terms = self.decides, self.terms
