@@ -34,6 +34,7 @@ class Barrier:
         self._ledger = Ledger(control_url) if control_url else None
         self._left: int | None = None
         self._carried: int | None = None
+        self._arrivals: tuple[str, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -50,12 +51,27 @@ class Barrier:
     def before(self) -> None:
         """Read before a stage, with every deployment up."""
         self._carried = self._left
+        self._arrivals = self._arrived()
         self._meter.begin()
 
     def after(self, stage: Stage) -> Usage:
         """Wait until the upstream has answered what the stage left, then read."""
         self._left = self._emptied()
-        return self._meter.end(stage.number, stage.deployment, self._carried)
+        usage = self._meter.end(stage.number, stage.deployment, self._carried)
+        begin, end = self._arrivals, self._arrived()
+        if begin is None or end is None or begin[0] != end[0]:
+            return usage
+        return usage.model_copy(update={"calls": end[1] - begin[1]})
+
+    def _arrived(self) -> tuple[str, int] | None:
+        """Of which counts, and how many calls have arrived so far; None: not known."""
+        account = self._ledger.read() if self._ledger else None
+        if not isinstance(account, dict):
+            return None
+        try:
+            return f"{account['epoch']}/{account['generation']}", int(account["arrivals"])
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def _emptied(self) -> int | None:
         """How many calls its servers have yet to serve after the wait; None: not known."""

@@ -6,23 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import plans
-from loadtests.analysis.duels import BLOCKS, Terms
+from loadtests.analysis.block_length import CYCLES, REQUESTS, SETTLING
+from loadtests.analysis.duel_terms import BLOCKS, MEASURE, SETTLE, STARTING, SWITCHING, Terms
 from loadtests.analysis.metrics import METRICS
 from loadtests.plans import Plan, PlanError, UrlDeployment
 from loadtests.plans.errors import no_such
 from loadtests.plans.hosts import parts_of
-from loadtests.shortness import mean_latency, needed, whole_slices
+from loadtests.shortness import mean_latency, needed
+from loadtests.slices import whole_slices
 from mock_upstream.durations import format_duration
 
-SETTLE, MEASURE = 0.25, 1.25
-"""
-Seconds of a block, at least. More, shorter blocks tell more than fewer, longer ones, until
-switching costs too much of the time: what goes on on a machine lasts for some seconds.
-"""
-SETTLING = 4  # mean answers of the upstream, until queues are what they will be
-REQUESTS = 2  # times those that a quantile takes, in a block
-SWITCHING = 0.15  # seconds between two blocks, as measured
-STARTING = 2.0  # seconds that both take to start anew, about; only for telling the time
 USUAL = 40  # a level at which most services have something to do
 
 
@@ -62,6 +55,8 @@ def contest(
         folders: in which the commands are started.
         at: levels, such as "40" or "40,10,80"; the first one decides. Without, it is that of the
             plan's first SLO on the metric, or its highest level up to 40.
+        settle, measure: the length of a block. Without, the first blocks are as long as the
+            upstream's delays ask for, and later ones longer where the services are slower.
 
     Raises:
         PlanError: one of them cannot be, or both are the same.
@@ -112,18 +107,28 @@ def contest(
         round_seconds=BLOCKS * len(levels) * block + STARTING * restarts,
         seed=plan.seed,
         restarts=restarts,
+        settle=load.settle,
+        measure=load.measure,
+        fixed=bool(settle or measure),
     )
 
 
 def _settle(plan: Plan) -> float:
-    return whole_slices(max(SETTLE, SETTLING * mean_latency(plan)))
+    return whole_slices(max(SETTLE, SETTLING * _cycle(plan)))
 
 
 def _measure(plan: Plan, metric: str, level: int) -> float:
     """Long enough for the metric, as far as the upstream tells; half a minute at most."""
-    cycle = max(mean_latency(plan) + plan.load.think_time, 1e-4)
-    rate = level if plan.load.model == "open" else level / cycle
-    return whole_slices(min(max(MEASURE, REQUESTS * needed(metric) / rate), 30.0))
+    cycle = _cycle(plan)
+    rate = level if plan.load.model == "open" else level / max(cycle, 1e-4)
+    seconds = max(MEASURE, CYCLES * cycle, REQUESTS * needed(metric) / rate)
+    return whole_slices(min(seconds, 30.0))
+
+
+def _cycle(plan: Plan) -> float:
+    """Seconds from one request of a user to the next, if the service took no time itself."""
+    thinks = plan.load.think_time if plan.load.model == "closed" else 0.0
+    return mean_latency(plan) + thinks
 
 
 def _deployment(plan: Plan, text: str, label: str, folder: str) -> tuple[str, plans.Deployment]:

@@ -72,7 +72,7 @@ def play(
     while (step := schedule.next_stage(plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
-        observer.begins(step, number + 1, number + left, ladder.expected_seconds(plan, left))
+        observer.begins(step, number + 1, number + left, _seconds(plan, step, left))
         begin = monotonic()
         if step.anew:
             targets.restart()
@@ -98,6 +98,13 @@ def play(
     return list(dead)
 
 
+def _seconds(plan: Plan, step: Step, stages: int) -> float:
+    """How long so many stages as this one take."""
+    if step.settle is None or step.measure is None:
+        return ladder.expected_seconds(plan, stages)
+    return stages * (step.settle + step.measure + ladder.SWITCHING)
+
+
 def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.Stage:
     load = plan.load
     return stages.Stage(
@@ -108,8 +115,8 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         arrivals=load.arrivals,
         level=step.level,
         think_time=load.think_time,
-        settle=load.settle,
-        measure=step.measure or load.measure,
+        settle=load.settle if step.settle is None else step.settle,
+        measure=load.measure if step.measure is None else step.measure,
         requests=tuple(request.spec() for request in plan.requests),
         seed=plan.seed,
         own_tasks=plan.locustfile is not None,

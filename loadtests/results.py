@@ -111,6 +111,10 @@ class Point(Result):
     time. Empty when the service does not tell, or nonsense. `limit`: what holds throughput back at
     this level; null while it follows the load.
 
+    `statuses` of the successes, e.g. {"200": 1200}; `size`: the mean of their bodies in bytes;
+    `calls`: of the upstream for each request of the level. Empty or null in runs of older versions,
+    and `calls` where they were not counted.
+
     `steady`: "steady"; "drifting" (a trend that has not come to an end); "over-saturated" (requests
     in flight or response times grow to the end: more comes than is answered, and all times are null
     as they would only tell how long the test was); "none" (it jumps between states); null when the
@@ -125,6 +129,9 @@ class Point(Result):
     requests: int
     seconds: float  # measured, over all repeats
     throughput: Estimate
+    statuses: dict[str, int] = {}
+    size: Estimate | None = None
+    calls: float | None = None
     response_time: dict[str, Estimate | None]
     service_time: dict[str, Estimate | None]
     slow_time: dict[str, Estimate | None] = {}

@@ -2,14 +2,13 @@
 
 import math
 
-from loadtests.analysis.sample_size import LEAST_QUARTERS, enough
+from loadtests.analysis.sample_size import LEAST_QUARTERS, requests_for
 from loadtests.analysis.words import duration, loads
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.results import QUANTILES
-from loadtests.slices import LENGTH
+from loadtests.slices import LENGTH, whole_slices
 from mock_upstream.latency import Latency
 
-_SPARE = 1.3  # what dependent requests, and an error known from few pieces, take beyond `enough`
 _CYCLES = 6  # response times that a window must last: a closed system forgets in about one
 
 
@@ -29,7 +28,7 @@ def too_short(plan: Plan) -> list[str]:
     cycle = mean_latency(plan) + load.think_time
     found = []
     for name, q in QUANTILES.items():
-        needed = _needed(q)
+        needed = requests_for(q)
         rates = {
             level: level if load.model == "open" else level / max(cycle, 1e-4)
             for level in load.levels
@@ -67,13 +66,8 @@ def least_measure(plan: Plan) -> float:
     for slo in plan.slos.values():
         if slo.metric in QUANTILES and slo.level is not None:
             rate = slo.level if load.model == "open" else slo.level / cycle
-            least.append(_needed(QUANTILES[slo.metric]) / rate / load.repeats)
+            least.append(requests_for(QUANTILES[slo.metric]) / rate / load.repeats)
     return whole_slices(max(least))
-
-
-def whole_slices(seconds: float) -> float:
-    """As many slices as hold so many seconds; seconds."""
-    return math.ceil(round(seconds / LENGTH, 6)) * LENGTH
 
 
 def mean_latency(plan: Plan) -> float:
@@ -83,18 +77,11 @@ def mean_latency(plan: Plan) -> float:
 
 def needed(metric: str) -> int:
     """The requests that a quantile's interval takes, dependent as they are; 0 for other metrics."""
-    return _needed(QUANTILES[metric]) if metric in QUANTILES else 0
+    return requests_for(QUANTILES[metric]) if metric in QUANTILES else 0
 
 
 def _least_window(plan: Plan) -> float:
     return max(LEAST_QUARTERS * LENGTH, _CYCLES * mean_latency(plan))
-
-
-def _needed(q: float) -> int:
-    count = 1
-    while not enough(count, q):
-        count += 1
-    return math.ceil(_SPARE * count)
 
 
 def as_plan_says(seconds: float) -> str:

@@ -5,6 +5,7 @@ two generators, or of two repeats, gives the slice of both. A slice may be sent 
 the same quarter second (a slow answer arrives when its slice has long been sent); the parts add.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -101,3 +102,8 @@ def seconds_in_flight(slices: Sequence[Slice], count: int) -> list[float]:
         flight.append(carried * LENGTH + leads[index])
         carried += starts[index] - ends[index]
     return flight
+
+
+def whole_slices(seconds: float) -> float:
+    """As many slices as hold so many seconds; seconds."""
+    return math.ceil(round(seconds / LENGTH, 6)) * LENGTH

@@ -187,7 +187,8 @@ class Done(Message):
     `reports` is how many reports it sent; `unfinished` how many requests had to be given up;
     `cpu` the share of one core that its process used while measuring; `lag` how late a timer woke
     at the 99th percentile (seconds); `late` how much later than meant a request of the open model
-    was sent, likewise.
+    was sent, likewise; `beyond` how many requests it sent after the stage's end, to hold the load
+    until the last answer: they are in no report.
     """
 
     type: Literal["done"] = "done"
@@ -198,6 +199,7 @@ class Done(Message):
     cpu: float
     lag: float
     late: float = 0.0
+    beyond: int = 0
 
 
 class Lost(Message):
@@ -245,6 +247,7 @@ class Usage(Message):
         rest: what each deployment used without load so far, in this stage and those before.
         carried: calls of earlier stages that the upstream's servers had yet to serve when this one
             began; None: not known.
+        calls: that arrived at the upstream meanwhile; None: not known.
     """
 
     type: Literal["usage"] = "usage"
@@ -254,6 +257,7 @@ class Usage(Message):
     rss: dict[str, int] = {}
     rest: dict[str, Rest] = {}
     carried: int | None = None
+    calls: int | None = None
 
 
 class Change(Message):

@@ -5,6 +5,8 @@ import math
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from simulated_blocks import FAILING
+from simulated_blocks import point as simulated
 
 from loadtests.analysis import stored
 from loadtests.results import Errors, Estimate, Point, Verdict
@@ -93,7 +95,7 @@ def test_an_interval_that_reaches_beyond_the_margin_is_unresolved_and_tells_what
     assert found.more == pytest.approx(5 * ((0.06 * 2**0.5 / 1.96 / wanted) ** 2 - 1), rel=1e-3)
     assert found.sentence.endswith(
         "That is neither within 5 % nor surely a change. About 2 minutes more at 40 users in both "
-        "would decide it. A change of 18.2 % would have been seen."
+        "would decide it. A change of 19.4 % would have been seen."
     )
     near = math.exp(EDGE) * 0.08
     never = verdict(point(about(0.08, 0.06)), point(about(near, 0.06)))
@@ -292,6 +294,67 @@ def test_a_reason_from_outside_makes_a_verdict_invalid():
 def test_other_names_are_told():
     found = stored.verdict(("old", "new"), [point()], [point()])
     assert found.sentence.startswith("new against old: EQUIVALENT. ")
+
+
+def failing(share: float, effective: float, requests: int = 4000) -> Point:
+    return point(
+        requests=requests,
+        failing=share,
+        errors=Errors(rate=share, effective=effective, kinds={"503": 1} if share else {}),
+    )
+
+
+def test_failures_in_bursts_count_for_few_requests_on_both_sides():
+    """Requests that are worth eighty, and a side on which none failed: that is chance."""
+    assert kind(point(), failing(0.037, 4000)) == "WORSE"
+    assert kind(failing(0.037, 4000), point()) == "BETTER"
+    assert kind(failing(0.0, 4000), failing(0.037, 80)) == "EQUIVALENT"
+    assert kind(failing(0.037, 80), failing(0.0, 4000)) == "EQUIVALENT"
+
+
+@pytest.mark.parametrize(("share", "bursts"), FAILING.values(), ids=FAILING)
+def test_runs_of_the_same_service_are_seldom_called_different(share, bursts):
+    """The thousands are in tests/benchmarks/false_alarms.py."""
+    found = [
+        kind(*(simulated(2 * seed + side, share, bursts) for side in (0, 1))) for seed in range(25)
+    ]
+    assert sum(one in ("BETTER", "WORSE") for one in found) <= 1
+
+
+@pytest.mark.parametrize(
+    ("usual", "other", "told"),
+    [
+        (
+            {"statuses": {"200": 4000}},
+            {"statuses": {"204": 4000}},
+            "answers differ: 200 in the baseline, 204 in the new run",
+        ),
+        (
+            {"size": Estimate(value=1200, low=1200, high=1200)},
+            {"size": Estimate(value=2, low=2, high=2)},
+            "sizes differ: 1,200 bytes in the baseline, 2 bytes in the new run",
+        ),
+        (
+            {"calls": 1.0},
+            {"calls": 0.0},
+            "calls of the upstream for each request differ: 1 in the baseline, 0 in the new run",
+        ),
+    ],
+)
+def test_a_faster_run_that_does_other_work_is_not_better(usual, other, told):
+    found = verdict(point(**usual), point(about(0.04), **other))
+    assert found.verdict == "INVALID"
+    assert told in found.sentence
+    assert told in found.problems
+    assert kind(point(**usual), point(about(0.04), **usual)) == "BETTER"
+    assert kind(point(**usual), point(about(0.2), **other)) == "WORSE"
+    assert kind(point(), point(about(0.04), **other)) == "BETTER", "an older run does not tell"
+
+
+def test_a_few_other_answers_are_no_other_work():
+    usual = point(statuses={"200": 4000}, calls=1.0, size=about(1200.0))
+    near = point(about(0.04), statuses={"200": 3990, "206": 10}, calls=1.005, size=about(1204.0))
+    assert kind(usual, near) == "BETTER"
 
 
 positive = st.floats(1e-3, 1e2)

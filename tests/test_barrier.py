@@ -200,10 +200,12 @@ def test_a_queue_that_clients_have_left_is_served_before_the_next_stage(tmp_path
         with calls(mock, 8):
             pass
         assert queued(mock) > 1
-        assert between.after(stage(1)).carried == 0
+        usage = between.after(stage(1))
+        assert (usage.carried, usage.calls) == (0, 8)
         assert queued(mock) == 0
         between.before()
-        assert between.after(stage(2)).carried == 0
+        usage = between.after(stage(2))
+        assert (usage.carried, usage.calls) == (0, 0)
 
 
 def test_calls_that_hang_are_not_waited_for(tmp_path, monkeypatch):
@@ -238,4 +240,5 @@ def test_calls_that_servers_never_finish_are_told_to_the_next_stage(tmp_path, mo
 def test_an_upstream_that_does_not_tell_is_not_waited_for():
     between = Barrier(dict, "http://127.0.0.1:1")
     between.before()
-    assert between.after(stage()).carried is None
+    usage = between.after(stage())
+    assert (usage.carried, usage.calls) == (None, None)

@@ -53,6 +53,19 @@ def test_blocks_are_as_long_as_the_upstream_and_the_metric_want() -> None:
     assert lengths(at="1", measure="2s", settle="1s") == (1.0, 2.0)
 
 
+def test_blocks_may_grow_unless_their_length_is_asked_for() -> None:
+    chosen, terms = contest(PLAN, "threads", "async", at="40")
+    assert (terms.settle, terms.measure, terms.fixed) == (0.25, 1.25, False)
+    assert contest(PLAN, "threads", "async", measure="2s")[1].fixed
+    assert contest(PLAN, "threads", "async", settle="1s")[1].fixed
+    thinking = PLAN.model_copy(
+        update={"load": PLAN.load.model_copy(update={"think_time": 1.0, "levels": (40,)})}
+    )
+    _, terms = contest(thinking, "threads", "async", at="40")
+    assert terms.settle > 2, "two cycles of a user"
+    assert chosen.load.settle == 0.25
+
+
 def test_the_level_is_that_of_an_slo_on_the_metric_or_the_usual_one() -> None:
     assert contest(PLAN, "threads", "async")[1].at == (20,)
     assert contest(PLAN, "threads", "async", metric="p99")[1].at == (80,)

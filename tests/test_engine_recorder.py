@@ -82,3 +82,14 @@ def test_a_pause_does_not_reach_back_into_the_stage_before(listening):
     alone(user)
     found = total(recorder)
     assert (found.started, found.followed) == (1, 0)
+
+
+def test_requests_that_start_after_the_end_of_the_stage_are_counted_and_not_recorded(listening):
+    recorder, answer = listening
+    answer(9.9, 0.1)
+    answer(10.5, 0.1)
+    answer(10.6, 0.2)
+    assert total(recorder).started == 1
+    assert recorder.beyond == 2
+    recorder.begin(1, ORIGIN, 10.0)
+    assert recorder.beyond == 0

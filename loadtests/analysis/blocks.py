@@ -12,6 +12,7 @@ from loadtests.analysis.windows import Quarter, pieces, throughput, together, wi
 from loadtests.analysis.words import percent
 from loadtests.histograms import Histogram, merged
 from loadtests.results import QUANTILES
+from loadtests.stages import Stage
 
 FARTHEST = 100.0  # times as slow; what is infinitely slow counts as this
 
@@ -22,10 +23,16 @@ class Block:
     What one stage showed.
 
     `values` by metric: p50, p95, p99 (seconds, a failure being infinitely slow: math.inf),
-    throughput (successes a second), errors (failures over requests), cpu (seconds a request) and
-    memory (bytes). What could not be measured is absent. `wrong`: why the block cannot be used.
-    `disturbed`: why it would not be believed by itself, for something else went on on the machine;
-    here it is noise, which the order of the blocks spreads over both.
+    throughput (successes a second), errors (failures over requests), cpu (seconds a request),
+    memory (bytes), size (bytes of a success' body) and calls (of the upstream, for each request).
+    What could not be measured is absent. `wrong`: why the block cannot be used. `disturbed`: why it
+    would not be believed by itself, for something else went on on the machine; here it is noise,
+    which the order of the blocks spreads over both.
+
+    `length`: seconds to settle, and seconds that were measured. `cycle`: seconds from one request
+    of a user to the next, of the successes; None when nothing succeeded. `rate`: requests a second
+    that come. `growth`: in the open model, the part of the requests that came in the window by
+    which the number in flight grew meanwhile.
     """
 
     deployment: str
@@ -36,6 +43,11 @@ class Block:
     wrong: Sequence[str] = ()
     disturbed: Sequence[str] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)  # of failures
+    statuses: Mapping[str, int] = field(default_factory=dict)  # of successes
+    length: tuple[float, float] | None = None
+    cycle: float | None = None
+    rate: float = 0.0
+    growth: float | None = None
 
 
 def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
@@ -58,6 +70,8 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         .and_of(host.of_host([record], samples, median))
     )
     requests = whole.started
+    cycle, rate = _pace(record)
+    statuses = seen.statuses
     values = {
         name: value
         for name, q in QUANTILES.items()
@@ -67,6 +81,8 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         values["throughput"] = throughput(stage, seen.quarters).value
         values["errors"] = whole.failed.count / requests
     values |= _processes(record, used, whole)
+    if statuses:
+        values["size"] = whole.bytes / whole.ok.count
     return Block(
         deployment=stage.deployment,
         level=stage.level,
@@ -76,6 +92,11 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         wrong=wrong,
         disturbed=() if verdict.valid else verdict.problems,
         kinds=kinds,
+        statuses=statuses,
+        length=(stage.settle, stage.measure),
+        cycle=cycle,
+        rate=rate,
+        growth=_growth(stage, whole),
     )
 
 
@@ -93,12 +114,42 @@ def _processes(record: StageRecord, used: Mapping[str, float], whole: Quarter) -
             values["cpu"] = each
         if rss := record.usage.rss.get(name):
             values["memory"] = float(rss)
+        if (calls := cpu.calls_per_request([record])) is not None:
+            values["calls"] = calls
         return values
     if "app_cpu" in used and whole.ended and whole.seconds:
         values["cpu"] = used["app_cpu"] / (whole.ended / whole.seconds)
     if "app_rss" in used:
         values["memory"] = used["app_rss"]
     return values
+
+
+def _pace(record: StageRecord) -> tuple[float | None, float]:
+    """
+    Seconds from one request of a user to the next, of the successes; and requests a second of all
+    users together, failures included. Of the whole stage, since what starts before the window may
+    be all that starts.
+    """
+    stage = record.stage
+    ok, failed = (
+        merged(one.ok for one in record.slices),
+        merged(one.failed for one in record.slices),
+    )
+    thinks = stage.think_time if stage.model == "closed" else 0.0
+    cycle = ok.mean() + thinks if ok.count else None
+    if stage.model == "open":
+        return cycle, stage.level
+    count = ok.count + failed.count
+    busy = ok.total() + failed.total() + count * thinks
+    return cycle, stage.level * count / busy if busy else 0.0
+
+
+def _growth(stage: Stage, whole: Quarter) -> float | None:
+    """The part of what came in the window by which the number in flight grew meanwhile."""
+    came = whole.started + whole.unsent
+    if stage.model == "closed" or not came:
+        return None
+    return (came - whole.ended) / came
 
 
 def _busy_mock(used: Mapping[str, float]) -> list[str]:

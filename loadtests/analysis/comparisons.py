@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from loadtests.analysis import block_length
 from loadtests.analysis.blocks import block, slow_quantile, times
 from loadtests.analysis.duels import FIRST, INTERVAL, Terms, rounds_of, verdict
 from loadtests.analysis.records import Record, StageRecord
@@ -27,11 +28,13 @@ def of_record(record: Record, samples: Sequence[Mapping[str, Any]]) -> list[Verd
     if record.header.duel is None:
         return []
     terms = Terms.model_validate(record.header.duel)
-    found = verdict([block(one, samples) for one in record.stages], terms, record.dead)
-    return [found.model_copy(update={"shift": [*_shift(record.stages, terms)]})]
+    blocks = [block(one, samples) for one in record.stages]
+    found = verdict(blocks, terms, record.dead)
+    rounds = rounds_of(record.stages, terms, block_length.trials(blocks))
+    return [found.model_copy(update={"shift": [*_shift(rounds, terms)]})]
 
 
-def _shift(stages: Sequence[StageRecord], terms: Terms) -> Iterator[Shift]:
+def _shift(rounds: Sequence[Sequence[StageRecord]], terms: Terms) -> Iterator[Shift]:
     """
     The shift function: B over A, quantile by quantile, at the level that decides (Doksum, Empirical
     probability plots and statistical inference for nonlinear models, Annals of Statistics 1974).
@@ -46,17 +49,19 @@ def _shift(stages: Sequence[StageRecord], terms: Terms) -> Iterator[Shift]:
             )
             for name in (terms.a, terms.b)
         }
-        for part in rounds_of(stages, terms)
+        for part in rounds
     ]
     for q in DECILES:
-        logs = []
+        logs, requests = [], math.inf
         for side in sides:
-            a, b = (slow_quantile(*side[name], q) for name in (terms.a, terms.b))
+            a, b = (slow_quantile(*side[name], q) for name in terms.names)
+            requests = min(requests, *(times.count + failed for times, failed in side.values()))
             if a and b and math.isfinite(a) and math.isfinite(b):
                 logs.append(math.log(b / a))
         if len(logs) < FIRST:
             continue
-        mean, half = fmean(logs), half_width(logs, INTERVAL)
+        # As in `effects`: nothing is known better than to one request.
+        mean, half = fmean(logs), half_width(logs, INTERVAL, math.sqrt(2) / max(requests, 1))
         yield Shift(
             q=q,
             ratio=Estimate(

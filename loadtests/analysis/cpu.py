@@ -50,9 +50,21 @@ def per_request(name: str, records: Sequence[StageRecord], rest: float) -> float
 
 
 def requests(record: StageRecord) -> int:
-    """Requests of the whole stage, those that were given up included."""
-    ended = sum(part.started for part in record.slices)
-    return ended + sum(done.unfinished for done in record.dones.values())
+    """All requests of a stage, with those that held the load after its end."""
+    recorded = sum(part.started for part in record.slices)
+    given_up = sum(done.unfinished for done in record.dones.values() if record.stage.own_tasks)
+    return recorded + given_up + sum(done.beyond for done in record.dones.values())
+
+
+def calls_per_request(records: Sequence[StageRecord]) -> float | None:
+    """Calls of the upstream for each request; None where they were not counted."""
+    read = [
+        (one.usage.calls, requests(one))
+        for one in records
+        if one.usage and one.usage.calls is not None
+    ]
+    count = sum(count for _, count in read)
+    return sum(calls for calls, _ in read) / count if count else None
 
 
 def in_window(records: Iterable[StageRecord]) -> float:

@@ -1,29 +1,15 @@
 """A comparison in a sentence or two."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
+from loadtests.analysis.answers import other_work
+from loadtests.analysis.duel_terms import Terms
+from loadtests.analysis.effects import Effect
 from loadtests.analysis.words import duration, load, percent, rate, rounded
-from loadtests.results import Change, Estimate
+from loadtests.results import QUANTILES, Estimate, Kind
 
 _NAMES = {"cpu": "CPU per request", "memory": "memory"}
-
-
-class Terms(Protocol):
-    """What is compared; see duels.Terms."""
-
-    @property
-    def a(self) -> str: ...
-    @property
-    def b(self) -> str: ...
-    @property
-    def metric(self) -> str: ...
-    @property
-    def at(self) -> tuple[int, ...]: ...
-    @property
-    def margin(self) -> float: ...
-    @property
-    def model(self) -> str: ...
 
 
 def named(metric: str) -> str:
@@ -62,52 +48,115 @@ def minutes(seconds: float) -> str:
     return f"{round(seconds / 60)} minutes"
 
 
-def sentence(
-    kind: str,
-    terms: Terms,
-    ratio: Estimate | None,
-    typical: tuple[float, float] | None,
-    rounds: int,
-    smallest: float | None,
-    more: float | None,
-    invalid: str | None,
-    changes: Sequence[Change],
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Told:
     """
-    The verdict with its numbers.
+    What a comparison found. `effect` and `ratio` are of the metric that decides; `smallest`: the
+    change that could have been seen, as a share; `more`: seconds that would decide it; `invalid`:
+    why there can be no verdict; `failures`, `growing`: what comes before the metric, in sentences;
+    `answers`: in what the successes of both differ.
+    """
 
-    Args:
-        ratio: B over A.
-        typical: the metric of A and of B.
-        smallest: the change that could have been seen, as a share.
-        more: seconds that would decide it.
-        invalid: why there can be no verdict.
-    """
+    effect: Effect
+    ratio: Estimate | None
+    smallest: float | None
+    more: float | None
+    invalid: str
+    failures: str
+    growing: str
+    answers: Sequence[str]
+
+
+def sentence(kind: Kind, terms: Terms, told: Told) -> str:
+    """The verdict with its numbers: failures first, then the metric that decides."""
     head = f"{terms.b} against {terms.a}: {kind}."
-    if invalid:
-        return f"{head} {invalid[:1].upper()}{invalid[1:]}."
-    where = f"{named(terms.metric)} at {load(terms.at[0], terms.model)}"
-    if ratio is None or typical is None:
-        return f"{head} {where} was not measured in a whole round: give it more time (--within)."
-    a, b = (amount(terms.metric, value) for value in typical)
-    parts = [
-        head,
-        f"{where} is {change(ratio.value)} ({within(ratio)}): {b} against {a}, "
-        f"over {rounds} rounds.",
-    ]
-    errors = next(
-        (one for one in changes if one.metric == "errors" and one.level == terms.at[0]), None
-    )
-    if kind == "WORSE" and errors and errors.changed and errors.change:
-        parts.append(f"{percent(errors.change.value)} more of the requests fail.")
+    if told.invalid:
+        return f"{head} {_capital(told.invalid)}."
+    parts = [head, *filter(None, (told.failures, told.growing))]
+    if not told.growing:
+        parts.append(_metric(terms, told))
+    if told.answers:
+        parts.append(other_work(told.answers))
+        return " ".join(filter(None, parts))
     if kind == "EQUIVALENT":
         parts.append(f"The margin is {percent(terms.margin)}.")
-    if kind == "UNRESOLVED":
+    if kind == "UNRESOLVED" and told.effect.endless:
         parts.append(
-            f"About {minutes(more)} more would decide it."
-            if more is not None
+            "A lower quantile shows more (--metric p50)." if terms.metric in QUANTILES else ""
+        )
+    elif kind == "UNRESOLVED" and told.failures:
+        parts.append("More time would show it (--within).")
+    elif kind == "UNRESOLVED" and told.effect.values:
+        parts.append(
+            f"About {minutes(told.more)} more would decide it."
+            if told.more is not None
             else "An hour more would not decide it."
         )
-    if smallest is not None:
-        parts.append(f"A change of {percent(smallest)} would have been seen.")
-    return " ".join(parts)
+    if told.smallest is not None:
+        parts.append(f"A change of {percent(told.smallest)} would have been seen.")
+    return " ".join(filter(None, parts))
+
+
+def failures(terms: Terms, a: float, b: float, mostly: str) -> str:
+    """How many of the requests fail: of A, and more of B."""
+    at = load(terms.at[0], terms.model)
+    return (
+        f"{percent(b - a)} more of the requests fail: {percent(b)} of those to {terms.b} at {at}"
+        f"{mostly}, {percent(a)} of those to {terms.a}."
+    )
+
+
+def growing(terms: Terms, names: Sequence[str], answered: tuple[float, float]) -> str:
+    """More comes than is answered on one side, or on both."""
+    level = rate(terms.at[0])
+    sides = [
+        f"{terms_name} answered {rate(each)}"
+        for terms_name, each in zip(terms.names, answered, strict=True)
+        if terms_name in names
+    ]
+    told = (
+        f"at {level} requests pile up in every block: {' and '.join(sides)}. {terms.metric} would "
+        f"only tell how long a block is"
+    )
+    if len(names) == 2:
+        return f"{told}: compare at a lower rate (--at), or the throughput (--metric throughput)"
+    return f"{_capital(told)}."
+
+
+def endless(terms: Terms, a: float, b: float) -> str:
+    """More fails on both sides than the quantile leaves out."""
+    return (
+        f"{percent(a)} of the requests to {terms.a} fail, and {percent(b)} of those to {terms.b}: "
+        f"more than the {percent(round(1 - QUANTILES[terms.metric], 9))} that are slower than "
+        f"{terms.metric}, which has no value then; compare a lower quantile (--metric p50)"
+    )
+
+
+def unmeasured(terms: Terms) -> str:
+    """No block says what the metric is."""
+    return f"{named(terms.metric)} was not measured in most rounds"
+
+
+def _metric(terms: Terms, told: Told) -> str:
+    where = f"{named(terms.metric)} at {load(terms.at[0], terms.model)}"
+    found = told.effect
+    if not found.values:
+        if told.failures:
+            return ""
+        return f"{where} was not measured in a whole round: give it more time (--within)."
+    count = len(found.values)
+    rounds = f"over {count} {'round' if count == 1 else 'rounds'}"
+    if told.ratio is None:
+        return (
+            f"{where} is {'infinite' if terms.metric in QUANTILES else 0} in {found.endless_b} of "
+            f"{found.blocks} blocks of {terms.b} and {found.endless_a} of {found.blocks} of "
+            f"{terms.a}, {rounds}."
+        )
+    a, b = amount(terms.metric, found.a), amount(terms.metric, found.b)
+    return (
+        f"{where} is {change(told.ratio.value)} ({within(told.ratio)}): {b} against {a}, {rounds}."
+    )
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

@@ -1,37 +1,41 @@
 """Two deployments that took turns -> a verdict.
 
-The unit is the round: both deployments started anew, then eight short blocks in the order
+The unit is the round: both deployments started again, then eight short blocks in the order
 A B B A B A A B or the other way about (Thue and Morse), which cancels what drifts, be it steadily
 or in a curve. A round gives one number for each metric, the log of B over A, and rounds are as good
 as independent: what one start of a service differs from another by, and what the machine does
 meanwhile, is in their spread. So the interval is Student's, of the mean over the rounds, and the
 verdict a group sequential test (`sequential`).
+
+Two tests can call equals different: that of the metric, and that of failures. They share ALARMS.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy import special
 
-from loadtests.analysis import duel_words
-from loadtests.analysis.blocks import FARTHEST, Block
-from loadtests.analysis.metrics import METRICS, Metric
-from loadtests.analysis.sequential import half_width, looks_so_far, p_value, significances
-from loadtests.results import BlockShown, Change, Estimate, Kind, Verdict
+from loadtests.analysis import answers, block_length, duel_words
+from loadtests.analysis.blocks import Block
+from loadtests.analysis.duel_terms import BLOCKS, FIRST, Terms
+from loadtests.analysis.effects import Effect, of_metric
+from loadtests.analysis.metrics import METRICS
+from loadtests.analysis.sequential import looks_so_far, p_value, significances
+from loadtests.results import QUANTILES, BlockShown, Change, Estimate, Kind, Verdict
+
+__all__ = ["BLOCKS", "FIRST", "Terms", "rounds_of", "verdict"]
 
 T = TypeVar("T")
-ERRORS = "errors"  # told as a difference: there may be none on one side
+ERRORS = "errors"  # compared by their difference: there may be none on one side
 HIGHER_IS_BETTER = ("throughput",)
 
-FIRST = 4  # rounds before the first look: with fewer, Student's t is wider than any effect
-BLOCKS = 8  # of a round, at each level
 ALARMS = 0.01  # the chance that two equal deployments are called different
+EACH = ALARMS / 2  # of it, for each of the two tests: the metric's, and that of failures
 EQUAL = 0.05  # the chance that two which differ by the margin are called equivalent, both sides
 INTERVAL = 0.03
 """
@@ -46,44 +50,20 @@ _UNUSABLE = 0.5  # of the rounds: then the rest is no fair choice of them
 _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
 may still be told apart, but not be called equivalent."""
+_RISE = 0.01  # of all requests: more failures than that, chance or not, are not called equal
+_GROWING = 0.02  # of the requests that came, by which those in flight grow in a block
+_GROWS = 8  # blocks that must show it
 
 
-class Terms(BaseModel):
+def rounds_of(stages: Sequence[T], terms: Terms, trials: int = 0) -> list[Sequence[T]]:
     """
-    What is compared: `at` are levels, the first one decides; times in seconds.
+    The rounds that are complete, of blocks or of whatever else there is of each stage.
 
-    `round_seconds` is what a round takes by the plan; how many rounds there may be must not follow
-    from what was measured.
+    Args:
+        trials: how many blocks at the beginning count for nothing; see block_length.
     """
-
-    model_config = ConfigDict(frozen=True)
-
-    a: str
-    b: str
-    metric: Metric = "p95"
-    at: tuple[int, ...]
-    model: Literal["closed", "open"] = "closed"
-    margin: float = 0.05
-    within: float = 360.0
-    round_seconds: float
-    seed: int = 0
-    restarts: bool = True
-
-    @property
-    def total(self) -> int:
-        """The rounds that there is time for."""
-        return max(int(self.within // self.round_seconds), FIRST)
-
-    @property
-    def size(self) -> int:
-        """The stages of a round."""
-        return BLOCKS * len(self.at)
-
-
-def rounds_of(stages: Sequence[T], terms: Terms) -> list[Sequence[T]]:
-    """The rounds that are complete, of blocks or of whatever else there is of each stage."""
     size = terms.size
-    return [stages[i : i + size] for i in range(0, len(stages) - size + 1, size)]
+    return [stages[i : i + size] for i in range(trials, len(stages) - size + 1, size)]
 
 
 def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {}) -> Verdict:
@@ -93,290 +73,382 @@ def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {})
     Args:
         dead: deployments that have ended on the way, and how.
     """
-    rounds = rounds_of(blocks, terms)
-    level, metric = terms.at[0], terms.metric
-    logs = [_log_ratio(one, terms, metric, level) for one in rounds]
-    values = [one for one in logs if one is not None]
-    seen = _Seen(blocks, rounds, values, terms)
-    changes = list(_changes(rounds, terms))
-    problems = [*seen.problems()]
-    kind: Kind = "INVALID"
-    more = None
-    if (invalid := _invalid(seen, dead)) is None:
-        kind, more = _decided(seen, _errors_rose(rounds, terms, seen))
-    ratio = _ratio(values, INTERVAL) if values else None
+    seen = _Seen.of(blocks, terms)
+    judged = seen.judged(dead)
     return Verdict(
-        verdict=kind,
+        verdict=judged.kind,
         method="interleaved",
         a=terms.a,
         b=terms.b,
-        metric=metric,
-        level=level,
+        metric=terms.metric,
+        level=terms.at[0],
         margin=terms.margin,
-        ratio=ratio,
+        ratio=seen.ratio,
         smallest=seen.smallest(),
         sentence=duel_words.sentence(
-            kind, terms, ratio, seen.typical(), len(rounds), seen.smallest(), more, invalid, changes
+            judged.kind,
+            seen.terms,
+            duel_words.Told(
+                effect=seen.decides,
+                ratio=seen.ratio,
+                smallest=seen.smallest(),
+                more=judged.more,
+                invalid=judged.invalid,
+                failures=judged.failures,
+                growing=judged.growing,
+                answers=judged.answers,
+            ),
         ),
-        problems=problems,
-        rounds=len(values),
-        more=more,
-        changes=changes,
-        blocks=[*_shown(rounds, terms)],
-        course=[_ratio(values[:count], INTERVAL) for count in range(1, len(values) + 1)],
+        problems=[*seen.problems()],
+        rounds=len(seen.decides.values),
+        more=judged.more,
+        changes=[*_changes(seen)],
+        blocks=[*_shown(seen)],
+        course=[*seen.course()],
     )
 
 
+def kind(blocks: Sequence[Block], terms: Terms) -> Kind:
+    """The verdict alone, for the schedule."""
+    return _Seen.of(blocks, terms).judged({}).kind
+
+
 @dataclass(frozen=True, slots=True)
+class _Judged:
+    """
+    `more`: seconds that would probably decide it. `invalid`: why there can be no verdict.
+    `failures`, `growing`: what decides, or is to be known before the metric; sentences. `answers`:
+    in what the successes differ, where a faster side is no better for it.
+    """
+
+    kind: Kind
+    more: float | None = None
+    invalid: str = ""
+    failures: str = ""
+    growing: str = ""
+    answers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class _Seen:
-    """`values`: of the usable rounds, the log of B over A of the metric that decides."""
+    """
+    The blocks that count, the rounds of them that are complete, and the terms with their length.
+    `too_short`: why no block holds enough requests.
+    """
 
     blocks: Sequence[Block]
     rounds: Sequence[Sequence[Block]]
-    values: Sequence[float]
     terms: Terms
+    too_short: str | None
 
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
+    @classmethod
+    def of(cls, blocks: Sequence[Block], terms: Terms) -> "_Seen":
+        trials = block_length.trials(blocks)
+        return cls(
+            blocks[trials:],
+            rounds_of(blocks, terms, trials),
+            block_length.played(terms, blocks),
+            block_length.too_short(terms, blocks),
+        )
 
-    @property
-    def error(self) -> float:
-        return float(np.std(self.values, ddof=1)) / math.sqrt(len(self.values))
+    @cached_property
+    def decides(self) -> Effect:
+        return self.effect(self.terms.metric, self.terms.at[0])
 
-    def significance(self, alpha: float, count: int | None = None) -> float:
-        """The p-value below which this look, or one after `count` rounds, is sure."""
-        count = count or len(self.values)
-        looks = looks_so_far(FIRST, count)
-        return significances(looks, max(self.terms.total, count), alpha)[-1]
+    @cached_property
+    def errors(self) -> Effect:
+        return self.effect(ERRORS, self.terms.at[0])
+
+    def effect(self, metric: str, level: int) -> Effect:
+        if metric in QUANTILES and self._growing(level):
+            return Effect()  # they would only tell how long a block is
+        return of_metric(self.rounds, self.terms.names, level, metric)
+
+    @cached_property
+    def ratio(self) -> Estimate | None:
+        """B over A; None where it is not known, or infinite."""
+        return _estimate(self.decides, INTERVAL)
+
+    def course(self) -> Iterator[Estimate]:
+        """The ratio after each round."""
+        if self.ratio is not None:
+            for count in range(1, len(self.decides.values) + 1):
+                values = self.decides.values[:count]
+                yield _ratio(Effect(values, self.decides.floor), INTERVAL)
+
+    def judged(self, dead: Mapping[str, str]) -> _Judged:
+        found = self._judged(dead)
+        if found.kind == "BETTER" and self.answers:
+            return replace(found, kind="INVALID", answers=self.answers)
+        return found
+
+    def _judged(self, dead: Mapping[str, str]) -> _Judged:
+        terms = self.terms
+        for name in terms.names:
+            if name in dead:
+                return _Judged("INVALID", invalid=dead[name].splitlines()[0].rstrip("."))
+        if told := self._failing():
+            return told
+        failures = self._failures() if self._errors_rose() else ""
+        if failures:
+            return _Judged("WORSE", failures=failures)
+        if self.too_short:
+            return _Judged("INVALID", invalid=self.too_short)
+        if terms.metric in QUANTILES and (growing := self._growing(terms.at[0])):
+            return self._overloaded(growing)
+        unusable = len(self.rounds) - len(self.decides.values)
+        if self.rounds and unusable > _UNUSABLE * len(self.rounds):
+            return _Judged("INVALID", invalid=self._why_unusable())
+        if len(self.decides.values) < FIRST:
+            return _Judged("UNRESOLVED", self.more())
+        found = self._decided()
+        if found.kind in ("EQUIVALENT", "BETTER") and self.errors.mean > _RISE:
+            return _Judged("UNRESOLVED", failures=f"{self._failures()} That may be chance.")
+        return found
+
+    def _decided(self) -> _Judged:
+        found, terms = self.decides, self.terms
+        if not found.endless:
+            reach = abs(found.mean) + found.half_width(self.significance(found, EQUAL))
+            if reach <= math.log1p(terms.margin):
+                if self.disturbed <= _DISTURBED * len(self.blocks):
+                    return _Judged("EQUIVALENT")
+                return _Judged("UNRESOLVED", self.more())
+        if found.p_value() < self.significance(found, EACH):
+            better = (found.mean > 0) == (terms.metric in HIGHER_IS_BETTER)
+            failures = self._failures() if found.endless else ""
+            return _Judged("BETTER" if better else "WORSE", failures=failures)
+        return _Judged("UNRESOLVED", self.more())
+
+    # Failures
+
+    def _failing(self) -> _Judged | None:
+        """What is said where one side fails most of its requests, as it is seen at once."""
+        shares = [
+            [one.values.get(ERRORS, 0.0) for one in self._side(name) if not one.wrong]
+            for name in self.terms.names
+        ]
+        if not all(shares):
+            return None
+        a, b = ([share > _FAILING for share in side] for side in shares)
+        if 2 * sum(a) > len(a):
+            both = 2 * sum(b) > len(b)
+            names = self.terms.names if both else self.terms.names[:1]
+            told = " and ".join(self._mostly(name) for name in names)
+            return _Judged("INVALID", invalid=told)
+        apart = all(b) and 2 * max(shares[0]) < min(shares[1])
+        if self.rounds and apart:
+            # In each of at least four blocks in turns: of equals that fail half of the time it
+            # would be so in one of 256.
+            return _Judged("WORSE", failures=self._failures())
+        return None
+
+    def _mostly(self, name: str) -> str:
+        failing = [one for one in self._side(name) if one.values.get(ERRORS, 0.0) > _FAILING]
+        share = fmean(one.values[ERRORS] for one in failing)
+        return f"{share:.0%} of the requests to {name} failed{_mostly(failing)}"
+
+    def _side(self, name: str) -> list[Block]:
+        """The blocks of one side at the level that decides."""
+        where = name, self.terms.at[0]
+        return [one for one in self.blocks if (one.deployment, one.level) == where]
+
+    def _errors_rose(self) -> bool:
+        """A faster answer is no better where more requests fail."""
+        found = self.errors
+        if len(found.values) < FIRST or found.mean <= 0:
+            return False
+        return found.p_value() < self.significance(found, EACH)
+
+    def _failures(self) -> str:
+        """How many fail on each side, in a sentence."""
+        found = self.errors
+        return duel_words.failures(self.terms, found.a, found.b, _mostly(self._side(self.terms.b)))
+
+    # Rates above the capacity
+
+    def _growing(self, level: int) -> list[str]:
+        """The sides on which more comes than is answered, in the open model."""
+        found = []
+        for name in self.terms.names:
+            grown = [
+                one.growth
+                for part in self.rounds
+                for one in part
+                if (one.deployment, one.level) == (name, level) and one.growth is not None
+            ]
+            if len(grown) >= _GROWS and fmean(grown) > _GROWING and p_value(grown) < ALARMS:
+                found.append(name)
+        return found
+
+    def _overloaded(self, growing: Sequence[str]) -> _Judged:
+        """Of two sides one of which keeps up the other is better; of none nothing can be said."""
+        answered = self.effect("throughput", self.terms.at[0])
+        told = duel_words.growing(self.terms, growing, (answered.a, answered.b))
+        if len(growing) == 2:
+            return _Judged("INVALID", invalid=told)
+        falls = answered.mean < 0 if self.terms.b in growing else answered.mean > 0
+        enough = len(answered.values) >= FIRST
+        if enough and falls and answered.p_value() < self.significance(answered, EACH):
+            return _Judged("WORSE" if self.terms.b in growing else "BETTER", growing=told)
+        return _Judged("UNRESOLVED", growing=told)
+
+    # How much is known
+
+    def significance(self, found: Effect, alpha: float) -> float:
+        """The p-value below which this look is sure."""
+        looks = looks_so_far(FIRST, len(found.values))
+        return significances(looks, max(self.terms.total, len(found.values)), alpha)[-1]
 
     def smallest(self) -> float | None:
         """The change that so many rounds of this noise would have found, as a share of A."""
-        if len(self.values) < FIRST:
+        found = self.decides
+        if len(found.values) < FIRST or found.endless:
             return None
-        return math.expm1(self._reach(self.significance(ALARMS)) * self.error)
-
-    def _reach(self, significance: float) -> float:
-        freedom = len(self.values) - 1
-        sure = float(special.stdtrit(freedom, 1 - significance / 2))
-        return sure + float(special.stdtrit(freedom, POWER))
+        freedom = len(found.values) - 1
+        sure = float(special.stdtrit(freedom, 1 - self.significance(found, EACH) / 2))
+        reach = sure + float(special.stdtrit(freedom, POWER))
+        return math.expm1(reach * found.error)
 
     def more(self) -> float | None:
         """Seconds that would probably decide it; None where that takes hours."""
-        terms, count = self.terms, len(self.values)
+        terms, found = self.terms, self.decides
+        count = len(found.values)
         if count < FIRST:
             return (FIRST - count) * terms.round_seconds
-        spread, margin = self.error * math.sqrt(count), math.log1p(terms.margin)
+        spread, margin = found.error * math.sqrt(count), math.log1p(terms.margin)
         most = int(_LONGEST / terms.round_seconds) + count
         for wanted in range(count + 1, most + 1):
-            difference = self._needed(ALARMS, wanted) * spread / math.sqrt(wanted)
-            equality = self._needed(EQUAL, wanted) * spread / math.sqrt(wanted)
-            if abs(self.mean) > difference or abs(self.mean) + equality < margin:
+            difference = _needed(EACH, wanted) * spread / math.sqrt(wanted)
+            equality = _needed(EQUAL, wanted) * spread / math.sqrt(wanted)
+            if abs(found.mean) > difference or abs(found.mean) + equality < margin:
                 return (wanted - count) * terms.round_seconds
         return None
-
-    def _needed(self, alpha: float, count: int) -> float:
-        """Standard errors at a last look after so many rounds, and half a one for luck."""
-        return float(special.stdtrit(count - 1, 1 - alpha / 4)) + 0.5
 
     @property
     def disturbed(self) -> int:
         return sum(bool(one.disturbed) for one in self.blocks)
 
-    def typical(self) -> tuple[float, float] | None:
-        """Of A and of B, in the metric's unit: the geometric mean over the blocks."""
-        sides = []
-        for name in (self.terms.a, self.terms.b):
-            found = [
-                one.values[self.terms.metric]
-                for one in self.blocks
-                if (one.deployment, one.level) == (name, self.terms.at[0])
-                and 0 < one.values.get(self.terms.metric, 0.0) < math.inf
-            ]
-            if not found:
-                return None
-            sides.append(math.exp(fmean(map(math.log, found))))
-        return sides[0], sides[1]
+    @cached_property
+    def answers(self) -> list[str]:
+        """In what the successes of both differ by more than chance, in words."""
+        if len(self.rounds) < FIRST:
+            return []
+        return answers.of_rounds(
+            self.rounds, self.terms, lambda found: self.significance(found, ALARMS)
+        )
 
     def problems(self) -> Iterator[str]:
         """What was left out, and what the two do not share."""
         wrong = Counter(text for one in self.blocks for text in one.wrong)
-        unusable = len(self.rounds) - len(self.values)
+        unusable = len(self.rounds) - len(self.decides.values)
         if self.disturbed:
             text = f"{self.disturbed} of {len(self.blocks)} blocks were disturbed"
             reasons = Counter(one.disturbed[0] for one in self.blocks if one.disturbed)
             yield f"{text}, mostly because {reasons.most_common(1)[0][0]}"
-        if unusable:
-            text = f"{unusable} of {len(self.rounds)} rounds could not be used"
-            yield f"{text}: {wrong.most_common(1)[0][0]}" if wrong else text
+        if unusable and wrong:
+            yield (
+                f"{unusable} of {len(self.rounds)} rounds could not be used: "
+                f"{wrong.most_common(1)[0][0]}"
+            )
         kinds = {
             name: {kind for one in self.blocks if one.deployment == name for kind in one.kinds}
-            for name in (self.terms.a, self.terms.b)
+            for name in self.terms.names
         }
-        if kinds[self.terms.a] != kinds[self.terms.b]:
+        a, b = self.terms.names
+        if kinds[a] != kinds[b]:
             told = [f"{', '.join(sorted(kinds[n])) or 'nothing'} in {n}" for n in kinds]
             yield f"what fails differs: {', '.join(told)}"
+        yield from self.answers
+
+    def _why_unusable(self) -> str:
+        wrong = Counter(text for one in self.blocks for text in one.wrong)
+        if wrong:
+            text, _ = wrong.most_common(1)[0]
+            return f"too few rounds could be used: {text}"
+        terms, found = self.terms, self.errors
+        if terms.metric in QUANTILES and found.values:
+            beyond = 1 - QUANTILES[terms.metric]
+            if min(found.a, found.b) > beyond:
+                return duel_words.endless(terms, found.a, found.b)
+        return duel_words.unmeasured(terms)
 
 
-def _decided(seen: _Seen, errors_rose: bool) -> tuple[Kind, float | None]:
-    """The verdict, and how many seconds more it probably needs."""
-    if len(seen.values) < FIRST:
-        return "UNRESOLVED", seen.more()
-    terms = seen.terms
-    reach = abs(seen.mean) + half_width(seen.values, seen.significance(EQUAL))
-    alike = reach <= math.log1p(terms.margin)
-    if alike and seen.disturbed <= _DISTURBED * len(seen.blocks):
-        return ("WORSE" if errors_rose else "EQUIVALENT"), None
-    if not alike and p_value(seen.values) < seen.significance(ALARMS):
-        better = (seen.mean > 0) == (terms.metric in HIGHER_IS_BETTER)
-        return ("BETTER" if better and not errors_rose else "WORSE"), None
-    return ("WORSE", None) if errors_rose else ("UNRESOLVED", seen.more())
+def _needed(alpha: float, count: int) -> float:
+    """Standard errors at a last look after so many rounds, and half a one for luck."""
+    return float(special.stdtrit(count - 1, 1 - alpha / 4)) + 0.5
 
 
-def _invalid(seen: _Seen, dead: Mapping[str, str]) -> str | None:
-    """Why there can be no verdict; None: there can."""
-    terms = seen.terms
-    for name in (terms.a, terms.b):
-        if name in dead:
-            return dead[name].splitlines()[0].rstrip(".")
-        failing = [
-            one
-            for one in seen.blocks
-            if one.deployment == name and one.values.get(ERRORS, 0.0) > _FAILING
-        ]
-        tried = [one for one in seen.blocks if one.deployment == name]
-        if failing and len(failing) * 2 > len(tried):
-            kinds = Counter[str]()
-            for one in failing:
-                kinds.update(one.kinds)
-            share = fmean(one.values[ERRORS] for one in failing)
-            often = kinds.most_common(1)[0][0] if kinds else "?"
-            return f"{share:.0%} of the requests to {name} failed, mostly with {often}"
-    unusable = len(seen.rounds) - len(seen.values)
-    if seen.rounds and unusable > _UNUSABLE * len(seen.rounds):
-        return _why_unusable(seen)
-    return None
+def _mostly(blocks: Sequence[Block]) -> str:
+    """The kind of failure that is most frequent, as an apposition."""
+    kinds = Counter[str]()
+    for one in blocks:
+        kinds.update(one.kinds)
+    return f", mostly with {kinds.most_common(1)[0][0]}" if kinds else ""
 
 
-def _why_unusable(seen: _Seen) -> str:
-    wrong = Counter(text for one in seen.blocks for text in one.wrong)
-    if wrong:
-        text, _ = wrong.most_common(1)[0]
-        return f"too few rounds could be used: {text}"
-    few = min(one.requests for one in seen.blocks)
-    return (
-        f"a block had only {few:,} requests, too few for {seen.terms.metric}: measure for longer "
-        "(--measure 10s), or compare p50"
-    )
-
-
-def _log_ratio(one: Sequence[Block], terms: Terms, metric: str, level: int) -> float | None:
-    """The log of B over A in a round; None where a block cannot be used or did not measure it."""
-    sides = _sides(one, terms, metric, level)
-    if sides is None:
-        return None
-    farthest = FARTHEST * _finite(sides)
-    a, b = ([min(v, farthest) for v in side] for side in sides)
-    if min(*a, *b) <= 0 or not math.isfinite(max(*a, *b)):
-        return None
-    return fmean(map(math.log, b)) - fmean(map(math.log, a))
-
-
-def _finite(sides: Sequence[Sequence[float]]) -> float:
-    """The smallest value that is none of a failure; inf: there is none, and so no ratio."""
-    return min((v for side in sides for v in side if math.isfinite(v)), default=math.inf)
-
-
-def _sides(
-    one: Sequence[Block], terms: Terms, metric: str, level: int
-) -> tuple[list[float], list[float]] | None:
-    sides: dict[str, list[float]] = {terms.a: [], terms.b: []}
-    for part in one:
-        if part.level != level:
-            continue
-        if part.wrong or metric not in part.values:
-            return None
-        sides[part.deployment].append(part.values[metric])
-    a, b = sides[terms.a], sides[terms.b]
-    return (a, b) if a and b else None
-
-
-def _errors_rose(rounds: Sequence[Sequence[Block]], terms: Terms, seen: _Seen) -> bool:
-    """A faster answer is no better where more requests fail."""
-    rises = _differences(rounds, terms, terms.at[0])
-    if len(rises) < FIRST or fmean(rises) <= 0:
-        return False
-    return p_value(rises) < seen.significance(ALARMS, len(rises))
-
-
-def _differences(rounds: Sequence[Sequence[Block]], terms: Terms, level: int) -> list[float]:
-    """Of the shares of failures, B less A, by round."""
-    found = (_sides(one, terms, ERRORS, level) for one in rounds)
-    return [fmean(b) - fmean(a) for a, b in filter(None, found)]
-
-
-def _changes(rounds: Sequence[Sequence[Block]], terms: Terms) -> Iterator[Change]:
+def _changes(seen: _Seen) -> Iterator[Change]:
     """
-    Every other metric and level beside the one that decides; each p-value by Holm's method (A
-    simple sequentially rejective multiple test procedure, 1979), each interval by Bonferroni's.
+    Every metric and level apart from the one that decides; each p-value by Holm's method (A simple
+    sequentially rejective multiple test procedure, 1979), each interval by Bonferroni's.
     """
+    terms = seen.terms
     asked = [
         (metric, level)
         for level in terms.at
         for metric in (*METRICS, ERRORS)
         if (metric, level) != (terms.metric, terms.at[0])
     ]
-    found: list[tuple[str, int, list[float]]] = []
-    for metric, level in asked:
-        if metric == ERRORS:
-            values = _differences(rounds, terms, level)
-        else:
-            logs = (_log_ratio(one, terms, metric, level) for one in rounds)
-            values = [one for one in logs if one is not None]
-        if len(values) >= FIRST:
-            found.append((metric, level, values))
-    ordered = sorted(found, key=lambda one: p_value(one[2]))
+    effects = [(metric, level, seen.effect(metric, level)) for metric, level in asked]
+    found = [one for one in effects if len(one[2].values) >= FIRST and not one[2].endless]
+    ordered = sorted(found, key=lambda one: one[2].p_value())
     apart, still = set(), True
-    for place, (metric, level, values) in enumerate(ordered):
-        still = still and p_value(values) < ALARMS / (len(ordered) - place)
+    for place, (metric, level, one) in enumerate(ordered):
+        still = still and one.p_value() < ALARMS / (len(ordered) - place)
         if still:
             apart.add((metric, level))
-    for metric, level, values in found:
+    for metric, level, one in found:
         yield Change(
             metric=metric,
             level=level,
-            change=(_difference if metric == ERRORS else _ratio)(values, INTERVAL / len(found)),
+            change=(_difference if metric == ERRORS else _ratio)(one, INTERVAL / len(found)),
             changed=(metric, level) in apart,
         )
 
 
-def _ratio(logs: Sequence[float], significance: float) -> Estimate:
+def _estimate(found: Effect, significance: float) -> Estimate | None:
+    return _ratio(found, significance) if found.values and not found.endless else None
+
+
+def _ratio(found: Effect, significance: float) -> Estimate:
     """The mean of logs as a ratio, with its interval once there are enough."""
-    mean, ends = fmean(logs), _ends(logs, significance)
+    low, high = _ends(found, significance)
     return Estimate(
-        value=math.exp(mean),
-        low=None if ends is None else math.exp(ends[0]),
-        high=None if ends is None else math.exp(ends[1]),
+        value=math.exp(found.mean),
+        low=None if low is None else math.exp(low),
+        high=None if high is None else math.exp(high),
     )
 
 
-def _difference(values: Sequence[float], significance: float) -> Estimate:
-    ends = _ends(values, significance) or (None, None)
-    return Estimate(value=fmean(values), low=ends[0], high=ends[1])
+def _difference(found: Effect, significance: float) -> Estimate:
+    low, high = _ends(found, significance)
+    return Estimate(value=found.mean, low=low, high=high)
 
 
-def _ends(values: Sequence[float], significance: float) -> tuple[float, float] | None:
-    if len(values) < FIRST:
-        return None
-    mean, half = fmean(values), half_width(values, significance)
-    return mean - half, mean + half
+def _ends(found: Effect, significance: float) -> tuple[float | None, float | None]:
+    if len(found.values) < FIRST:
+        return None, None
+    half = found.half_width(significance)
+    return found.mean - half, found.mean + half
 
 
-def _shown(rounds: Sequence[Sequence[Block]], terms: Terms) -> Iterator[BlockShown]:
+def _shown(seen: _Seen) -> Iterator[BlockShown]:
     """The blocks at the level that decides, for the picture."""
-    begin = next((one.at for part in rounds for one in part), 0.0)
-    for number, part in enumerate(rounds, 1):
-        ratio = _log_ratio(part, terms, terms.metric, terms.at[0])
+    terms = seen.terms
+    begin = next((one.at for part in seen.rounds for one in part), 0.0)
+    for number, part in enumerate(seen.rounds, 1):
+        alone = of_metric([part], terms.names, terms.at[0], terms.metric)
+        ratio = math.exp(alone.mean) if seen.ratio and alone.values else None
         for one in part:
             value = one.values.get(terms.metric)
             if one.level == terms.at[0]:
@@ -385,6 +457,6 @@ def _shown(rounds: Sequence[Sequence[Block]], terms: Terms) -> Iterator[BlockSho
                     deployment=one.deployment,
                     at=one.at - begin,
                     value=value if value is not None and math.isfinite(value) else None,
-                    ratio=None if ratio is None else math.exp(ratio),
+                    ratio=ratio,
                     usable=not one.wrong,
                 )

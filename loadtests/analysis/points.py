@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from loadtests.analysis import fidelity, host, intervals, phases, resources, validity
+from loadtests.analysis import cpu, fidelity, host, intervals, phases, resources, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.analysis.windows import Quarter, Window, pieces, throughput, together, window
@@ -191,6 +191,7 @@ def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
         slow = {}
         if request == ALL:
             problems.append(_unstable(stage, whole, level.steady.growth))
+    statuses = sum((one.statuses for one in seen.windows), Counter[str]())
     sums = merged(one.phases for one in seen.windows)
     spent, unknown = phases.phases(sums, whole.ok.count)
     if unknown:
@@ -215,6 +216,9 @@ def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
             ),
             kinds=dict(kinds.most_common()),
         ),
+        statuses=dict(statuses.most_common()),
+        size=_size(seen) if statuses else None,
+        calls=cpu.calls_per_request(level.records) if request == ALL else None,
         phases={name: of for name, of in spent.items() if times[name] is not None},
         resources=level.resources if request == ALL else {},
         in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
@@ -247,6 +251,15 @@ def _throughput(stage: Stage, seen: _Seen, every: _Seen) -> Estimate:
         value=found.value,
         low=max(min(found.low, found.value - least), 0.0),
         high=max(found.high, found.value + least),
+    )
+
+
+def _size(seen: _Seen) -> Estimate:
+    """Bytes of a success' body."""
+    return intervals.ratio(
+        [batch.bytes for batch in seen.batches],
+        [batch.ok.count for batch in seen.batches],
+        seen.parts,
     )
 
 

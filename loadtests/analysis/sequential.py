@@ -100,21 +100,32 @@ def looks_so_far(first: int, count: int) -> tuple[int, ...]:
     return tuple(range(first, count + 1))
 
 
-def half_width(values: Sequence[float], significance: float) -> float:
-    """Half the width of Student's interval of the mean that leaves out as much as that."""
-    count = len(values)
-    if count < 2:
+def standard_error(values: Sequence[float], floor: float = 0.0) -> float:
+    """
+    Of the mean; math.inf of fewer than two values.
+
+    Args:
+        floor: the smallest standard deviation of a value that is believed. A few values may be
+            equal by chance, and none is known better than what it was counted from.
+    """
+    if len(values) < 2:
         return math.inf
-    error = float(np.std(values, ddof=1)) / math.sqrt(count)
-    return float(special.stdtrit(count - 1, 1 - significance / 2)) * error
+    return max(float(np.std(values, ddof=1)), floor) / math.sqrt(len(values))
 
 
-def p_value(values: Sequence[float]) -> float:
+def half_width(values: Sequence[float], significance: float, floor: float = 0.0) -> float:
+    """Half the width of Student's interval of the mean that leaves out as much as that."""
+    if len(values) < 2:
+        return math.inf
+    t = float(special.stdtrit(len(values) - 1, 1 - significance / 2))
+    return t * standard_error(values, floor)
+
+
+def p_value(values: Sequence[float], floor: float = 0.0) -> float:
     """Two-sided, of Student's t test that the mean is zero."""
-    count = len(values)
-    if count < 2:
+    if len(values) < 2:
         return 1.0
-    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(count)
+    mean, error = float(np.mean(values)), standard_error(values, floor)
     if error == 0:
         return 1.0 if mean == 0 else 0.0
-    return 2 * float(special.stdtr(count - 1, -abs(mean) / error))
+    return 2 * float(special.stdtr(len(values) - 1, -abs(mean) / error))

@@ -24,7 +24,8 @@ from loadtests.analysis.windows import Quarter, window
 from loadtests.analysis.words import duration, load, percent, rate, rounded
 from loadtests.histograms import merged
 from loadtests.results import QUANTILES, Estimate, Knee, Point, SloResult
-from loadtests.shortness import as_plan_says, needed, whole_slices
+from loadtests.shortness import as_plan_says, needed
+from loadtests.slices import whole_slices
 from loadtests.slos import Slo
 
 _MOVING = ("drifting", "none")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from scipy import special
 
+from loadtests.analysis import answers
 from loadtests.analysis.duel_words import amount, change, minutes
 from loadtests.analysis.intervals import proportion
 from loadtests.analysis.ratios import ratio
@@ -27,6 +28,7 @@ METRICS = ("p50", "p95", "p99", "throughput")
 ERRORS = "errors"
 MARGIN = 0.05
 ALARMS = 0.01  # the chance, within a run's noise, that two equal ones are called different
+EACH = ALARMS / 2  # of it, for each of the two tests: that of p95, and that of failures
 POWER = 0.9  # of the smallest change that is told
 _RISE = 0.01  # of all requests; fewer failures more than before are no regression by themselves
 _LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
@@ -138,6 +140,14 @@ class _Pair:
             all(_time(point, METRIC) for point in sides) or sum(map(_endless, sides)) == 1
         )
 
+    @cached_property
+    def answers(self) -> list[str]:
+        """In what the successes of both differ, in words."""
+        return answers.of_points(self.a, self.b, (BASELINE, NEW), self._sizes_apart)
+
+    def _sizes_apart(self, seen: Estimate) -> bool:
+        return apart(seen, answers.LEAST, ALARMS) != 0
+
     @property
     def endless(self) -> bool:
         return _endless(self.a) and _endless(self.b)
@@ -148,12 +158,19 @@ class _Pair:
         half = _half_width(self.ratio, 1)
         if half is None:
             return None
-        sure = max(_z(ALARMS) * half / _USUAL, math.log1p(self.margin))
+        sure = max(_z(EACH) * half / _USUAL, math.log1p(self.margin))
         return math.expm1(sure + float(special.ndtri(POWER)) * half / _USUAL)
 
     def judged(self) -> _Judged:
         if not self.valid:
             return _Judged("INVALID", " ".join(self._invalid()))
+        found = self._judged()
+        if found.kind == "BETTER" and (differing := self.answers):
+            told = f"{found.told} {answers.other_work(differing)}"
+            return _Judged("INVALID", told)
+        return found
+
+    def _judged(self) -> _Judged:
         times, errors = self._times(), self._errors()
         if errors:
             # Fewer failures that come with slower answers are a regression, too: one of the two is.
@@ -236,7 +253,7 @@ class _Pair:
         sign: Sign = 1 if seen.value >= 1 else -1
         if effect > edge:
             half = _half_width(seen, sign)
-            wanted = min(effect / (_z(ALARMS) + _LUCK), (effect - edge) / _LUCK)
+            wanted = min(effect / (_z(EACH) + _LUCK), (effect - edge) / _LUCK)
         else:
             half = _half_width(seen, -sign)
             wanted = (edge - effect) / (_USUAL + _LUCK)
@@ -262,6 +279,8 @@ class _Pair:
             kinds = [", ".join(sorted(p.errors.kinds)) or "nothing" for p in (self.a, self.b)]
             what = f"{kinds[1]} against {kinds[0]} in {BASELINE}"
             yield f"what fails at {self.at} differs: {what}"
+        if self.valid:
+            yield from self.answers
 
     def _sides(self) -> list[tuple[str, Point]]:
         return [(BASELINE, self.a), (NEW, self.b)]
@@ -274,7 +293,7 @@ def of_metric(a: Point, b: Point, metric: str) -> Estimate | None:
     return ratio(_time(a, metric), _time(b, metric))
 
 
-def apart(seen: Estimate, margin: float, alarms: float = ALARMS) -> Sign:
+def apart(seen: Estimate, margin: float, alarms: float = EACH) -> Sign:
     """
     1: the ratio is above one, -1: below; by more than the margin, and with an interval that holds
     the truth with 1 - `alarms` and leaves one out. 0: neither can be said.
@@ -319,17 +338,32 @@ def _endless(point: Point) -> bool:
     return _unstable(point) or _failing(point, METRIC)
 
 
-def _failures(point: Point, alarms: float) -> tuple[float, float]:
-    """Between which shares of failures the true one lies (Clopper and Pearson 1934)."""
-    failed = round(point.errors.rate * point.requests)
-    return proportion(failed, point.requests, alarms / 2)
+def _failures(a: Point, b: Point, alarms: float) -> list[tuple[float, float]]:
+    """
+    Between which shares of failures the true one of each side lies.
+
+    Failures of the one side come in bursts as those of the other do, where a side has too few to
+    show it: so each counts for as few independent requests as the worse of the two says.
+    """
+    effect = max(_effect(a), _effect(b))
+    found = []
+    for point in (a, b):
+        worth = point.requests / effect
+        found.append(proportion(point.errors.rate * worth, worth, alarms / 2))
+    return found
+
+
+def _effect(point: Point) -> float:
+    """How many requests tell as much of the share of failures as an independent one."""
+    effective = point.errors.effective
+    return max(point.requests / effective, 1.0) if effective else 1.0
 
 
 def _failures_apart(a: Point, b: Point, alarms: float) -> Sign:
     rise = b.errors.rate - a.errors.rate
     if abs(rise) <= _RISE or not (a.requests and b.requests):
         return 0
-    (low_a, high_a), (low_b, high_b) = _failures(a, alarms), _failures(b, alarms)
+    (low_a, high_a), (low_b, high_b) = _failures(a, b, alarms)
     return 1 if low_b > high_a else -1 if high_b < low_a else 0
 
 
@@ -405,7 +439,7 @@ def _errors_changed(pair: _Pair, count: int) -> Change:
     a, b = pair.a, pair.b
     low = high = None
     if a.requests and b.requests:
-        (low_a, high_a), (low_b, high_b) = (_failures(p, (1 - CONFIDENCE) / count) for p in (a, b))
+        (low_a, high_a), (low_b, high_b) = _failures(a, b, (1 - CONFIDENCE) / count)
         low, high = low_b - high_a, high_b - low_a
     rise = Estimate(value=b.errors.rate - a.errors.rate, low=low, high=high)
     sign = _failures_apart(a, b, ALARMS / count)

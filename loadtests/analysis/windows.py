@@ -19,7 +19,8 @@ class Quarter:
     """
     One quarter second, or several in a row: what started in it, what ended in it, what was in
     flight. `ok` and `failed` are service times by start, `response` the response times of `ok`;
-    `in_flight` is in seconds. `unsent` of the open model could not be started.
+    `in_flight` is in seconds. `unsent` of the open model could not be started. `bytes`: of the
+    bodies of `ok`.
     """
 
     ok: Histogram
@@ -32,6 +33,7 @@ class Quarter:
     seconds: float = LENGTH
     followed: int = 0
     idle: float = 0.0
+    bytes: int = 0
 
     @property
     def started(self) -> int:
@@ -64,6 +66,14 @@ class Window:
         for part in self.slices:
             kinds.update(part.kinds)
         return kinds
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """Of successes, by start."""
+        statuses: Counter[str] = Counter()
+        for part in self.slices:
+            statuses.update(part.statuses)
+        return statuses
 
     @property
     def phases(self) -> PhaseSums:
@@ -131,6 +141,7 @@ def _add_started(quarter: Quarter, part: Slice, model: str) -> None:
     quarter.unsent += part.unsent
     quarter.followed += part.followed
     quarter.idle += part.idle
+    quarter.bytes += part.bytes
 
 
 def _hung(record: StageRecord, first: int, last: int) -> int:
@@ -175,6 +186,7 @@ def together(quarters: Sequence[Quarter]) -> Quarter:
         whole.seconds += quarter.seconds
         whole.followed += quarter.followed
         whole.idle += quarter.idle
+        whole.bytes += quarter.bytes
     return whole
 
 

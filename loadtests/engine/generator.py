@@ -174,6 +174,7 @@ class Generator:
                 cpu=share,
                 lag=lag.quantile(0.99) if lag.count else 0.0,
                 late=late.quantile(0.99) if late.count else 0.0,
+                beyond=self.recorder.beyond,
             )
         )
         self._playing = None

@@ -30,6 +30,8 @@ class Recorder:
         self._count = 0
         self._slices: dict[tuple[int, str], Slice] = {}
         self._answers, self._seconds = 0, 0.0
+        self.beyond = 0
+        """Requests of the stage that started after its end, and are not recorded."""
 
     def begin(self, stage: int, origin: float, length: float) -> None:
         """Start a stage at `origin` (seconds, `perf_counter`) for `length` seconds."""
@@ -37,6 +39,7 @@ class Recorder:
         self._count = round(length / LENGTH)
         self._slices.clear()
         self._answers, self._seconds = 0, 0.0
+        self.beyond = 0
 
     @property
     def mean(self) -> float | None:
@@ -68,6 +71,7 @@ class Recorder:
         user.brownout_answered = end + self._origin
         index = int(start / LENGTH)
         if start < 0 or index >= self._count:
+            self.beyond += start >= 0
             return
         self._answers += 1
         self._seconds += service

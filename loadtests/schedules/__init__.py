@@ -19,13 +19,14 @@ if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` ne
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    One level on one deployment. `anew`: all that was started is started again before. `measure`:
-    seconds, where it is not the plan's.
+    One level on one deployment. `anew`: all that was started is started again before. `settle` and
+    `measure`: seconds, in place of the plan's.
     """
 
     deployment: str
     level: int
     anew: bool = field(default=False, compare=False)
+    settle: float | None = field(default=None, compare=False)
     measure: float | None = field(default=None, compare=False)
 
 

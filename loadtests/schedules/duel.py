@@ -7,11 +7,13 @@ no habit of the machine, favours one of them.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from loadtests.analysis import block_length
 from loadtests.analysis.blocks import Block
-from loadtests.analysis.duels import FIRST, Terms, verdict
+from loadtests.analysis.duel_terms import FIRST, Terms
+from loadtests.analysis.duels import kind
 from loadtests.plans import Plan
 from loadtests.schedules import Played, Step
 
@@ -30,17 +32,28 @@ class Duel:
 
     def remaining(self, plan: Plan, so_far: Sequence[Played]) -> int:
         """At most."""
-        return max(self.terms.total * self.terms.size - len(so_far), 1)
+        blocks = _blocks(so_far)
+        counted = len(blocks) - block_length.trials(blocks)
+        total = block_length.played(self.terms, blocks).total
+        return max(total * self.terms.size - counted, 1)
 
     def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:
         """The next block; None when there is a verdict, or no time for another round."""
         if any(not one.alive for one in so_far):
             return None
-        number, place = divmod(len(so_far), self.terms.size)
-        blocks = [one.block for one in so_far if one.block is not None]
-        if so_far and self._is_over(blocks, number, place, sum(one.seconds for one in so_far)):
-            return None
-        return self.round(number)[place]
+        blocks = _blocks(so_far)
+        now = block_length.played(self.terms, blocks)
+        settle, measure = block_length.following(self.terms, blocks)
+        if (settle, measure) != (now.settle, now.measure):
+            number, place = 0, 0  # it begins once more, with longer blocks
+        else:
+            number, place = divmod(len(blocks) - block_length.trials(blocks), self.terms.size)
+            if blocks and self._is_over(blocks, number, place, so_far):
+                return None
+        step = self.round(number)[place]
+        if (settle, measure) == (self.terms.settle, self.terms.measure):
+            return step
+        return replace(step, settle=settle, measure=measure)
 
     def round(self, number: int) -> list[Step]:
         """The steps of one round, counted from 0; the first is preceded by a new start."""
@@ -55,12 +68,21 @@ class Duel:
     def described(self) -> dict[str, Any]:
         return {"duel": self.terms.model_dump(mode="json")}
 
-    def _is_over(self, blocks: Sequence[Block], rounds: int, place: int, seconds: float) -> bool:
-        terms = self.terms
+    def _is_over(
+        self, blocks: Sequence[Block], rounds: int, place: int, so_far: Sequence[Played]
+    ) -> bool:
         if place:
-            # Failures are seen at once; whatever else is told by whole rounds.
+            # Some things are seen at once; whatever else is told by whole rounds.
             both = len({one.deployment for one in blocks}) == 2
-            return rounds == 0 and both and verdict(blocks, terms).verdict == "INVALID"
-        if rounds >= terms.total or seconds * (rounds + 1) / rounds > terms.within:
+            return rounds == 0 and both and kind(blocks, self.terms) == "INVALID"
+        terms = block_length.played(self.terms, blocks)
+        seconds = sum(one.seconds for one in so_far)
+        counted = sum(one.seconds for one in so_far[block_length.trials(blocks) :])
+        if rounds >= terms.total or seconds + counted / rounds > terms.within:
             return True
-        return rounds >= FIRST and verdict(blocks, terms).verdict != "UNRESOLVED"
+        found = kind(blocks, self.terms)
+        return found == "WORSE" or (rounds >= FIRST and found != "UNRESOLVED")
+
+
+def _blocks(so_far: Sequence[Played]) -> list[Block]:
+    return [one.block for one in so_far if one.block is not None]

@@ -18,7 +18,7 @@ from loadtests.analysis.borders import Found, found
 from loadtests.analysis.trials import Bounds, Trial, searchable, trial
 from loadtests.plans import Plan, PlanError
 from loadtests.schedules import Played, Step
-from loadtests.shortness import whole_slices
+from loadtests.slices import whole_slices
 from loadtests.slos import Slo
 
 _STEP = 3  # from one level to the next, until a promise is broken

@@ -1,0 +1,106 @@
+"""How long the blocks of a comparison are: as long as the first ones show that it takes.
+
+The plan's upstream tells how long an answer takes at least. A URL tells nothing, and a service may
+take ten times as long as its upstream. So the first blocks say it: where they are too short, the
+comparison begins once more with longer ones, and those before are trials that count for nothing.
+What they show of one side's speed against the other's has no part in it.
+"""
+
+import math
+from collections.abc import Sequence
+
+from loadtests.analysis.blocks import Block
+from loadtests.analysis.duel_terms import FIRST, STARTING, SWITCHING, Terms
+from loadtests.analysis.sample_size import least, requests_for
+from loadtests.results import QUANTILES
+from loadtests.slices import LENGTH, whole_slices
+
+REQUESTS = 2  # times those that a quantile takes, in a block
+SETTLING = 2  # cycles of a user until queues are what they will be
+CYCLES = 3  # of a user, at least, in what is measured
+_ENOUGH = 0.75  # of that: a block is not made longer for less
+_LONGEST = 30.0  # seconds that are measured in a block, at most
+_WORTH = 1.2  # times as long, at least, for which a comparison begins once more
+_FAILING = 0.5  # of the requests; how long these take says nothing
+
+
+def trials(blocks: Sequence[Block]) -> int:
+    """How many blocks at the beginning were too short: they have another length than the last."""
+    for place in range(len(blocks) - 1, -1, -1):
+        if blocks[place].length != blocks[-1].length:
+            return place + 1
+    return 0
+
+
+def played(terms: Terms, blocks: Sequence[Block]) -> Terms:
+    """The terms with the length of the blocks that were played last."""
+    length = blocks[-1].length if blocks else None
+    return terms.lasting(*length) if length else terms
+
+
+def following(terms: Terms, blocks: Sequence[Block]) -> tuple[float, float]:
+    """The length of the next block: seconds to settle, and seconds that are measured."""
+    now = played(terms, blocks)
+    settle, measure = now.settle, now.measure
+    counted = blocks[trials(blocks) :]
+    if terms.fixed or len(counted) >= terms.size:
+        return settle, measure
+    for block in counted:
+        if block.cycle is not None and block.values.get("errors", 0.0) <= _FAILING:
+            longer = _wanted(now, block, block.cycle)
+            settle, measure = max(settle, longer[0]), max(measure, longer[1])
+    return settle, measure
+
+
+def too_short(terms: Terms, blocks: Sequence[Block]) -> str | None:
+    """
+    Why no block of the comparison can hold enough requests for its quantile, in words; None: they
+    can, or the next ones are longer.
+    """
+    needed = least(QUANTILES[terms.metric]) if terms.metric in QUANTILES else 0
+    counted = [
+        one
+        for one in blocks[trials(blocks) :]
+        if one.level == terms.at[0] and not one.wrong and one.values.get("errors", 0.0) <= _FAILING
+    ]
+    sides = [[one for one in counted if one.deployment == name] for name in terms.names]
+    short = [one for one in counted if one.requests < needed]
+    now = played(terms, blocks)
+    if not all(sides) or 2 * len(short) < len(counted):
+        return None
+    if following(terms, blocks) != (now.settle, now.measure):
+        return None
+    fewest = min(short, key=lambda one: one.requests)
+    told = (
+        f"a block had only {fewest.requests:,} requests, too few for {terms.metric}, which takes "
+        f"{needed}: "
+    )
+    others = "more users (--at) or a lower quantile (--metric p50)"
+    if terms.metric == "p50":
+        others = "or more users (--at)"
+    measure = now.measure * requests_for(QUANTILES[terms.metric]) / max(fewest.requests, 1)
+    if terms.fixed or fewest.length is None:
+        return f"{told}measure for longer (--measure {math.ceil(measure)}s), {others}"
+    longer = now.lasting(now.settle, measure)
+    within = FIRST * longer.round_seconds / 60
+    return f"{told}give it more time (--within {math.ceil(within)}m), {others}"
+
+
+def _wanted(now: Terms, block: Block, cycle: float) -> tuple[float, float]:
+    """The length that this block shows to be needed; that of `now` where that is enough."""
+    settle, measure = now.settle, now.measure
+    if settle < _ENOUGH * SETTLING * cycle:
+        settle = whole_slices(SETTLING * cycle)
+    needed = requests_for(QUANTILES[now.metric]) if now.metric in QUANTILES else 0
+    least_measure = _ENOUGH * CYCLES * cycle
+    if measure < least_measure or block.requests < needed:
+        seconds = REQUESTS * needed / max(block.rate, 1e-3)
+        measure = max(measure, whole_slices(min(max(CYCLES * cycle, seconds), _LONGEST)))
+    # As many rounds as a first look takes have to fit into the time that there is.
+    both = (now.within / FIRST - STARTING * now.restarts) / now.size - SWITCHING - cycle
+    both = max(math.floor(both / LENGTH) * LENGTH, now.settle + now.measure)
+    settle = max(min(settle, whole_slices(both / 3)), now.settle)
+    measure = max(min(measure, both - settle), now.measure)
+    if settle + measure < _WORTH * (now.settle + now.measure):
+        return now.settle, now.measure
+    return settle, measure

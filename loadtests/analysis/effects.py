@@ -1,0 +1,149 @@
+"""What the rounds of a comparison say of one figure: one number for each round, and its error."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from loadtests.analysis import sequential
+from loadtests.analysis.blocks import FARTHEST, Block
+
+Figure = Callable[[Block], float | None]
+"""A block's value; None where it was not measured."""
+
+_WITHIN = 0.5
+"""
+Of what the blocks of a round say of its error: that much is the least that is believed. Where
+values come in few steps (a p95 that is 50 ms or 1 s, a burst of failures or none), four rounds can
+be equal by chance; the spread of their blocks shows that they need not have been. The whole of it
+would cost power, since the order of the blocks cancels what drifts.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """
+    B against A in each usable round: the log of B over A, or B less A for a share.
+
+    `floor`: the smallest standard deviation of a round that is believed. `a`, `b`: the figure of
+    each side, the geometric mean over the rounds (of a share the mean). `endless_a`, `endless_b`:
+    how many blocks of each side were infinitely slow, or did nothing at all, of `blocks` on a side.
+    """
+
+    values: Sequence[float] = ()
+    floor: float = 0.0
+    a: float = 0.0
+    b: float = 0.0
+    endless_a: int = 0
+    endless_b: int = 0
+    blocks: int = 0
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def endless(self) -> bool:
+        return bool(self.endless_a or self.endless_b)
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+        return sequential.standard_error(self.values, self.floor)
+
+    def p_value(self) -> float:
+        return sequential.p_value(self.values, self.floor)
+
+    def half_width(self, significance: float) -> float:
+        return sequential.half_width(self.values, significance, self.floor)
+
+
+def effect(
+    rounds: Sequence[Sequence[Block]],
+    names: tuple[str, str],
+    level: int,
+    figure: Figure,
+    *,
+    share: bool = False,
+) -> Effect:
+    """
+    What the rounds say of one figure at one level; rounds with a block that cannot be used, or that
+    did not measure it, are left out.
+
+    The floor of the error is what one request more or less in each block makes, and what the blocks
+    of the rounds differ by among themselves.
+
+    Args:
+        names: A and B.
+        share: B less A, in place of the log of B over A.
+    """
+    usable = [sides for one in rounds if (sides := _sides(one, names, level, figure)) is not None]
+    values, means, spreads, endless = list[float](), list[list[float]](), list[float](), [0, 0]
+    requests, freedom = math.inf, 0
+    for sides in usable:
+        numbers = [[value for value, _ in side] for side in sides]
+        placed = numbers if share else _logs(numbers)
+        if placed is None:
+            continue
+        means.append([fmean(side) for side in placed])
+        values.append(means[-1][1] - means[-1][0])
+        for side, found in enumerate(placed):
+            spreads += [(value - means[-1][side]) ** 2 for value in found]
+            freedom += len(found) - 1
+            endless[side] += sum(not _is_measured(value) for value in numbers[side] if not share)
+        requests = min(requests, *(count for side in sides for _, count in side))
+    if not values:
+        return Effect()
+    aside = len(spreads) / len(values) / 2
+    spread = math.sqrt(math.fsum(spreads) / freedom) if freedom else 0.0
+    a, b = (fmean(side) for side in zip(*means, strict=True))
+    return Effect(
+        values=values,
+        floor=math.sqrt(2 / aside) * max(_WITHIN * spread, 1 / max(requests, 1)),
+        a=a if share else math.exp(a),
+        b=b if share else math.exp(b),
+        endless_a=endless[0],
+        endless_b=endless[1],
+        blocks=len(spreads) // 2,
+    )
+
+
+def of_metric(
+    rounds: Sequence[Sequence[Block]], names: tuple[str, str], level: int, metric: str
+) -> Effect:
+    """The same of a metric; `errors` are a share."""
+    return effect(
+        rounds, names, level, lambda block: block.values.get(metric), share=metric == "errors"
+    )
+
+
+def _sides(
+    one: Sequence[Block], names: tuple[str, str], level: int, figure: Figure
+) -> list[list[tuple[float, int]]] | None:
+    """The figures of A and of B in a round, each with the number of requests behind it."""
+    sides: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
+    for block in one:
+        if block.level != level:
+            continue
+        value = figure(block)
+        if block.wrong or value is None:
+            return None
+        sides[block.deployment].append((value, block.requests))
+    return [*sides.values()] if all(sides.values()) else None
+
+
+def _logs(sides: Sequence[Sequence[float]]) -> list[list[float]] | None:
+    """
+    Logarithms; what is infinite is FARTHEST times the smallest of the others, and nothing at all
+    that part of the largest, or as much as what is farther. None where there are no others.
+    """
+    known = [value for side in sides for value in side if _is_measured(value)]
+    if not known:
+        return None
+    low, high = min(known), max(known)
+    least, most = min(low, high / FARTHEST), max(high, low * FARTHEST)
+    return [[math.log(min(max(value, least), most)) for value in side] for side in sides]
+
+
+def _is_measured(value: float) -> bool:
+    return 0 < value < math.inf
