@@ -1,0 +1,163 @@
+"""Are SLOs decided rightly? Simulated services whose truth is known, and how often each was said.
+
+    python tests/benchmarks/slos.py [N]
+
+N runs of each case (200). Asked: at most 5 % of the promises that are just at the truth are decided,
+leaving out windows without a burst, which do not show that there are bursts; at most 2.5 % of rates
+beyond the capacity meet an SLO; no capacity is named where every level fails more than is promised;
+and 70 % of what was undecided is decided in a window as long as was named.
+"""
+
+import math
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from simulated_engine import (
+    SimulatedEngine,
+    Station,
+    System,
+    exponential,
+    record,
+    stage,
+    threads,
+    uniform,
+)
+
+from loadtests.analysis import intervals
+from loadtests.analysis.capacity import capacity
+from loadtests.analysis.points import points
+from loadtests.analysis.slo_results import Evidence, slo_result
+from loadtests.analysis.trials import Bounds, trial
+from loadtests.controller import played
+from loadtests.schedules.search import Search
+from loadtests.slos import parse
+
+
+def judged(text, system, level, seed, **options):
+    made = record(SimulatedEngine({"a": system}, seed), stage(seed, "a", level, **options))
+    found = {p.level: p for p in points([made]) if p.request == "all"}
+    return slo_result("slo", parse(text), Evidence("a", [level], found, [made], None))
+
+
+def bursts(count, gap, length, users=35, pieces=20):
+    """Statuses of a promise at the true share of failures that come in bursts."""
+    each = users * 0.25 / 0.05  # requests of a quarter second
+
+    def window(seed):
+        rng, now, failed = random.Random(seed), 0.0, [0.0] * pieces
+        while (now := now + rng.expovariate(1 / gap)) < pieces / 4:
+            for piece in range(pieces):
+                part = min(now + length, (piece + 1) / 4) - max(now, piece / 4)
+                failed[piece] = min(failed[piece] + max(part, 0.0) / 0.25 * each, each)
+        return failed
+
+    windows = [window(seed) for seed in range(count)]
+    truth = sum(map(sum, windows)) / (count * pieces * each)
+    said = Counter()
+    for failed in windows:
+        if not sum(failed):
+            said["no burst"] += 1
+            continue
+        seen = intervals.share(failed, [each] * pieces)
+        said["met" if seen.high < truth else "missed" if seen.low > truth else "unresolved"] += 1
+    return said
+
+
+def searches(count, failing):
+    slos, bounds = {"e": parse("errors < 0.1%")}, Bounds(lowest=1, highest=80, within=600.0)
+    plan = SimpleNamespace(deployments={"a": None}, load=SimpleNamespace(measure=5.0))
+    system = System([Station(uniform(0.04, 0.06))], failing=lambda level: failing)
+    said = Counter()
+    for seed in range(count):
+        search, so_far = Search({"a": slos}, bounds), []
+        engine = SimulatedEngine({"a": system}, seed)
+        while (step := search.next_stage(plan, so_far)) is not None:
+            measure = step.measure or plan.load.measure
+            made = record(engine, stage(len(so_far), "a", step.level, measure=measure))
+            point = next(p for p in points([made]) if p.request == "all")
+            so_far.append(played(step, made, point, seconds=2.4 + measure))
+        trials = [trial(slos, one.point, one.slow) for one in so_far]
+        found = capacity(slos, trials, bounds, "users", 0.0)
+        said["none" if found.level is None else "all" if found.above else "some"] += 1
+    return said
+
+
+def rates(count):
+    """(rate, capacity, seconds, promise) -> statuses; beyond the capacity no p95 exists."""
+    for rate, most, threshold in (
+        (100, 95, "500ms"),
+        (100, 98, "500ms"),
+        (50, 48, "500ms"),
+        (200, 190, "300ms"),
+        (1000, 950, "300ms"),
+        (100, 125, "500ms"),
+        (100, 200, "500ms"),
+    ):
+        for seconds in (5.0, 10.0):
+            text = f"p95 < {threshold} at {rate}"
+            said = Counter(
+                judged(
+                    text, threads(1, exponential(1 / most)), rate, seed, model="open",
+                    measure=seconds,
+                ).status
+                for seed in range(count)
+            )  # fmt: skip
+            yield rate, most, seconds, text, said
+
+
+def at_the_border(count):
+    """Statuses of a promise at the true p95, of queues whose p95 is known."""
+    cases = {
+        "no queue, exponential": (System([Station(exponential(0.05))]), 10, 0.05 * math.log(20)),
+        "no queue, uniform": (System([Station(uniform(0.03, 0.07))]), 10, 0.068),
+    }
+    for name, (system, level, p95) in cases.items():
+        text = f"p95 < {p95 * 1000:.3f}ms at {level}"
+        yield name, Counter(judged(text, system, level, seed).status for seed in range(count))
+
+
+def named_measures(count):
+    """How many of the undecided are decided in a window as long as was named."""
+    system, asked, decided = System([Station(exponential(0.05))]), 0, 0
+    for seed in range(count):
+        for text in ("p95 < 165ms at 10", "p95 < 135ms at 10"):
+            seen = judged(text, system, 10, seed)
+            if seen.status == "unresolved":
+                asked += 1
+                longer = judged(text, system, 10, 10_000 + seed, measure=min(seen.measure, 120.0))
+                decided += longer.status == ("met" if "165" in text else "missed")
+    return asked, decided
+
+
+def main():
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    checks = []
+    for gap, length in ((2.5, 0.1), (2.5, 0.05), (5.0, 0.1), (0.5, 0.02)):
+        said = bursts(count, gap, length)
+        seen = count - said["no burst"]
+        print(f"bursts of {length:g} s every {gap:g} s, at the true share: {dict(said)}")
+        checks.append((said["met"] + said["missed"]) <= 0.05 * seen)
+    for name, said in at_the_border(count):
+        print(f"{name}, at the true p95: {dict(said)}")
+        checks.append(said["unresolved"] >= 0.95 * count - 2 * math.sqrt(0.05 * 0.95 * count))
+    for rate, most, seconds, text, said in rates(count):
+        print(f"{rate}/s of {most}/s, {seconds:g} s: {text}: {dict(said)}", flush=True)
+        checks.append(rate < most or said["met"] <= max(0.025 * count, 1))
+    for failing in (0.004, 0.0):
+        said = searches(max(count // 10, 3), failing)
+        print(f"errors < 0.1%, every level fails {failing:.1%}: capacity {dict(said)}", flush=True)
+        checks.append(set(said) == ({"none"} if failing else {"all"}))
+    asked, decided = named_measures(max(count // 4, 10))
+    print(f"undecided {asked}; decided in the window that was named {decided}")
+    checks.append(decided >= 0.7 * asked)
+    print("ok" if all(checks) else f"MISSED: {checks.count(False)} of {len(checks)}")
+    sys.exit(not all(checks))
+
+
+if __name__ == "__main__":
+    main()
