@@ -104,8 +104,16 @@ def test_a_service_that_fails_everything_is_measured_validly():
     system = threads(40, exponential(0.05))
     broken = type(system)(system.stations, failing=lambda level: 1.0)
     found = points([record(SimulatedEngine({"fine": broken}), PLAYED)])[0]
-    assert (found.valid, found.problems) == (True, ["every request failed"])
+    assert (found.valid, found.problems) == (True, ["every request failed: 503"])
     assert set(found.response_time.values()) == {None}
+
+
+def test_failures_are_named_before_the_bottleneck_that_they_made():
+    broken = System([Station(constant(0.05))], failing=lambda level: 1.0)
+    found = points([record(SimulatedEngine({"fine": broken}, cpu=0.99), PLAYED)])[0]
+    assert not found.valid
+    assert found.problems[0] == "every request failed: 503"
+    assert found.problems[1].startswith("the load generator was the bottleneck")
 
 
 def test_too_few_requests_are_a_note():

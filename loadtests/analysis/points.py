@@ -183,8 +183,8 @@ def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
     service = times if stage.model == "closed" else seen.service_times
     slow = _slow(seen) if request == ALL and whole.failed.count else {}
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
-    verdict = level.verdict.and_of(validity.of_request(whole, times))
-    problems = list(verdict.problems)
+    verdict = level.verdict.and_of(validity.of_request(whole, times, kinds))
+    problems = validity.failures_first(verdict.problems)
     if level.steady.state == "over-saturated":
         # They would only tell how long the test was.
         times = service = dict.fromkeys(times)

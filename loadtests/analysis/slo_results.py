@@ -599,11 +599,21 @@ def _errors_everywhere(slo: Slo, evidence: Evidence) -> _Measured:
         raise doubts[0]
     for level in evidence.levels:
         if level not in evidence.points:
-            _skipped(slo, evidence, level)
+            try:
+                _skipped(slo, evidence, level)
+            except _Unresolved as doubt:
+                raise _with_a_level(slo, level, doubt) from None
     requests = sum(point.requests for point in points)
     failed = sum(point.errors.rate * point.requests for point in points)
     worth = sum(map(_effective, points))
     return _errors(slo, round(failed), requests, worth, "at all levels together")
+
+
+def _with_a_level(slo: Slo, level: int, doubt: _Unresolved) -> _Unresolved:
+    """Levels that SLOs name are played after a collapse, too."""
+    if ", because " not in str(doubt):
+        return doubt
+    return _Unresolved(f'{doubt}; an SLO "{slo.text} at {level}" has them played', valid=False)
 
 
 def _effective(point: Point) -> float:

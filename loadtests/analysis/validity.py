@@ -38,6 +38,8 @@ TURN = 0.0003
 """Seconds at most that the client itself takes between an answer and the next request."""
 CHANCE = 4.0
 """Standard deviations of a Poisson count: one stage in 16,000 is further off by chance."""
+_NOTHING_BUT_FAILURES = "every request failed"
+_KINDS = 3  # of failures that are listed
 DESCRIPTORS, NO_PORTS = "out of descriptors", "out of ports"
 """Kinds of failures, as the recorder calls them; both are the generator's own."""
 
@@ -56,6 +58,11 @@ class Validity:
             (*self.problems, *other.problems),
             self.limit or other.limit,
         )
+
+
+def failures_first(problems: Sequence[str]) -> list[str]:
+    """The problems with that of a service that fails every request before all others."""
+    return sorted(problems, key=lambda text: not text.startswith(_NOTHING_BUT_FAILURES))
 
 
 def spoilt(resource: Resource, reasons: Iterable[str | None]) -> Limit | None:
@@ -136,7 +143,9 @@ def of_users(hung: Sequence[int], stage: Stage) -> Validity:
     )
 
 
-def of_request(whole: Quarter, times: Mapping[str, Estimate | None]) -> Validity:
+def of_request(
+    whole: Quarter, times: Mapping[str, Estimate | None], kinds: Mapping[str, int]
+) -> Validity:
     """What concerns one kind of request; failures and a lack of requests leave it valid."""
     if not whole.seconds:
         return Validity(valid=False)  # of_level says why
@@ -149,7 +158,10 @@ def of_request(whole: Quarter, times: Mapping[str, Estimate | None]) -> Validity
             ),
         )
     if not whole.ok.count:
-        return Validity(problems=("every request failed",))
+        most = sorted(kinds, key=lambda kind: -kinds[kind])[:_KINDS]
+        return Validity(
+            problems=(": ".join(filter(None, (_NOTHING_BUT_FAILURES, ", ".join(most)))),)
+        )
     absent = [name for name, time in times.items() if time is None]
     if absent:
         missing = " and ".join(", ".join(absent).rsplit(", ", 1))

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/slos.py [N]
 
-N runs of each case (200). Asked: at most 5 % of the promises that are just at the truth are decided,
-leaving out windows without a burst, which do not show that there are bursts; at most 2.5 % of rates
-beyond the capacity meet an SLO; no capacity is named where every level fails more than is promised;
-and 70 % of what was undecided is decided in a window as long as was named.
+N runs of each case (200). Asked: at most 5 % of the promises that are just at the truth are
+decided, leaving out windows without a burst, which do not show that there are bursts; at most 2.5 %
+of rates beyond the capacity meet an SLO; no capacity is named where every level fails more than is
+promised; and 70 % of what was undecided is decided in a window as long as was named.
 """
 
 import math
