@@ -80,12 +80,11 @@ def knee(points: Sequence[Point]) -> Knee:
         return Knee(level=None, base=base)
     if found.saturated:
         return _below(seen, found)
-    level = found.most.value * found.cycle.value
+    level = found.knee
     if found.high is None or found.low is None or level >= BEYOND * seen[-1].level:
         return Knee(level=None, low=found.low, base=base, cycle=found.cycle.value)
     if found.follows(seen[-1]):
         return Knee(level=None, low=found.low, base=base, cycle=found.cycle.value)
-    level = min(max(level, found.low), found.high)
     beyond = [point for point in seen if point.level > level]
     then = _then(beyond, found.most, _failing([p for p in seen if p.level <= level]))
     return Knee(

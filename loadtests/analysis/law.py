@@ -64,17 +64,24 @@ class ClosedLaw:
 
     `cycle` is R_0 + Z in seconds for each success; its low end is None when the lowest level lies
     beyond the knee. `most` is X_max. `low` and `high` bound the knee, in users: `low` is None when
-    it may be at or below the lowest level, `high` when it may be beyond the highest one. `falls`:
-    throughput at the highest level is lower than X_max.
+    it may be at or below the lowest level, `high` when it may be beyond the highest one; `best` is
+    the one that fits the levels best. `falls`: throughput at the highest level is lower than X_max.
     """
 
     cycle: Estimate
     most: Value
     low: float | None
     high: float | None
+    best: float
     falls: bool
     levels: int
     lowest: int
+
+    @property
+    def knee(self) -> float:
+        """X_max (R_0 + Z); where the bounds exclude it, the knee that fits best."""
+        crossing = self.most.value * self.cycle.value
+        return crossing if (self.low or 0.0) < crossing < (self.high or math.inf) else self.best
 
     @property
     def saturated(self) -> bool:
@@ -305,13 +312,14 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     users = np.array([float(point.level) for point in seen])
     rates = np.array([_logarithm(point) for point in seen])
     band = _Band(users, rates, _errors(seen), _unbound(seen, highest, most, down))
-    low, high, short, long = band.region()
+    (low, high), best, (short, long) = band.region()
     cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
     return ClosedLaw(
         cycle=Estimate(value=cycle, low=short, high=long),
         most=most,
         low=low,
         high=high,
+        best=best,
         falls=down,
         levels=len(seen),
         lowest=seen[0].level,
@@ -359,32 +367,36 @@ class _Band:
     errors: Numbers
     unbound: NDArray[np.bool_]
 
-    def region(self) -> tuple[float | None, float | None, float | None, float]:
-        """The bounds of the knee, then those of the cycle."""
+    def region(
+        self,
+    ) -> tuple[tuple[float | None, float | None], float, tuple[float | None, float]]:
+        """The bounds of the knee, the one that fits best, and the bounds of the cycle."""
         top = float(self.users[-1])
         knees = np.geomspace(1.0, 8 * top, _COARSE)
-        best, _ = self._best(knees)
-        inside = best <= self._allowed(best)
+        misfits, _ = self._best(knees)
+        inside = misfits <= self._allowed(misfits)
         first, last = (int(index) for index in np.flatnonzero(inside)[[0, -1]])
         at_start, at_end = first == 0, last >= np.searchsorted(knees, top)
         step = knees[1] / knees[0]
         fine = np.geomspace(max(knees[first] / step, 1.0), min(knees[last], top) * step, _FINE)
-        best, places = self._best(fine)
-        allowed = self._allowed(best)
-        within = np.flatnonzero(best <= allowed)
+        misfits, places = self._best(fine)
+        allowed = self._allowed(misfits)
+        best = float(np.median(fine[misfits <= misfits.min() * (1 + 1e-6) + 1e-9]))
+        within = np.flatnonzero(misfits <= allowed)
         fine, places = fine[within], places[within]
         slowest, fastest = self._ends(fine, places, allowed)
         alone = self.users[0] <= 1
+        low, high = float(fine[0]), float(fine[-1])
+        known = alone or not at_start
         return (
-            float(fine[0]) if alone or not at_start else None,
-            None if at_end else float(fine[-1]),
-            math.exp(-fastest) if alone or not at_start else None,
-            math.exp(-slowest),
+            (low if known else None, None if at_end else high),
+            best,
+            (math.exp(-fastest) if known else None, math.exp(-slowest)),
         )
 
-    def _allowed(self, best: Numbers) -> float:
-        """With the Birge ratio where even the best knee explains the levels badly."""
-        least = float(best.min())
+    def _allowed(self, misfits: Numbers) -> float:
+        """The largest misfit inside; with the Birge ratio where even the best knee fits badly."""
+        least = float(misfits.min())
         return least + _INSIDE * max(least / max(len(self.users) - 2, 1), 1.0)
 
     def _edges(self, knees: Numbers) -> tuple[Numbers, Numbers]:
