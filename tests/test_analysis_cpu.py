@@ -59,6 +59,14 @@ def test_cpu_of_a_request_is_that_of_the_stage_without_the_rest_over_all_its_req
     assert cpu.per_request("a", [one], 0.02) == pytest.approx(EACH)
 
 
+def test_requests_that_began_after_the_window_share_its_cpu():
+    one = played()
+    recorded = sum(part.started for part in one.slices)
+    one.dones = {name: done.model_copy(update={"beyond": 60}) for name, done in one.dones.items()}
+    one.usage = used(*python(EACH * (recorded + 60)))
+    assert cpu.per_request("a", [one], 0.0) == pytest.approx(EACH)
+
+
 def test_cores_in_the_window_are_what_its_requests_take_and_the_rest():
     one = played()  # 10 threads of 50 ms: 200/s
     one.usage = used(*python(EACH * cpu.requests(one) + 0.02 * 8.0), rest=0.02)

@@ -76,7 +76,7 @@ class Meter:
         while pids and time.monotonic() < deadline:
             time.sleep(LOOK)
             now, then = _total(pids), time.monotonic()
-            if now - before < QUIET * (then - at):
+            if now - before < QUIET * (then - at) and not any(map(_wants_a_core, pids)):
                 return
             before, at = now, then
 
@@ -141,6 +141,18 @@ def _total(pids: Collection[int]) -> float:
         with suppress(psutil.Error, OSError):
             total += _cpu(pid)
     return total
+
+
+def _wants_a_core(pid: int) -> bool:
+    """Whether a thread runs, or would if others left it a core; False where that is not told."""
+    folder = Path(f"/proc/{pid}/task")
+    with suppress(OSError):
+        for thread in os.listdir(folder):
+            with suppress(OSError):  # it may have ended
+                # The state is behind the name, which can hold anything: proc_pid_stat(5).
+                if (folder / thread / "stat").read_bytes().rpartition(b") ")[2][:1] == b"R":
+                    return True
+    return False
 
 
 def _rss(pid: int) -> int:
