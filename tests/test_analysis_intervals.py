@@ -191,9 +191,10 @@ def test_windows_that_differ_widen_a_quantile_to_student_s_t_of_logs_at_least(fa
     ]
     found = intervals.quantile(batches, q, None, [10] * len(factors))
     each = [merged(batches[start : start + 10]).quantile(q) for start in range(0, len(batches), 10)]
-    reach = math.exp(0.999 * student([math.log(value) for value in each]))
-    assert found.low is None or found.low <= found.value / reach
-    assert found.high is None or found.high >= found.value * reach
+    logs = [math.log(value) for value in each]
+    middle, reach = sum(logs) / len(logs), 0.999 * student(logs)
+    assert found.low is None or found.low <= min(math.exp(middle - reach), found.value)
+    assert found.high is None or found.high >= max(math.exp(middle + reach), found.value)
 
 
 def test_a_window_that_mostly_fails_leaves_the_other_s_quantile_without_a_bound():

@@ -218,9 +218,10 @@ def quantile(
     None; when there are AMPLE times as many requests as independent ones would take, it is the
     smallest or the largest request.
 
-    Several windows also have a quantile each. Where all of them do, the interval is at least that
-    of Student's t for the logs of these; where one has too few requests, what the shares differ by
-    counts instead.
+    Several windows also have a quantile each. Where all of them do, the interval holds that of
+    Student's t for the logs of these, around their own mean: that of all requests is mostly the
+    quantile of the slowest window. Where one has too few requests, what the shares differ by counts
+    instead.
 
     Args:
         batches: response times, one histogram for each piece.
@@ -266,11 +267,11 @@ def quantile(
         low, high = order_statistics(round(worth, 2), q)
         ranks = low * (count + 1) / (worth + 1), high * (count + 1) / (worth + 1)
     low_end, high_end = between(min(ranks[0], q * count)), between(max(ranks[1], q * count))
-    reach = _reach(each) if each else 1.0
+    least, most = _students(each) if each else (value, value)
     return Estimate(
         value=value,
-        low=None if low_end is None else min(low_end, value / reach),
-        high=None if high_end is None else max(high_end, value * reach),
+        low=None if low_end is None else min(low_end, least, value),
+        high=None if high_end is None else max(high_end, most, value),
     )
 
 
@@ -297,10 +298,11 @@ def _of_each_window(
     return found if min(found) > 0 else None
 
 
-def _reach(values: Sequence[float]) -> float:
-    """The factor by which the mean of some positive values may be off, by Student's t of logs."""
+def _students(values: Sequence[float]) -> tuple[float, float]:
+    """Student's interval of the geometric mean of some positive values."""
     logs = np.log(np.array(values))
-    return math.exp(student(len(logs)) * float(np.std(logs, ddof=1)) / math.sqrt(len(logs)))
+    half = student(len(logs)) * float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    return math.exp(float(logs.mean()) - half), math.exp(float(logs.mean()) + half)
 
 
 def _residuals(numerators: Sequence[float], denominators: Sequence[float], ratio: float) -> Series:
