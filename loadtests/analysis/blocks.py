@@ -81,7 +81,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         values["throughput"] = throughput(stage, seen.quarters).value
         values["errors"] = whole.failed.count / requests
     values |= _processes(record, used, whole)
-    if statuses:
+    if statuses and whole.ok.count:
         values["size"] = whole.bytes / whole.ok.count
     return Block(
         deployment=stage.deployment,

@@ -217,7 +217,7 @@ def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
             kinds=dict(kinds.most_common()),
         ),
         statuses=dict(statuses.most_common()),
-        size=_size(seen) if statuses else None,
+        size=_size(seen) if statuses and whole.ok.count else None,
         calls=cpu.calls_per_request(level.records) if request == ALL else None,
         phases={name: of for name, of in spent.items() if times[name] is not None},
         resources=level.resources if request == ALL else {},
