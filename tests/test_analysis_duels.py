@@ -128,6 +128,34 @@ def test_head_is_worse_when_it_fails_and_base_does_not_however_much_it_fails(sha
         assert len(blocks) == said.size, "one round shows it"
 
 
+def test_head_is_better_when_base_fails_more_than_a_quantile_leaves_out() -> None:
+    found = judged(failing_in("base", 0.3))
+    assert found.verdict == "BETTER"
+    assert "fewer of the requests fail: 0 % of those to head" in found.sentence
+    assert "-" not in found.sentence
+    assert found.ratio is None
+
+
+def test_blocks_that_cannot_be_used_are_no_proof_of_failures() -> None:
+    def made(step, number):
+        errors = 1.0 if step.deployment == "head" else 0.0
+        return block(step.deployment, errors=errors, wrong=("out of ports",))
+
+    assert judged(made).verdict == "INVALID"
+
+
+def test_a_rise_of_failures_that_may_be_chance_is_neither_equality_nor_better() -> None:
+    def made(step, number):
+        errors = 0.06 if step.deployment == "head" and number == 2 else 0.0
+        return block(step.deployment, errors=errors, times=1 + 0.002 * number)
+
+    said = terms()
+    found = verdict(contested(said, made)[: FIRST * said.size], said)
+    assert found.verdict == "UNRESOLVED"
+    assert "1.5 % more of the requests fail" in found.sentence
+    assert "That may be chance." in found.sentence
+
+
 @pytest.mark.parametrize("other", [0.0, 0.9])
 def test_nothing_is_compared_with_a_base_that_fails_mostly(other) -> None:
     found = judged(failing_in("base", 0.95, other))

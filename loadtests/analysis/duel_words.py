@@ -98,11 +98,12 @@ def sentence(kind: Kind, terms: Terms, told: Told) -> str:
 
 
 def failures(terms: Terms, a: float, b: float, mostly: str) -> str:
-    """How many of the requests fail: of A, and more of B."""
+    """How many of the requests fail on each side."""
     at = load(terms.at[0], terms.model)
+    rise = f"{percent(abs(b - a))} {'more' if b >= a else 'fewer'} of the requests fail"
     return (
-        f"{percent(b - a)} more of the requests fail: {percent(b)} of those to {terms.b} at {at}"
-        f"{mostly}, {percent(a)} of those to {terms.a}."
+        f"{rise}: {percent(b)} of those to {terms.b} at {at}{mostly}, {percent(a)} of those to "
+        f"{terms.a}."
     )
 
 

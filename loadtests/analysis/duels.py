@@ -202,7 +202,8 @@ class _Seen:
         if len(self.decides.values) < FIRST:
             return _Judged("UNRESOLVED", self.more())
         found = self._decided()
-        if found.kind in ("EQUIVALENT", "BETTER") and self.errors.mean > _RISE:
+        rise = self.errors.b - self.errors.a
+        if found.kind in ("EQUIVALENT", "BETTER") and rise > _RISE:
             return _Judged("UNRESOLVED", failures=f"{self._failures()} That may be chance.")
         return found
 
@@ -237,7 +238,7 @@ class _Seen:
             told = " and ".join(self._mostly(name) for name in names)
             return _Judged("INVALID", invalid=told)
         apart = all(b) and 2 * max(shares[0]) < min(shares[1])
-        if self.rounds and apart:
+        if self.errors.values and apart:
             # In each of at least four blocks in turns: of equals that fail half of the time it
             # would be so in one of 256.
             return _Judged("WORSE", failures=self._failures())
