@@ -1,8 +1,8 @@
 """Samples of the mock's ledger of a simulated deployment whose requests are its calls."""
 
 import random
-from itertools import pairwise
 
+import numpy as np
 from simulated_engine import SimulatedEngine, _requests, record, stage
 
 from loadtests.analysis.records import Header, Record
@@ -38,25 +38,28 @@ class Ledger:
 
     def samples(self, one, calls, cpu):
         """One for each second of a stage."""
-        length = one.stage.settle + one.stage.measure
-        changes = sorted([(start, 1) for start, _ in calls] + [(end, -1) for _, end in calls])
-        found = [self._sample(one.begun.at, 0, calls, [], cpu)]
-        for start, end in pairwise(range(int(length) + 1)):
-            within = [step for at, step in changes if start <= at < end]
-            now = sum(step for at, step in changes if at < start)
-            peaks = [now]
-            for step in within:
-                peaks.append(peaks[-1] + step)
-            found.append(self._sample(one.begun.at, end, calls, peaks, cpu))
+        starts, ends = np.array(calls).T
+        times = np.concatenate([starts, ends])
+        order = np.argsort(times, kind="stable")
+        steps = np.repeat([1, -1], len(calls))[order]
+        flights = np.concatenate([[0], np.cumsum(steps)])
+        seconds = range(int(one.stage.settle + one.stage.measure) + 1)
+        edges = np.searchsorted(times[order], seconds)
+        found = [self._sample(one.begun.at, 0, starts, ends, 0, cpu)]
+        for second in seconds[1:]:
+            peak = int(flights[edges[second - 1] : edges[second] + 1].max())
+            found.append(self._sample(one.begun.at, second, starts, ends, peak, cpu))
         self.calls += len(calls)
-        self.seconds += sum(end - start for start, end in calls)
+        self.seconds += float((ends - starts).sum())
         return found
 
-    def _sample(self, begun, second, calls, peaks, cpu):
-        arrivals = self.calls + sum(start < second for start, _ in calls)
-        ended = [end - start for start, end in calls if end < second]
-        flight = self.seconds + sum(min(e, second) - s for s, e in calls if s < second)
-        delays = {"count": self.calls + len(ended), "total": self.seconds + sum(ended)}
+    def _sample(self, begun, second, starts, ends, peak, cpu):
+        begins, done = starts[starts < second], ends < second
+        flight = (np.minimum(ends, second)[starts < second] - begins).sum()
+        delays = {
+            "count": self.calls + int(done.sum()),
+            "total": self.seconds + float((ends - starts)[done].sum()),
+        }
         at = begun + second
         return {
             "type": "sample",
@@ -69,8 +72,8 @@ class Ledger:
                 "epoch": "e",
                 "generation": 1,
                 "elapsed": at,
-                "in_flight": {"seconds": flight, "peak": max(peaks, default=0), "now": 0},
-                "arrivals": arrivals,
+                "in_flight": {"seconds": self.seconds + float(flight), "peak": peak, "now": 0},
+                "arrivals": self.calls + len(begins),
                 "answers": {"200": delays["count"]},
                 "unanswered": 0,
                 "refused": {},

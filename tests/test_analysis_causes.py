@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import pytest
 from observed import CALL, CPU, full, level, point, used_up
+from simulated_engine import Station, System, exponential
+from simulated_engine import threads as servers_of
+from simulated_upstream import played
 
 from loadtests.analysis.causes import limits
 from loadtests.analysis.ceilings import ceilings
+from loadtests.analysis.runs import run_of
 from loadtests.analysis.services import Threads
 from loadtests.results import Estimate, Limit
 from mock_upstream.profiles import Profile
@@ -385,3 +389,20 @@ def test_in_the_open_model_an_over_saturated_rate_is_explained():
 def test_a_busy_thread_pool_at_the_knee_itself_is_named_when_somebody_waits():
     assert resource(blocking(1), blocking(11, 198, waiting=1)) == "threads"
     assert full(10, 1).busy > 9
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_limits_a_service_with_exponential_times_and_room_for_all(seed):
+    run = run_of(played(System([Station(exponential(0.05))]), (1, 5, 10, 20, 40, 80), seed))
+    assert [point.limit for point in run.of("a")] == [None] * 6
+    assert (run.knees["a"].level, run.knees["a"].high) == (None, None)
+
+
+def test_an_upstream_with_a_queue_is_named_as_slower_beyond_its_servers():
+    run = run_of(played(servers_of(20, exponential(0.05)), (1, 5, 10, 20, 40, 80)))
+    limits = {point.level: point.limit for point in run.of("a") if point.limit}
+    assert {level: limit.resource for level, limit in limits.items()} == {
+        40: "upstream",
+        80: "upstream",
+    }
+    assert limits[80].why.startswith("upstream: a call takes ")

@@ -5,7 +5,7 @@
 Each service answers as many requests at a time as come. Its times are exponential, lognormal with a
 coefficient of variation of 1, or those of the default plan's profile, in turns; the users do not
 think, or they do; some of the requests fail. Asked: no limit and no knee in 98 %. As a control, as
-many services with 8 to 40 threads: a limit is named at the highest level of each.
+a quarter as many with 8 to 40 servers: a limit is named at the highest level of each.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main():
         counts[name] += 1
         wrong[name] += bool(bad)
         if bad:
-            print(f"- {number} {name}: {named(one)} {one.knees['a']}")
+            print(f"- {number} {name}: {named(one)} {one.knees['a']}", flush=True)
         if number % 4 == 0:
             found += max(LEVELS) in named(run(number, options.seed, 8 + number % 33)[1])
     print(f"\n{'service without a limit':28}{'services':>9}{'limit named':>13}")
@@ -73,7 +73,7 @@ def main():
         print(f"{name:28}{counts[name]:9}{wrong[name]:13}")
     good, controls = options.count - wrong.total(), -(-options.count // 4)
     print(f"\nnothing named: {good} of {options.count} (asked: {CLEAR:.0%})")
-    print(f"control: a limit is named in {found} of {controls} services with threads (asked: all)")
+    print(f"control: a limit is named in {found} of {controls} services with servers (asked: all)")
     sys.exit(not (good >= CLEAR * options.count and found == controls))
 
 
