@@ -4,7 +4,7 @@
 
 Each service answers as many requests at a time as come. Its times are exponential, lognormal with a
 coefficient of variation of 1, or those of the default plan's profile, in turns; the users do not
-think, or they do; some of the requests fail. Asked: no limit and no knee in 98 %. As a control, as
+think, or they do; some of the requests fail. Asked: no limit and no knee in 98 %. As a control,
 a quarter as many with 8 to 40 servers: a limit is named at the highest level of each.
 """
 
