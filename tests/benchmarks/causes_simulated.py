@@ -5,7 +5,7 @@
 Each service answers as many requests at a time as come. Its times are exponential, lognormal with a
 coefficient of variation of 1, or those of the default plan's profile, in turns; the users do not
 think, or they do; some of the requests fail. Asked: no limit and no knee in 98 %. As a control,
-a quarter as many with 8 to 40 servers: a limit is named at the highest level of each.
+a quarter as many with 4 to 23 servers: a limit is named at the highest level of each.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main():
         if bad:
             print(f"- {number} {name}: {named(one)} {one.knees['a']}", flush=True)
         if number % 4 == 0:
-            found += max(LEVELS) in named(run(number, options.seed, 8 + number % 33)[1])
+            found += max(LEVELS) in named(run(number, options.seed, 4 + number % 20)[1])
     print(f"\n{'service without a limit':28}{'services':>9}{'limit named':>13}")
     for name in NAMES:
         print(f"{name:28}{counts[name]:9}{wrong[name]:13}")
