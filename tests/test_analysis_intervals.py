@@ -61,6 +61,21 @@ def test_requests_that_wait_together_widen_the_interval():
     assert (wide.high - wide.low) / wide.value > 3 * (narrow.high - narrow.low) / narrow.value
 
 
+@pytest.mark.parametrize("q", [0.5, 0.95, 0.99])
+def test_queues_that_last_for_many_pieces_widen_the_interval(q):
+    """Also where few requests lie beyond the quantile, all of them in the longest queue."""
+    rng = random.Random(3)
+    level, batches = 0.0, []
+    for _ in range(120):
+        level = 0.9 * level + rng.gauss(0, 0.2)
+        batches.append(histogram(rng.lognormvariate(level - 3, 0.3) for _ in range(50)))
+    ordered = intervals.quantile(batches, q)
+    rng.shuffle(batches)
+    shuffled = intervals.quantile(batches, q)
+    assert ordered.value == shuffled.value
+    assert ordered.high - ordered.low > 1.3 * (shuffled.high - shuffled.low)
+
+
 def test_failures_count_as_infinitely_slow():
     batches = [histogram([0.05] * 10) for _ in range(10)]
     assert intervals.quantile(batches, 0.95).value == pytest.approx(0.05, rel=1e-3)

@@ -23,8 +23,8 @@ def has_intervals(point):
 
 
 def test_the_time_that_a_window_takes_is_known_from_the_rate_and_the_knee():
-    assert needed(160, 200) == pytest.approx(27, rel=0.01)
-    assert needed(50, 200) == pytest.approx(1.2)
+    assert needed(160, 200) == pytest.approx(54, rel=0.01)
+    assert needed(50, 200) == pytest.approx(2.4)
     assert needed(200, 200) == needed(300, 200) == float("inf")
 
 
@@ -35,7 +35,7 @@ def test_a_window_that_is_too_short_has_no_intervals_of_times_and_says_what_woul
     assert point.throughput.low is not None
     assert point.problems[-1] == (
         "10 s are too short for intervals of response times at 80 % of the knee, 200/s; "
-        'measure = "27s" would do'
+        'measure = "54s" would do'
     )
 
 
@@ -43,7 +43,7 @@ def test_at_the_knee_itself_no_window_is_proposed():
     assert "would do" not in at(199, 5.0).problems[-1]
 
 
-@pytest.mark.parametrize(("rate", "seconds", "knee"), [(100, 5.0, 200.0), (160, 5.0, None)])
+@pytest.mark.parametrize(("rate", "seconds", "knee"), [(100, 10.0, 200.0), (160, 5.0, None)])
 def test_windows_that_are_long_enough_or_of_which_no_knee_is_known_are_left_alone(
     rate, seconds, knee
 ):
@@ -56,7 +56,7 @@ def test_the_closed_model_is_left_alone():
 
 
 def test_a_run_knows_its_knee_and_says_which_of_its_windows_were_too_short():
-    records = ladder(SimulatedEngine(TEN), "a", [50, 100, 180, 300], measure=5.0, model="open")
+    records = ladder(SimulatedEngine(TEN), "a", [50, 100, 180, 300], measure=10.0, model="open")
     run = run_of(Record(Header(id="x", name="x"), stages=records, status="complete"))
     short = {point.level for point in run.points if "too short" in " ".join(point.problems)}
     assert short == {180}

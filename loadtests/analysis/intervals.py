@@ -22,6 +22,11 @@ from loadtests.results import Estimate
 _NORMAL = float(special.ndtri(1 - TAIL))
 _LEAST_EFFECT = 0.3  # fewer requests than there are never count for more than three times as many
 AMPLE = 10  # times as many requests as independent ones would take: their extremes are bounds
+_LONG_FELT = 1.3
+"""
+Times the error of independent pieces: a mean time that is so uncertain is that of long queues. A
+high quantile lies in the few longest ones, which show their own dependence too late.
+"""
 _SKEWED = 0.5  # of the skewness that is seen in a few stretches is believed
 _STRETCHES = 10  # in which skewness is looked for
 
@@ -262,6 +267,9 @@ def quantile(
     if half is None:
         ranks = 0.0, count + 1.0
     else:
+        felt = _felt(totals, [batch.count for batch in batches], parts)
+        if felt > _LONG_FELT:
+            half = max(half, felt * _independent(within, sizes))
         effect = (half / _NORMAL) ** 2 * count / (q * (1 - q))
         worth = count / max(effect, _LEAST_EFFECT)
         low, high = order_statistics(round(worth, 2), q)
@@ -273,6 +281,22 @@ def quantile(
         low=None if low_end is None else min(low_end, least, value),
         high=None if high_end is None else max(high_end, most, value),
     )
+
+
+def _felt(totals: Sequence[float], counts: Sequence[int], parts: Sequence[int] | None) -> float:
+    """How many times the error of the mean time is that of pieces that do not depend on others."""
+    alone = _independent(totals, counts)
+    half = ratio_error(totals, counts, parts, between=False) if alone else None
+    return half / alone if half else 1.0
+
+
+def _independent(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """`ratio_error` of pieces that do not depend on each other."""
+    total = math.fsum(denominators)
+    if total <= 0:
+        return 0.0
+    left = _residuals(numerators, denominators, math.fsum(numerators) / total)
+    return _NORMAL * float(np.linalg.norm(left)) / total
 
 
 def _of_each_window(

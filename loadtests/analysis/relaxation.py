@@ -14,7 +14,7 @@ from loadtests.analysis.words import percent, rate
 from loadtests.results import Estimate, Knee, Point
 from mock_upstream.durations import format_duration
 
-TIMES = 60.0
+TIMES = 120.0
 """Relaxation times that a window takes; with fewer, a 95 % interval holds the truth less often."""
 LONGEST = 3600.0  # seconds of a window that is worth proposing
 
