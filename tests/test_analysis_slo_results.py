@@ -463,6 +463,13 @@ def test_a_rate_beyond_the_capacity_does_not_meet_its_slo(capacity, rate):
     assert all("measure = " in one.why for one in undecided)
 
 
+@pytest.mark.parametrize(("text", "status"), [("errors < 1%", "missed"), ("errors < 60%", None)])
+def test_what_an_unstable_rate_leaves_unanswered_counts_as_failures_to_come(text, status):
+    [seen] = open_results(f"{text} at 200", 100, 200, 5.0, 1)
+    assert (seen.status, seen.valid) == (status or "unresolved", True)
+    assert re.match(r"0 of [\d,]+ requests at 200/s failed, but unstable: .* answered of", seen.why)
+
+
 def test_a_rate_well_below_the_capacity_meets_its_slo():
     seen = open_results("p95 < 500ms at 100", 200, 100, 5.0, 20)
     assert [one.status for one in seen].count("met") >= 16

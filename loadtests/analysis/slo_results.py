@@ -212,17 +212,33 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> _Measured:
     if point.steady in _MOVING:
         looks = [seen]
         if not any(window(record).hung for record in evidence.at(point.level)):
-            halves = _halves(pieces, parts)
-            looks = [_of_metric(slo, evidence, point, *half, part=True) for half in halves]
+            looks = [
+                _of_metric(slo, evidence, point, *half, part=True)
+                for half in _halves(pieces, parts)
+            ]
         if not all(_status(slo, look) == "missed" for look in looks):
             raise _Unresolved(f"{seen.why}, but {_moving(point)}", longer=_LONGER)
         return replace(looks[0], why=f"{seen.why}, and {_moving(point)}", shown=False)
     if _unproven(slo, point) and _status(slo, seen) == "met":
-        raise _Unresolved(
-            f"{seen.why}, but {_TOO_SHORT}",
-            longer=_times_to_tell(evidence, point),
-        )
+        if collapse.unstable(point):
+            return _failing_later(slo, point, seen)
+        longer = _times_to_tell(evidence, point)
+        raise _Unresolved(f"{seen.why}, but {_TOO_SHORT}", longer=longer)
     return seen
+
+
+def _failing_later(slo: Slo, point: Point, seen: _Measured) -> _Measured:
+    """
+    Failures where more comes than is answered: what is not answered fails sooner or later.
+
+    Raises:
+        _Unresolved: that is no more than the promise allows.
+    """
+    answered = point.throughput.high or point.throughput.value
+    why = f"{seen.why}, but {_why_unstable(point)}"
+    if slo.holds(1 - answered * point.seconds / point.requests):
+        raise _Unresolved(why)
+    return _Measured(math.inf, math.inf, math.inf, why, shown=False)
 
 
 def _side(slo: Slo, evidence: Evidence, point: Point) -> _Measured:
@@ -377,7 +393,10 @@ def _skipped(slo: Slo, evidence: Evidence, level: int) -> _Measured:
     rising = slo.metric == "throughput"
     if slo.against is not None or rising == (slo.comparison in _AT_MOST):
         raise _Unresolved(missing, valid=False)
-    seen = _at_level(slo, evidence, below[-1])
+    try:
+        seen = _at_level(slo, evidence, below[-1])
+    except _Unresolved as doubt:
+        raise _Unresolved(f"{missing}; {doubt}", valid=False) from None
     if rising and evidence.model == "closed":
         times = level / below[-1].level
         seen = replace(seen, value=times * seen.value, high=times * seen.high, shown=False)
@@ -421,14 +440,16 @@ def _of_them(failed: int, requests: int) -> str:
     return (
         f"all {requests:,} requests"
         if failed == requests
-        else (f"{failed:,} of {requests:,} requests")
+        else f"{failed:,} of {requests:,} requests"
     )
 
 
 def _halves(
     pieces: Sequence[Quarter], parts: Sequence[int]
 ) -> list[tuple[list[Quarter], list[int]]]:
-    """The first half of every window, and the second."""
+    """The first half of every window, and the second; all of them where windows are one piece."""
+    if min(parts) < 2:
+        return [(list(pieces), list(parts))]
     first: list[Quarter] = []
     second: list[Quarter] = []
     begin = 0
@@ -561,8 +582,11 @@ def _mean(slo: Slo, point: Point, pieces: Sequence[Quarter], part: bool) -> _Mea
 
 def _unstable(point: Point) -> _Measured:
     """Response times that grow as long as the test lasts keep no promise."""
-    why = next((text for text in point.problems if text.startswith("unstable")), "it is unstable")
-    return _Measured(math.inf, math.inf, math.inf, why, shown=False)
+    return _Measured(math.inf, math.inf, math.inf, _why_unstable(point), shown=False)
+
+
+def _why_unstable(point: Point) -> str:
+    return next((text for text in point.problems if text.startswith("unstable")), "it is unstable")
 
 
 def _of(slo: Slo, estimate: Estimate, what: str, told: Callable[[float], str]) -> _Measured:
