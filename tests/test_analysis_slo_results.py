@@ -22,7 +22,8 @@ from simulated_engine import (
 from loadtests.analysis.knees import knee
 from loadtests.analysis.points import points
 from loadtests.analysis.records import StageRecord
-from loadtests.analysis.slo_results import Evidence, slo_result
+from loadtests.analysis.slo_metrics import Evidence
+from loadtests.analysis.slo_results import slo_result
 from loadtests.slices import LENGTH, Slice
 from loadtests.slos import parse
 from loadtests.stages import Begun, Clock, Done, Report, SliceMessage
@@ -390,7 +391,7 @@ def test_failures_of_the_load_generator_itself_miss_nothing():
 def test_failures_in_bursts_at_the_promised_share_are_no_miss():
     """A burst every 2.5 s on average, of 100 ms each: 3.9 % of the requests in the long run."""
     statuses = []
-    for seed in range(60):
+    for seed in range(30):
         rng = random.Random(seed)
         bursts = [rng.expovariate(1 / 2.5)]
         while bursts[-1] < 7:
@@ -457,8 +458,8 @@ def open_results(text, capacity, rate, measure, count, service=exponential):
 
 @pytest.mark.parametrize(("capacity", "rate"), [(95, 100), (98, 100), (190, 200), (950, 1000)])
 def test_a_rate_beyond_the_capacity_does_not_meet_its_slo(capacity, rate):
-    seen = open_results(f"p95 < 500ms at {rate}", capacity, rate, 5.0, 40)
-    assert [one.status for one in seen].count("met") <= 2
+    seen = open_results(f"p95 < 500ms at {rate}", capacity, rate, 5.0, 20)
+    assert [one.status for one in seen].count("met") <= 1
     undecided = [one for one in seen if one.status == "unresolved"]
     assert all("measure = " in one.why for one in undecided)
 

@@ -10,7 +10,8 @@ from simulated_engine import SimulatedEngine, exponential, record, stage, thread
 
 from loadtests.analysis.dependence import half_width, slope
 from loadtests.analysis.points import points
-from loadtests.analysis.slo_results import Evidence, slo_result
+from loadtests.analysis.slo_metrics import Evidence
+from loadtests.analysis.slo_results import slo_result
 from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.analysis.windows import Quarter
 from loadtests.histograms import Histogram

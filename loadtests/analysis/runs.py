@@ -20,7 +20,8 @@ from loadtests.analysis.ledgers import with_ledgers
 from loadtests.analysis.observations import observations
 from loadtests.analysis.points import ALL, points
 from loadtests.analysis.records import Record, StageRecord
-from loadtests.analysis.slo_results import Evidence, slo_result
+from loadtests.analysis.slo_metrics import Evidence
+from loadtests.analysis.slo_results import slo_result
 from loadtests.results import Ceiling, Knee, Point, Run, SloResult
 
 Measure = Callable[[Sequence[StageRecord], Sequence[Mapping[str, Any]]], list[Point]]

@@ -31,7 +31,8 @@ from simulated_engine import (
 from loadtests.analysis import intervals
 from loadtests.analysis.capacity import capacity
 from loadtests.analysis.points import points
-from loadtests.analysis.slo_results import Evidence, slo_result
+from loadtests.analysis.slo_metrics import Evidence
+from loadtests.analysis.slo_results import slo_result
 from loadtests.analysis.trials import Bounds, trial
 from loadtests.controller import played
 from loadtests.schedules.search import Search
