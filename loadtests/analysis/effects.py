@@ -70,8 +70,8 @@ def effect(
     What the rounds say of one figure at one level; rounds with a block that cannot be used, or that
     did not measure it, are left out.
 
-    The floor of the error is what one request more or less in each block makes, and what the blocks
-    of the rounds differ by among themselves.
+    The floor of the error is what one request more or less on each side of a round makes, and what
+    the blocks of the rounds differ by among themselves.
 
     Args:
         names: A and B.
@@ -99,7 +99,9 @@ def effect(
     a, b = (fmean(side) for side in zip(*means, strict=True))
     return Effect(
         values=values,
-        floor=math.sqrt(2 / aside) * max(_WITHIN * spread, 1 / max(requests, 1)),
+        floor=max(
+            _WITHIN * spread * math.sqrt(2 / aside), math.sqrt(2) / (aside * max(requests, 1))
+        ),
         a=a if share else math.exp(a),
         b=b if share else math.exp(b),
         endless_a=endless[0],
