@@ -32,6 +32,7 @@ from loadtests.schedules.duel import Duel
 
 ALARMS = 0.01
 NEAR = 0.01
+MARGIN = 0.001  # next to nothing: none is called equivalent before it can be called different
 ANSWERS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.49, 0.505, 0.62, 0.8, 1.0, 1.2, 1.5, 1.7, 2.0)
 WITHIN = 180.0  # seconds of a comparison of equals: twelve rounds, nine looks
 
@@ -62,8 +63,7 @@ def of_duels(number):
 
 
 def duel(seed, share, bursts, metric):
-    # With a margin of next to nothing none is called equivalent before it can be called different.
-    said = terms(seed=seed, metric=metric, within=WITHIN, margin=0.001)
+    said = terms(seed=seed, metric=metric, within=WITHIN, margin=MARGIN)
     blocks = contested(said, Equals(seed, share, bursts).made)
     return duels.kind(blocks, said)
 
@@ -75,7 +75,7 @@ def of_stored(number):
         found = Counter[str]()
         for seed in range(number):
             a, b = (point(2 * seed + side, share, bursts) for side in (0, 1))
-            found[stored.verdict(("mine", "mine"), [a], [b]).verdict] += 1
+            found[stored.verdict(("mine", "mine"), [a], [b], margin=MARGIN).verdict] += 1
         good &= judged(kind, found, number)
     return good
 
