@@ -33,7 +33,7 @@ def first_starts(stage: Stage, answer: float | None) -> float:
     if answer is None:
         return stage.think_time or half
     cycle = min(answer, stage.settle) + stage.think_time
-    return cycle * max(int(half / cycle), 1) if cycle else 0.0
+    return half - half % cycle if 0 < cycle < half else cycle
 
 
 def arrivals(stage: Stage, share: Share, beyond: float = 0.0) -> Iterator[float]:
