@@ -63,6 +63,14 @@ def test_the_pauses_of_users_are_in_their_throughput(pause):
     assert found.throughput.low < 40 / (pause + 0.05) < found.throughput.high
 
 
+def test_a_window_in_which_everybody_pauses_is_measured_by_what_came_before_it():
+    requests = users(100, 7.0, taking(0.05), pause=10.0)
+    found = level_of(requests, 100, think_time=10.0)
+    assert (found.valid, found.requests) == (True, 100)
+    assert found.throughput.value == pytest.approx(100 / 10.05, rel=0.01)
+    assert found.response_time["p95"].value == pytest.approx(0.054, rel=0.05)
+
+
 def test_the_pause_is_taken_as_it_was_measured():
     """Which is longer than it was meant to be where the client itself is slow."""
     record = recorded(stage(0, "a", 40), users(40, 7.0, taking(0.01), pause=0.002))

@@ -98,8 +98,8 @@ def window(record: StageRecord, request: str | None = None) -> Window:
     The quarters with settle <= time < settle + measure, of one kind of request or of all.
 
     A stage that is not complete ends with the last quarter that was reported. Where users hang
-    (`_hung`), the first quarter also holds all that started before the window: those that hang
-    start nothing in it, and the others alone would look well.
+    (`_hung`), or all pause, the first quarter also holds all that started before the window: those
+    that hang start nothing in it, and the others alone would look well.
     """
     stage = record.stage
     first = round(stage.settle / LENGTH)
@@ -113,7 +113,10 @@ def window(record: StageRecord, request: str | None = None) -> Window:
         Quarter(Histogram(), Histogram(), Histogram(), in_flight=flight[i])
         for i in range(first, last)
     ]
-    early = [part for part in slices if part.index < first] if hung else []
+    idle = stage.model == "closed" and not any(
+        part.started for part in record.slices if first <= part.index < last
+    )
+    early = [part for part in slices if part.index < first] if hung or idle else []
     slices = [part for part in slices if first <= part.index < last]
     for part in slices:
         quarter = quarters[part.index - first]
