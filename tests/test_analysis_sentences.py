@@ -95,6 +95,32 @@ def test_a_service_that_fails_every_request():
     assert told(system) == "a: every request failed, from 1 user on (503)."
 
 
+def test_failures_come_before_what_made_the_levels_invalid():
+    system = System([Station(constant(0.05))], failing=lambda n: 1.0)
+    assert told(system, cpu=0.95) == "a: every request failed, from 1 user on (503)."
+    system = System([Station(constant(0.05))], failing=lambda n: 0.4)
+    text = told(system, cpu=0.95)
+    assert "% of the requests fail at " in text
+    assert text.index("requests fail") < text.index("no level can be relied on")
+
+
+def test_failures_at_a_lower_level_alone_are_said():
+    system = System([Station(constant(0.05))], failing=lambda n: 0.4 if n == 20 else 0.0)
+    assert " of the requests fail at 20 users" in told(system)
+
+
+def test_a_level_that_moved_and_had_more_than_the_plateau_is_named():
+    run = moving(example(), "blocking-requests", {40: "drifting"})
+    points = [
+        point.model_copy(update={"throughput": Estimate(value=900.0, low=880.0, high=920.0)})
+        if (point.deployment, point.level) == ("blocking-requests", 40)
+        else point
+        for point in run.points
+    ]
+    text = sentence(run.model_copy(update={"points": points}), "blocking-requests")
+    assert "throughput stops at 712/s (900/s at 40 users, drifting)" in text
+
+
 def test_too_few_levels_tell_too_little():
     text = told(threads(20, uniform(0.04, 0.06)), (1, 5))
     assert text.startswith("a: 2 of 2 levels tell too little: at 5 users p95 ")
@@ -168,6 +194,7 @@ def test_a_search_is_told_by_the_capacity_that_it_found():
         (words.duration(0.0821), "82.1 ms"),
         (words.duration(0.0013, 2), "1.3 ms"),
         (words.duration(0.9999), "1 s"),
+        (words.duration(1.8e-19, 2), "less than 0.001 ms"),
         (words.duration(2.3456), "2.35 s"),
         (words.rate(2950.4), "2,950/s"),
         (words.rate(100), "100/s"),

@@ -6,11 +6,13 @@ from itertools import pairwise
 from statistics import median
 
 from loadtests.analysis import knees, law
+from loadtests.analysis.validity import DESCRIPTORS, NO_PORTS
 from loadtests.analysis.words import duration, load, loads, percent, rate, rounded
 from loadtests.results import Capacity, Knee, Point, Run
 
 ONE_AT_A_TIME = 1.5  # users; a knee up to here is a service that blocks itself
 SWOLLEN = 1.5  # times the p95 of the lower levels: no longer flat
+GENERATOR_FAILURES = (DESCRIPTORS, NO_PORTS)  # kinds that are not the service's
 MANY = 3  # levels; more are counted instead of listed
 
 
@@ -51,70 +53,99 @@ def _side(points: Sequence[Point]) -> str:
 def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
     if not points:
         return f"nothing was measured{cut}"
+    tried = [point for point in points if point.requests]
+    if tried and all(map(_fails_wholly, tried)):
+        return f"every request failed, from {_at(tried[0])} on ({_kinds(tried)})"
     valid = [point for point in points if point.valid]
     if not valid:
         reason = next(iter(points[0].problems), "its points are invalid")
-        return f"no level can be relied on: {reason}"
+        return f"{_failing_first(tried)}no level can be relied on: {reason}"
     answered = [point for point in valid if point.throughput.value]
     if not answered:
-        return f"every request failed, from {_at(valid[0])} on ({_kinds(valid)})"
+        return f"no request succeeded, from {_at(valid[0])} on ({_kinds(valid)})"
+    ends = f"{_silent(valid)}{_failing(valid)}"
     if any(map(_unstable, answered)):
-        return _with_unstable(answered, knee) + _failing(points[-1])
+        return _with_unstable(answered, knee) + ends
     seen = law.usable(points) or answered
-    if knee is None or (knee.level is None and knee.low is None and knee.high is None):
-        return (
-            f"{len(seen)} of {len(points)} levels tell too little{cut}: "
-            f"at {_at(seen[-1])} {_state(seen[-1])}"
+    if knee is None or _tells_nothing(knee, valid):
+        tell = (
+            "one level tells" if len(points) == 1 else f"{len(seen)} of {len(points)} levels tell"
         )
-    if knee.level is None and knee.high is not None:
-        return _below(seen, knee, knee.high) + _failing(points[-1])
-    if knee.level is None or knee.throughput is None:
-        return _following(seen, knee, cut)
-    return _with_knee(points, seen[-1], knee, knee.level, knee.throughput) + _failing(points[-1])
+        return f"{tell} too little{cut}: at {_at(seen[-1])} {_numbers(seen[-1])}{ends}"
+    if knee.level is None and knee.high is None:
+        return _following(answered[-1], knee, cut) + ends
+    return _with_knee(valid, knee) + ends
 
 
-def _following(seen: Sequence[Point], knee: Knee, cut: str) -> str:
+def _tells_nothing(knee: Knee, valid: Sequence[Point]) -> bool:
+    """Neither a knee, nor a bound of it that is within the levels."""
+    if knee.level is not None or knee.high is not None:
+        return False
+    return knee.low is None or knee.low < valid[0].level
+
+
+def _following(top: Point, knee: Knee, cut: str) -> str:
     """Without a knee in range: up to the highest level, or up to where that is certain."""
-    top, low = seen[-1], knee.low or 0.0
+    low = knee.low or 0.0
     if low >= law.FOLLOWING * top.level:
-        return f"follows the load up to {_at(top)}{cut}: {_state(top)}"
+        return f"follows the load up to {_at(top)}{cut}: {_numbers(top)}"
     return (
         f"follows the load up to {load(low, top.model)} at least{cut}; the windows are too short "
-        f"to tell whether it does at {_at(top)}: {_state(top)}"
+        f"to tell whether it does at {_at(top)}: {_numbers(top)}"
     )
 
 
-def _below(seen: Sequence[Point], knee: Knee, high: float) -> str:
-    """The lowest level lies beyond the knee."""
-    grows, end = _grows(seen[-1], knee), _end(seen[-1], knee, knee.throughput or 0.0)
-    start = f"the knee is at or below {load(high, seen[0].model)}"
-    if high <= seen[0].level:
-        start = f"{start}, the lowest level"
-    return f"{start}; {end}, {grows}" if grows else f"{start}; {end}"
-
-
-def _grows(top: Point, knee: Knee) -> str:
-    if knee.slope is None or knee.slope <= 0 or top.model == "open":
-        return ""
-    return f"p95 grows {duration(knee.slope, 2)} per user"
-
-
-def _end(top: Point, knee: Knee, throughput: float) -> str:
-    if knee.then != "falls":
-        return f"throughput stops at {rate(throughput)}"
-    low = rate(top.throughput.value)
-    return f"throughput falls from {rate(throughput)} to {low} at {_at(top)}{_lost(knee)}"
-
-
-def _with_knee(
-    points: Sequence[Point], top: Point, knee: Knee, level: float, throughput: float
-) -> str:
-    grows, end = _grows(top, knee), _end(top, knee, throughput)
-    if level <= ONE_AT_A_TIME and top.model == "closed":
-        start = f"serves one request at a time: {end}"
-        return f"{start}, {grows}" if grows else start
-    flat = _flat(points, level)
+def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
+    top, level = valid[-1], knee.level
+    grows = ""
+    if knee.slope is not None and knee.slope > 0 and top.model == "closed":
+        grows = f"p95 grows {duration(knee.slope, 2)} per user"
+    most = "" if knee.throughput is None else f" at {rate(knee.throughput)}"
+    end = f"throughput stops{most}{_faster(valid, knee)}"
+    if knee.then == "falls" and knee.throughput is not None:
+        low = rate(top.throughput.value)
+        end = f"throughput falls from {rate(knee.throughput)} to {low} at {_at(top)}{_lost(knee)}"
+    behind = f"{end}, {grows}" if grows else end
+    if level is None:
+        return f"{_below(valid, knee.high or 0.0)}; {behind}"
+    if top.model == "closed" and _one_at_a_time(knee):
+        return f"serves one request at a time: {behind}"
+    if not any(point.level <= level for point in valid):
+        return f"its knee is {load(level, top.model)}, below every level: {behind}"
+    flat = _flat(valid, level)
     return f"{flat}, then {grows}; {end}" if grows else f"{flat}, then {end}"
+
+
+def _below(valid: Sequence[Point], high: float) -> str:
+    """The lowest level lies beyond the knee."""
+    start = f"the knee is at or below {load(high, valid[0].model)}"
+    return f"{start}, the lowest level" if high <= valid[0].level else start
+
+
+def _faster(valid: Sequence[Point], knee: Knee) -> str:
+    """The level that had more than X_max, but moved, e.g. " (260/s at 40 users, drifting)"."""
+    most = knee.throughput or 0.0
+    moving = [point for point in valid if point.steady not in ("steady", None)]
+    fastest = max(moving, key=lambda point: point.throughput.value, default=None)
+    if fastest is None or fastest.throughput.value <= 1.05 * most:
+        return ""
+    state = "not steady" if fastest.steady == "none" else fastest.steady
+    return f" ({rate(fastest.throughput.value)} at {_at(fastest)}, {state})"
+
+
+def _one_at_a_time(knee: Knee) -> bool:
+    """Whether a single request keeps it busy: a knee of 1, whose interval leaves 2 out."""
+    level, high = knee.level or 0.0, knee.high
+    return level <= ONE_AT_A_TIME and (high is None or high < 2)
+
+
+def _silent(valid: Sequence[Point]) -> str:
+    """The levels at the top at which nothing succeeds, with the kinds of their failures."""
+    silent = _at_the_top(valid)
+    if not silent:
+        return ""
+    where = f"at {_at(silent[0])}" if len(silent) == 1 else f"from {_at(silent[0])} on"
+    return f"; every request fails {where} ({_kinds(silent)})"
 
 
 def _with_unstable(answered: Sequence[Point], knee: Knee | None) -> str:
@@ -140,7 +171,7 @@ def _kept(found: Capacity, points: Sequence[Point]) -> str:
     kept = f"keeps its SLOs up to {load(found.level, model)}"
     if found.above:
         return f"{kept}, the highest level that was allowed"
-    if found.low is not None and found.high is not None:
+    if found.low is not None and found.high is not None and found.low < found.high:
         kept += f" ({rounded(found.low, 3)} to {rounded(found.high, 3)})"
     return f"{kept}; {found.slo} breaks first" if found.slo else kept
 
@@ -152,13 +183,45 @@ def _lost(knee: Knee) -> str:
         return ""
     ends = ""
     if lost.low is not None and lost.high is not None:
-        ends = f" ({percent(lost.low)} to {percent(lost.high)})"
+        low, high = percent(lost.low), percent(lost.high)
+        ends = f" ({low} to {high})" if low != high else ""
     return f", {percent(lost.value)} less{ends}"
 
 
-def _failing(last: Point) -> str:
-    share = last.errors.rate
-    return f"; {percent(share)} of the requests fail at {_at(last)}" if share else ""
+def _at_the_top(valid: Sequence[Point]) -> Sequence[Point]:
+    """The highest levels, as far as nothing succeeds at them."""
+    count = next((n for n, p in enumerate(reversed(valid)) if p.throughput.value), len(valid))
+    return valid[len(valid) - count :]
+
+
+def _failing(valid: Sequence[Point]) -> str:
+    """At the highest level that answers, or at the one where most requests fail."""
+    shown = valid[: len(valid) - len(_at_the_top(valid))]
+    failing = [point for point in shown if point.errors.rate]
+    if not failing:
+        return ""
+    top = shown[-1]
+    worst = top if top.errors.rate else max(failing, key=lambda point: point.errors.rate)
+    return f"; {percent(worst.errors.rate)} of the requests fail at {_at(worst)}"
+
+
+def _failing_first(tried: Sequence[Point]) -> str:
+    """What matters more than that the levels are not valid; empty where few requests fail."""
+    worst = max(tried, key=_service_failures, default=None)
+    share = 0.0 if worst is None else _service_failures(worst)
+    if worst is None or share < knees.FAILING:
+        return ""
+    return f"{percent(share)} of the requests fail at {_at(worst)}, and "
+
+
+def _fails_wholly(point: Point) -> bool:
+    return _service_failures(point) >= 1 and not point.throughput.value
+
+
+def _service_failures(point: Point) -> float:
+    """The share of the requests that fail, of those that the generator was able to send."""
+    own = sum(point.errors.kinds.get(kind, 0) for kind in GENERATOR_FAILURES)
+    return 0.0 if own else point.errors.rate
 
 
 def _moving(points: Sequence[Point]) -> str:
@@ -202,6 +265,12 @@ def _flat(points: Sequence[Point], knee: float) -> str:
 
 
 def _state(point: Point) -> str:
+    """E.g. "p95 82.1 ms, 2,950/s, 2 % of the requests fail"."""
+    share = point.errors.rate
+    return _numbers(point) + (f", {percent(share)} of the requests fail" if share else "")
+
+
+def _numbers(point: Point) -> str:
     """E.g. "p95 82.1 ms, 2,950/s"."""
     p95, mean = point.response_time.get("p95"), point.response_time.get("mean")
     parts = []
@@ -210,8 +279,6 @@ def _state(point: Point) -> str:
     elif mean is not None:
         parts.append(f"mean {duration(mean.value)}")
     parts.append(rate(point.throughput.value))
-    if point.errors.rate:
-        parts.append(f"{percent(point.errors.rate)} of the requests fail")
     return ", ".join(parts)
 
 

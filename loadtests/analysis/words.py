@@ -3,9 +3,13 @@
 import math
 from collections.abc import Sequence
 
+_SHORTEST = 1e-6  # seconds
+
 
 def duration(seconds: float, digits: int = 3) -> str:
-    """E.g. "82.1 ms", "1.3 s"."""
+    """E.g. "82.1 ms", "1.3 s"; nothing that is measured here resolves a microsecond."""
+    if 0 < seconds < _SHORTEST:
+        return f"less than {rounded(_SHORTEST * 1000, 1)} ms"
     if seconds < 0.9995:
         return f"{rounded(seconds * 1000, digits)} ms"
     return f"{rounded(seconds, digits)} s"
