@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 LONGEST = 600.0  # seconds; anything slower is recorded as this
+RESOLUTION = 0.0005  # by which a value may be off, as a share of it
 _TICKS = 1_000_000  # microseconds
 _MOST_TICKS = int(LONGEST * _TICKS)
 _DIGITS = 3

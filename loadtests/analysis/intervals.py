@@ -16,7 +16,7 @@ from scipy import special
 
 from loadtests.analysis.dependence import Series, half_width, student
 from loadtests.analysis.sample_size import TAIL, enough
-from loadtests.histograms import Histogram, merged
+from loadtests.histograms import RESOLUTION, Histogram, merged
 from loadtests.results import Estimate
 
 _NORMAL = float(special.ndtri(1 - TAIL))
@@ -187,10 +187,9 @@ def mean(
     """
     value = math.fsum(totals) / math.fsum(counts)
     half = ratio_error(totals, counts, parts)
-    if half is None:
+    if half is None or value <= 0 or sum(count > 0 for count in counts) < 2:
         return Estimate(value=value)
-    if value <= 0:
-        return Estimate(value=value, low=value, high=value)
+    half = max(half, RESOLUTION * value)
     residuals = _series(_residuals(totals, counts, value), parts)
     error = half / _NORMAL / value
     bend = _SKEWED * _skewness(residuals) / (6 * math.sqrt(_STRETCHES))
@@ -278,8 +277,8 @@ def quantile(
     least, most = _students(each) if each else (value, value)
     return Estimate(
         value=value,
-        low=None if low_end is None else min(low_end, least, value),
-        high=None if high_end is None else max(high_end, most, value),
+        low=None if low_end is None else min(low_end, least, value * (1 - RESOLUTION)),
+        high=None if high_end is None else max(high_end, most, value * (1 + RESOLUTION)),
     )
 
 
