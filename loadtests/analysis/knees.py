@@ -156,7 +156,7 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     then = _then(behind, most, 1 - share)
     return Knee(
         level=level,
-        low=min(low, level) if math.isfinite(low) else None,
+        low=max(min(low, level), 0.0) if math.isfinite(low) else None,
         high=high if math.isfinite(high) else None,
         throughput=most.value,
         base=base_time,

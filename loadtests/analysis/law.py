@@ -108,7 +108,9 @@ class ClosedLaw:
             return True
         high = self.cycle.high or math.inf
         known = math.log(high / self.cycle.value) / _DEVIATIONS
-        error = math.hypot(_error(point), BETWEEN / _DEVIATIONS, known)
+        # Whose request takes long to fail is missing elsewhere: how many these are is chance, too.
+        stuck = math.sqrt((1 - ratio) / point.level) / ratio if point.errors.rate else 0.0
+        error = math.hypot(_error(point), BETWEEN / _DEVIATIONS, known, stuck)
         return -math.log(ratio) < error * _certain(self.levels)
 
 
@@ -191,7 +193,8 @@ def steady(seen: Sequence[Point], *also: str) -> Sequence[Point]:
 
 def plateau(seen: Sequence[Point]) -> list[Point]:
     """The levels whose throughput cannot be told from the highest one, that one first."""
-    ranked = sorted(steady(seen, "over-saturated"), key=lambda p: p.throughput.value, reverse=True)
+    settled = [point for point in steady(seen, "over-saturated") if point.throughput.value]
+    ranked = sorted(settled or seen, key=lambda point: point.throughput.value, reverse=True)
     rates = [Value.of(point.throughput) for point in ranked]
     count = _alike(rates, [point.seconds for point in ranked])
     return ranked[:count]

@@ -21,7 +21,7 @@ def slots(case: Seen) -> Found | None:
     if lag is not None and lag >= LATE:
         return None
     count = _plateau(case, sure=share is None or case.now.starved >= STARVED)
-    if count is None or case.takes.call is None or _users(case, count):
+    if not count or case.takes.call is None or _users(case, count):
         return None
     held = case.takes.calls * case.takes.call
     made = Ceiling(
