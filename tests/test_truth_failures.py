@@ -1,0 +1,116 @@
+"""Failures that come in bursts, in equal services: none is called better or worse by chance."""
+
+import math
+import random
+from collections import Counter
+
+import pytest
+from blocks import block, contested, terms
+from recorded import analysed, outcome, recorded, stage, users
+
+from loadtests.analysis import stored
+from loadtests.analysis.duels import verdict
+from loadtests.analysis.points import points
+
+RUNS = 40
+
+
+def bursty(seed, gap, long, *, level=15, seconds=0.05, settle=2.0, measure=5.0):
+    """A stage in which all requests that start in a burst fail."""
+    rng = random.Random(seed)
+    one = stage(0, "a", level, settle=settle, measure=measure)
+    bursts, now = [], 0.0
+    while (now := now + rng.expovariate(1 / gap)) < settle + measure:
+        bursts.append((now, now + long))
+    sent = users(
+        one,
+        lambda g: seconds * g.uniform(0.8, 1.2),
+        rng,
+        fails_at=lambda start: any(begin <= start < end for begin, end in bursts),
+    )
+    return recorded(one, sent, "500")
+
+
+def of_all(record):
+    return [point for point in points([record]) if point.request == "all"]
+
+
+BURSTS = [(2.5, 0.1), (2.5, 0.05), (5.0, 0.1), (1.0, 0.02)]
+
+
+@pytest.mark.parametrize(("gap", "long"), BURSTS)
+def test_stored_runs_of_equals_whose_failures_come_in_bursts_do_not_differ(gap, long):
+    kinds = Counter()
+    for seed in range(RUNS):
+        a, b = of_all(bursty(2 * seed, gap, long)), of_all(bursty(2 * seed + 1, gap, long))
+        kinds[stored.verdict(("a", "a"), a, b).verdict] += 1
+    # 1 % of them may: three of forty or more are one in a hundred.
+    assert kinds["WORSE"] + kinds["BETTER"] <= 2
+
+
+@pytest.mark.parametrize(("gap", "long"), BURSTS)
+def test_an_slo_at_the_true_share_is_mostly_undecided_where_failures_were_seen(gap, long):
+    truth = 1 - math.exp(-long / gap)  # that one burst at least has begun within its length
+    found = Counter()
+    for seed in range(RUNS):
+        run = analysed(
+            [bursty(9000 + seed, gap, long)], {"e": f"errors < {100 * truth:.3f}% at 15"}
+        )
+        # A window without a single burst says nothing about bursts.
+        if run.of("a")[0].errors.rate:
+            found[outcome(run, "e").status] += 1
+    # 5 % are fair; more than 15 % of forty are one in two hundred.
+    assert found["met"] + found["missed"] <= 0.15 * found.total()
+
+
+def drawn(rng, count, share):
+    return sum(rng.random() < share for _ in range(count))
+
+
+def of_failures(step, rng, failed, count=700):
+    share = failed / count
+    return block(
+        step.deployment,
+        errors=share,
+        p95=math.inf if share > 0.05 else 0.08 * (1 + rng.gauss(0, 0.02)),
+        kinds={"500": failed} if failed else {},
+    )
+
+
+def in_bursts(rng):
+    bursts = sum(rng.random() < 0.15 for _ in range(2))
+    return min(sum(rng.randint(10, 60) for _ in range(bursts)), 700)
+
+
+@pytest.mark.parametrize(
+    ("failed", "changed"),
+    [
+        (lambda rng: drawn(rng, 700, 0.02), {}),
+        (lambda rng: drawn(rng, 700, 0.02), {"margin": 0.01}),
+        (lambda rng: drawn(rng, 700, 0.05), {}),
+        (in_bursts, {}),
+    ],
+    ids=["2 %", "2 %, narrow margin", "5 %", "bursts"],
+)
+def test_comparisons_of_equals_that_fail_rarely_end_in_a_difference(failed, changed):
+    kinds = Counter()
+    for seed in range(100):
+        rng, asked = random.Random(seed), terms(**changed)
+        found = contested(asked, lambda step, _, rng=rng: of_failures(step, rng, failed(rng)))
+        kinds[verdict(found, asked).verdict] += 1
+    # 1 % of them may: five of a hundred or more are one in three hundred.
+    assert kinds["WORSE"] + kinds["BETTER"] <= 4
+
+
+@pytest.mark.parametrize("share", [0.05, 0.045])
+def test_comparisons_of_equals_with_two_modes_at_the_quantile_rarely_end_in_a_difference(share):
+    kinds = Counter()
+    for seed in range(40):
+        rng, asked = random.Random(seed), terms()
+
+        def made(step, _, rng=rng):
+            slow = drawn(rng, 700, share) >= 35
+            return block(step.deployment, p95=(1.0 if slow else 0.05) * (1 + rng.gauss(0, 0.01)))
+
+        kinds[verdict(contested(asked, made), asked).verdict] += 1
+    assert kinds["WORSE"] + kinds["BETTER"] <= 3

@@ -1,0 +1,47 @@
+"""Stages of one level that differ by more than their requests say: the intervals know it."""
+
+import math
+import random
+
+import pytest
+from recorded import analysed, of_all
+from simulated_engine import SimulatedEngine, record, stage, threads
+
+RUNS = 40
+
+
+def covered(spread, repeats):
+    """The part of the runs whose throughput, and mean, hold the truth."""
+    held = {"throughput": 0, "mean": 0}
+    rate, mean = (value * math.exp(spread * spread / 2) for value in (200.0, 0.2))
+    for seed in range(RUNS):
+        rng = random.Random(f"{spread} {repeats} {seed}")
+        records = []
+        for number in range(repeats):
+            factor = math.exp(rng.gauss(0, spread))
+            system = threads(10, lambda g, factor=factor: factor * g.uniform(0.03, 0.07))
+            engine = SimulatedEngine({"a": system}, seed=1000 * seed + number)
+            records.append(record(engine, stage(number, "a", 40)))
+        point = of_all(analysed(records))[0]
+        for name, estimate, truth in (
+            ("throughput", point.throughput, rate),
+            ("mean", point.response_time["mean"], mean),
+        ):
+            low = -math.inf if estimate.low is None else estimate.low
+            high = math.inf if estimate.high is None else estimate.high
+            held[name] += low <= truth <= high
+    return {name: count / RUNS for name, count in held.items()}
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.04, 0.08])
+def test_three_repeats_hold_the_truth_whatever_lies_between_them(spread):
+    held = covered(spread, 3)
+    # 93 % are promised; of forty, fewer than 33 are one in two hundred.
+    assert min(held.values()) >= 33 / 40
+
+
+def test_three_repeats_of_a_steady_service_have_an_interval_that_is_of_use():
+    engine = SimulatedEngine({"a": threads(10, lambda g: g.uniform(0.03, 0.07))})
+    records = [record(engine, stage(number, "a", 40)) for number in range(3)]
+    found = of_all(analysed(records))[0].throughput
+    assert (found.high - found.low) / 2 < 0.1 * found.value
