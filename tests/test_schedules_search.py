@@ -20,12 +20,15 @@ SLOS = {"quick": parse("p95 < 120ms at 1")}
 
 def searched(systems, bounds=BOUNDS, alive=lambda name, number: True):
     search = Search(dict.fromkeys(systems, SLOS), bounds)
-    plan = SimpleNamespace(deployments=systems)
+    plan = SimpleNamespace(deployments=systems, load=SimpleNamespace(measure=2.0))
     engine, so_far = SimulatedEngine(systems), []
     while (step := search.next_stage(plan, so_far)) is not None:
         number = len(so_far)
         assert search.remaining(plan, so_far) >= 1
-        made = record(engine, stage(number, step.deployment, step.level, settle=0.5, measure=2.0))
+        length = step.measure or 2.0
+        made = record(
+            engine, stage(number, step.deployment, step.level, settle=0.5, measure=length)
+        )
         point = next(p for p in points([made]) if p.request == "all")
         up = alive(step.deployment, number)
         so_far.append(played(step, made, point, alive=up, seconds=2.5))

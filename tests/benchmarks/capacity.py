@@ -130,16 +130,17 @@ def searched(seed):
     system, noise, threshold, measure, told = drawn(seed)
     slos = {"asked": parse(f"p95 < {threshold * 1000:.2f}ms at 1")}
     search = Search({"a": slos}, BOUNDS)
-    plan = SimpleNamespace(deployments={"a": None})
+    plan = SimpleNamespace(deployments={"a": None}, load=SimpleNamespace(measure=measure))
     rng = random.Random(seed + 1)
     so_far = []
     while (step := search.next_stage(plan, so_far)) is not None:
         scale = math.exp(rng.gauss(0, noise))
         engine = SimulatedEngine({"a": system(scale)}, seed)
         number = len(so_far)
-        made = record(engine, stage(number, "a", step.level, settle=SETTLE, measure=measure))
+        length = step.measure or measure
+        made = record(engine, stage(number, "a", step.level, settle=SETTLE, measure=length))
         point = next(p for p in points([made]) if p.request == "all")
-        seconds = SETTLE + 4.0 + SWITCHING
+        seconds = SETTLE + 4.0 * length / measure + SWITCHING
         so_far.append(played(step, made, point, seconds=seconds))
     trials = [trial(slos, one.point, one.slow) for one in so_far]
     result = capacity(slos, trials, BOUNDS, "users", 0.0)
