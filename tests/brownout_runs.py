@@ -147,7 +147,7 @@ def calm() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module, names in (
             (host, ("OTHERS", "OTHERS_FULL", "WAIT", "STOLEN", "BUSY")),
-            (validity, ("LATE", "BUSY")),
+            (validity, ("LEAST_LATE", "BUSY")),
         ):
             for name in names:
                 patch.setattr(module, name, math.inf)

@@ -18,7 +18,7 @@ import math
 from loadtests.analysis import host, validity
 
 host.OTHERS = host.OTHERS_FULL = host.WAIT = host.STOLEN = host.BUSY = math.inf
-validity.LATE = validity.BUSY = math.inf
+validity.LEAST_LATE = validity.BUSY = math.inf
 """
 HEAD = """
 import os
