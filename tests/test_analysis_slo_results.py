@@ -182,7 +182,9 @@ def test_a_ratio_is_met_or_missed_by_the_factor(text, status):
 
 def test_a_ratio_is_told_with_both_numbers_and_its_interval():
     seen = compared("p95(a) < 0.9 * p95(b) at 10", "quick", "fine")
-    assert seen.why == "p95 at 10 users is 40 ms on a and 50 ms on b, a ratio of 0.8 (0.8 to 0.8)."
+    assert (
+        seen.why == "p95 at 10 users is 40 ms on a and 50 ms on b, a ratio of 0.8 (0.8 to 0.801)."
+    )
     seen = compared("knee(a) > 1.5 * knee(b)", "quick", "fine")
     assert seen.why.startswith("the knee is 20 users on a and 10 users on b, a ratio of 2 (1.9")
 

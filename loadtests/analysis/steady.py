@@ -37,6 +37,7 @@ _CHANCE = 0.002  # for each of two series, each asked up to twice
 _MATTERS = 0.1  # of the mean response time, from the window's beginning to its end
 _QUEUES = 0.02  # of the arrivals; what is left over of them and grows the queue
 _WANDERS = 0.012  # of the squares of a random walk, which are below it once in a thousand
+_RAGGED = 0.5  # of the variance of independent answers; theirs at least, where a queue is
 _LUCK = 1.5  # a queue's slow swings show only in a longer window
 _MOST = 10.0  # times as long; farther than that a short window does not see
 _SURE = 5.0  # standard errors; the place of a step was chosen to make it large
@@ -122,6 +123,8 @@ def _wandering(quarters: Sequence[Quarter]) -> float:
     """
     step = float(np.var([one.started for one in quarters], ddof=1))
     step += float(np.var([one.ended for one in quarters], ddof=1))
+    # Answers to even arrivals are even, too, until there is a queue; then they come by themselves.
+    step = max(step, _RAGGED * sum(one.ended for one in quarters) / len(quarters))
     return float(_in_flight(quarters).var()) / (len(quarters) * step) if step else 0.0
 
 
