@@ -126,8 +126,9 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     no two rates have the same highest throughput, it may have been higher at any rate before the
     first one that is not answered.
     """
-    behind = [point for point in seen if not found.follows(point)]
-    following = seen[: seen.index(behind[0])] if behind else seen
+    # A rate below one that is answered was answered as well, whatever chance made of its window.
+    count = next((n for n, point in enumerate(reversed(seen)) if found.follows(point)), len(seen))
+    following, behind = seen[: len(seen) - count], seen[len(seen) - count :]
     times = [point for point in following if point.response_time.get("mean")]
     base = times[0].response_time["mean"] if times else None
     base_time = base.value if base else None

@@ -108,10 +108,21 @@ class ClosedLaw:
             return True
         high = self.cycle.high or math.inf
         known = math.log(high / self.cycle.value) / _DEVIATIONS
-        # Whose request takes long to fail is missing elsewhere: how many these are is chance, too.
-        stuck = math.sqrt((1 - ratio) / point.level) / ratio if point.errors.rate else 0.0
+        stuck = math.sqrt(_failing_users(point)) / (point.level * ratio)
         error = math.hypot(_error(point), BETWEEN / _DEVIATIONS, known, stuck)
         return -math.log(ratio) < error * _certain(self.levels)
+
+
+def _failing_users(point: Point) -> float:
+    """
+    Users who wait for a failure, by Little's law: those in flight who do not wait for a success.
+
+    Where failures take long and are rare, their number is a matter of chance.
+    """
+    mean = point.response_time.get("mean")
+    if not point.errors.rate or point.in_flight is None or mean is None:
+        return 0.0
+    return max(point.in_flight - point.throughput.value * mean.value, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +189,17 @@ def usable(points: Iterable[Point]) -> list[Point]:
     """
     The valid points of all requests by rising level, from the lowest at which something succeeded.
 
-    A level at which nothing succeeds any more is a collapse, and as good a result as any.
+    A level at which nothing succeeds any more is a collapse, and as good a result as any; a rate
+    whose answers all came after the window says nothing of throughput.
     """
-    valid = (point for point in points if point.request == "all" and point.valid and point.seconds)
+    valid = (
+        point
+        for point in points
+        if point.request == "all"
+        and point.valid
+        and point.seconds
+        and (point.throughput.value or point.errors.rate or point.model == "closed")
+    )
     found = sorted(valid, key=lambda point: point.level)
     first = next((i for i, point in enumerate(found) if point.throughput.value), len(found))
     return found[first:]
