@@ -21,7 +21,7 @@ _INTERVAL = re.compile(
 _NEGATIVE = re.compile(rf"(?<![\w.)\]{_DASH}/-])-\d[\d.,]*(?! ?(?:%|to|points))")
 _NO_CHANGE = re.compile(r"\b(?:by|of|margin is) 0 %|[±]0(?:\.0+)?(?!\.?\d)|[+]0 to [+]0 %")
 _PLURAL = re.compile(
-    r"(?<!of )(?<![\d.,-])1 (?:users|requests|rounds|levels|calls|threads|connections|stages"
+    r"(?<!of )(?<![\d.,-])1 (?:users|rounds|levels|calls|threads|connections|stages"
     r"|repeats|blocks|cores|failures|minutes|seconds)\b"
 )
 _BLANKS = re.compile(r"  |\.\.(?!\.)| [.,;:](?!\d)|;;|,,")
@@ -135,11 +135,17 @@ def _said(run: Run, name: str) -> Iterator[str]:
     if wanted := re.search(rf"throughput stops at ({_NUMBER})/s", text):
         most = _number(wanted[1])
         for point in valid:
-            shown = f"{words.rate(point.throughput.value)} at"
-            if _lowest(point.throughput) > 1.05 * most and shown not in text:
+            if point.requests < 30 or re.search(r"/s at [^;]*, (?:drifting|not steady)\)", text):
+                continue
+            if (point.throughput.low or 0.0) > 1.05 * most:
                 yield f"{point.level} has {point.throughput.value:.1f}/s, more"
         last = valid[-1].throughput
-        if _highest(last) < 0.85 * most and "fail" not in text:
+        if (
+            valid[-1].requests >= 30
+            and last.high is not None
+            and last.high < 0.85 * most
+            and "fail" not in text
+        ):
             yield f"{valid[-1].level} has {last.value:.1f}/s, far less"
     if wanted := re.search(
         rf"throughput falls from ({_NUMBER})/s to ({_NUMBER})/s at ({_NUMBER})", text
@@ -230,7 +236,7 @@ def _same(points: list[Point], level: float, told: str, what: str) -> Iterator[s
 def _ceilings(run: Run) -> Iterator[str]:
     for name in run.ceilings:
         valid = [point for point in run.of(name) if point.valid and point.requests >= 100]
-        most = max((_lowest(point.throughput) for point in valid), default=0.0)
+        most = max((point.throughput.low or 0.0 for point in valid), default=0.0)
         for ceiling in run.ceilings[name]:
             if ceiling.throughput < 0.93 * most and not ceiling.loaded:
                 told = f"{ceiling.resource} {ceiling.throughput:.1f}/s"

@@ -85,7 +85,9 @@ def _answered(service, one, rng, drift):
     beyond = service["fails_beyond"]
     share = max(service["failing"], 0.5 if beyond is not None and one.level > beyond else 0.0)
     if one.model == "open":
-        sent = arrivals(one, lambda g: mean * scatter(g), rng, lambda: rng.random() >= share)
+        sent = arrivals(
+            one, lambda g: service["mean"] * scatter(g), rng, lambda: rng.random() >= share
+        )
         return recorded(one, sent, "503"), sent
 
     def failing(g):
@@ -104,7 +106,7 @@ def _answered(service, one, rng, drift):
     return recorded(one, sent, "503"), sent
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     services(),
     st.sampled_from(LADDERS),

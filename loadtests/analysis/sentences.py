@@ -1,5 +1,6 @@
 """One plain sentence about each deployment."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,6 +14,7 @@ from loadtests.results import Capacity, Knee, Point, Run
 ONE_AT_A_TIME = 1.5  # users; a knee up to here is a service that blocks itself
 SWOLLEN = 1.5  # times the p95 of the lower levels: no longer flat
 GENERATOR_FAILURES = (DESCRIPTORS, NO_PORTS)  # kinds that are not the service's
+FEWER = 0.9  # of the throughput of the level before: it does not follow the load
 MANY = 3  # levels; more are counted instead of listed
 
 
@@ -62,26 +64,26 @@ def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
         return f"{_failing_first(tried)}no level can be relied on: {reason}"
     answered = [point for point in valid if point.throughput.value]
     if not answered:
-        return f"no request succeeded, from {_at(valid[0])} on ({_kinds(valid)})"
+        return f"no request succeeded within the window, from {_at(valid[0])} on"
     ends = f"{_silent(valid)}{_failing(valid)}"
     if any(map(_unstable, answered)):
         return _with_unstable(answered, knee) + ends
     seen = law.usable(points) or answered
-    if knee is None or _tells_nothing(knee, valid):
+    if knee is None or _tells_nothing(knee, answered):
         tell = (
             "one level tells" if len(points) == 1 else f"{len(seen)} of {len(points)} levels tell"
         )
         return f"{tell} too little{cut}: at {_at(seen[-1])} {_numbers(seen[-1])}{ends}"
     if knee.level is None and knee.high is None:
         return _following(answered[-1], knee, cut) + ends
-    return _with_knee(valid, knee) + ends
+    return _with_knee(seen, knee) + ends
 
 
-def _tells_nothing(knee: Knee, valid: Sequence[Point]) -> bool:
+def _tells_nothing(knee: Knee, answered: Sequence[Point]) -> bool:
     """Neither a knee, nor a bound of it that is within the levels."""
     if knee.level is not None or knee.high is not None:
         return False
-    return knee.low is None or knee.low < valid[0].level
+    return knee.low is None or knee.low < answered[0].level
 
 
 def _following(top: Point, knee: Knee, cut: str) -> str:
@@ -145,6 +147,8 @@ def _silent(valid: Sequence[Point]) -> str:
     if not silent:
         return ""
     where = f"at {_at(silent[0])}" if len(silent) == 1 else f"from {_at(silent[0])} on"
+    if not all(point.errors.rate >= 1 for point in silent):
+        return f"; no request succeeded within the window {where}"
     return f"; every request fails {where} ({_kinds(silent)})"
 
 
@@ -251,16 +255,17 @@ def _flat(points: Sequence[Point], knee: float) -> str:
     a pool that opens a connection for every other request answers all, but late.
     """
     model = points[0].model
-    below = [
-        (point.level, p95.value)
-        for point in points
-        if point.level <= knee and point.valid and (p95 := point.response_time.get("p95"))
-    ]
-    usual = median(value for _, value in below[: (len(below) + 1) // 2]) if below else 0.0
-    for (before, _), (at, value) in pairwise(below):
-        if value > SWOLLEN * usual:
-            where = load(at, model) if model == "open" else f"{at}"
-            return f"flat to {load(before, model)}, at {where} p95 is already {duration(value)}"
+    below = [point for point in points if point.level <= knee and point.valid]
+    times = [p95.value for point in below if (p95 := point.response_time.get("p95"))]
+    usual = median(times[: (len(times) + 1) // 2]) if times else math.inf
+    for before, point in pairwise(below):
+        at, start = load(point.level, model), f"flat to {_at(before)}"
+        p95 = point.response_time.get("p95")
+        if p95 and p95.value > SWOLLEN * usual:
+            where = at if model == "open" else f"{point.level}"
+            return f"{start}, at {where} p95 is already {duration(p95.value)}"
+        if point.throughput.value < FEWER * before.throughput.value:
+            return f"{start}, at {at} throughput is down to {rate(point.throughput.value)}"
     return f"flat to {load(knee, model)}"
 
 
