@@ -328,11 +328,8 @@ def effective(point: Point) -> float:
 
 def of_them(failed: int, requests: int) -> str:
     """E.g. "58 of 67 requests", "all 67 requests"."""
-    return (
-        f"all {requests:,} requests"
-        if failed == requests
-        else f"{failed:,} of {requests:,} requests"
-    )
+    every = failed == requests > 1
+    return f"all {requests:,} requests" if every else f"{failed:,} of {requests:,} requests"
 
 
 def at_level(point: Point) -> str:

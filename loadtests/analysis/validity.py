@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from loadtests.analysis import intervals
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter
-from loadtests.analysis.words import duration, percent
+from loadtests.analysis.words import duration, load, percent
 from loadtests.results import Estimate, Limit, Resource
 from loadtests.stages import Stage
 
@@ -291,6 +291,6 @@ def _little(level: int, think_time: float, batches: Sequence[Quarter]) -> str | 
     if level - slack - turns <= seen <= level + slack:
         return None
     return (
-        f"the numbers contradict each other: {level} users, but {seen:.1f} in flight or thinking "
-        "(Little's law)"
+        f"the numbers contradict each other: {load(level, 'closed')}, but {seen:.1f} in flight or "
+        "thinking (Little's law)"
     )
