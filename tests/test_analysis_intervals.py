@@ -217,3 +217,15 @@ def test_a_window_that_mostly_fails_leaves_the_other_s_quantile_without_a_bound(
     failures = [0] * 10 + [300] * 10
     found = intervals.quantile(batches, 0.3, failures, [10, 10])
     assert math.isinf(found.high)
+
+
+def test_a_single_failure_is_no_burst():
+    sizes = [5] * 20
+    for place in range(20):
+        counted = [int(place == number) for number in range(20)]
+        assert intervals.effective_size(counted, sizes) == pytest.approx(100)
+
+
+def test_failures_in_a_single_burst_are_worth_one_event():
+    counted = [0] * 10 + [40] + [0] * 9
+    assert intervals.effective_size(counted, [50] * 20) >= 1000 / 40

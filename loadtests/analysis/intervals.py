@@ -102,7 +102,12 @@ def effective_size(
     half = ratio_error(counted, sizes, parts, beside)
     if not half:
         return total
-    return min(total, value * (1 - value) / (half / _NORMAL) ** 2)
+    worth = min(total, value * (1 - value) / (half / _NORMAL) ** 2)
+    if beside is not None:
+        return worth
+    # All in a single burst is the worst that there is: a single failure is no burst.
+    fewer = min(math.fsum(counted), total - math.fsum(counted))
+    return max(worth, total / max(fewer, 1.0))
 
 
 def share(
