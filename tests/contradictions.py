@@ -18,7 +18,7 @@ _DASH = "–"  # noqa: RUF001
 _INTERVAL = re.compile(
     rf"\(({_NUMBER})[^()]{{0,7}}? to ({_NUMBER})[^()]{{0,12}}\)|\(({_NUMBER}){_DASH}({_NUMBER})\)"
 )
-_NEGATIVE = re.compile(rf"(?<![\w.)\]{_DASH}/-])-\d[\d.,]*(?! ?(?:%|to|points))")
+_NEGATIVE = re.compile(rf"(?<![\w.)\]{_DASH}/-])-\d[\d.,]*+(?! ?(?:%|to|points))")
 _NO_CHANGE = re.compile(r"\b(?:by|of|margin is) 0 %|[±]0(?:\.0+)?(?!\.?\d)|[+]0 to [+]0 %")
 _PLURAL = re.compile(
     r"(?<!of )(?<![\d.,-])1 (?:users|rounds|levels|calls|threads|connections|stages"
