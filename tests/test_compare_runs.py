@@ -49,15 +49,16 @@ def pair(tmp_path):
     return write
 
 
-def test_one_that_fails_from_the_start_ends_it_after_two_blocks(pair) -> None:
+def test_a_head_that_fails_from_the_start_is_worse_after_one_round(pair) -> None:
     code, invocation = called("compare", "base", "head", *SHORT, cwd=pair("failing"))
-    assert code == 3
     run = invocation.run()
     [found] = run.verdicts
-    assert found.verdict == "INVALID"
-    assert "100% of the requests to head failed, mostly with 503" in found.sentence
-    assert found.sentence.split(". ")[0] in invocation.output
+    assert (code, found.verdict) == (1, "WORSE"), found.sentence
+    assert "100 %" in found.sentence
+    assert "503" in found.sentence
+    assert found.sentence.split(". ")[0] in " ".join(invocation.output.split())
     assert sum(point.requests for point in run.points) > 0
+    assert len(found.blocks) == 8
 
 
 def test_rounds_start_anew_and_what_was_measured_is_told_at_ctrl_c(pair) -> None:
