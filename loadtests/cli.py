@@ -427,12 +427,26 @@ def _mistakes() -> Iterator[None]:
         yield
     except Failure as error:
         code, text = error.exit_code, str(error)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not _is_interrupt(error):
+            raise
         code, text = INTERRUPTED, "Interrupted."
     else:
         return
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """
+    Return whether Ctrl-C made this error: pydantic raises one of its own where a KeyboardInterrupt
+    comes up while it serializes.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
@@ -460,8 +474,17 @@ def _shown(where: Console = console) -> AbstractContextManager[Observer]:
 
 
 def _several(processes: int) -> list[str]:
-    """Locust's words for several processes: for one it would start a second that only waits."""
-    return ["--processes", str(processes)] if processes > 1 else []
+    """
+    Return Locust's options for several processes: for one it would start a second that only waits.
+
+    Locust's own master listens on all interfaces, and always on the same port.
+    """
+    if processes == 1:
+        return []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    words = ["--processes", str(processes), "--master-bind-host", "127.0.0.1"]
+    return [*words, "--master-bind-port", port, "--master-port", port]
 
 
 def _finish(outcome: Outcome, unresolved: Unresolved | None) -> NoReturn:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import typer
 from example_runs import about, changed, example
 from typer.testing import CliRunner
 
@@ -150,3 +151,20 @@ def test_how_to_compare_without_a_baseline_is_a_mistake(plan, words):
     ended = CliRunner().invoke(cli.app, ["run", plan, *words])
     assert ended.exit_code == 2
     assert "add --baseline RUN" in ended.output
+
+
+def test_an_interrupt_is_one_too_where_a_library_made_another_error_of_it():
+    made = ValueError("not serialized")
+    made.__cause__ = KeyboardInterrupt()
+    with pytest.raises(typer.Exit) as ended, cli._mistakes():
+        raise made
+    assert ended.value.exit_code == 130
+    with pytest.raises(ValueError, match="of ours"), cli._mistakes():
+        raise ValueError("of ours")
+
+
+def test_several_processes_are_led_on_this_machine_alone_and_on_a_port_of_their_own():
+    assert cli._several(1) == []
+    first, second = cli._several(2), cli._several(2)
+    assert first[:4] == ["--processes", "2", "--master-bind-host", "127.0.0.1"]
+    assert first[5] == first[7] != second[5]

@@ -36,8 +36,11 @@ def log_in(client, password):
     return client.post("/login-with-password", data=given).headers["location"]
 
 
-def test_several_processes_show_one_run_to_those_who_have_the_printed_password(tmp_path, free_port):
-    with locust(made(tmp_path), free_port, "--processes", "2", "--web-login") as pages:
+def test_several_processes_show_one_run_to_those_who_have_the_printed_password(
+    tmp_path, free_port, other_port
+):
+    master = ["--master-bind-port", str(other_port), "--master-port", str(other_port)]
+    with locust(made(tmp_path), free_port, "--processes", "2", *master, "--web-login") as pages:
         pages.invocation.until("with the password")
         password = pages.invocation.output.split("with the password ")[1].split()[0]
         assert pages.client.get("/degradation/now").status_code == 302

@@ -137,7 +137,8 @@ def processors(
     total = fsum(used.values())
     if not total:
         return None
-    limits = [spread[role] * total / cpu for role, cpu in used.items() if cpu >= MATTERS * total]
+    parts = {role: cpu / total for role, cpu in used.items()}
+    limits = [spread[role] / part for role, part in parts.items() if part >= MATTERS]
     return Processors(min([*limits, most]), busiest)
 
 
