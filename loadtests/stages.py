@@ -187,8 +187,8 @@ class Done(Message):
     `reports` is how many reports it sent; `unfinished` how many requests had to be given up;
     `cpu` the share of one core that its process used while measuring; `lag` how late a timer woke
     at the 99th percentile (seconds); `late` how much later than meant a request of the open model
-    was sent, likewise; `beyond` how many requests it sent after the stage's end, to hold the load
-    until the last answer: they are in no report.
+    was sent, at the 99th percentile too; `beyond` how many requests it sent after the stage's end,
+    to hold the load until the last answer: they are in no report.
     """
 
     type: Literal["done"] = "done"

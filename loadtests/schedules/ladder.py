@@ -10,7 +10,7 @@ from loadtests.plans import Plan, UrlDeployment
 from loadtests.schedules import Played, Step
 
 SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
-RESTARTING = 2.0  # seconds that all deployments take to restart, about; likewise
+RESTARTING = 2.0  # seconds that a restart of all deployments takes; for the same
 
 
 def expected(plan: Plan) -> list[Step]:
