@@ -449,6 +449,31 @@ def test_a_window_that_drifts_meets_nothing_and_misses_what_no_part_of_it_keeps(
     assert of_records("throughput > 900/s at 40", record).status == "missed"
 
 
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("p95 < 1s at 40", "met"),
+        ("p50 < 1s at 40", "met"),
+        ("mean < 1s at 40", "met"),
+        ("errors < 1%", "met"),
+        ("throughput > 100/s at 40", "met"),
+        ("p95 < 150ms at 40", "unresolved"),
+        ("throughput > 400/s at 40", "unresolved"),
+        ("p95 < 30ms at 40", "missed"),
+        ("p95 > 1s at 40", "missed"),
+    ],
+)
+def test_a_jump_that_is_far_from_the_threshold_leaves_an_slo_decided(text, status):
+    def jumping(now, rng):
+        return (0.06 if now < 4.6 else 0.09) * rng.uniform(0.95, 1.05)
+
+    record = made(users(40, 7.0, jumping))
+    seen = of_records(text, record)
+    assert seen.status == status
+    # A promise about every level is judged by the requests of all of them together.
+    assert (" jump while it is measured" in seen.why) == ("at 40" in text)
+
+
 def open_results(text, capacity, rate, measure, count, service=exponential):
     found = []
     for seed in range(count):

@@ -41,6 +41,7 @@ from loadtests.slices import whole_slices
 from loadtests.slos import Slo
 
 _MOVING = ("drifting", "none")
+_JUMP = 2.0  # times the value; what jumped once by 10 % or more may jump again
 _TOO_SHORT = "the window is too short to tell a stable queue from one that grows"
 _OWN = (DESCRIPTORS, NO_PORTS)  # failures of the load generator
 
@@ -53,8 +54,9 @@ def slo_result(
 
     A failure counts as infinitely slow. Errors without a level are missed when a single level
     misses, and met when every level was measured and all together meet. What grows or moves while
-    it is measured is never met, and missed only if every part of it misses. A level that was not
-    played, because a lower one had collapsed, is missed when that one misses.
+    it is measured is missed only if every part of it misses, and met only if it jumps, in the
+    closed model, and every part is far from the threshold. A level that was not played, because a
+    lower one had collapsed, is missed when that one misses.
 
     Args:
         against: of the other deployment, when the SLO compares two. Then the interval is that of
@@ -115,20 +117,45 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> Measured:
     pieces, parts = level_pieces(evidence.at(point.level))
     seen = of_metric(slo, evidence, point, pieces, parts)
     if point.steady in _MOVING:
-        looks = [seen]
-        if not any(window(record).hung for record in evidence.at(point.level)):
-            looks = [
-                of_metric(slo, evidence, point, *half, part=True) for half in _halves(pieces, parts)
-            ]
-        if not all(status_of(slo, look) == "missed" for look in looks):
-            raise Unresolved(f"{seen.why}, but {_moving(point)}", longer=LONGER)
-        return replace(looks[0], why=f"{seen.why}, and {_moving(point)}", shown=False)
+        return _while_it_moves(slo, evidence, point, seen)
     if _unproven(slo, point) and status_of(slo, seen) == "met":
         if collapse.unstable(point):
             return _failing_later(slo, point, seen)
         longer = _times_to_tell(evidence, point)
         raise Unresolved(f"{seen.why}, but {_TOO_SHORT}", longer=longer)
     return seen
+
+
+def _while_it_moves(slo: Slo, evidence: Evidence, point: Point, seen: Measured) -> Measured:
+    """
+    What both halves of every window show by themselves.
+
+    Raises:
+        Unresolved: they do not agree, or a motion that goes on may break what is kept so far.
+    """
+    halves = []
+    if not any(window(record).hung for record in evidence.at(point.level)):
+        halves = _halves(*level_pieces(evidence.at(point.level)))
+
+    def looks(asked: Slo) -> list[Measured]:
+        return [of_metric(asked, evidence, point, *half, part=True) for half in halves] or [seen]
+
+    found = looks(slo)
+    if all(status_of(slo, look) == "missed" for look in found):
+        return replace(found[0], why=f"{seen.why}, and {_moving(point)}", shown=False)
+    if point.steady == "none" and point.model == "closed" and halves:
+        stricter = _stricter(slo)
+        if all(status_of(stricter, look) == "met" for look in looks(stricter)):
+            return replace(found[0], why=f"{seen.why}, though {_moving(point)}", shown=False)
+    raise Unresolved(f"{seen.why}, but {_moving(point)}", longer=LONGER)
+
+
+def _stricter(slo: Slo) -> Slo:
+    """The promise with room for a jump to twice the response time, or to half the throughput."""
+    if slo.metric == "errors":
+        return slo
+    factor = 1 / _JUMP if slo.comparison in AT_MOST else _JUMP
+    return replace(slo, threshold=slo.threshold * factor)
 
 
 def _failing_later(slo: Slo, point: Point, seen: Measured) -> Measured:
