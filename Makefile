@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PLAN ?=
 
-# As many modules at a time as there are cores; the tests of a module share its fixtures.
+# Tests start hundreds of Python processes. Without bytecode files each of them compiles every module.
+unexport PYTHONDONTWRITEBYTECODE
+
+# The tests of a module share its fixtures; tests/conftest.py says how many modules run at a time.
 PARALLEL := --numprocesses auto --maxprocesses 16 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run ui test test-fast lint types lock clean
@@ -40,7 +43,7 @@ types: $(READY)
 
 test: lint types
 	$(BIN)/pytest $(PARALLEL) -m "not quiet"
-	$(BIN)/pytest -m quiet
+	$(BIN)/pytest -m quiet $$(grep -rl --include="test_*.py" "mark.quiet" tests)
 
 test-fast: $(READY)
 	$(BIN)/pytest $(PARALLEL) -m "not processes"

@@ -58,6 +58,19 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """
+    How many modules run at a time: half as many again as there are cores.
+
+    Tests that start processes wait for a third of their time. The others only compute, and one
+    worker for each core is enough for them.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    computing = config.getoption("markexpr") == "not processes"
+    return cores if computing else cores + (cores + 1) // 2
+
+
 @pytest.fixture
 def free_port() -> int:
     return a_free_port()
