@@ -39,7 +39,7 @@ variant = "async-aiohttp"
 path = "/external-data"
 [load]
 levels = [1, 4]
-settle = "250ms"
+settle = "0s"
 measure = "1s"
 """
 

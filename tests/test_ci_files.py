@@ -317,7 +317,7 @@ def test_a_head_that_takes_longer_does_not_pass_the_gate(clone: Path, tmp_path: 
         "HEAD^",
         # Short windows hold too few requests for a p95.
         *("--metric", "p50", "--settle", "0s", "--measure", "1s", "--within", "90s"),
-        *("--at", "4"),
+        *("--at", "2"),
         SETUP=f"mkdir -p .venv/bin && cp '{python}' .venv/bin/python",
         BROWNOUT=str(Path(sys.executable).with_name("brownout")),
         OUT=str(tmp_path / "runs"),

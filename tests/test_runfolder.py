@@ -21,7 +21,7 @@ from loadtests.analysis import records, runs
 from loadtests.laboratory import shelf
 from loadtests.runfolder import RunFolder, StorageFailed
 from loadtests.stages import Change, Lost
-from tests.brownout_runs import COMMAND, PLAN, called, finished, started
+from tests.brownout_runs import COMMAND, PLAN, called, started
 
 FULL = Path("/dev/full")  # every write to it fails as on a full disk
 HEADER = {"id": "a", "name": "shop", "plan": {"name": "shop"}}
@@ -290,7 +290,7 @@ def with_room_for(size, *words):
 def test_a_disk_that_becomes_full_on_the_way_ends_the_run_and_is_told(tmp_path):
     longer = PLAN.replace("levels = [1, 4]", "levels = [1, 2, 3, 4, 5, 6]")
     (tmp_path / "plan.toml").write_text(longer)
-    words = with_room_for(12_000, *COMMAND, "run", "plan.toml", "--out", "runs")
+    words = with_room_for(9_000, *COMMAND, "run", "plan.toml", "--out", "runs")
     with started(words, tmp_path) as invocation:
         assert invocation.end() == 3, invocation.output
     (folder,) = (tmp_path / "runs").iterdir()
@@ -301,7 +301,7 @@ def test_a_disk_that_becomes_full_on_the_way_ends_the_run_and_is_told(tmp_path):
     assert "[12/12" not in invocation.output
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]  # half a report
 
-    code, again = finished("report", str(folder), cwd=tmp_path)  # where there is room
+    code, again = called("report", str(folder), cwd=tmp_path)  # where there is room
     assert code == 0, again.output
     run = results.read(folder)
     assert run.status == "interrupted"

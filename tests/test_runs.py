@@ -5,7 +5,6 @@ import shutil
 import signal
 import sys
 
-import httpx
 import psutil
 import pytest
 from typer.testing import CliRunner
@@ -397,46 +396,6 @@ def test_plain_locust_with_a_host_measures_that_host(tmp_path, plan):
 def test_plain_locust_refuses_what_a_plan_would_refuse(tmp_path, plan, words):
     with started([*LOCUST, "--headless", "--plan", "plan.toml", *words], tmp_path) as invocation:
         assert invocation.end() == 2, invocation.output
-    assert "Traceback" not in invocation.output
-
-
-def form(url, **values):
-    return httpx.post(f"{url}/swarm", data=values, timeout=30).json()
-
-
-def test_the_web_ui_answers_a_wrong_form_and_plays_a_right_one_twice(tmp_path, plan, free_port):
-    url = f"http://127.0.0.1:{free_port}"
-    with brownout("ui", "plan.toml", "--port", str(free_port), cwd=tmp_path) as invocation:
-        invocation.until(url)
-        page = httpx.get(url).text
-        assert "deployments" in page
-        wrong = form(url, deployments="async", levels="3, 2", settle="250ms", measure="1s")
-        assert wrong["success"] is False
-        assert "2 follows 3" in wrong["message"]
-        unknown = form(url, deployments="async", levels="2", model="opne")
-        assert unknown["success"] is False
-        assert "'closed' or 'open'" in unknown["message"]
-        stranger = form(url, host="http://example.org", levels="1")
-        assert stranger["success"] is False
-        assert "example.org" in stranger["message"]
-
-        rate = {"model": "open", "levels": "20", "settle": "0s", "measure": "1s"}
-        assert form(url, deployments="async", **rate)["success"]
-        invocation.until("async at 20/s")
-        invocation.until("report.html")
-        eventually(lambda: httpx.get(f"{url}/stats/requests").json()["state"] == "stopped")
-
-        users = {"model": "closed", "levels": "3", "settle": "0s", "measure": "8s"}
-        assert form(url, deployments="threads", **users)["success"]
-        eventually(lambda: httpx.get(f"{url}/stats/requests").json()["user_count"] == 3)
-        assert httpx.post(f"{url}/stop").json()["success"]
-        eventually(lambda: invocation.output.count("report.html") == 2)
-        invocation.interrupt()
-        assert invocation.end() == 0, invocation.output
-    first, second = map(results.read, sorted((tmp_path / "runs").iterdir()))
-    assert (stages(first), first.status) == ([("async", 20)], "complete")
-    assert first.points[0].model == "open"
-    assert second.status == "interrupted"
     assert "Traceback" not in invocation.output
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from loadtests.results import read
 from tests.brownout_runs import LOCUST, PLAN, started
 from tests.conftest import a_free_port
 from tests.webui import LEVELS, LONG, locust, patiently, ui
@@ -59,8 +60,8 @@ def test_a_master_with_a_worker_that_is_killed_shows_what_it_lost(tmp_path, free
         locust(tmp_path, free_port, "--master", *ports) as pages,
     ):
         patiently(lambda: pages.client.get("/worker-count").json()["worker_count"] == 2)
-        assert pages.start(**LEVELS)["success"]
-        shows(pages, 4)
+        assert pages.start(**LEVELS | {"deployments": "async"})["success"]
+        shows(pages, 2)
         assert pages.start(**LONG | {"measure": "4s"})["success"]
         pages.measuring()
         patiently(lambda: pages.client.get("/stats/requests").json()["user_count"] == 2)
@@ -123,7 +124,7 @@ def test_a_mock_that_is_gone_and_a_controller_that_is_are_shown(guarded):
 
 @pytest.fixture(scope="module")
 def open_pages(tmp_path_factory):
-    """One web UI that nothing is played in."""
+    """One web UI that nothing is played in before the last test."""
     with ui(made(tmp_path_factory.mktemp("ui")), a_free_port()) as pages:
         yield pages
 
@@ -250,3 +251,27 @@ def test_wrong_values_are_answered_with_what_is_wrong(open_pages):
         assert answer["success"] is False, name
         assert message in answer["message"], name
     assert open_pages.now()["state"] == "ready"
+
+
+def test_each_test_is_a_run_and_ctrl_c_ends_the_ui(open_pages):
+    def state():
+        return open_pages.client.get("/stats/requests").json()
+
+    invocation = open_pages.invocation
+    assert "deployments" in open_pages.client.get("/").text
+    rate = {"model": "open", "levels": "20", "deployments": "async"}
+    assert open_pages.start(**LEVELS | rate)["success"]
+    invocation.until("async at 20/s")
+    invocation.until("report.html")
+    patiently(lambda: state()["state"] == "stopped")
+    users = {"model": "closed", "levels": "3", "deployments": "threads"}
+    assert open_pages.start(**LONG | users)["success"]
+    patiently(lambda: state()["user_count"] == 3)
+    open_pages.stop()
+    patiently(lambda: invocation.output.count("report.html") == 2)
+    invocation.interrupt()
+    assert invocation.end() == 0, invocation.output
+    first, second = map(read, sorted(open_pages.out.iterdir()))
+    assert {(p.deployment, p.level, p.model) for p in first.points} == {("async", 20, "open")}
+    assert (first.status, second.status) == ("complete", "interrupted")
+    assert "Traceback" not in invocation.output

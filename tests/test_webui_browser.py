@@ -18,13 +18,19 @@ MARKS = '[role="graphics-symbol"][aria-label]'  # what the pointer and a screen 
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def fresh(tmp_path_factory):
+    """Nothing was played yet."""
     folder = tmp_path_factory.mktemp("laboratory")
     (folder / "plan.toml").write_text(PLAN)
     with ui(folder, a_free_port()) as pages:
-        assert pages.start(**LEVELS)["success"]  # the earlier run
-        pages.until("complete")
         yield pages
+
+
+@pytest.fixture(scope="module")
+def pages(fresh):
+    assert fresh.start(**LEVELS)["success"]  # the earlier run
+    fresh.until("complete")
+    return fresh
 
 
 @pytest.fixture
@@ -63,6 +69,13 @@ def tabbed(page):
             )
         )
     return reached
+
+
+def test_before_the_first_test_the_page_is_ready(browser, fresh):
+    with watched(browser) as (page, complaints):
+        at(page, fresh)
+        expect(page.locator("#state")).to_have_text("ready")
+        assert complaints == []
 
 
 # These two look at the run that the fixture made, of both deployments: they come before the others.
@@ -265,11 +278,10 @@ def test_nothing_sticks_out_on_a_desktop_or_a_phone(browser, rested, width, sche
         assert complaints == []
 
 
-def test_a_page_that_is_left_open_says_that_brownout_is_gone(browser, tmp_path):
-    (tmp_path / "plan.toml").write_text(PLAN)
-    with ui(tmp_path, a_free_port()) as pages, watched(browser) as (page, _):
+# The last: it ends what the tests before have used.
+def test_a_page_that_is_left_open_says_that_brownout_is_gone(browser, pages):
+    with watched(browser) as (page, _):
         at(page, pages)
-        expect(page.locator("#state")).to_have_text("ready")
         assert pages.start(**LONG)["success"]
         expect(page.locator("#state")).to_have_text("running", timeout=SECONDS)
         pages.invocation.interrupt()
