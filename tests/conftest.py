@@ -18,7 +18,10 @@ FIRST_PORT, PORTS = 20_000, 12_000
 WORKERS = 16  # of pytest-xdist, at most; each has ports of its own
 
 # Modules of more than a quarter of a minute, the longest first.
-LONGEST = ("test_runs", "test_ci_files", "test_webui", "test_selfcheck", "test_webui_browser")
+LONGEST = (
+    *("test_runs", "test_ci_files", "test_webui_browser", "test_webui", "test_compare_runs"),
+    *("test_pytest_plugin", "test_engine_generator", "test_open_model"),
+)
 
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
 LONG = 0.1  # seconds; `eventually` sleeps for less

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import gevent
 from locust import User, events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
@@ -20,6 +21,7 @@ from loadtests.engine.users import PlanUser
 from loadtests.stages import Message, Stage
 
 OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
+CONNECTING = 5.0  # seconds in which workers mostly connect
 
 
 def install() -> dict[str, type[User]]:
@@ -51,6 +53,8 @@ def install() -> dict[str, type[User]]:
             if web_ui is not None:
                 webui.install(environment, web_ui, plan, link)
             link.listen()
+        if isinstance(runner, MasterRunner):
+            _await_workers(runner, environment.parsed_options)
 
     events.init_command_line_parser.add_listener(add_options)
     events.init.add_listener(start)
@@ -65,6 +69,19 @@ def install() -> dict[str, type[User]]:
 def _give_up(error: plans.PlanError) -> None:
     print(error, file=sys.stderr)
     sys.exit(2)
+
+
+def _await_workers(runner: MasterRunner, options: Any) -> None:
+    """
+    Wait until the workers that a test without a form needs are connected.
+
+    Locust waits for them, too, but looks once a second: the test would begin up to a second late.
+    """
+    if not (options.headless or options.autostart):
+        return
+    deadline = perf_counter() + CONNECTING
+    while len(runner.clients.ready) < options.expect_workers and perf_counter() < deadline:
+        gevent.sleep(0.01)
 
 
 def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner) -> None:
