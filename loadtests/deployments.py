@@ -223,7 +223,7 @@ class _Starter:
         The mock is given sockets that listen already, so its URL is known before it is ready, and
         a deployment that calls it while both start waits instead of being refused.
         """
-        profile.write_text(plan.upstream.model_dump_json(indent=1) + "\n")
+        profile.write_text(plan.upstream.model_dump_json(indent=1) + "\n", encoding="utf-8")
         words = [sys.executable, "-P", "-m", "mock_upstream", "serve", str(profile)]
         # A token for another control API would close this one, which only this machine can ask.
         owner = token_urlsafe()

@@ -19,7 +19,7 @@ def announced(log: Path) -> Callable[[], Ready | str]:
     """Up once its log has a line of JSON that says so: gives what stands there."""
 
     def ask() -> Ready | str:
-        for line in log.read_text(errors="replace").splitlines():
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith('{"ready": true'):
                 ready: Ready = json.loads(line)
                 return ready

@@ -28,7 +28,7 @@ def opened(page: str, folder: Path) -> tuple[str, list[str]]:
     """The document after its scripts ran, and what the browser's console says."""
     assert CHROMIUM is not None
     file = folder / "page.html"
-    file.write_text(page)
+    file.write_text(page, encoding="utf-8")
     browser = subprocess.run(
         [
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"),

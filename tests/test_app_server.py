@@ -25,7 +25,7 @@ COMMAND = [sys.executable, "-m", "app_under_test"]
 @contextmanager
 def started(errors: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """The process and its ready line. What it says on stderr goes to the file `errors`."""
-    with errors.open("w") as stderr:
+    with errors.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
             [*COMMAND, *arguments],
             stdout=subprocess.PIPE,
@@ -38,7 +38,7 @@ def started(errors: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
         try:
             assert process.stdout
             line = process.stdout.readline()
-            assert line, errors.read_text()
+            assert line, errors.read_text(encoding="utf-8")
             yield process, json.loads(line)
         finally:
             process.kill()
@@ -57,7 +57,7 @@ def test_the_ready_line_says_where_and_what(tmp_path: Path) -> None:
         assert process.wait(10) == 0
         assert process.stdout
         assert process.stdout.read() == ""
-    assert (tmp_path / "errors").read_text() == ""
+    assert (tmp_path / "errors").read_text(encoding="utf-8") == ""
 
 
 def lives(process: psutil.Process) -> bool:
@@ -83,7 +83,7 @@ def test_ctrl_c_reaches_supervisor_and_workers_and_says_nothing(tmp_path: Path) 
                 upstream.held = False
                 assert all(request.exception() for request in load)
             eventually(lambda: not any(map(lives, family)))
-    assert (tmp_path / "errors").read_text() == ""
+    assert (tmp_path / "errors").read_text(encoding="utf-8") == ""
 
 
 def test_it_ends_quickly_in_the_middle_of_load(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_it_ends_quickly_in_the_middle_of_load(tmp_path: Path) -> None:
                     for request in load:
                         assert request.exception() or request.result().status_code >= 500
                 eventually(lambda: not any(map(lives, family)))
-        assert errors.read_text() == ""
+        assert errors.read_text(encoding="utf-8") == ""
 
     together(
         check,

@@ -193,7 +193,9 @@ def queued(mock: MockUpstream) -> int:
 
 def test_a_queue_that_clients_have_left_is_served_before_the_next_stage(tmp_path):
     profile = tmp_path / "p.toml"
-    profile.write_text('latency = "200ms"\ncapacity = { servers = 1, on_disconnect = "keep" }\n')
+    profile.write_text(
+        'latency = "200ms"\ncapacity = { servers = 1, on_disconnect = "keep" }\n', encoding="utf-8"
+    )
     with mock_upstream(str(profile)) as mock, Barrier(dict, mock.control) as between:
         between.before()
         assert between.after(stage(0)).carried is None
@@ -213,7 +215,7 @@ def test_calls_that_hang_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(barrier, "STILL", 0.2)
     monkeypatch.setattr(barrier, "EMPTYING", 1e6)
     profile = tmp_path / "p.toml"
-    profile.write_text('[[faults]]\nfault = "hang"\n')
+    profile.write_text('[[faults]]\nfault = "hang"\n', encoding="utf-8")
     with (
         mock_upstream(str(profile)) as mock,
         Barrier(dict, mock.control) as between,
@@ -228,7 +230,9 @@ def test_calls_that_hang_are_not_waited_for(tmp_path, monkeypatch):
 def test_calls_that_servers_never_finish_are_told_to_the_next_stage(tmp_path, monkeypatch):
     monkeypatch.setattr(barrier, "EMPTYING", 0.2)
     profile = tmp_path / "p.toml"
-    profile.write_text('latency = "100s"\ncapacity = { servers = 1, on_disconnect = "keep" }\n')
+    profile.write_text(
+        'latency = "100s"\ncapacity = { servers = 1, on_disconnect = "keep" }\n', encoding="utf-8"
+    )
     with mock_upstream(str(profile)) as mock, Barrier(dict, mock.control) as between:
         between.before()
         with calls(mock, 3):

@@ -28,7 +28,7 @@ levels = [10, 40]
 @pytest.fixture
 def plan(tmp_path):
     file = tmp_path / "plan.toml"
-    file.write_text(PLAN)
+    file.write_text(PLAN, encoding="utf-8")
     return plans.read(file)
 
 
@@ -50,7 +50,7 @@ def measured(plan: plans.Plan, name: str = "async") -> Run:
 
 def saved(run: Run, folder):
     folder.mkdir(exist_ok=True)
-    (folder / "run.json").write_text(results.to_json(run))
+    (folder / "run.json").write_text(results.to_json(run), encoding="utf-8")
     return folder
 
 
@@ -111,7 +111,7 @@ def test_a_run_is_judged_by_the_baseline_in_its_folder_and_by_nothing_without(pl
     run = slower(measured(plan))
     assert baselines.judged(run, tmp_path) == (run, None)
     baseline = Baseline(level=10, margin=0.1, run=measured(plan))
-    (tmp_path / baselines.FILE).write_text(baselines.to_json(baseline))
+    (tmp_path / baselines.FILE).write_text(baselines.to_json(baseline), encoding="utf-8")
     judged, found = baselines.judged(run, tmp_path)
     assert [(v.verdict, v.level, v.margin) for v in judged.verdicts] == [("WORSE", 10, 0.1)]
     assert found.verdicts == judged.verdicts
@@ -121,14 +121,17 @@ def test_a_run_is_judged_by_the_baseline_in_its_folder_and_by_nothing_without(pl
 
 def test_a_kept_baseline_survives_the_way_through_its_file(tmp_path):
     baseline = Baseline(level=40, margin=0.02, anyway=True, run=example())
-    (tmp_path / baselines.FILE).write_text(baselines.to_json(baseline))
+    (tmp_path / baselines.FILE).write_text(baselines.to_json(baseline), encoding="utf-8")
     assert baselines.kept(tmp_path) == baseline
-    assert json.loads((tmp_path / baselines.FILE).read_text())["format"] == "brownout-baseline/1"
+    assert (
+        json.loads((tmp_path / baselines.FILE).read_text(encoding="utf-8"))["format"]
+        == "brownout-baseline/1"
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "brownout-baseline/2", "run": {}}'])
 def test_a_kept_baseline_that_cannot_be_read_is_told(tmp_path, text):
-    (tmp_path / baselines.FILE).write_text(text)
+    (tmp_path / baselines.FILE).write_text(text, encoding="utf-8")
     with pytest.raises(UnreadableRun, match=r"baseline\.json cannot be read"):
         baselines.kept(tmp_path)
 

@@ -17,7 +17,7 @@ sure = "errors < 50% at 4"
 
 
 def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_again(tmp_path):
-    (tmp_path / "plan.toml").write_text(PLAN + SLOS)
+    (tmp_path / "plan.toml").write_text(PLAN + SLOS, encoding="utf-8")
     words = ["capacity", "plan.toml", "--levels", "1,2", "--within", "3s"]
     code, invocation = called(*words, cwd=tmp_path)
     run = invocation.run()
@@ -27,7 +27,7 @@ def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_aga
     assert code in ({0} if all(settled.values()) else {0, 3}), invocation.output
     assert run.slos == []
     folder = tmp_path / invocation.lines[-1].strip()
-    header = json.loads((folder / "slices.jsonl").read_text().splitlines()[0])
+    header = json.loads((folder / "slices.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert (header["search"]["lowest"], header["search"]["highest"]) == (1, 2)
     assert all(found.seconds > 1 for found in run.capacities.values())
     again, report = called("report", str(folder), cwd=tmp_path)
@@ -36,11 +36,11 @@ def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_aga
 
 def test_a_plan_without_slos_and_wrong_bounds_are_refused_with_the_way_out(tmp_path):
     plan = tmp_path / "plan.toml"
-    plan.write_text(PLAN)
+    plan.write_text(PLAN, encoding="utf-8")
     ended = CliRunner().invoke(cli.app, ["capacity", str(plan)])
     assert ended.exit_code == 2
     assert 'checkout-p95 = "p95 < 250ms at 1"' in ended.output
-    plan.write_text(PLAN + SLOS)
+    plan.write_text(PLAN + SLOS, encoding="utf-8")
     for words, says in (
         (["--levels", "1;5"], "is not a lowest and a highest level"),
         (["--within", "soon"], "--within 'soon'"),

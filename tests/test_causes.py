@@ -18,7 +18,7 @@ def test_the_same_seed_draws_the_same_faults():
 def test_every_drawn_group_is_a_plan(tmp_path):
     for group in drawn(3, 12):
         file = tmp_path / f"{group.number}.toml"
-        file.write_text(group.plan())
+        file.write_text(group.plan(), encoding="utf-8")
         plan = plans.read(file)
         assert len(plan.deployments) == len(group.faults)
         assert plan.load.levels == group.levels
@@ -29,7 +29,7 @@ def played(tmp_path_factory):
     faults = [threads(4), pool(random.Random(1), 4), blocked()]
     group = Group(0, '[upstream]\nlatency = "40ms"', (1, 20), faults, 0.04)
     folder = tmp_path_factory.mktemp("causes")
-    (folder / "plan.toml").write_text(group.plan())
+    (folder / "plan.toml").write_text(group.plan(), encoding="utf-8")
     with shown(Console(stderr=True)) as observer:
         return group, session.run(plans.read(folder / "plan.toml"), folder, observer, []).run
 

@@ -35,7 +35,7 @@ exit "$CODE"
 
 
 def read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = YAML(typ="safe", pure=True).load(path.read_text())
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     return found
 
 
@@ -78,10 +78,10 @@ def test_linters_have_nothing_against_what_is_shipped(path: Path) -> None:
 def test_a_broken_one_is_refused(
     tmp_path: Path, path: Path, text: str, instead: str, complaint: str
 ) -> None:
-    content = path.read_text()
+    content = path.read_text(encoding="utf-8")
     assert text in content
     broken = tmp_path / path.name
-    broken.write_text(content.replace(text, instead))
+    broken.write_text(content.replace(text, instead), encoding="utf-8")
     assert complaint in wrong(broken)
 
 
@@ -93,7 +93,7 @@ def test_the_example_uses_inputs_that_the_action_has_and_the_docs_tell_of_all() 
         if "/brownout@" in step.get("uses", "")
     ]
     assert step["with"].keys() <= inputs
-    page = DOC.read_text()
+    page = DOC.read_text(encoding="utf-8")
     assert not [name for name in inputs if f"`{name}`" not in page]
     for path in (WORKFLOW, GATE, EXAMPLES / "shop"):
         assert f"(examples/{path.name})" in page
@@ -107,7 +107,7 @@ def test_whoever_installs_the_action_gets_the_locked_versions() -> None:
 
 def scripts() -> Mapping[str, str]:
     """Every shell script that is shipped, by where it stands."""
-    found = {path.name: path.read_text() for path in (GATE, ROOT / ".ci" / "run")}
+    found = {path.name: path.read_text(encoding="utf-8") for path in (GATE, ROOT / ".ci" / "run")}
     steps = read(ACTION)["runs"]["steps"] + read(WORKFLOW)["jobs"]["gate"]["steps"]
     return found | {step["name"]: step["run"] for step in steps if "run" in step}
 
@@ -134,7 +134,7 @@ def acted(tmp_path: Path, **env: str) -> tuple[int, list[str], dict[str, str]]:
     """The action's comparing step with a stub: exit code, what the stub was asked, the outputs."""
     programs = tmp_path / "brownout" / "bin"
     programs.mkdir(parents=True)
-    (programs / "brownout").write_text(STUB)
+    (programs / "brownout").write_text(STUB, encoding="utf-8")
     (programs / "brownout").chmod(0o755)
     (programs / "python").symlink_to(sys.executable)
     step = step_named("Compare")
@@ -150,8 +150,8 @@ def acted(tmp_path: Path, **env: str) -> tuple[int, list[str], dict[str, str]]:
     # As GitHub does: https://docs.github.com/en/actions, the shell `bash`.
     words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
     code = subprocess.run(words, cwd=tmp_path, env={**os.environ, **values}).returncode
-    outputs = (tmp_path / "output").read_text().splitlines()
-    asked = (tmp_path / "asked").read_text().splitlines()
+    outputs = (tmp_path / "output").read_text(encoding="utf-8").splitlines()
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
     return code, asked, dict(line.split("=", 1) for line in outputs)
 
 
@@ -238,12 +238,15 @@ def gated(shop: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
 def stub(tmp_path: Path) -> dict[str, str]:
     """A program in place of brownout that lists both checkouts, and their contents."""
     program = tmp_path / "stub"
-    program.write_text("""#!/bin/sh
+    program.write_text(
+        """#!/bin/sh
 printf '%s\\n' "$@" >"$ASKED"
 for plan; do case $plan in */head/brownout.toml) work=${plan%/head/*} ;; esac; done
 cat "$work"/base/version "$work"/head/version "$work"/base/ready "$work"/head/ready >>"$ASKED"
 exit "$CODE"
-""")
+""",
+        encoding="utf-8",
+    )
     program.chmod(0o755)
     asked = str(tmp_path / "asked")
     return {"BROWNOUT": str(program), "ASKED": asked, "CODE": "0", "SETUP": "echo set up >ready"}
@@ -253,12 +256,12 @@ def test_the_gate_compares_the_base_with_the_head_and_leaves_nothing_behind(
     clone: Path, stub: dict[str, str]
 ) -> None:
     for version in ("old", "new"):
-        (clone / "version").write_text(f"{version}\n")
+        (clone / "version").write_text(f"{version}\n", encoding="utf-8")
         commit(clone)
-    (clone / "version").write_text("not committed\n")
+    (clone / "version").write_text("not committed\n", encoding="utf-8")
     found = gated(clone, "HEAD^", "--at", "40", **{**stub, "CODE": "3"})
     assert found.returncode == 3, found.stderr
-    asked = Path(stub["ASKED"]).read_text().splitlines()
+    asked = Path(stub["ASKED"]).read_text(encoding="utf-8").splitlines()
     plan = asked[4]
     assert asked[:7] == ["compare", "base", "head", "--plan", plan, "--out", "runs"]
     assert asked[7:] == ["--at", "40", "old", "new", "set up", "set up"]
@@ -269,14 +272,17 @@ def test_the_gate_compares_the_base_with_the_head_and_leaves_nothing_behind(
 def test_without_a_base_the_gate_takes_where_the_branch_left_main(
     clone: Path, stub: dict[str, str]
 ) -> None:
-    (clone / "version").write_text("of main\n")
+    (clone / "version").write_text("of main\n", encoding="utf-8")
     commit(clone)
     git(clone, "update-ref", "refs/remotes/origin/main", "HEAD")
     for version in ("between", "of the branch"):
-        (clone / "version").write_text(f"{version}\n")
+        (clone / "version").write_text(f"{version}\n", encoding="utf-8")
         commit(clone)
     assert gated(clone, **stub).returncode == 0
-    assert Path(stub["ASKED"]).read_text().splitlines()[7:9] == ["of main", "of the branch"]
+    assert Path(stub["ASKED"]).read_text(encoding="utf-8").splitlines()[7:9] == [
+        "of main",
+        "of the branch",
+    ]
 
 
 def test_what_the_gate_cannot_do_never_looks_like_a_regression(
@@ -300,17 +306,18 @@ def test_what_the_gate_cannot_do_never_looks_like_a_regression(
 def test_a_head_that_takes_longer_does_not_pass_the_gate(clone: Path, tmp_path: Path) -> None:
     main = clone / "main.py"
     quick = 'async with app.state.payments.get("/charge") as answer:\n'
-    text = main.read_text()
+    text = main.read_text(encoding="utf-8")
     assert quick in text
     main.write_text(
         text.replace("import os\n", "import asyncio\nimport os\n").replace(
             quick, f"await asyncio.sleep(0.1)\n    {quick}"
-        )
+        ),
+        encoding="utf-8",
     )
     commit(clone)
     # The environment of these tests in place of two new ones, which a network would be needed for.
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     found = gated(
         clone,
@@ -324,5 +331,8 @@ def test_a_head_that_takes_longer_does_not_pass_the_gate(clone: Path, tmp_path: 
     )
     assert found.returncode == 1, found.stdout + found.stderr
     folder = Path(found.stdout.splitlines()[-1])
-    assert json.loads((folder / "run.json").read_text())["verdicts"][0]["verdict"] == "WORSE"
+    assert (
+        json.loads((folder / "run.json").read_text(encoding="utf-8"))["verdicts"][0]["verdict"]
+        == "WORSE"
+    )
     assert results.read(folder).deployments.keys() == {"base", "head"}

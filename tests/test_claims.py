@@ -223,4 +223,8 @@ def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_behind(tmp_path):
         assert invocation.end() == 130, invocation.output
     assert "Traceback" not in invocation.output
     assert "Interrupted" in invocation.output
-    assert (tmp_path / invocation.lines[-1].strip()).read_text().startswith("# What is often said")
+    assert (
+        (tmp_path / invocation.lines[-1].strip())
+        .read_text(encoding="utf-8")
+        .startswith("# What is often said")
+    )

@@ -20,7 +20,7 @@ def saved(tmp_path):
     def save(run: Run, name: str) -> str:
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "run.json").write_text(results.to_json(run))
+        (folder / "run.json").write_text(results.to_json(run), encoding="utf-8")
         return str(folder)
 
     return save
@@ -72,7 +72,7 @@ def test_a_level_at_which_a_point_is_invalid_decides_nothing(tmp_path, saved):
 
 def test_verdicts_are_printed_last_but_the_path_of_the_page(tmp_path, saved):
     ended = compared(tmp_path, saved(example(), "a"), saved(times(1.2), "b"))
-    assert "WORSE" in (tmp_path / "page.html").read_text()
+    assert "WORSE" in (tmp_path / "page.html").read_text(encoding="utf-8")
     said = " ".join(ended.output.split())
     assert said.endswith(f" % would have been seen. {tmp_path / 'page.html'}")
     *_, before, _ = said.split(" would have been seen.")
@@ -123,7 +123,7 @@ def test_what_is_no_run_is_told(tmp_path, saved):
 @pytest.fixture
 def plan(tmp_path):
     file = tmp_path / "plan.toml"
-    file.write_text(PLAN)
+    file.write_text(PLAN, encoding="utf-8")
     return str(file)
 
 

@@ -41,9 +41,9 @@ SHORT = ("--plan", "plan.toml", "--at", "8", "--settle", "0s", "--measure", "1s"
 @pytest.fixture
 def pair(tmp_path):
     def write(way):
-        (tmp_path / "service.py").write_text(SERVICE)
+        (tmp_path / "service.py").write_text(SERVICE, encoding="utf-8")
         text = PLAN.replace("PYTHON", sys.executable).replace("WAY", way)
-        (tmp_path / "plan.toml").write_text(text)
+        (tmp_path / "plan.toml").write_text(text, encoding="utf-8")
         return tmp_path
 
     return write
@@ -93,4 +93,4 @@ def test_one_that_dies_on_the_way_is_named_and_ends_it(pair) -> None:
 def header_in(folder):
     """The first line of the run's file."""
     [file] = (folder / "runs").glob("*/slices.jsonl")
-    return json.loads(file.read_text().splitlines()[0])
+    return json.loads(file.read_text(encoding="utf-8").splitlines()[0])

@@ -81,7 +81,7 @@ def test_a_fleet_answers_through_its_upstream_and_is_gone_afterwards(tmp_path):
                 assert set(psutil.Process(pid).cpu_affinity()) == fleet.cores.apps
         pids = all_of(fleet)
     assert not [pid for pid in pids if run(pid)]
-    assert '"ready": true' in (tmp_path / "logs" / "variant.log").read_text()
+    assert '"ready": true' in (tmp_path / "logs" / "variant.log").read_text(encoding="utf-8")
 
 
 def test_a_token_in_the_environment_does_not_close_the_mock_to_the_harness(tmp_path, monkeypatch):
@@ -223,7 +223,7 @@ def test_the_stop_command_is_run_last(lent, tmp_path):
     plan = plan_of(mine={"command": SERVE, "stop": python(code)})
     with running(plan, tmp_path, lent=lent):
         pass
-    assert (tmp_path / "logs" / "mine.log").read_text().endswith("free\n")
+    assert (tmp_path / "logs" / "mine.log").read_text(encoding="utf-8").endswith("free\n")
 
 
 def test_a_stop_command_that_fails_is_told(lent, tmp_path, caplog):
@@ -256,7 +256,7 @@ def test_processes_that_will_not_end_are_forced_and_so_are_those_that_left_the_g
     words = [sys.executable, "-c", STUBBORN, "0", "2", STUBBORN]
     group = ProcessGroup(words, {}, None, tmp_path / "log")
     try:
-        eventually(lambda: (tmp_path / "log").read_text().count("up") == 3)
+        eventually(lambda: (tmp_path / "log").read_text(encoding="utf-8").count("up") == 3)
         family = [group.pid, *(c.pid for c in psutil.Process(group.pid).children(recursive=True))]
         assert len(family) == 3
     finally:
@@ -272,7 +272,7 @@ def test_children_that_outlive_their_parent_are_stopped(tmp_path):
     words = [sys.executable, "-c", code, "import time; time.sleep(60)"]
     group = ProcessGroup(words, {}, None, tmp_path / "log")
     assert group.wait(20) == "ended with exit code 0"
-    orphan = int((tmp_path / "log").read_text())
+    orphan = int((tmp_path / "log").read_text(encoding="utf-8"))
     assert run(orphan)
     stop([group])
     assert not run(orphan)
@@ -296,7 +296,7 @@ def test_what_is_started_does_not_inherit_that_signals_are_ignored(tmp_path, in_
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert log.read_text() == "False 0\n"
+    assert log.read_text(encoding="utf-8") == "False 0\n"
 
 
 @pytest.mark.parametrize("phase", ["mock", "command"])
@@ -326,7 +326,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_behind(tmp_path):
     plan = plan_of(mute={"command": python(code)})
 
     def interrupt() -> None:
-        eventually(lambda: marker.exists() and marker.read_text())
+        eventually(lambda: marker.exists() and marker.read_text(encoding="utf-8"))
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -334,7 +334,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_behind(tmp_path):
     with pytest.raises(KeyboardInterrupt), running(plan, tmp_path):
         pass
     thread.join()
-    assert not run(int(marker.read_text()))
+    assert not run(int(marker.read_text(encoding="utf-8")))
 
 
 def test_a_signal_waits_for_the_end_of_what_must_not_be_cut_short():

@@ -27,7 +27,7 @@ CASES = {
 def test_ctrl_c_ends_a_command_that_was_started_with_it_ignored(
     tmp_path: Path, command: str
 ) -> None:
-    (tmp_path / "plan.toml").write_text(PLAN + SLOS)
+    (tmp_path / "plan.toml").write_text(PLAN + SLOS, encoding="utf-8")
     words, child = CASES[command]
     with started(words, tmp_path) as invocation:
         eventually(

@@ -147,7 +147,7 @@ def keep(out, *names):
     for name in names:
         (out / name).mkdir()
         run = example_runs.single_level().model_copy(update={"id": name, "name": f"run {name}"})
-        (out / name / "run.json").write_text(results.to_json(run))
+        (out / name / "run.json").write_text(results.to_json(run), encoding="utf-8")
 
 
 # Asks.
@@ -166,7 +166,7 @@ def test_asks_in_the_middle_of_a_stage_are_answered_and_the_run_is_as_without_th
     assert found == expected
     assert asked.watcher.points == quiet.watcher.points
     assert len(asked.watcher.begun) == 6
-    reports = (tmp_path / "b" / "slices.jsonl").read_text().count('"type":"report"')
+    reports = (tmp_path / "b" / "slices.jsonl").read_text(encoding="utf-8").count('"type":"report"')
     assert len(asked.line.answers) == 4 * reports > 0
     assert quiet.line.answers == []
     assert {(one.number, one.problem) for one in asked.line.answers} == {
@@ -293,7 +293,7 @@ def test_a_run_that_is_none_is_a_problem_and_takes_nothing_away(desk, name):
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"format": "har/1"}'])
 def test_a_run_that_cannot_be_read_is_a_problem(desk, text):
     (desk.out / "bad").mkdir()
-    (desk.out / "bad" / "run.json").write_text(text)
+    (desk.out / "bad" / "run.json").write_text(text, encoding="utf-8")
     assert "bad" in desk.ask("over", run="bad")
     assert over(desk.line) == {}
     assert desk.ask("runs") is None

@@ -393,9 +393,9 @@ def test_whatever_is_typed_is_played_or_refused_and_never_more(hand, values):
 
 def test_no_page_has_a_file_read(hand, tmp_path):
     secret = tmp_path / "secret.csv"
-    secret.write_text("user,password\nroot,hush\n")
+    secret.write_text("user,password\nroot,hush\n", encoding="utf-8")
     numbers = tmp_path / "numbers.csv"
-    numbers.write_text("5ms\n7ms\n")
+    numbers.write_text("5ms\n7ms\n", encoding="utf-8")
     for text in (f"file({secret})", f"file({numbers})", f"0.5*1ms + 0.5*file({numbers})"):
         with hand.refused("no file is read here"):
             hand.upstream.change({"latency": text})
@@ -533,8 +533,8 @@ def test_a_profile_that_is_played_already_is_not_played_anew(hand):
 
 @pytest.fixture
 def recorded(tmp_path):
-    (tmp_path / "seen.csv").write_text("took,what\n1,a\n2,b\n")
-    (tmp_path / "fast.csv").write_text("1ms\n2ms\n")
+    (tmp_path / "seen.csv").write_text("took,what\n1,a\n2,b\n", encoding="utf-8")
+    (tmp_path / "fast.csv").write_text("1ms\n2ms\n", encoding="utf-8")
     (tmp_path / "answer.bin").write_bytes(b"\x00as it was")
     profile = tmp_path / "profile.toml"
     profile.write_text(
@@ -542,7 +542,8 @@ def recorded(tmp_path):
         '[[routes]]\npath = "/file"\nfile = "answer.bin"\n'
         '[[routes]]\npath = "/fast"\nlatency = "file(fast.csv)"\n'
         '[timeline]\n[[timeline.phases]]\nname = "later"\nfor = "5m"\n'
-        f'[timeline.phases.changes]\nlatency = "file({tmp_path / "fast.csv"})"\n'
+        f'[timeline.phases.changes]\nlatency = "file({tmp_path / "fast.csv"})"\n',
+        encoding="utf-8",
     )
     return load(profile, {})
 

@@ -96,8 +96,8 @@ def test_what_is_read_can_be_written(control: httpx.Client) -> None:
 
 def test_recordings_that_are_played_can_be_kept_and_no_others_are_read(tmp_path: Path) -> None:
     recording, profile = tmp_path / "seen.csv", tmp_path / "profile.toml"
-    recording.write_text("5ms\n7ms\n")
-    profile.write_text('latency = "file(seen.csv)"')
+    recording.write_text("5ms\n7ms\n", encoding="utf-8")
+    profile.write_text('latency = "file(seen.csv)"', encoding="utf-8")
     with (
         mock_upstream(str(profile)) as mock,
         httpx.Client(base_url=mock.control, trust_env=False, timeout=30) as client,
@@ -106,7 +106,7 @@ def test_recordings_that_are_played_can_be_kept_and_no_others_are_read(tmp_path:
         recording.unlink()
         assert client.patch("/profile", json={"seed": 1}).status_code == 200
         assert client.put("/profile", json=played).status_code == 200
-        (tmp_path / "secret.csv").write_text("hush\n")
+        (tmp_path / "secret.csv").write_text("hush\n", encoding="utf-8")
         for method in ("PUT", "PATCH"):
             other = {"latency": f"file({tmp_path / 'secret.csv'})"}
             assert "hush" not in error(client.request(method, "/profile", json=other), 422)
@@ -455,7 +455,8 @@ def test_nothing_that_is_sent_breaks_it(
     assert tool, "schemathesis is not installed"
     # What is in If-Match is looked at first, whatever the body is (RFC 9110, 13.2.2).
     (tmp_path / "schemathesis.toml").write_text(
-        "[checks.negative_data_rejection]\nexpected-statuses = [400, 412, 413, 415, 422]\n"
+        "[checks.negative_data_rejection]\nexpected-statuses = [400, 412, 413, 415, 422]\n",
+        encoding="utf-8",
     )
     command = [tool, "run", f"{mock.control}/openapi.json", "--max-time", "10", "--seed", "7"]
     # To the schema any text is a latency, and 0 is not the same as false: these two look there.

@@ -62,7 +62,7 @@ def test_it_runs_for_the_length_of_the_block_and_tells_what_it_did() -> None:
 
 def test_a_profile_can_be_given_in_any_form(tmp_path: Path) -> None:
     file = tmp_path / "profile.toml"
-    file.write_text('latency = "7ms"\nseed = 1\n')
+    file.write_text('latency = "7ms"\nseed = 1\n', encoding="utf-8")
     checked = Profile.model_validate({"latency": "7ms", "seed": 2, "errors": {503: 0.5}})
     with mock_upstream.running(file, seed=3) as upstream:
         for configure, seed in (
@@ -81,15 +81,15 @@ def test_a_profile_can_be_given_in_any_form(tmp_path: Path) -> None:
 
 def test_files_are_read_for_whoever_started_it_and_for_nobody_else(tmp_path: Path) -> None:
     recording, answer = tmp_path / "seen.csv", tmp_path / "answer.json"
-    recording.write_text("1ms\n2ms\n")
-    answer.write_text("[7]")
+    recording.write_text("1ms\n2ms\n", encoding="utf-8")
+    answer.write_text("[7]", encoding="utf-8")
     file = tmp_path / "profile.toml"
-    file.write_text('latency = "file(seen.csv)"\n')
+    file.write_text('latency = "file(seen.csv)"\n', encoding="utf-8")
     with mock_upstream.running("0ms") as upstream:
         upstream.configure(file, routes=[{"path": "/seven", "file": "answer.json"}])
         assert get(upstream.url, "/seven") == (200, [7])
         assert upstream.ledger().asked.max < 0.0021
-        recording.write_text("3ms\n4ms\n")
+        recording.write_text("3ms\n4ms\n", encoding="utf-8")
         upstream.configure(file)
         get(upstream.url)
         assert 0.0029 < upstream.ledger().asked.max < 0.0041
@@ -156,7 +156,7 @@ def test_the_peak_can_start_again(upstream: Upstream) -> None:
 
 def test_what_is_played_can_be_read(tmp_path: Path) -> None:
     calls = tmp_path / "calls.csv"
-    calls.write_text("took\n10\n20\n")
+    calls.write_text("took\n10\n20\n", encoding="utf-8")
     with mock_upstream.running(f"file({calls}, unit=ms, field=took)", seed=7) as upstream:
         assert upstream.profile().seed == 7
         assert upstream.profile().latency.quantile(1.0) == 0.02

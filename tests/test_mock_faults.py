@@ -392,7 +392,7 @@ def test_the_mock_plays_what_its_profile_names_and_the_ledger_tells_of_it(tmp_pa
         path = "/ok"
         faults = []
     """
-    profile.write_text('latency = "1ms"\n' + "\n".join(routes) + several)
+    profile.write_text('latency = "1ms"\n' + "\n".join(routes) + several, encoding="utf-8")
 
     with mock_upstream(str(profile)) as mock:
         port = int(mock.url.rpartition(":")[2])

@@ -45,7 +45,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
 
     def run_suite(tests: str) -> pytest.RunResult:
         file = pytester.path / "test_shop.py"
-        file.write_text(CALL + tests)
+        file.write_text(CALL + tests, encoding="utf-8")
         return pytester.runpytest_subprocess("-p", _PLUGIN, file, timeout=60)
 
     return run_suite
@@ -151,7 +151,7 @@ def test_counts_only_its_own(mock_upstream, time):
     assert mock_upstream.ledger().arrivals == 5
 """
     file = tmp_path / "test_shop.py"
-    file.write_text(CALL + test)
+    file.write_text(CALL + test, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", _PLUGIN, "-p", "no:cacheprovider"]
     command += ["-W", "error", str(file)]
     workers = [

@@ -39,9 +39,9 @@ def body(route: dict[str, object], path: str, query: bytes = b"") -> bytes:
 
 def test_a_toml_file_and_its_json_are_the_same_profile(tmp_path: Path) -> None:
     toml, json = tmp_path / "charge.toml", tmp_path / "charge.json"
-    toml.write_text(CHARGE)
+    toml.write_text(CHARGE, encoding="utf-8")
     profile = load(toml, {})
-    json.write_text(profile.model_dump_json())
+    json.write_text(profile.model_dump_json(), encoding="utf-8")
     assert load(json, {}) == profile
     assert profile.routes[0].payload == {"id": "{id}", "state": "paid"}
     assert profile.routes[0].method == "POST"
@@ -50,7 +50,7 @@ def test_a_toml_file_and_its_json_are_the_same_profile(tmp_path: Path) -> None:
 
 def test_given_values_replace_those_of_the_file(tmp_path: Path) -> None:
     toml = tmp_path / "charge.toml"
-    toml.write_text(CHARGE)
+    toml.write_text(CHARGE, encoding="utf-8")
     profile = load(toml, {"latency": "1ms", "errors": {"504": "0.5"}})
     assert (str(profile.latency), profile.errors, profile.seed) == ("1ms", {504: 0.5}, 7)
 
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_profile_is_refused_by_name(
 ) -> None:
     path = tmp_path / name
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     with pytest.raises(ProfileError, match=message) as error:
         load(path, {})
     assert name in str(error.value)
@@ -129,7 +129,8 @@ def test_a_files_bytes_may_be_the_answer(tmp_path: Path) -> None:
     toml.write_text(
         '[[routes]]\npath = "/a"\nfile = "answer.xml"\n'
         '[[routes]]\npath = "/b"\nfile = "raw.unknown"\n'
-        '[timeline]\nphases = [{ name = "slow", changes = { latency = "1s" } }]\n'
+        '[timeline]\nphases = [{ name = "slow", changes = { latency = "1s" } }]\n',
+        encoding="utf-8",
     )
     profile = load(toml, {})
     find = Responders(profile).find
@@ -156,7 +157,7 @@ def test_a_file_that_cannot_be_the_answer_is_refused(tmp_path: Path) -> None:
         ('file = "large"', "routes.0.file: it is above caps.body, 1kB"),
         ('file = "large"\njson = 7', "routes.0: json and file are both given"),
     ):
-        toml.write_text(f'caps.body = "1kB"\n[[routes]]\npath = "/"\n{more}\n')
+        toml.write_text(f'caps.body = "1kB"\n[[routes]]\npath = "/"\n{more}\n', encoding="utf-8")
         with pytest.raises(ProfileError) as error:
             load(toml, {})
         assert message in str(error.value)

@@ -100,7 +100,7 @@ def test_memory_stays_bounded_while_a_client_goes_on_sending(
     mock: MockUpstream, begin: bytes
 ) -> None:
     def resident() -> int:
-        text = Path(f"/proc/{mock.process.pid}/status").read_text()
+        text = Path(f"/proc/{mock.process.pid}/status").read_text(encoding="utf-8")
         return int(re.findall(r"VmHWM:\s+(\d+) kB", text)[0]) * 1000
 
     before = resident()

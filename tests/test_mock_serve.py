@@ -102,7 +102,7 @@ def books_balance(ledger: Any) -> bool:
 @pytest.fixture(scope="module")
 def charge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MockUpstream]:
     path = tmp_path_factory.mktemp("profiles") / "charge.toml"
-    path.write_text(CHARGE)
+    path.write_text(CHARGE, encoding="utf-8")
     with mock_upstream(str(path)) as mock:
         yield mock
 
@@ -214,7 +214,9 @@ def test_a_connection_is_kept_or_closed_as_the_client_wants(
 
 def test_a_profile_may_close_every_connection(tmp_path: Path) -> None:
     profile = tmp_path / "closing.json"
-    profile.write_text('{"routes": [{"path": "/x", "headers": {"Connection": "close"}}]}')
+    profile.write_text(
+        '{"routes": [{"path": "/x", "headers": {"Connection": "close"}}]}', encoding="utf-8"
+    )
     with mock_upstream(str(profile), "--latency", "0ms") as mock, ExitStack() as stack:
         (caller,) = hang(mock.url, stack, 1)
         answer = b"".join(iter(lambda: caller.recv(10_000), b""))
@@ -376,7 +378,9 @@ def test_the_control_api_may_listen_elsewhere_with_a_token() -> None:
 
 def test_recorded_delays_become_a_latency(tmp_path: Path) -> None:
     recording = tmp_path / "delays.csv"
-    recording.write_text("took\n" + "\n".join(str(10 + n % 50) for n in range(500)))
+    recording.write_text(
+        "took\n" + "\n".join(str(10 + n % 50) for n in range(500)), encoding="utf-8"
+    )
     command = [sys.executable, "-m", "mock_upstream", "fit", str(recording), "--unit", "ms"]
     fitted = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     latency = parse(fitted)

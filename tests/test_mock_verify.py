@@ -184,7 +184,7 @@ def without_precedence(profile: Profile) -> Iterator[Upstream]:
         # priority counts within its session only, and the session has one, too.
         group = Path(f"/proc/{upstream.pid}/autogroup")
         if group.exists():
-            group.write_text("19")
+            group.write_text("19", encoding="utf-8")
         yield upstream
 
 

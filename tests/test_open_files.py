@@ -59,7 +59,7 @@ def run(folder, limit, **load):
     """The service's view of a run that is started by a shell with this limit, and its point."""
     service = Service()
     with serving(service) as url:
-        (folder / "plan.toml").write_text(PLAN.format(url=url, **load))
+        (folder / "plan.toml").write_text(PLAN.format(url=url, **load), encoding="utf-8")
         command = f"ulimit {limit}; exec {shlex.join([*COMMAND, 'run', 'plan.toml'])}"
         with started(["bash", "-c", command], folder) as invocation:
             invocation.end()

@@ -31,7 +31,7 @@ def answering(seconds):
 
 def write(folder, url, load, requests=REQUEST):
     text = f'name = "open"\n[deployments.there]\nurl = "{url}"\n{requests}{LOAD}{load}'
-    (folder / "plan.toml").write_text(text)
+    (folder / "plan.toml").write_text(text, encoding="utf-8")
 
 
 def recorded(invocation):
@@ -52,7 +52,8 @@ def test_several_generators_share_the_rate_whatever_the_service_answers(tmp_path
     (tmp_path / "plan.toml").write_text(
         'name = "open"\n[upstream]\nlatency = "50ms"\n'
         '[deployments.threads]\nvariant = "blocking-requests"\nsettings = { threads = 4 }\n'
-        f'{REQUEST}{LOAD}levels = [40, 240]\nmeasure = "1s"\n'
+        f'{REQUEST}{LOAD}levels = [40, 240]\nmeasure = "1s"\n',
+        encoding="utf-8",
     )
     code, invocation = called("run", "plan.toml", "--processes", "2", cwd=tmp_path)
     assert code == 0, invocation.output
@@ -93,7 +94,9 @@ def test_the_delay_of_a_generator_is_in_the_response_time_and_not_in_the_service
 
 def until_it_begins(folder, invocation):
     deadline = time.monotonic() + 60
-    while not any('"begun"' in file.read_text() for file in folder.glob("*/slices.jsonl")):
+    while not any(
+        '"begun"' in file.read_text(encoding="utf-8") for file in folder.glob("*/slices.jsonl")
+    ):
         assert time.monotonic() < deadline, invocation.output
         time.sleep(0.02)
 

@@ -35,7 +35,7 @@ JARGON = re.compile(
 def read(tmp_path):
     def read(text: str) -> plans.Plan:
         path = tmp_path / "plan.toml"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return plans.read(path)
 
     return read
@@ -83,7 +83,7 @@ def test_a_plan_is_read_without_anything_heavy():
 
 
 def test_everything_a_plan_can_say_is_read(read, tmp_path):
-    (tmp_path / "slow.toml").write_text('latency = "80ms"\n')
+    (tmp_path / "slow.toml").write_text('latency = "80ms"\n', encoding="utf-8")
     (tmp_path / "shop").mkdir()
     plan = read("""
 name = "all of it"
@@ -154,7 +154,7 @@ fast = "p95(threads[20,2]) < 250ms at 4"
 
 
 def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
-    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "mine.py").write_text("", encoding="utf-8")
     own = 'name = "x"\nlocustfile = "mine.py"\n[deployments.a]\nvariant = "async-httpx"\n'
     assert read(own).locustfile == tmp_path / "mine.py"
     assert "requests: the locustfile brings its own" in refused(
@@ -369,7 +369,7 @@ def test_the_resolved_plan_is_the_plan_from_whatever_folder(table, tmp_path):
     plan = plans.Plan.model_validate(table, context={"folder": tmp_path})
     path = tmp_path / "elsewhere"
     path.mkdir(exist_ok=True)
-    (path / "plan.toml").write_text(plans.to_toml(plan))
+    (path / "plan.toml").write_text(plans.to_toml(plan), encoding="utf-8")
     assert plans.read(path / "plan.toml") == plan
 
 
@@ -464,7 +464,7 @@ def test_values_are_altered_as_a_command_line_or_a_form_writes_them():
 
 
 def test_a_file_and_a_null_of_an_upstream_survive_the_way_through_a_file(tmp_path):
-    (tmp_path / "calls.csv").write_text("1\n2\n3\n")
+    (tmp_path / "calls.csv").write_text("1\n2\n3\n", encoding="utf-8")
     table = {
         **tomllib.loads(BASE),
         "upstream": {
@@ -475,7 +475,7 @@ def test_a_file_and_a_null_of_an_upstream_survive_the_way_through_a_file(tmp_pat
     plan = plans.Plan.model_validate(table, context={"folder": tmp_path})
     path = tmp_path / "elsewhere" / "plan.toml"
     path.parent.mkdir()
-    path.write_text(plans.to_toml(plan))
+    path.write_text(plans.to_toml(plan), encoding="utf-8")
     assert plans.read(path) == plan == plans.altered(plan)
 
 

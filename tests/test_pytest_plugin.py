@@ -50,7 +50,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     def run_suite(tests: str, conftest: str = CALM) -> pytest.RunResult:
         pytester.makeconftest(conftest)
         file = pytester.path / "test_shop.py"
-        file.write_text(HEAD + tests)
+        file.write_text(HEAD + tests, encoding="utf-8")
         plugins = ["-p", "mock_upstream", "-p", "brownout"]
         return pytester.runpytest_subprocess(*plugins, "-rfs", file, timeout=200)
 
@@ -146,7 +146,7 @@ def test_plays_a_plan(brownout, mock_upstream):
 def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report_and_a_way_out(
     run: RunSuite, pytester: pytest.Pytester
 ) -> None:
-    (pytester.path / "plan.toml").write_text(PLAN)
+    (pytester.path / "plan.toml").write_text(PLAN, encoding="utf-8")
     result = run(SUITE)
     result.assert_outcomes(passed=3, failed=2, skipped=1)
     for failed in ("is_missed", "is_unresolved"):
@@ -170,7 +170,7 @@ def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report
 def test_what_cannot_be_played_fails_with_its_message_alone(
     run: RunSuite, pytester: pytest.Pytester
 ) -> None:
-    (pytester.path / "plan.toml").write_text("")
+    (pytester.path / "plan.toml").write_text("", encoding="utf-8")
     cases = {
         'holds("p59 < 1s at 4", command="x {port}", path="/")': "a metric is expected at column 1",
         'holds("p95 < 1s", url="http://127.0.0.1:9", path="/")': "'at 40', say, is expected",

@@ -253,11 +253,11 @@ def test_a_run_has_a_folder_of_its_own_with_a_place_for_logs(tmp_path):
 
 @pytest.mark.parametrize("below", [".", "deeper/still"])
 def test_a_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path, below):
-    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
     out = tmp_path / "taken" / below
     with told(out, errno.ENOTDIR):
         runfolder.make(out, "shop")
-    assert (tmp_path / "taken").read_text() == "a file"
+    assert (tmp_path / "taken").read_text(encoding="utf-8") == "a file"
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +289,7 @@ def with_room_for(size, *words):
 @pytest.mark.processes
 def test_a_disk_that_becomes_full_on_the_way_ends_the_run_and_is_told(tmp_path):
     longer = PLAN.replace("levels = [1, 4]", "levels = [1, 2, 3, 4, 5, 6]")
-    (tmp_path / "plan.toml").write_text(longer)
+    (tmp_path / "plan.toml").write_text(longer, encoding="utf-8")
     words = with_room_for(9_000, *COMMAND, "run", "plan.toml", "--out", "runs")
     with started(words, tmp_path) as invocation:
         assert invocation.end() == 3, invocation.output
@@ -310,9 +310,9 @@ def test_a_disk_that_becomes_full_on_the_way_ends_the_run_and_is_told(tmp_path):
 
 
 def test_a_folder_of_runs_that_cannot_be_made_is_one_message(tmp_path):
-    (tmp_path / "plan.toml").write_text(PLAN)
-    (tmp_path / "runs").write_text("a file")
+    (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
+    (tmp_path / "runs").write_text("a file", encoding="utf-8")
     code, invocation = called("run", "plan.toml", "--out", "runs/here", cwd=tmp_path)
     assert code == 3, invocation.output
     assert invocation.lines[-1] == message("runs/here", errno.ENOTDIR)
-    assert (tmp_path / "runs").read_text() == "a file"
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "a file"

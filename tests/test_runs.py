@@ -24,7 +24,7 @@ FILES = {"slices.jsonl", "samples.jsonl", "plan.toml", "run.json", "report.html"
 @pytest.fixture
 def plan(tmp_path):
     file = tmp_path / "plan.toml"
-    file.write_text(PLAN)
+    file.write_text(PLAN, encoding="utf-8")
     return file
 
 
@@ -50,7 +50,9 @@ def complete(tmp_path_factory):
     """The exit code and the output of a run that nothing disturbs; many tests read its folder."""
     folder = tmp_path_factory.mktemp("complete")
     workers = '"blocking-requests"\nsettings = { workers = 2 }'
-    (folder / "plan.toml").write_text(PLAN.replace('"blocking-requests"', workers) + SLOS)
+    (folder / "plan.toml").write_text(
+        PLAN.replace('"blocking-requests"', workers) + SLOS, encoding="utf-8"
+    )
     return finished("run", "plan.toml", cwd=folder)
 
 
@@ -112,7 +114,7 @@ def test_a_run_is_judged_by_an_older_one_and_stays_so_when_it_is_analysed_again(
     base = tmp_path / "base"
     shutil.copytree(folder_of(complete[1]), base)
     sharp = '[slos]\nsharp = "p99 < 1s at 1"\n'
-    (tmp_path / "plan.toml").write_text(PLAN + sharp)
+    (tmp_path / "plan.toml").write_text(PLAN + sharp, encoding="utf-8")
     with calm():  # without a valid level it would be no baseline
         assert called("report", "base", cwd=tmp_path)[0] == 0
         words = ("run", "plan.toml", *ONE, "--baseline", "base", "--margin", "90%")
@@ -129,11 +131,15 @@ def test_a_run_is_judged_by_an_older_one_and_stays_so_when_it_is_analysed_again(
     )
     assert "A stored baseline: what changes from run to run" in second.output
     assert f"async against its baseline: {verdict.verdict}." in second.output
-    assert f"async against its baseline: {verdict.verdict}" in (folder / "summary.md").read_text()
-    assert "A stored baseline is the weaker method" in (folder / "report.html").read_text()
+    assert f"async against its baseline: {verdict.verdict}" in (folder / "summary.md").read_text(
+        encoding="utf-8"
+    )
+    assert "A stored baseline is the weaker method" in (folder / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert "comparison.html" in {file.name for file in folder.iterdir()}
-    kept = json.loads((folder / "baseline.json").read_text())
-    assert kept["run"] == json.loads((base / "run.json").read_text())
+    kept = json.loads((folder / "baseline.json").read_text(encoding="utf-8"))
+    assert kept["run"] == json.loads((base / "run.json").read_text(encoding="utf-8"))
 
     (folder / "comparison.html").unlink()
     with calm():
@@ -204,11 +210,14 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on_without_
         "        Mortal.asked += 1\n"
         "        if Mortal.asked > 5: print('giving up', flush=True); import os; os._exit(7)\n"
         "        self.send_response(204); self.end_headers()\n"
-        "http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Mortal).serve_forever()\n"
+        "address = '127.0.0.1', int(sys.argv[1])\n"
+        "http.server.ThreadingHTTPServer(address, Mortal).serve_forever()\n",
+        encoding="utf-8",
     )
     plan.write_text(
         PLAN
-        + f'[deployments.mortal]\ncommand = "{sys.executable} {mortal} {{port}}"\nready = "/"\n'
+        + f'[deployments.mortal]\ncommand = "{sys.executable} {mortal} {{port}}"\nready = "/"\n',
+        encoding="utf-8",
     )
     words = ("run", "plan.toml", "--deployments", "async,mortal", "--no-telemetry")
     code, invocation = called(*words, cwd=tmp_path)
@@ -224,7 +233,7 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on_without_
 
 def test_a_service_that_does_not_start_ends_the_run_before_it_begins(tmp_path, plan):
     bad = "[deployments.bad]\ncommand = \"python -c 'raise SystemExit(9)' {port}\"\n"
-    plan.write_text(PLAN + bad)
+    plan.write_text(PLAN + bad, encoding="utf-8")
     code, invocation = called("run", "plan.toml", cwd=tmp_path)
     assert code == 4
     assert "deployment 'bad' ended with exit code 9 while starting" in invocation.output
@@ -232,7 +241,7 @@ def test_a_service_that_does_not_start_ends_the_run_before_it_begins(tmp_path, p
 
 
 def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp_path, plan):
-    plan.write_text(PLAN + '[deployments.gone]\nurl = "http://127.0.0.1:9"\n')
+    plan.write_text(PLAN + '[deployments.gone]\nurl = "http://127.0.0.1:9"\n', encoding="utf-8")
     code, invocation = called("run", "plan.toml", cwd=tmp_path)
     assert code == 4
     assert "gone" in invocation.output
@@ -258,12 +267,15 @@ def test_a_lost_worker_makes_its_stage_invalid_and_a_lost_generator_ends_the_run
 
 def begun(cwd, stages=1):
     """Whether so many stages have begun."""
-    return any(f.read_text().count('"begun"') >= stages for f in cwd.glob("runs/*/slices.jsonl"))
+    return any(
+        f.read_text(encoding="utf-8").count('"begun"') >= stages
+        for f in cwd.glob("runs/*/slices.jsonl")
+    )
 
 
 def samples_of(cwd):
     """Those that a run has written so far."""
-    written = "".join(file.read_text() for file in cwd.glob("runs/*/samples.jsonl"))
+    written = "".join(file.read_text(encoding="utf-8") for file in cwd.glob("runs/*/samples.jsonl"))
     whole, _, _ = written.rpartition("\n")  # the last line may be half a line
     return [json.loads(line) for line in whole.splitlines()]
 
@@ -277,7 +289,7 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_sigterm_ends_a_run_a
     def unanswered():
         return sum(one["mock"] is None for one in samples_of(tmp_path))
 
-    plan.write_text(PLAN.replace(BUDGET, ""))
+    plan.write_text(PLAN.replace(BUDGET, ""), encoding="utf-8")
     words = ("run", "plan.toml", *ONE, "--levels", "4,5", "--measure", "3s")
     with brownout(*words, cwd=tmp_path) as invocation:
         eventually(lambda: max(arrivals(), default=0) > 10, 60)
@@ -344,14 +356,16 @@ def test_the_users_own_locustfile_keeps_its_tasks(tmp_path, plan):
         "    @task\n"
         "    def shop(self):\n"
         "        self.client.get('/basket')\n"
-        "        self.client.get('/pay', name='paying')\n"
+        "        self.client.get('/pay', name='paying')\n",
+        encoding="utf-8",
     )
     with serving(hello) as first, serving(hello) as second:
         plan.write_text(
             'name = "own"\nlocustfile = "own_tasks.py"\n'
             f'[deployments.first]\nurl = "{first}"\n[deployments.second]\nurl = "{second}"\n'
             '[load]\nlevels = [2]\nsettle = "250ms"\nmeasure = "1s"\n'
-            '[slos]\nfew = "errors < 50% at 2"\n'
+            '[slos]\nfew = "errors < 50% at 2"\n',
+            encoding="utf-8",
         )
         with calm():  # an invalid point would leave the SLO unresolved
             code, invocation = called("run", "plan.toml", cwd=tmp_path)
@@ -368,7 +382,7 @@ def test_the_users_own_locustfile_keeps_its_tasks(tmp_path, plan):
 def test_plain_locust_plays_the_plan_and_a_mock_later_than_its_profile_allows_spoils_it(
     tmp_path, plan
 ):
-    plan.write_text(PLAN.replace(BUDGET, 'budget = { late = "0.001ms" }'))
+    plan.write_text(PLAN.replace(BUDGET, 'budget = { late = "0.001ms" }'), encoding="utf-8")
     words = [*LOCUST, "--headless", "--only-summary", "--plan", "plan.toml", "--levels", "2"]
     with started(words, tmp_path) as invocation:
         assert invocation.end() == 0, invocation.output
@@ -419,7 +433,7 @@ def test_nothing_is_left_when_it_is_killed(tmp_path, plan):
     workers = '"async-aiohttp"\nsettings = { workers = 2 }'
     command = f"{sys.executable} -m http.server {{port}} --bind 127.0.0.1"
     mine = f'[deployments.mine]\ncommand = "{command}"\nready = "/"\n'
-    plan.write_text(PLAN.replace('"async-aiohttp"', workers) + mine)
+    plan.write_text(PLAN.replace('"async-aiohttp"', workers) + mine, encoding="utf-8")
     with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
         eventually(lambda: begun(tmp_path), 60)
         running = [" ".join(process.cmdline()) for process in invocation.left_behind()]

@@ -99,7 +99,9 @@ def test_a_deployment_that_calls_the_upstream_at_once_waits_for_it(tmp_path):
     with running(plan_of(python(CALLS_FIRST)), tmp_path) as fleet:
         ledger = httpx.get(f"{fleet.mock.control}/ledger").json()
     assert ledger["arrivals"] == 1
-    assert "the upstream answers 200" in (tmp_path / "logs" / "mine.log").read_text()
+    assert "the upstream answers 200" in (tmp_path / "logs" / "mine.log").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_deployment_that_fails_ends_the_start_of_locust(tmp_path):
@@ -167,7 +169,12 @@ def test_the_mock_serves_on_sockets_that_it_inherits():
 @pytest.mark.parametrize("option", ["--fd", "--control-fd"])
 def test_a_descriptor_that_is_no_listening_socket_is_refused(option, tmp_path):
     one, other = socket.socketpair()
-    with (tmp_path / "file").open("w") as file, socket.socket() as idle, one, other:
+    with (
+        (tmp_path / "file").open("w", encoding="utf-8") as file,
+        socket.socket() as idle,
+        one,
+        other,
+    ):
         for descriptor in (file.fileno(), idle.fileno(), one.fileno(), 987, -1):
             fds = (descriptor,) if 0 <= descriptor < 987 else ()
             with serve(option, str(descriptor), pass_fds=fds) as process:

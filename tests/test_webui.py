@@ -17,7 +17,7 @@ pytestmark = pytest.mark.processes
 
 def made(folder):
     """The folder with the plan in it."""
-    (folder / "plan.toml").write_text(PLAN)
+    (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
     return folder
 
 

@@ -21,7 +21,7 @@ MARKS = '[role="graphics-symbol"][aria-label]'  # what the pointer and a screen 
 def fresh(tmp_path_factory):
     """Nothing was played yet."""
     folder = tmp_path_factory.mktemp("laboratory")
-    (folder / "plan.toml").write_text(PLAN)
+    (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
     with ui(folder, a_free_port()) as pages:
         yield pages
 

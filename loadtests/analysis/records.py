@@ -255,7 +255,7 @@ def _find_plan(record: Record, file: Path) -> None:
     if record.header.plan:
         return
     try:
-        record.header.plan = tomllib.loads(file.read_text())
+        record.header.plan = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         record.problems.append(f"The plan is not known, nor are its SLOs: {error}.")
 

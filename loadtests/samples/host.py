@@ -52,10 +52,10 @@ def sockets() -> dict[str, int] | None:
     5 ms however short it is, since the whole hash table is walked: at the cost of the mock.
     """
     try:
-        told = _pairs(Path("/proc/net/sockstat").read_text(), "TCP:")
+        told = _pairs(Path("/proc/net/sockstat").read_text(encoding="utf-8"), "TCP:")
         names, values = (
             line.split()
-            for line in Path("/proc/net/snmp").read_text().splitlines()
+            for line in Path("/proc/net/snmp").read_text(encoding="utf-8").splitlines()
             if line.startswith("Tcp:")
         )
         return {
@@ -79,7 +79,9 @@ def ports(held: int) -> dict[str, int] | None:
     does not tell how many there are.
     """
     try:
-        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+        low, high = (
+            Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="utf-8").split()
+        )
         return {"time_wait": held, "of": int(high) - int(low) + 1}
     except (OSError, ValueError):
         return None

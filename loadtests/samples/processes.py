@@ -120,7 +120,7 @@ def _scheduled(pid: int) -> tuple[float, int]:
     Documentation/scheduler/sched-stats. Zeros where the kernel does not tell.
     """
     try:
-        _, waited, runs = Path(f"/proc/{pid}/schedstat").read_text().split()
+        _, waited, runs = Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return 0.0, 0
     return int(waited) / 1e9, int(runs)

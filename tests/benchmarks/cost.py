@@ -363,7 +363,7 @@ def mock(latency, told=None):
     if told:
         profile["routes"] = [{"path": path, "headers": {"server-timing": told}} for path in KINDS]
     cores = Cores.here()
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
         json.dump(profile, file)
         file.flush()
         with cores.pinned_to(cores.apps):

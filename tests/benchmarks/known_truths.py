@@ -53,7 +53,7 @@ def main() -> None:
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "plan.toml")
-        file.write_text(PLAN)
+        file.write_text(PLAN, encoding="utf-8")
         for _ in range(rounds):
             with shown(console) as observer:
                 outcome = session.run(plans.read(file), Path(folder), observer, [])

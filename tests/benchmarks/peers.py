@@ -96,7 +96,7 @@ def app(source: str, *words: str) -> Iterator[Peer]:
     command = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), *words]
     command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level=error"]
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "served.py").write_text(source)
+        Path(folder, "served.py").write_text(source, encoding="utf-8")
         with _started(command, folder, port) as peer:
             yield peer
 
@@ -110,7 +110,9 @@ def nginx() -> Iterator[Peer | None]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "nginx.conf")
-        config.write_text(NGINX_CONFIG.format(module=ECHO_MODULE, folder=folder, port=port))
+        config.write_text(
+            NGINX_CONFIG.format(module=ECHO_MODULE, folder=folder, port=port), encoding="utf-8"
+        )
         with _started([NGINX, "-c", str(config), "-p", folder], folder, port) as peer:
             yield peer
 
@@ -198,13 +200,13 @@ def _cpu(pid: int | None) -> float:
     """Seconds that a process has used; its children are not counted."""
     if pid is None:
         return math.nan
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     return pages * resource.getpagesize()
 
 

@@ -28,5 +28,5 @@ del PlanUser
 
 @events.quitting.add_listener
 def write(**_):
-    with open(os.environ["RAW_STAMPS"], "w") as file:
+    with open(os.environ["RAW_STAMPS"], "w", encoding="utf-8") as file:
         json.dump(stamps, file)

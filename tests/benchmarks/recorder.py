@@ -85,7 +85,7 @@ def one_round(url, seconds, cores):
         records = [play(line, number, level, url, seconds) for number, level in enumerate(LEVELS)]
         line.send(stages.Finish())
         engine.wait(30)
-        stamps = json.loads(raw_file.read_text())
+        stamps = json.loads(raw_file.read_text(encoding="utf-8"))
     for record in records:
         level = record.stage.level
         hey = by_hey(url, level, seconds, cores)
