@@ -129,6 +129,22 @@ def test_a_broken_report_is_refused_and_not_written(tmp_path, run):
     assert types(tmp_path) == ["run", "stage"]
 
 
+def in_ascii(code, *arguments):
+    """What a Python prints in whose locale there is nothing but ASCII."""
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **ascii_only},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    encoding, *printed = ended.stdout.splitlines()
+    assert encoding != "UTF-8"
+    return printed
+
+
 @pytest.mark.processes
 def test_the_files_are_utf_8_whatever_the_locale_says(tmp_path):
     code = (
@@ -139,17 +155,20 @@ def test_the_files_are_utf_8_whatever_the_locale_says(tmp_path):
         "run.write(Change(at=1.0, text='latency 50ms \\u2192 1s', profile=None));"
         "run.end('complete')"
     )
-    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        env={**os.environ, **ascii_only},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.strip() != "UTF-8"
+    in_ascii(code, str(tmp_path))
     assert [one.text for one in records.read(tmp_path).changes] == ["latency 50ms → 1s"]
+
+
+@pytest.mark.processes
+def test_the_plan_of_a_run_is_read_as_utf_8_whatever_the_locale_says(tmp_path):
+    RunFolder(tmp_path, HEADER | {"plan": {}}).end("complete")
+    runfolder.write_plan(tmp_path, 'name = "café"\n')
+    code = (
+        "import locale, pathlib, sys; from loadtests.analysis import records;"
+        "print(locale.getpreferredencoding(False));"
+        "print(ascii(records.read(pathlib.Path(sys.argv[1])).header.plan['name']))"
+    )
+    assert in_ascii(code, str(tmp_path)) == [ascii("café")]
 
 
 # A disk without room.
