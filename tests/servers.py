@@ -19,6 +19,9 @@ from urllib.request import urlopen
 import httpx
 import uvicorn
 
+from app_under_test import variants
+from app_under_test.settings import Settings
+
 
 def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
     """
@@ -271,6 +274,18 @@ def mock_upstream(*arguments: str, stop: int = signal.SIGINT) -> Iterator[MockUp
             assert (process.returncode, complaint) == (0, "")
         finally:
             process.kill()
+
+
+_making = threading.Lock()
+
+
+def variant_app(variant: str, upstream: str, settings: Settings) -> Any:
+    """
+    The ASGI app of a variant. Threads wait for each other here: FastAPI silences warnings of the
+    whole process while it makes an app.
+    """
+    with _making:
+        return variants.create_app(variant, upstream, settings)
 
 
 def together(check: Callable[[str], None], names: list[str]) -> None:

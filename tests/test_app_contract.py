@@ -26,6 +26,7 @@ from tests.servers import (
     scripted_upstream,
     serving,
     together,
+    variant_app,
 )
 
 pytestmark = pytest.mark.processes
@@ -41,7 +42,7 @@ SHARING = [variant for variant in VARIANTS if variant not in PER_REQUEST]
 @contextmanager
 def service(variant: str, **settings: object) -> Iterator[tuple[Callers, ScriptedUpstream]]:
     with scripted_upstream() as upstream:
-        app = variants.create_app(variant, upstream.url + "/prefix", Settings(**settings))
+        app = variant_app(variant, upstream.url + "/prefix", Settings(**settings))
         with serving(app) as url, callers(url) as users:
             yield users, upstream
 
@@ -140,7 +141,7 @@ def test_blocking_in_async_calls_one_at_a_time_and_stops_every_route() -> None:
 
 def test_async_variants_hold_more_callers_than_there_are_threads() -> None:
     def check(variant: str) -> None:
-        with service(variant) as (users, upstream):
+        with service(variant, timeout=60) as (users, upstream):
             upstream.held = True
             started = users.start("/external-data", times=45)
             eventually(lambda: upstream.in_flight == 45)

@@ -18,6 +18,7 @@ from tests.servers import (
     scripted_upstream,
     serving,
     together,
+    variant_app,
 )
 
 # A client that is closed by the first failure of its gathered calls, as client-per-request does,
@@ -106,7 +107,7 @@ def test_a_fault_has_its_status(users: Callers, upstream: ScriptedUpstream, faul
 def test_what_takes_too_long_is_a_timeout() -> None:
     def check(alone: str) -> None:
         with scripted_upstream() as upstream:
-            app = variants.create_app(alone, upstream.url, IMPATIENT)
+            app = variant_app(alone, upstream.url, IMPATIENT)
             with serving(app) as url, callers(url) as users:
                 for delay, too_late in DELAYS.items():
                     if delay == "drips" and alone in BLOCKING:
@@ -135,7 +136,7 @@ def test_a_pool_in_use_is_our_own_overload() -> None:
 
     def check(alone: str) -> None:
         with scripted_upstream() as upstream:
-            app = variants.create_app(alone, upstream.url, ONE_CONNECTION)
+            app = variant_app(alone, upstream.url, ONE_CONNECTION)
             with serving(app) as url, callers(url) as users:
                 upstream.held = True
                 started = users.start("/data", times=2)
@@ -152,7 +153,7 @@ def test_a_pool_in_use_is_our_own_overload() -> None:
 
 def test_an_upstream_that_is_not_there_is_no_start_failure(free_port: int) -> None:
     def check(alone: str) -> None:
-        app = variants.create_app(alone, f"http://127.0.0.1:{free_port}", Settings())
+        app = variant_app(alone, f"http://127.0.0.1:{free_port}", Settings())
         with serving(app) as url, callers(url) as users:
             for path in PATHS:
                 response = users.get(path)

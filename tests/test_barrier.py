@@ -6,10 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from loadtests import barrier
@@ -178,23 +176,19 @@ def calls(mock: MockUpstream, count: int) -> Iterator[None]:
             address = parts.hostname, parts.port
             client = stack.enter_context(socket.create_connection(address))
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        eventually(lambda: ledger(mock)["arrivals"] == count)
+        eventually(lambda: mock.ledger()["arrivals"] == count)
         yield
 
 
-def ledger(mock: MockUpstream) -> dict[str, Any]:
-    return httpx.get(f"{mock.control}/ledger").json()
-
-
 def queued(mock: MockUpstream) -> int:
-    queue = ledger(mock)["queue"]
+    queue = mock.ledger()["queue"]
     return queue["busy"] + queue["waiting"]
 
 
 def test_a_queue_that_clients_have_left_is_served_before_the_next_stage(tmp_path):
     profile = tmp_path / "p.toml"
     profile.write_text(
-        'latency = "200ms"\ncapacity = { servers = 1, on_disconnect = "keep" }\n', encoding="utf-8"
+        'latency = "300ms"\ncapacity = { servers = 1, on_disconnect = "keep" }\n', encoding="utf-8"
     )
     with mock_upstream(str(profile)) as mock, Barrier(dict, mock.control) as between:
         between.before()
