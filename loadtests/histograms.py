@@ -13,7 +13,7 @@ import base64
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 
 LONGEST = 600.0  # seconds; anything slower is recorded as this
@@ -171,11 +171,14 @@ def _encode(counts: dict[int, int]) -> str:
     variable-length number with its sign in the last bit (ZigZag LEB128).
     """
     written, passed = bytearray(), 0
-    for bucket in sorted(counts):
+    for bucket, count in sorted(counts.items()):
         empty = bucket - passed
         if empty:
             _write(written, 2 * empty - 1 if empty > 1 else 0)
-        _write(written, 2 * counts[bucket])
+        if count < 0x40:  # as most are
+            written.append(2 * count)
+        else:
+            _write(written, 2 * count)
         passed = bucket + 1
     header = _HEADER.pack(_COOKIE, len(written), 0, _DIGITS, 1, _MOST_TICKS, 1.0)
     packed = zlib.compress(header + written)
@@ -195,13 +198,22 @@ def _decode(text: str) -> dict[int, int]:
     if len(data) != _HEADER.size + length:
         raise ValueError("its end is missing")
     counts, bucket = {}, 0
-    for number in _read(data[_HEADER.size :]):
+    number = shift = 0
+    for byte in memoryview(data)[_HEADER.size :]:
+        if byte >= 0x80:
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            continue
+        number |= byte << shift
         if number & 1:
             bucket += (number + 1) >> 1
         else:
             if number:
                 counts[bucket] = number >> 1
             bucket += 1
+        number = shift = 0
+    if shift:
+        raise ValueError("its last number is cut off")
     if bucket > _bucket(_MOST_TICKS) + 1:
         raise ValueError("it goes beyond what is recorded")
     return counts
@@ -212,16 +224,3 @@ def _write(written: bytearray, number: int) -> None:
         written.append(number & 0x7F | 0x80)
         number >>= 7
     written.append(number)
-
-
-def _read(data: bytes) -> Iterator[int]:
-    number = shift = 0
-    for byte in data:
-        if byte < 0x80:
-            yield number | byte << shift
-            number = shift = 0
-        else:
-            number |= (byte & 0x7F) << shift
-            shift += 7
-    if shift:
-        raise ValueError("its last number is cut off")

@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from slices_of import slices_of
+
 from loadtests.analysis.records import Header, Record, StageRecord
 from loadtests.analysis.runs import run_of
 from loadtests.results import Point, Run, SloResult
-from loadtests.slices import LENGTH, Slice
 from loadtests.stages import Begun, RequestSpec, Stage
 
 Draw = Callable[[random.Random], float]
@@ -51,37 +52,15 @@ def stage(
 
 def recorded(played: Stage, requests: Iterable[Request], kind: str = "timeout") -> StageRecord:
     """The record of a stage in which these requests were sent; `kind` of the failures."""
-    slices: dict[int, Slice] = {}
-
-    def part(moment: float) -> Slice:
-        index = int(moment / LENGTH)
-        if index not in slices:
-            slices[index] = Slice(stage=played.number, index=index, request="/")
-        return slices[index]
-
-    def lead(moment: float) -> float:
-        return (int(moment / LENGTH) + 1) * LENGTH - moment
-
-    for start, end, failed in requests:
-        if not 0 <= start < played.settle + played.measure:
-            continue
-        begin = part(start)
-        begin.started += 1
-        begin.start_lead += lead(start)
-        if failed:
-            begin.failed.record(end - start)
-            begin.kinds[kind] = begin.kinds.get(kind, 0) + 1
-        else:
-            begin.ok.record(end - start)
-            if played.model == "open":
-                begin.response.record(end - start)
-        finish = part(end)
-        finish.ended += 1
-        finish.end_lead += lead(end)
-        finish.succeeded += not failed
+    length = played.settle + played.measure
+    those = [one for one in requests if 0 <= one[0] < length]
+    starts, ends, failed = zip(*those, strict=True) if those else ((), (), ())
+    slices = slices_of(
+        played.number, starts, ends, failed, model=played.model, kind=kind, status=""
+    )
     made = StageRecord(played)
     made.begun = Begun(stage=played.number, at=1000.0 * (played.number + 1), generators={})
-    made.slices = [slices[index] for index in sorted(slices)]
+    made.slices = [slices[key] for key in sorted(slices)]
     return made
 
 

@@ -4,12 +4,12 @@ import math
 import random
 
 import numpy as np
+from slices_of import slices_of
 
 from loadtests.analysis.blocks import Block
 from loadtests.analysis.points import points
 from loadtests.analysis.records import StageRecord
 from loadtests.results import QUANTILES, Point
-from loadtests.slices import LENGTH, Slice
 from loadtests.stages import Begun, RequestSpec, Stage
 
 BURST = 0.1  # seconds in which every request fails
@@ -102,7 +102,7 @@ def point(
     )
     record = StageRecord(stage)
     record.begun = Begun(stage=0, at=1000.0, generators={})
-    slices: dict[int, Slice] = {}
+    starts, ends, wrong = list[float](), list[float](), list[bool]()
     for _ in range(users):
         start = rng.uniform(0, 0.1)
         while start < length:
@@ -112,27 +112,10 @@ def point(
                 if bursts
                 else rng.random() < share
             )
-            _record(slices, start, seconds, failed)
+            starts.append(start)
             start += seconds
-    record.slices = [slices[index] for index in sorted(slices)]
+            ends.append(start)
+            wrong.append(failed)
+    slices = slices_of(0, starts, ends, wrong, body=100)
+    record.slices = [slices[key] for key in sorted(slices)]
     return next(one for one in points([record]) if one.request == "all")
-
-
-def _record(slices: dict[int, Slice], start: float, seconds: float, failed: bool) -> None:
-    first, last = int(start / LENGTH), int((start + seconds) / LENGTH)
-    for index in (first, last):
-        if index not in slices:
-            slices[index] = Slice(stage=0, index=index, request="/")
-    begin, end = slices[first], slices[last]
-    begin.started += 1
-    begin.start_lead += (first + 1) * LENGTH - start
-    if failed:
-        begin.failed.record(seconds)
-        begin.kinds["503"] = begin.kinds.get("503", 0) + 1
-    else:
-        begin.ok.record(seconds)
-        begin.statuses["200"] = begin.statuses.get("200", 0) + 1
-        begin.bytes += 100
-    end.ended += 1
-    end.end_lead += (last + 1) * LENGTH - start - seconds
-    end.succeeded += not failed

@@ -1,12 +1,17 @@
 """Queues with known truth that speak as the engine does: they prove the statistics."""
 
+import math
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from itertools import count
-from typing import Any, Literal, NamedTuple
+from heapq import heapify, heappop, heappush
+from operator import sub
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from slices_of import slices_of
 
 from loadtests.analysis.records import StageRecord
 from loadtests.engine.arrivals import first_starts
@@ -95,8 +100,8 @@ class SimulatedEngine:
     generators: int = 1
     clock: float = 1000.0  # monotonic seconds; moves on with every stage
     dies_at: int | None = None  # the stage in which the last generator falls silent
-    _times: list[float] = field(default_factory=list)
-    _told: list[tuple[float, list[float]]] = field(default_factory=list)
+    _sent: "_Sent" = field(default_factory=lambda: _Sent())
+    _settle: float = 0.0  # seconds of the last stage that count for nothing
     _answers: dict[str, float] = field(default_factory=dict)  # mean, by deployment
 
     def play(self, stage: Stage) -> Iterator[Begun | Report | Done | Lost]:
@@ -106,23 +111,22 @@ class SimulatedEngine:
             at=self.clock,
             generators={name: Clock(offset=0.0, uncertainty=0.0) for name in names},
         )
-        rng = random.Random(f"{self.seed} {stage.number} {stage.seed}")
         system = self.systems[stage.deployment]
-        self._times, self._told = [], []
-        recorded: dict[str, dict[tuple[int, str], Slice]] = {name: {} for name in names}
         length = stage.settle + stage.measure
+        rng = random.Random(f"{self.seed} {stage.number} {stage.seed}")
         telling = random.Random(f"telling {self.seed} {stage.number}")  # changes no time
-        answer = self._answers.get(stage.deployment)
-        count, seconds = 0, 0.0
-        for one in _requests(system, stage, length, rng, answer):
-            count, seconds = count + 1, seconds + one.end - one.start
-            tells = system.tells > 0 and telling.random() < system.tells
-            _record(recorded[names[one.user % len(names)]], stage, one, tells)
-            if not one.failed and one.start >= stage.settle:
-                self._times.append(one.end - one.start)
-                self._told.append((one.end - one.start, one.phases))
+        sent = _requests(system, stage, length, rng, self._answers.get(stage.deployment))
+        self._sent, self._settle = sent, stage.settle
+        count = len(sent.starts)
+        tells = [n for n in range(count) if telling.random() < system.tells] if system.tells else []
+        generator = np.array(sent.users) % len(names)
+        recorded = {
+            name: _slices(stage, sent, generator == number, tells)
+            for number, name in enumerate(names)
+        }
         if count:
-            self._answers[stage.deployment] = seconds / count
+            spent = map(sub, sent.ends, sent.starts)
+            self._answers[stage.deployment] = sum(spent) / count
         self.clock += length + 0.2
         for name in names:
             if stage.number == self.dies_at and name == names[-1]:
@@ -142,12 +146,27 @@ class SimulatedEngine:
     @property
     def times(self) -> list[float]:
         """Service times of the last stage's successes that started in the window; seconds."""
-        return self._times
+        return [self._sent.ends[n] - self._sent.starts[n] for n in self._succeeded()]
 
     @property
     def told(self) -> list[tuple[float, list[float]]]:
-        """Of each of `times`: itself, and where it went, as loadtests.phases.NAMES; seconds."""
-        return self._told
+        """
+        Of each of `times`: itself, and where it went, as loadtests.phases.NAMES; seconds. Empty
+        where the system does not tell.
+        """
+        if not self._sent.phases:
+            return []
+        return list(zip(self.times, (self._sent.phases[n] for n in self._succeeded()), strict=True))
+
+    @property
+    def calls(self) -> list[tuple[float, float]]:
+        """Start and end of each request of the last stage, in seconds since it began."""
+        return list(zip(self._sent.starts, self._sent.ends, strict=True))
+
+    def _succeeded(self) -> list[int]:
+        sent = self._sent
+        window = (n for n, start in enumerate(sent.starts) if start >= self._settle)
+        return [n for n in window if not sent.failed[n]]
 
 
 def record(engine: SimulatedEngine, played: Stage) -> StageRecord:
@@ -164,11 +183,12 @@ def recorded(played: Stage, requests: Iterable[tuple[float, float, bool]]) -> St
     from the stage's beginning. Those that start after its end are left out, as by the recorder.
     """
     length = played.settle + played.measure
-    slices: dict[tuple[int, str], Slice] = {}
-    for start, end, failed in requests:
-        if start < length:
-            one = _Request(0, start, end, failed, played.requests[0].name, [], None)
-            _record(slices, played, one, tells=False)
+    those = [one for one in requests if one[0] < length]
+    starts, ends, failed = zip(*those, strict=True) if those else ((), (), ())
+    name = played.requests[0].name
+    slices = slices_of(
+        played.number, starts, ends, failed, names=[name], model=played.model, body=BODY
+    )
     made = StageRecord(played)
     made.add(Begun(stage=played.number, at=1000.0 * (played.number + 1), generators={}))
     made.slices = [slices[key] for key in sorted(slices)]
@@ -216,75 +236,92 @@ def stage(
     )
 
 
-class _Request(NamedTuple):
-    user: int
-    start: float
-    end: float
-    failed: bool
-    name: str
-    phases: list[float]  # seconds, as NAMES
-    idle: float | None  # seconds from the same user's answer before; None: it is not known
+@dataclass(slots=True)
+class _Sent:
+    """Requests in the order of their ends, a list for each of their values."""
+
+    users: list[int] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+    failed: list[bool] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)  # the place among the stage's requests
+    idle: list[float] = field(default_factory=list)  # since the user's answer before, or nan
+    phases: list[list[float]] = field(default_factory=list)  # as NAMES, where a service tells them
 
 
 def _requests(
     system: System, stage: Stage, length: float, rng: random.Random, answer: float | None
-) -> Iterator[_Request]:
+) -> _Sent:
     """Every request that starts before `length` (seconds)."""
-    names = [request.name for request in stage.requests]
     weights = [request.weight for request in stage.requests]
+    numbers = range(len(weights))
     failing = system.failing(stage.level)
+    closed, thinks, think = stage.model == "closed", system.thinks, stage.think_time
+    servers = [math.inf if one.servers is None else one.servers for one in system.stations]
+    services = [one.service for one in system.stations]
     places = [(NAMES.index(one.queue), NAMES.index(one.phase)) for one in system.stations]
+    last = len(services) - 1
     # An event: (time, tie-breaker, user, station that the request leaves, or -1 for a new one).
-    tie = count()
-    events: list[tuple[float, int, int, int]] = []
-    for user, begin in enumerate(_first_starts(stage, length, rng, answer)):
-        heappush(events, (begin, next(tie), user, -1))
-    waiting: dict[int, deque[int]] = defaultdict(deque)
-    busy: dict[int, int] = defaultdict(int)
-    started: dict[int, float] = {}
-    ended: dict[int, float] = {}
-    queued: dict[int, float] = {}  # since when, of those who wait
-    phases: dict[int, list[float]] = {}
-
-    def thinking() -> float:
-        return rng.expovariate(1 / stage.think_time) if system.thinks else stage.think_time
-
-    def arrive(now: float, user: int, at: int) -> None:
-        station = system.stations[at]
-        if station.servers is not None and busy[at] >= station.servers:
-            waiting[at].append(user)
-            queued[user] = now
-        else:
-            busy[at] += 1
-            work = station.service(rng)
-            queue, phase = places[at]
-            phases[user][queue] += now - queued.pop(user, now)
-            phases[user][phase] += work
-            heappush(events, (now + work, next(tie), user, at))
-
+    begins = list(_first_starts(stage, length, rng, answer))
+    events = [(begin, user, user, -1) for user, begin in enumerate(begins)]
+    heapify(events)
+    tie = len(begins)
+    waiting = [deque[int]() for _ in services]
+    busy = [0] * len(services)
+    started, ended, queued = ([math.nan] * tie for _ in range(3))
+    phases: list[list[float]] = [[] for _ in begins] if system.tells else []
+    sent = _Sent()
     while events:
         now, _, user, left = heappop(events)
+        entering, at = user, left + 1
         if left < 0:
-            if now < length:
-                started[user] = now
+            if now >= length:
+                continue
+            started[user] = now
+            if phases:
                 phases[user] = [0.0] * len(NAMES)
-                arrive(now, user, 0)
+        else:
+            busy[left] -= 1
+            if waiting[left]:
+                # The one who waited takes the server before this request goes on.
+                following = waiting[left].popleft()
+                busy[left] += 1
+                work = services[left](rng)
+                if phases:
+                    queue, phase = places[left]
+                    phases[following][queue] += now - queued[following]
+                    phases[following][phase] += work
+                heappush(events, (now + work, tie, following, left))
+                tie += 1
+            if left == last:
+                name = rng.choices(numbers, weights)[0] if len(weights) > 1 else 0
+                sent.users.append(user)
+                sent.starts.append(started[user])
+                sent.ends.append(now)
+                sent.failed.append(failing > 0 and rng.random() < failing)
+                sent.chosen.append(name)
+                # Of random pauses those that end within the stage are the short ones; the engine
+                # has none.
+                sent.idle.append(math.nan if thinks else started[user] - ended[user])
+                if phases:
+                    sent.phases.append(phases[user])
+                ended[user] = now
+                if closed:
+                    pause = rng.expovariate(1 / think) if thinks else think
+                    heappush(events, (now + pause, tie, user, -1))
+                    tie += 1
+                continue
+        if busy[at] >= servers[at]:
+            waiting[at].append(entering)
+            queued[entering] = now
             continue
-        busy[left] -= 1
-        if waiting[left]:
-            arrive(now, waiting[left].popleft(), left)
-        if left + 1 < len(system.stations):
-            arrive(now, user, left + 1)
-            continue
-        name = rng.choices(names, weights)[0] if len(names) > 1 else names[0]
-        failed = failing > 0 and rng.random() < failing
-        # Of random pauses those that end within the stage are the short ones; the engine has none.
-        known = user in ended and not system.thinks
-        idle = started[user] - ended[user] if known else None
-        ended[user] = now
-        yield _Request(user, started[user], now, failed, name, phases[user], idle)
-        if stage.model == "closed":
-            heappush(events, (now + thinking(), next(tie), user, -1))
+        busy[at] += 1
+        work = services[at](rng)
+        if phases:
+            phases[entering][places[at][1]] += work
+        heappush(events, (now + work, tie, entering, at))
+        tie += 1
+    return sent
 
 
 def _first_starts(
@@ -301,38 +338,34 @@ def _first_starts(
         now += 1 / stage.level if stage.arrivals == "even" else rng.expovariate(stage.level)
 
 
-def _record(
-    slices: dict[tuple[int, str], Slice], stage: Stage, request: _Request, tells: bool
-) -> None:
-    def part(index: int) -> Slice:
-        key = index, request.name
-        if (found := slices.get(key)) is None:
-            found = slices[key] = Slice(stage=stage.number, index=index, request=request.name)
-        return found
+def _slices(
+    stage: Stage, sent: _Sent, users: NDArray[np.bool_], tells: Sequence[int]
+) -> dict[tuple[int, str], Slice]:
+    """
+    What the generator of these users records.
 
-    seconds = request.end - request.start
-    first, last = int(request.start / LENGTH), int(request.end / LENGTH)
-    begin = part(first)
-    begin.started += 1
-    begin.start_lead += (first + 1) * LENGTH - request.start
-    if request.idle is not None:
-        begin.followed += 1
-        begin.idle += request.idle
-    if request.failed:
-        begin.failed.record(seconds)
-        begin.kinds["503"] = begin.kinds.get("503", 0) + 1
-    else:
-        begin.ok.record(seconds)
-        begin.statuses["200"] = begin.statuses.get("200", 0) + 1
-        begin.bytes += BODY
-        if stage.model == "open":
-            begin.response.record(seconds)
-        if tells:
-            begin.phases.record(seconds, request.phases)
-    finish = part(last)
-    finish.ended += 1
-    finish.end_lead += (last + 1) * LENGTH - request.end
-    finish.succeeded += not request.failed
+    Args:
+        users: which of the requests are theirs.
+        tells: the requests that tell where their time went.
+    """
+    names = [request.name for request in stage.requests]
+    found = slices_of(
+        stage.number,
+        np.array(sent.starts)[users],
+        np.array(sent.ends)[users],
+        np.array(sent.failed)[users],
+        names=names,
+        chosen=np.array(sent.chosen)[users],
+        idle=np.array(sent.idle)[users],
+        model=stage.model,
+        body=BODY,
+    )
+    for place in tells:
+        if users[place] and not sent.failed[place]:
+            begin, name = sent.starts[place], names[sent.chosen[place]]
+            part = found[int(begin / LENGTH), name]
+            part.phases.record(sent.ends[place] - begin, sent.phases[place])
+    return found
 
 
 def _reports(stage: int, generator: str, slices: Mapping[tuple[int, str], Slice]) -> list[Report]:

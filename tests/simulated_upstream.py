@@ -1,9 +1,7 @@
 """Samples of the mock's ledger of a simulated deployment whose requests are its calls."""
 
-import random
-
 import numpy as np
-from simulated_engine import SimulatedEngine, _requests, record, stage
+from simulated_engine import SimulatedEngine, record, stage
 
 from loadtests.analysis.records import Header, Record
 
@@ -13,20 +11,12 @@ def played(system, levels, seed=0, *, cpu=0.2, **options):
     engine = SimulatedEngine({"a": system}, seed)
     stages, samples, before = [], [], Ledger()
     for number, level in enumerate(levels):
-        answer = engine._answers.get("a")
         one = record(engine, stage(number, "a", level, **options))
         stages.append(one)
-        samples += before.samples(one, calls_of(one, system, seed, answer), cpu)
+        samples += before.samples(one, engine.calls, cpu)
     plan = {"deployments": {"a": {}}, "load": {"levels": list(levels)}}
     header = Header(id="x", name="x", plan=plan, deployments={})
     return Record(header, stages=stages, samples=samples, status="complete")
-
-
-def calls_of(one, system, seed, answer):
-    """When each call of a stage starts and ends, by the very numbers that the engine drew."""
-    length = one.stage.settle + one.stage.measure
-    rng = random.Random(f"{seed} {one.stage.number} {one.stage.seed}")
-    return [(each.start, each.end) for each in _requests(system, one.stage, length, rng, answer)]
 
 
 class Ledger:

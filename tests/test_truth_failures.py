@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from blocks import block, contested, terms
 from recorded import analysed, outcome, recorded, stage, users
@@ -63,31 +64,27 @@ def test_an_slo_at_the_true_share_is_mostly_undecided_where_failures_were_seen(g
     assert found["met"] + found["missed"] <= 0.15 * found.total()
 
 
-def drawn(rng, count, share):
-    return sum(rng.random() < share for _ in range(count))
-
-
 def of_failures(step, rng, failed, count=700):
     share = failed / count
     return block(
         step.deployment,
         errors=share,
-        p95=math.inf if share > 0.05 else 0.08 * (1 + rng.gauss(0, 0.02)),
+        p95=math.inf if share > 0.05 else 0.08 * (1 + rng.normal(0, 0.02)),
         kinds={"500": failed} if failed else {},
     )
 
 
 def in_bursts(rng):
     bursts = sum(rng.random() < 0.15 for _ in range(2))
-    return min(sum(rng.randint(10, 60) for _ in range(bursts)), 700)
+    return min(sum(rng.integers(10, 61) for _ in range(bursts)), 700)
 
 
 @pytest.mark.parametrize(
     ("failed", "changed"),
     [
-        (lambda rng: drawn(rng, 700, 0.02), {}),
-        (lambda rng: drawn(rng, 700, 0.02), {"margin": 0.01}),
-        (lambda rng: drawn(rng, 700, 0.05), {}),
+        (lambda rng: rng.binomial(700, 0.02), {}),
+        (lambda rng: rng.binomial(700, 0.02), {"margin": 0.01}),
+        (lambda rng: rng.binomial(700, 0.05), {}),
         (in_bursts, {}),
     ],
     ids=["2 %", "2 %, narrow margin", "5 %", "bursts"],
@@ -95,7 +92,7 @@ def in_bursts(rng):
 def test_comparisons_of_equals_that_fail_rarely_end_in_a_difference(failed, changed):
     kinds = Counter()
     for seed in range(100):
-        rng, asked = random.Random(seed), terms(**changed)
+        rng, asked = np.random.default_rng(seed), terms(**changed)
         found = contested(asked, lambda step, _, rng=rng: of_failures(step, rng, failed(rng)))
         kinds[verdict(found, asked).verdict] += 1
     # 1 % of them may: five of a hundred or more are one in three hundred.
@@ -106,11 +103,11 @@ def test_comparisons_of_equals_that_fail_rarely_end_in_a_difference(failed, chan
 def test_comparisons_of_equals_with_two_modes_at_the_quantile_rarely_end_in_a_difference(share):
     kinds = Counter()
     for seed in range(40):
-        rng, asked = random.Random(seed), terms()
+        rng, asked = np.random.default_rng(seed), terms()
 
         def made(step, _, rng=rng):
-            slow = drawn(rng, 700, share) >= 35
-            return block(step.deployment, p95=(1.0 if slow else 0.05) * (1 + rng.gauss(0, 0.01)))
+            slow = rng.binomial(700, share) >= 35
+            return block(step.deployment, p95=(1.0 if slow else 0.05) * (1 + rng.normal(0, 0.01)))
 
         kinds[verdict(contested(asked, made), asked).verdict] += 1
     assert kinds["WORSE"] + kinds["BETTER"] <= 3

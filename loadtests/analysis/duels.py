@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from statistics import fmean
 from typing import TypeVar
 
@@ -375,6 +375,7 @@ class _Seen:
         return duel_words.unmeasured(terms)
 
 
+@lru_cache(maxsize=4096)
 def _needed(alpha: float, count: int) -> float:
     """Standard errors at a last look after so many rounds, and half a one for luck."""
     return float(special.stdtrit(count - 1, 1 - alpha / 4)) + 0.5
