@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from functools import cache
+from operator import mul
 
 LONGEST = 600.0  # seconds; anything slower is recorded as this
 RESOLUTION = 0.0005  # by which a value may be off, as a share of it
@@ -28,11 +29,12 @@ _HALF = 1 << _BITS
 class Histogram:
     """Durations in seconds. Adding two histograms loses nothing."""
 
-    __slots__ = ("_counts", "_total")
+    __slots__ = ("_counts", "_seconds", "_total")
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
         self._total = 0
+        self._seconds: float | None = 0.0  # of all durations; None: not added up yet
 
     def record(self, seconds: float) -> None:
         """Count one duration; what lies outside the range counts at its border."""
@@ -40,6 +42,7 @@ class Histogram:
         bucket = _bucket(ticks)
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
         self._total += 1
+        self._seconds = None
 
     def add(self, other: "Histogram") -> None:
         counts = self._counts
@@ -49,6 +52,7 @@ class Histogram:
         else:
             counts.update(other._counts)
         self._total += other._total
+        self._seconds = None
 
     @property
     def count(self) -> int:
@@ -86,11 +90,14 @@ class Histogram:
     def up_to(self, seconds: float) -> int:
         """How many durations are in the bucket of `seconds` or below it."""
         last = _bucket(min(max(int(seconds * _TICKS + 0.5), 1), _MOST_TICKS))
-        return sum(count for bucket, count in self._counts.items() if bucket <= last)
+        return sum([count for bucket, count in self._counts.items() if bucket <= last])
 
     def total(self) -> float:
         """The sum of all durations, each as the middle of its bucket; seconds."""
-        return sum(_middle(bucket) * count for bucket, count in self._counts.items())
+        if self._seconds is None:
+            counts = self._counts
+            self._seconds = sum(map(mul, map(_middle, counts), counts.values()))
+        return self._seconds
 
     def mean(self) -> float:
         """The mean over the buckets' middles; seconds. Raises ValueError when empty."""
@@ -120,6 +127,7 @@ class Histogram:
         except (ValueError, struct.error, zlib.error) as error:
             raise ValueError(f"not an encoded histogram: {text[:40]!r} ({error})") from error
         histogram._total = sum(histogram._counts.values())
+        histogram._seconds = None
         return histogram
 
     def __eq__(self, other: object) -> bool:

@@ -306,11 +306,20 @@ def _requests(
                 if phases:
                     sent.phases.append(phases[user])
                 ended[user] = now
-                if closed:
-                    pause = rng.expovariate(1 / think) if thinks else think
+                if not closed:
+                    continue
+                pause = rng.expovariate(1 / think) if thinks else think
+                if pause or (events and events[0][0] <= now):
                     heappush(events, (now + pause, tie, user, -1))
                     tie += 1
-                continue
+                    continue
+                # The next request of the same user comes before all other events.
+                if now >= length:
+                    continue
+                at = 0
+                started[user] = now
+                if phases:
+                    phases[user] = [0.0] * len(NAMES)
         if busy[at] >= servers[at]:
             waiting[at].append(entering)
             queued[entering] = now

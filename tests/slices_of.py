@@ -111,6 +111,7 @@ def histograms(of: NDArray[np.int_], seconds: NDArray[np.float64], count: int) -
         histogram = found[key // _KEY]
         histogram._counts[key % _KEY] = number
         histogram._total += number
+        histogram._seconds = None
     return found
 
 

@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 from observed import level
 from recorded import analysed, lognormal, recorded, stage, users
@@ -26,21 +27,20 @@ def ledgers(records, sent, name="a", cpu=0.2):
     arrived, flight, delivered, total = 0, 0.0, 0, 0.0
     for record, requests in zip(records, sent, strict=True):
         length = int(record.stage.settle + record.stage.measure)
+        starts = np.array([one.start for one in requests])
+        ends = np.array([one.end for one in requests])
+        takes = ends - starts
         for second in range(length + 1):
-            ended = [one for one in requests if one.end < second]
-            changes = sorted(
-                [(one.start, 1) for one in requests if second - 1 <= one.start < second]
-                + [(one.end, -1) for one in requests if second - 1 <= one.end < second]
-            )
-            peak = now = sum(one.start < second - 1 <= one.end for one in requests)
-            for _, change in changes:
-                now += change
-                peak = max(peak, now)
-            spent = sum(one.end - one.start for one in ended)
-            took = {"count": delivered + len(ended), "total": total + spent}
-            seconds = sum(
-                min(one.end, second) - one.start for one in requests if one.start < second
-            )
+            before, done = starts < second, ends < second
+            since = second - 1
+            now = peak = int(((starts < since) & (ends >= since)).sum())
+            begun, left = starts[before & (starts >= since)], ends[done & (ends >= since)]
+            changes = np.concatenate([np.full(len(left), -1), np.full(len(begun), 1)])
+            order = np.argsort(np.concatenate([left, begun]), kind="stable")
+            peak = max(peak, now + int(np.cumsum(changes[order]).max(initial=0)))
+            answered = delivered + int(done.sum())
+            took = {"count": answered, "total": total + float(takes[done].sum())}
+            seconds = float((np.minimum(ends, second) - starts)[before].sum())
             samples.append(
                 {
                     "type": "sample",
@@ -54,8 +54,8 @@ def ledgers(records, sent, name="a", cpu=0.2):
                         "generation": 1,
                         "elapsed": record.begun.at + second,
                         "in_flight": {"seconds": flight + seconds, "peak": peak, "now": 0},
-                        "arrivals": arrived + sum(one.start < second for one in requests),
-                        "answers": {"200": delivered + len(ended)},
+                        "arrivals": arrived + int(before.sum()),
+                        "answers": {"200": answered},
                         "unanswered": 0,
                         "refused": {},
                         "connections": {"accepted": 10},
@@ -66,8 +66,8 @@ def ledgers(records, sent, name="a", cpu=0.2):
             )
         arrived += len(requests)
         delivered += len(requests)
-        flight += sum(one.end - one.start for one in requests)
-        total += sum(one.end - one.start for one in requests)
+        flight += float(takes.sum())
+        total += float(takes.sum())
     return samples
 
 

@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ _SWINGS = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)  # variance that takes itself back
 _WHITE, _FORGETS, _SWINGS_BACK = 0.65, 0.28, 0.07  # how likely each kind is beforehand
 _NOTHING = 1e-60  # squares below it are rounding
 _BESIDE = 0.5  # of what a series beside tells; it is not independent of the one in question
+_STEPS = 10  # of Newton's method, at most
+_LAST_STEP = 1e-6  # of the deviation: the error that is left is about the square of that
+_CLOSE = 1e-10  # of the deviation
 _REMAINS = 3.0  # how much of what is dependent is added once more, since it is estimated too low
 
 
@@ -55,13 +59,40 @@ class Noise:
         """Half the width of the 95 % interval."""
         t = float(special.stdtrit(self.freedom, 0.975))
         low, high = t * float(self.scales.min()), t * float(self.scales.max())
+        below, above = self._around(low)
         for _ in range(30):
             middle = (low + high) / 2
-            if self.beyond(middle) > 0.05:
+            if middle <= below or (middle < above and self.beyond(middle) > 0.05):
                 low = middle
             else:
                 high = middle
         return high
+
+    def _around(self, start: float) -> tuple[float, float]:
+        """
+        A deviation on each side of the one that chance exceeds in 5 %, close to it.
+
+        By Newton's method: the tails are convex, so from below it comes ever closer.
+        """
+        root = start
+        for _ in range(_STEPS):
+            tails = special.stdtr(self.freedom, -root / self.scales)
+            squares = (root / self.scales) ** 2 / self.freedom
+            densities = (1 + squares) ** (-(self.freedom + 1) / 2) / self.scales
+            falls = _density(self.freedom) * float(self.weights @ densities)
+            step = (float(self.weights @ tails) - 0.025) / falls
+            root += step
+            if abs(step) < _LAST_STEP * root:
+                break
+        below, above = root * (1 - _CLOSE), root * (1 + _CLOSE)
+        sure = self.beyond(below) > 0.05 > self.beyond(above)
+        return (below, above) if sure else (0.0, math.inf)
+
+
+def _density(freedom: float) -> float:
+    """Of Student's t at zero."""
+    gammas = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    return math.exp(gammas) / math.sqrt(freedom * math.pi)
 
 
 def half_width(
@@ -88,12 +119,12 @@ def half_width(
     squares = np.concatenate([_coefficients(one)[1:] ** 2 for one in series])
     if not squares.sum() > _NOTHING:
         return _between(series)
-    spectra, prior = _spectra(tuple(map(len, series)))
+    shapes = _shapes(tuple(map(len, series)))
     freedom = _freedom(np.concatenate(series), len(squares))
     count = len(squares)
-    total = squares @ (1 / spectra).T
-    fit = -np.log(spectra).sum(axis=1) / 2 - count / 2 * np.log(total)
-    expected = prior + _BESIDE * _evidence(beside, spectra)
+    total = squares @ shapes.inverse
+    fit = -shapes.logarithms / 2 - count / 2 * np.log(total)
+    expected = shapes.prior + _BESIDE * _evidence(beside, shapes)
     weights = _weights(expected + fit * freedom / count)
     noise = Noise(weights, np.sqrt(total / count * terms), freedom)
     inflation = max(float(weights @ total) / count / float(squares.mean()), 1.0)
@@ -148,12 +179,12 @@ def _slope(series: Series) -> tuple[float, Noise | None]:
     squares = left**2
     if squares.sum() <= max(1e-18 * float(coefficients @ coefficients), _NOTHING):
         return found, None
-    spectra, prior = _spectra((len(series),))
+    shapes = _shapes((len(series),))
     freedom = _freedom(series - found * steps, len(squares) - 1)
-    total = squares @ (1 / spectra).T
-    fit = -np.log(spectra).sum(axis=1) / 2 - (len(squares) - 1) / 2 * np.log(total)
-    weights = _weights(prior + fit * freedom / (len(squares) - 1))
-    variances = total / (len(squares) - 1) * (spectra @ line**2) / length**2
+    total = squares @ shapes.inverse
+    fit = -shapes.logarithms / 2 - (len(squares) - 1) / 2 * np.log(total)
+    weights = _weights(shapes.prior + fit * freedom / (len(squares) - 1))
+    variances = total / (len(squares) - 1) * (shapes.spectra @ line**2) / length**2
     return found, Noise(weights, np.sqrt(variances), freedom)
 
 
@@ -162,13 +193,13 @@ def _coefficients(series: Series) -> Series:
     return transformed
 
 
-def _evidence(series: Sequence[Series], spectra: NDArray[np.float64]) -> NDArray[np.float64]:
+def _evidence(series: Sequence[Series], shapes: "_Shapes") -> NDArray[np.float64]:
     """Log of how well each shape explains the coefficients of these series, whatever its scale."""
     squares = np.concatenate([np.zeros(0), *(_coefficients(one)[1:] ** 2 for one in series)])
     if not squares.sum() > _NOTHING:
-        return np.zeros(len(spectra))
+        return np.zeros(len(shapes.prior))
     count = len(squares)
-    fit = -(np.log(spectra).sum(axis=1) + count * np.log(squares @ (1 / spectra).T)) / 2
+    fit = -(shapes.logarithms + count * np.log(squares @ shapes.inverse)) / 2
     evidence: NDArray[np.float64] = fit * _freedom(np.concatenate(series), count) / count
     return evidence
 
@@ -186,9 +217,23 @@ def _weights(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
+class _Shapes(NamedTuple):
+    """
+    Shapes of a spectrum, a row each: 1 at frequency zero, at the coefficients' frequencies.
+
+    `inverse`: their reciprocals, transposed. `logarithms`: the sum of each row's. `prior`: the log
+    of how likely each is.
+    """
+
+    spectra: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    logarithms: NDArray[np.float64]
+    prior: NDArray[np.float64]
+
+
 @lru_cache(maxsize=64)
-def _spectra(lengths: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shapes, each 1 at frequency zero, at the coefficients' frequencies; log of their priors."""
+def _shapes(lengths: tuple[int, ...]) -> _Shapes:
+    """Those of series of these lengths."""
     at = np.concatenate([np.pi * np.arange(1, length) / length for length in lengths])
     times = [time for time in _TIMES if time <= _LONGEST * min(lengths)]
     shapes, priors = [np.ones_like(at)], [_WHITE]
@@ -200,4 +245,10 @@ def _spectra(lengths: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.
     for swing in _SWINGS:
         shapes.append(1 + swing * 4 * np.sin(at / 2) ** 2)
         priors.append(_SWINGS_BACK / len(_SWINGS))
-    return np.array(shapes), np.log(np.array(priors) / sum(priors))
+    spectra = np.array(shapes)
+    return _Shapes(
+        spectra=spectra,
+        inverse=(1 / spectra).T,
+        logarithms=np.log(spectra).sum(axis=1),
+        prior=np.log(np.array(priors) / sum(priors)),
+    )

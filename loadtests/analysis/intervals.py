@@ -8,7 +8,8 @@ for means, rates and quantiles (`dependence`). Assumed throughout: the window is
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -210,88 +211,144 @@ def mean(
     return Estimate(value=value, low=value * math.exp(low), high=value * math.exp(high))
 
 
+@dataclass(frozen=True)
+class Times:
+    """
+    Response times of pieces in order, of which quantiles are asked.
+
+    Attributes:
+        batches: one histogram for each piece.
+        failures: how many more requests of each piece failed. They count as infinitely slow, and a
+            quantile may be math.inf.
+        parts: how many pieces each window has; all are of one window when it is not given.
+    """
+
+    batches: Sequence[Histogram]
+    failures: Sequence[int] | None = None
+    parts: Sequence[int] | None = None
+
+    def quantile(self, q: float) -> Estimate | None:
+        """
+        The q-quantile of all pieces together; None when there are not `enough` requests.
+
+        The interval is that of the order statistics of as many independent requests as these are
+        worth: the share of requests up to the quantile is a mean, whose error over the pieces is so
+        many times that of independent requests (the effective sample size of Korn and Graubard,
+        Survey Methodology 1998; the share instead of the quantile: Woodruff, JASA 1952). A side
+        that these do not reach is None; when there are AMPLE times as many requests as independent
+        ones would take, it is the smallest or the largest request.
+
+        Several windows also have a quantile each. Where all of them do, the interval holds that of
+        Student's t for the logs of these, around their own mean: that of all requests is mostly the
+        quantile of the slowest window. Where one has too few requests, what the shares differ by
+        counts instead.
+        """
+        count = self._count
+        if not enough(count, q):
+            return None
+        value = self._at(math.ceil(round(q * count, 9)))
+        within = [
+            batch.count if math.isinf(value) else batch.up_to(value) for batch in self.batches
+        ]
+        each = self._of_each_window(q)
+        # Few requests are beyond a high quantile, too few to show for how long one queue is felt;
+        # how long all of them took shows it.
+        half = ratio_error(within, self._sizes, self.parts, self._totals, between=each is None)
+        if half is None:
+            ranks = 0.0, count + 1.0
+        else:
+            if self._felt > _LONG_FELT:
+                half = max(half, self._felt * _independent(within, self._sizes))
+            effect = (half / _NORMAL) ** 2 * count / (q * (1 - q))
+            worth = count / max(effect, _LEAST_EFFECT)
+            low, high = order_statistics(round(worth, 2), q)
+            ranks = low * (count + 1) / (worth + 1), high * (count + 1) / (worth + 1)
+        low_end = self._between(min(ranks[0], q * count), q)
+        high_end = self._between(max(ranks[1], q * count), q)
+        least, most = _students(each) if each else (value, value)
+        return Estimate(
+            value=value,
+            low=None if low_end is None else min(low_end, least, value * (1 - RESOLUTION)),
+            high=None if high_end is None else max(high_end, most, value * (1 + RESOLUTION)),
+        )
+
+    def _at(self, rank: int) -> float:
+        place = bisect_left(self._reached, rank)
+        return self._recorded[place][0] if place < len(self._reached) else math.inf
+
+    def _between(self, rank: float, q: float) -> float | None:
+        count = self._count
+        if not 1 <= rank <= count:
+            extreme = min(max(1, round(rank)), count)
+            return self._at(extreme) if enough(count // AMPLE, q) else None
+        low, high = self._at(math.floor(rank)), self._at(math.ceil(rank))
+        return low if low == high else low + (high - low) * (rank - math.floor(rank))
+
+    def _of_each_window(self, q: float) -> list[float] | None:
+        """The q-quantile of each window; None for a single one, or where one of them has none."""
+        if len(self._windows) < 2:
+            return None
+        found = []
+        for whole, lost in self._windows:
+            count = whole.count + lost
+            rank = math.ceil(round(q * count, 9))
+            if not enough(count, q) or rank > whole.count:
+                return None
+            found.append(whole.at_rank(rank))
+        return found if min(found) > 0 else None
+
+    @cached_property
+    def _windows(self) -> list[tuple[Histogram, int]]:
+        """All times of each window that has a piece, and its failures."""
+        edges = [0, *accumulate(self.parts or ())]
+        return [
+            (merged(self.batches[start:end]), sum(self._failed[start:end]))
+            for start, end in pairwise(edges)
+            if end > start
+        ]
+
+    @cached_property
+    def _recorded(self) -> list[tuple[float, int]]:
+        return merged(self.batches).recorded()
+
+    @cached_property
+    def _reached(self) -> list[int]:
+        """How many requests took as long as each of these, or less."""
+        return list(accumulate(number for _, number in self._recorded))
+
+    @cached_property
+    def _failed(self) -> Sequence[int]:
+        return self.failures or [0] * len(self.batches)
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        return [batch.count + lost for batch, lost in zip(self.batches, self._failed, strict=True)]
+
+    @cached_property
+    def _count(self) -> int:
+        return sum(self._sizes)
+
+    @cached_property
+    def _totals(self) -> list[float]:
+        return [batch.total() for batch in self.batches]
+
+    @cached_property
+    def _felt(self) -> float:
+        """How many times the error of the mean is that of pieces that do not depend on others."""
+        counts = [batch.count for batch in self.batches]
+        alone = _independent(self._totals, counts)
+        half = ratio_error(self._totals, counts, self.parts, between=False) if alone else None
+        return half / alone if half else 1.0
+
+
 def quantile(
     batches: Sequence[Histogram],
     q: float,
     failures: Sequence[int] | None = None,
     parts: Sequence[int] | None = None,
-    totals: Sequence[float] | None = None,
 ) -> Estimate | None:
-    """
-    The q-quantile of all pieces together; None when there are not `enough` requests.
-
-    The interval is that of the order statistics of as many independent requests as these are worth:
-    the share of requests up to the quantile is a mean, whose error over the pieces is so many times
-    that of independent requests (the effective sample size of Korn and Graubard, Survey Methodology
-    1998; the share instead of the quantile: Woodruff, JASA 1952). A side that these do not reach is
-    None; when there are AMPLE times as many requests as independent ones would take, it is the
-    smallest or the largest request.
-
-    Several windows also have a quantile each. Where all of them do, the interval holds that of
-    Student's t for the logs of these, around their own mean: that of all requests is mostly the
-    quantile of the slowest window. Where one has too few requests, what the shares differ by counts
-    instead.
-
-    Args:
-        batches: response times, one histogram for each piece.
-        failures: how many more requests of each piece failed. They count as infinitely slow, and
-            the value may be math.inf.
-        parts: how many pieces each window has; all are of one window when it is not given.
-        totals: the sum of each piece's response times, for those who know it already.
-    """
-    failed = failures or [0] * len(batches)
-    whole = Histogram()
-    for batch in batches:
-        whole.add(batch)
-    count = whole.count + sum(failed)
-    if not enough(count, q):
-        return None
-    recorded = whole.recorded()
-    reached = list(accumulate(number for _, number in recorded))
-
-    def at(rank: int) -> float:
-        place = bisect_left(reached, rank)
-        return recorded[place][0] if place < len(reached) else math.inf
-
-    def between(rank: float) -> float | None:
-        if not 1 <= rank <= count:
-            extreme = min(max(1, round(rank)), count)
-            return at(extreme) if enough(count // AMPLE, q) else None
-        low, high = at(math.floor(rank)), at(math.ceil(rank))
-        return low if low == high else low + (high - low) * (rank - math.floor(rank))
-
-    value = at(math.ceil(round(q * count, 9)))
-    within = [batch.count if math.isinf(value) else batch.up_to(value) for batch in batches]
-    sizes = [batch.count + lost for batch, lost in zip(batches, failed, strict=True)]
-    # Few requests are beyond a high quantile, too few to show for how long one queue is felt; how
-    # long all of them took shows it.
-    totals = totals if totals is not None else [batch.total() for batch in batches]
-    each = _of_each_window(batches, failed, q, parts) if parts is not None else None
-    half = ratio_error(within, sizes, parts, totals, between=each is None)
-    if half is None:
-        ranks = 0.0, count + 1.0
-    else:
-        felt = _felt(totals, [batch.count for batch in batches], parts)
-        if felt > _LONG_FELT:
-            half = max(half, felt * _independent(within, sizes))
-        effect = (half / _NORMAL) ** 2 * count / (q * (1 - q))
-        worth = count / max(effect, _LEAST_EFFECT)
-        low, high = order_statistics(round(worth, 2), q)
-        ranks = low * (count + 1) / (worth + 1), high * (count + 1) / (worth + 1)
-    low_end, high_end = between(min(ranks[0], q * count)), between(max(ranks[1], q * count))
-    least, most = _students(each) if each else (value, value)
-    return Estimate(
-        value=value,
-        low=None if low_end is None else min(low_end, least, value * (1 - RESOLUTION)),
-        high=None if high_end is None else max(high_end, most, value * (1 + RESOLUTION)),
-    )
-
-
-def _felt(totals: Sequence[float], counts: Sequence[int], parts: Sequence[int] | None) -> float:
-    """How many times the error of the mean time is that of pieces that do not depend on others."""
-    alone = _independent(totals, counts)
-    half = ratio_error(totals, counts, parts, between=False) if alone else None
-    return half / alone if half else 1.0
+    """A single quantile of `Times`."""
+    return Times(batches, failures, parts).quantile(q)
 
 
 def _independent(numerators: Sequence[float], denominators: Sequence[float]) -> float:
@@ -301,29 +358,6 @@ def _independent(numerators: Sequence[float], denominators: Sequence[float]) -> 
         return 0.0
     left = _residuals(numerators, denominators, math.fsum(numerators) / total)
     return _NORMAL * float(np.linalg.norm(left)) / total
-
-
-def _of_each_window(
-    batches: Sequence[Histogram], failed: Sequence[int], q: float, parts: Sequence[int]
-) -> list[float] | None:
-    """
-    The q-quantile of each window; None for a single one, or where one of them has none.
-
-    Args:
-        failed, parts: as for `quantile`.
-    """
-    found = []
-    edges = [0, *accumulate(parts)]
-    stretches = [(start, end) for start, end in pairwise(edges) if end > start]
-    if len(stretches) < 2:
-        return None
-    for start, end in stretches:
-        whole = merged(batches[start:end])
-        rank = math.ceil(round(q * (whole.count + sum(failed[start:end])), 9))
-        if not enough(whole.count + sum(failed[start:end]), q) or rank > whole.count:
-            return None
-        found.append(whole.at_rank(rank))
-    return found if min(found) > 0 else None
 
 
 def _students(values: Sequence[float]) -> tuple[float, float]:

@@ -88,12 +88,8 @@ def _seen(records: Iterable[StageRecord]) -> "_Seen":
 
 def _slow(seen: "_Seen") -> dict[str, Estimate | None]:
     failures = [batch.failed.count for batch in seen.batches]
-    times = [batch.response for batch in seen.batches]
-    totals = [batch.total() for batch in times]
-    return {
-        name: intervals.quantile(times, q, failures, seen.parts, totals)
-        for name, q in QUANTILES.items()
-    }
+    times = intervals.Times([batch.response for batch in seen.batches], failures, seen.parts)
+    return {name: times.quantile(q) for name, q in QUANTILES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +261,9 @@ def _size(seen: _Seen) -> Estimate:
 
 def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Estimate | None]:
     """Of the successes."""
+    known = intervals.Times(stretches, None, parts)
+    times = {name: known.quantile(q) for name, q in QUANTILES.items()}
     totals = [histogram.total() for histogram in stretches]
-    times = {
-        name: intervals.quantile(stretches, q, None, parts, totals) for name, q in QUANTILES.items()
-    }
     counts = [histogram.count for histogram in stretches]
     times["mean"] = intervals.mean(totals, counts, parts) if any(counts) else None
     return times

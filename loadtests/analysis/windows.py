@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import special
 
@@ -21,6 +21,8 @@ class Quarter:
     flight. `ok` and `failed` are service times by start, `response` the response times of `ok`;
     `in_flight` is in seconds. `unsent` of the open model could not be started. `bytes`: of the
     bodies of `ok`.
+
+    The closed model has no other intended start than the start, so there `response` is `ok` itself.
     """
 
     ok: Histogram
@@ -38,6 +40,11 @@ class Quarter:
     @property
     def started(self) -> int:
         return self.ok.count + self.failed.count
+
+    @property
+    def closed(self) -> bool:
+        """Whether response times are service times."""
+        return self.response is self.ok
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def window(record: StageRecord, request: str | None = None) -> Window:
     slices = [part for part in record.slices if request in (None, part.request)]
     flight = seconds_in_flight(slices, last)
     quarters = [
-        Quarter(Histogram(), Histogram(), Histogram(), in_flight=flight[i])
+        replace(_empty(stage.model == "closed"), in_flight=flight[i], seconds=LENGTH)
         for i in range(first, last)
     ]
     idle = stage.model == "closed" and not any(
@@ -120,7 +127,7 @@ def window(record: StageRecord, request: str | None = None) -> Window:
     slices = [part for part in slices if first <= part.index < last]
     for part in slices:
         quarter = quarters[part.index - first]
-        _add_started(quarter, part, stage.model)
+        _add_started(quarter, part)
         quarter.ended += part.ended
         quarter.succeeded += part.succeeded
     if early and quarters:
@@ -130,17 +137,22 @@ def window(record: StageRecord, request: str | None = None) -> Window:
 
 def _started(slices: Sequence[Slice], model: str) -> Quarter:
     """What started in these slices, and nothing else of them."""
-    quarter = Quarter(Histogram(), Histogram(), Histogram(), seconds=0.0)
+    quarter = _empty(model == "closed")
     for part in slices:
-        _add_started(quarter, part, model)
+        _add_started(quarter, part)
     return quarter
 
 
-def _add_started(quarter: Quarter, part: Slice, model: str) -> None:
+def _empty(closed: bool) -> Quarter:
+    times = Histogram()
+    return Quarter(times, Histogram(), times if closed else Histogram(), seconds=0.0)
+
+
+def _add_started(quarter: Quarter, part: Slice) -> None:
     quarter.ok.add(part.ok)
     quarter.failed.add(part.failed)
-    # The closed model has no other intended start than the start.
-    quarter.response.add(part.response if model == "open" else part.ok)
+    if not quarter.closed:
+        quarter.response.add(part.response)
     quarter.unsent += part.unsent
     quarter.followed += part.followed
     quarter.idle += part.idle
@@ -177,11 +189,12 @@ def _lasted(part: Slice, seconds: float) -> int:
 
 def together(quarters: Sequence[Quarter]) -> Quarter:
     """Quarters of one or of several windows as a single one."""
-    whole = Quarter(Histogram(), Histogram(), Histogram(), seconds=0.0)
+    whole = _empty(all(quarter.closed for quarter in quarters))
     for quarter in quarters:
         whole.ok.add(quarter.ok)
         whole.failed.add(quarter.failed)
-        whole.response.add(quarter.response)
+        if not whole.closed:
+            whole.response.add(quarter.response)
         whole.unsent += quarter.unsent
         whole.ended += quarter.ended
         whole.succeeded += quarter.succeeded
