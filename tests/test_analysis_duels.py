@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -293,11 +292,11 @@ def test_the_others_are_adjusted_for_their_number() -> None:
         return one
 
     alarms = 0
-    for seed in range(60):
+    for seed in range(30):
         found = judged(made(seed), at=(40, 10))
         assert len(found.changes) == 13
         alarms += any(one.changed for one in found.changes)
-    assert alarms <= 3
+    assert alarms <= 2
 
 
 @settings(max_examples=40)
@@ -449,12 +448,15 @@ def test_failures_in_a_few_blocks_give_no_ratio_of_a_hundred() -> None:
     assert "would have been seen" not in found.sentence
 
 
-@pytest.mark.parametrize(("share", "bursts"), FAILING.values(), ids=FAILING)
-def test_equals_are_seldom_called_different_whatever_fails(share, bursts) -> None:
+def test_equals_are_seldom_called_different_whatever_fails() -> None:
     """The thousands are in tests/benchmarks/false_alarms.py."""
-    kinds = Counter()
-    for seed in range(40):
-        metric = METRICS[seed % len(METRICS)]
-        said = terms(seed=seed, metric=metric, within=90, margin=0.001)
-        kinds[verdict(contested(said, Equals(seed, share, bursts).made), said).verdict] += 1
-    assert kinds["BETTER"] + kinds["WORSE"] <= 1
+    different = []
+    for name, (share, bursts) in FAILING.items():
+        for seed in range(2 * len(METRICS)):
+            metric = METRICS[seed % len(METRICS)]
+            said = terms(seed=seed, metric=metric, within=90, margin=0.001)
+            found = verdict(contested(said, Equals(seed, share, bursts).made), said).verdict
+            if found in ("BETTER", "WORSE"):
+                different.append((name, metric, seed))
+    # 1 % of them may: three of sixty are one in forty.
+    assert len(different) <= 2, different

@@ -71,8 +71,9 @@ def test_think_time_moves_the_knee_out():
 
 
 def test_most_intervals_hold_the_knee():
-    bends = [found(threads(20, exponential(0.05)), (1, 5, 10, 40, 80), seed) for seed in range(30)]
-    assert sum(bend.low <= 20 <= bend.high for bend in bends) >= 23
+    bends = [found(threads(20, exponential(0.05)), (1, 5, 10, 40, 80), seed) for seed in range(12)]
+    # 5 % may not: four of twelve are one in five hundred.
+    assert sum(bend.low <= 20 <= bend.high for bend in bends) >= 9
 
 
 def test_a_service_that_does_one_thing_at_a_time_has_its_knee_at_one_user():

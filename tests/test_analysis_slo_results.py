@@ -483,9 +483,12 @@ def open_results(text, capacity, rate, measure, count, service=exponential):
     return found
 
 
-@pytest.mark.parametrize(("capacity", "rate"), [(95, 100), (98, 100), (190, 200), (950, 1000)])
-def test_a_rate_beyond_the_capacity_does_not_meet_its_slo(capacity, rate):
-    seen = open_results(f"p95 < 500ms at {rate}", capacity, rate, 5.0, 20)
+def test_rates_beyond_the_capacity_do_not_meet_their_slo():
+    seen = [
+        result
+        for capacity, rate in ((95, 100), (98, 100), (190, 200), (950, 1000))
+        for result in open_results(f"p95 < 500ms at {rate}", capacity, rate, 5.0, 5)
+    ]
     assert [one.status for one in seen].count("met") <= 1
     undecided = [one for one in seen if one.status == "unresolved"]
     assert all("measure = " in one.why for one in undecided)

@@ -47,9 +47,9 @@ def test_what_does_not_move_is_steady(count):
 
 @pytest.mark.parametrize("users", [10, 40])
 def test_a_closed_queue_is_steady(users):
-    engines = (SimulatedEngine(QUEUE, seed) for seed in range(30))
+    engines = (SimulatedEngine(QUEUE, seed) for seed in range(12))
     found = [points([record(one, stage(0, "queue", users))])[0] for one in engines]
-    assert [point.steady for point in found].count("steady") >= 29
+    assert [point.steady for point in found] == ["steady"] * 12
 
 
 def test_a_ramp_to_the_end_is_drifting():
@@ -90,7 +90,7 @@ def test_an_open_queue_above_its_capacity_is_unstable_and_misses_its_slo():
 
 @pytest.mark.parametrize("arrivals", ["poisson", "even"])
 def test_an_open_queue_below_its_capacity_is_not_unstable(arrivals):
-    for seed in range(20):
+    for seed in range(8):
         played = stage(0, "queue", 100, model="open", arrivals=arrivals)
         (point, _) = points([record(SimulatedEngine(QUEUE, seed), played)])
         assert point.steady == "steady"

@@ -312,13 +312,16 @@ def test_failures_in_bursts_count_for_few_requests_on_both_sides():
     assert kind(failing(0.037, 80), failing(0.0, 4000)) == "EQUIVALENT"
 
 
-@pytest.mark.parametrize(("share", "bursts"), FAILING.values(), ids=FAILING)
-def test_runs_of_the_same_service_are_seldom_called_different(share, bursts):
+def test_runs_of_the_same_service_are_seldom_called_different():
     """The thousands are in tests/benchmarks/false_alarms.py."""
     found = [
-        kind(*(simulated(2 * seed + side, share, bursts) for side in (0, 1))) for seed in range(25)
+        (name, seed, kind(*(simulated(2 * seed + side, share, bursts) for side in (0, 1))))
+        for name, (share, bursts) in FAILING.items()
+        for seed in range(10)
     ]
-    assert sum(one in ("BETTER", "WORSE") for one in found) <= 1
+    different = [one for one in found if one[-1] in ("BETTER", "WORSE")]
+    # 1 % of them may: three of fifty are one in seventy.
+    assert len(different) <= 2, different
 
 
 @pytest.mark.parametrize(

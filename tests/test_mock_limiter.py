@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -69,7 +69,6 @@ def decide(limit: dict[str, Any], times: list[int]) -> list[bool]:
 
 
 @given(arrivals(), numbers, st.integers(1, 7))
-@settings(max_examples=300)
 def test_a_bucket_admits_its_burst_and_its_rate_and_all_of_them(
     times: list[int], limit: int, burst: int
 ) -> None:
@@ -132,7 +131,6 @@ timed = st.fixed_dictionaries(
 
 
 @given(st.lists(timed, min_size=1, max_size=3), st.lists(st.integers(0, 3000), max_size=30))
-@settings(max_examples=200)
 def test_an_honest_retry_after_is_the_first_whole_second_that_admits(
     limits: list[dict[str, Any]], gaps: list[int]
 ) -> None:

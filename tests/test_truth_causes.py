@@ -4,7 +4,6 @@ import math
 import random
 
 import numpy as np
-import pytest
 from observed import level
 from recorded import analysed, lognormal, recorded, stage, users
 
@@ -13,12 +12,21 @@ from loadtests.analysis.sentences import sentence
 from mock_upstream.profiles import Profile
 
 LEVELS = (1, 5, 10, 20, 40, 80)
-RUNS = 12
+RUNS = 4  # of each kind
 
 
 def profile(latency):
     found = Profile.model_validate({"latency": latency}).latency
     return lambda rng: found.quantile(rng.random())
+
+
+DRAWS = {
+    "exponential": lambda rng: rng.expovariate(20),
+    "CV 0.5": lognormal(0.05, 0.5),
+    "CV 1": lognormal(0.05, 1.0),
+    "CV 2": lognormal(0.05, 2.0),
+    "default profile": profile("p50=50ms p95=80ms p99=150ms"),
+}
 
 
 def ledgers(records, sent, name="a", cpu=0.2):
@@ -79,27 +87,18 @@ def ran(draw, seed, levels=LEVELS):
     return analysed(records, samples=ledgers(records, sent))
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda rng: rng.expovariate(20),
-        lognormal(0.05, 0.5),
-        lognormal(0.05, 1.0),
-        lognormal(0.05, 2.0),
-        profile("p50=50ms p95=80ms p99=150ms"),
-    ],
-    ids=["exponential", "CV 0.5", "CV 1", "CV 2", "default profile"],
-)
-def test_a_service_without_a_limit_has_none_named(draw):
+def test_services_without_a_limit_have_none_named():
+    """Hundreds of them are in tests/benchmarks/causes_simulated.py."""
     named, bends = [], []
-    for seed in range(RUNS):
-        run = ran(draw, seed)
-        named += [point.limit.why for point in run.points if point.limit][:1]
-        bends += [knee for knee in run.knees.values() if knee.level is not None]
-        assert "is the ceiling" not in sentence(run, "a")
-    # 2 % of them may: two of twelve or more are one in fifty.
-    assert len(named) <= 1, named
-    assert len(bends) <= 1, bends
+    for name, draw in DRAWS.items():
+        for seed in range(RUNS):
+            run = ran(draw, seed)
+            named += [(name, point.limit.why) for point in run.points if point.limit][:1]
+            bends += [(name, knee) for knee in run.knees.values() if knee.level is not None]
+            assert "is the ceiling" not in sentence(run, "a")
+    # 2 % of them may: three of twenty or more are one in a hundred.
+    assert len(named) <= 2, named
+    assert len(bends) <= 2, bends
 
 
 def test_a_limit_of_so_many_at_a_time_is_named_though_response_times_scatter():

@@ -20,6 +20,7 @@ from loadtests.schedules import Played, Step
 from loadtests.schedules import ladder as schedule
 
 FAST = uniform(0.03, 0.07)
+QUICK = uniform(0.002, 0.006)
 
 
 def exit_codes(run):
@@ -194,7 +195,7 @@ def test_a_path_that_always_fails_misses_every_slo_and_says_so_first(status):
     rng = random.Random(1)
     for number, level in enumerate((1, 10, 40)):
         one = stage(number, "a", level)
-        sent = users(one, uniform(0.0005, 0.0015), rng, fails_at=lambda start: True)
+        sent = users(one, QUICK, rng, fails_at=lambda start: True)
         records.append(recorded(one, sent, status))
     run = analysed(
         records,
@@ -208,9 +209,7 @@ def test_a_path_that_always_fails_misses_every_slo_and_says_so_first(status):
 
 
 def test_failures_are_said_before_a_bottleneck_of_the_generator():
-    engine = SimulatedEngine(
-        {"a": System([Station(uniform(0.0005, 0.0015))], failing=lambda n: 1.0)}, cpu=0.97
-    )
+    engine = SimulatedEngine({"a": System([Station(QUICK)], failing=lambda n: 1.0)}, cpu=0.97)
     run = analysed(
         ladder(engine, "a", (1, 10, 40)), {"slow": "p95 < 250ms at 40", "failed": "errors < 1%"}
     )
