@@ -90,7 +90,7 @@ class Histogram:
     def up_to(self, seconds: float) -> int:
         """How many durations are in the bucket of `seconds` or below it."""
         last = _bucket(min(max(int(seconds * _TICKS + 0.5), 1), _MOST_TICKS))
-        return sum([count for bucket, count in self._counts.items() if bucket <= last])
+        return sum(count for bucket, count in self._counts.items() if bucket <= last)
 
     def total(self) -> float:
         """The sum of all durations, each as the middle of its bucket; seconds."""
