@@ -71,7 +71,7 @@ def sentence(kind: Kind, terms: Terms, told: Told) -> str:
     """The verdict with its numbers: failures first, then the metric that decides."""
     head = f"{terms.b} against {terms.a}: {kind}."
     if told.invalid:
-        return f"{head} {_capital(told.invalid)}."
+        return " ".join(filter(None, (head, told.failures, f"{_capital(told.invalid)}.")))
     parts = [head, *filter(None, (told.failures, told.growing))]
     if not told.growing:
         parts.append(_metric(terms, told))

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from scipy import special
 
-from loadtests.analysis import answers, block_length, duel_words
+from loadtests.analysis import answers, block_length, duel_words, failing
 from loadtests.analysis.blocks import Block
 from loadtests.analysis.duel_terms import BLOCKS, FIRST, Terms
 from loadtests.analysis.effects import Effect, of_metric
@@ -46,6 +46,12 @@ then; of these 0.06 at most (tests/benchmarks/verdicts.py).
 POWER = 0.9  # of the smallest change that is told
 _LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
 _FAILING = 0.5  # of the requests: there is nothing to compare
+_FEW = 8  # blocks of a side, at least, that show how far failures depend on each other
+_CERTAIN = 0.001
+"""
+Of the test of failures in all blocks together. It is asked after every round without a correction:
+a LARGE difference of equals is seen in the first rounds, if at all.
+"""
 _UNUSABLE = 0.5  # of the rounds: then the rest is no fair choice of them
 _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
@@ -192,6 +198,16 @@ class _Seen:
         failures = self._failures() if self._errors_rose() else ""
         if failures:
             return _Judged("WORSE", failures=failures)
+        if not self._fails_more():
+            return self._of_metric()
+        if len(self.rounds) < FIRST:
+            return _Judged("UNRESOLVED", self.more(), failures=self._failures())
+        found = self._of_metric()
+        return replace(found, failures=found.failures or self._failures())
+
+    def _of_metric(self) -> _Judged:
+        """What is said where failures do not decide."""
+        terms = self.terms
         if self.too_short:
             return _Judged("INVALID", invalid=self.too_short)
         if terms.metric in QUANTILES and (growing := self._growing(terms.at[0])):
@@ -242,7 +258,44 @@ class _Seen:
             # In each of at least four blocks in turns: of equals that fail half of the time it
             # would be so in one of 256.
             return _Judged("WORSE", failures=self._failures())
+        if self._fails_more() and self._surely_fails_more():
+            return _Judged("WORSE", failures=self._failures())
         return None
+
+    def _fails_more(self) -> bool:
+        """Whether so many more requests to B fail, by chance or not, that nothing else matters."""
+        (share_a, _), (share_b, _) = self.failed
+        return share_b - share_a >= failing.LARGE
+
+    def _surely_fails_more(self) -> bool:
+        """The same beyond chance; of whole rounds, in which both were played equally often."""
+        sides = [
+            [[_failed(one) for one in self._usable(name, part)] for part in self.rounds]
+            for name in self.terms.names
+        ]
+        if min(sum(map(len, side)) for side in sides) < _FEW:
+            return False
+        effect = max(map(failing.design_effect, sides))
+        a, b = (_share([one for part in side for one in part]) for side in sides)
+        return failing.p_value((a[0], a[1] / effect), (b[0], b[1] / effect)) < _CERTAIN
+
+    @cached_property
+    def failed(self) -> list[tuple[float, int]]:
+        """The share that fails of all requests of A and of B, and the number of these."""
+        return [
+            _share([_failed(one) for one in self._usable(name, self.blocks)])
+            for name in self.terms.names
+        ]
+
+    def _usable(self, name: str, blocks: Sequence[Block]) -> list[Block]:
+        """The blocks of one side at the level that decides that tell how many requests fail."""
+        return [
+            one
+            for one in blocks
+            if (one.deployment, one.level) == (name, self.terms.at[0])
+            and not one.wrong
+            and ERRORS in one.values
+        ]
 
     def _mostly(self, name: str) -> str:
         failing = [one for one in self._side(name) if one.values.get(ERRORS, 0.0) > _FAILING]
@@ -263,8 +316,8 @@ class _Seen:
 
     def _failures(self) -> str:
         """How many fail on each side, in a sentence."""
-        found = self.errors
-        return duel_words.failures(self.terms, found.a, found.b, _mostly(self._side(self.terms.b)))
+        (share_a, _), (share_b, _) = self.failed
+        return duel_words.failures(self.terms, share_a, share_b, _mostly(self._side(self.terms.b)))
 
     # Rates above the capacity
 
@@ -379,6 +432,17 @@ class _Seen:
 def _needed(alpha: float, count: int) -> float:
     """Standard errors at a last look after so many rounds, and half a one for luck."""
     return float(special.stdtrit(count - 1, 1 - alpha / 4)) + 0.5
+
+
+def _failed(one: Block) -> tuple[float, int]:
+    """How many requests of a block failed, and how many there were."""
+    return one.values[ERRORS] * one.requests, one.requests
+
+
+def _share(blocks: Sequence[tuple[float, int]]) -> tuple[float, int]:
+    """The share that fails of the requests of all these blocks, and the number of these."""
+    count = sum(requests for _, requests in blocks)
+    return math.fsum(failed for failed, _ in blocks) / count if count else 0.0, count
 
 
 def _mostly(blocks: Sequence[Block]) -> str:

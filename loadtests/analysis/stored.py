@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from scipy import special
 
-from loadtests.analysis import answers
+from loadtests.analysis import answers, failing
 from loadtests.analysis.duel_words import amount, change, minutes
 from loadtests.analysis.intervals import proportion
 from loadtests.analysis.ratios import ratio
@@ -163,7 +163,8 @@ class _Pair:
 
     def judged(self) -> _Judged:
         if not self.valid:
-            return _Judged("INVALID", " ".join(self._invalid()))
+            failures = [self._failing()] if abs(self._rise) >= failing.LARGE else []
+            return _Judged("INVALID", " ".join([*failures, *self._invalid()]))
         found = self._judged()
         if found.kind == "BETTER" and (differing := self.answers):
             told = f"{found.told} {answers.other_work(differing)}"
@@ -227,7 +228,20 @@ class _Pair:
 
     def _errors(self) -> Sign:
         """1: more requests fail in B, -1: fewer; by more than _RISE and more than chance."""
-        return _failures_apart(self.a, self.b, 1 - CONFIDENCE)
+        if sign := _failures_apart(self.a, self.b, 1 - CONFIDENCE):
+            return sign
+        if abs(self._rise) < failing.LARGE:
+            return 0
+        # With few requests two intervals overlap before the test of both says that it is chance.
+        effect = max(_effect(self.a), _effect(self.b))
+        shares = [(one.errors.rate, one.requests / effect) for one in (self.a, self.b)]
+        if failing.p_value(*shares) >= EACH:
+            return 0
+        return 1 if self._rise > 0 else -1
+
+    @property
+    def _rise(self) -> float:
+        return self.b.errors.rate - self.a.errors.rate
 
     def _failing(self) -> str:
         shares = [percent(point.errors.rate) for point in (self.b, self.a)]
