@@ -33,10 +33,14 @@ class Errors(Result):
 
     `effective`: the number of independent requests that tell as much of the rate; fewer than the
     requests where failures come in bursts. Null in runs of older versions.
+
+    `unanswered`: users of the closed model that wait in vain from one moment on until the window
+    ends: of each of them only one request fails, however long it waits.
     """
 
     rate: float
     effective: float | None = None
+    unanswered: int = 0
     kinds: dict[str, int] = {}
 
 

@@ -180,3 +180,12 @@ def test_a_border_that_is_seen_without_noise_is_always_found(border, steep, lowe
         assert breaks_everywhere(result)
     else:
         assert result.low <= border <= result.high <= bounds.narrow(round(result.low))
+
+
+def test_users_that_wait_in_vain_break_a_share_of_errors_that_their_requests_keep():
+    hanging = point(80, rate=0.004).model_copy(
+        update={"errors": Errors(rate=0.004, effective=230, unanswered=29), "steady": "none"}
+    )
+    found = trial({"x": parse("errors < 1%")}, hanging, hanging.response_time)
+    assert found.margins["x"].value < 0
+    assert found.seen["x"] == "29 of 80 users waited in vain"

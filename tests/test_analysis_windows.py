@@ -134,6 +134,34 @@ def test_long_answers_weigh_no_more_than_others():
         found = level_of(users(80, 7.0, cycle, seed=seed), 80)
         failed += found.errors.rate * found.requests
         requests += found.requests
-        noted += any("waited for one answer" in text for text in found.problems)
+        noted += any("waited" in text for text in found.problems) + found.errors.unanswered
     assert noted == 0
     assert failed / requests == pytest.approx(0.002, rel=3 * (requests * 0.002) ** -0.5)
+
+
+def stuck_from(moment, some, count=80, timeout=10.0):
+    """Requests of `count` users, the first `some` of whom get no answer from that moment on."""
+    for user in range(count):
+        draw = random.Random(user)
+        now = draw.uniform(0, 1)
+        while now < 7.0:
+            hangs = user < some and now >= moment
+            end = now + (timeout if hangs else draw.uniform(0.03, 0.07))
+            yield now, end, hangs
+            now = end
+
+
+@pytest.mark.parametrize("moment", [0.0, 1.9, 2.5, 4.5, 6.0])
+def test_users_that_hang_from_one_moment_on_are_counted_whenever_that_is(moment):
+    found = level_of(stuck_from(moment, 29), 80)
+    assert found.errors.unanswered == 29
+    assert found.errors.rate < 0.01, "each of them has one failure only"
+    assert found.steady == "none"
+    assert "29 of 80 users waited" in found.problems[0]
+
+
+def test_a_burst_of_ordinary_failures_at_the_end_of_a_window_leaves_nobody_waiting():
+    failing = ((start, end, start >= 6.9) for start, end, _ in users(40, 7.0, taking(0.2)))
+    found = level_of(failing, 40)
+    assert found.errors.rate > 0
+    assert found.errors.unanswered == 0

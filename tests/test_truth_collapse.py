@@ -6,7 +6,7 @@ import random
 import pytest
 from blocks import block as made_block
 from blocks import contested, terms
-from recorded import analysed, hung, of_all, outcome, recorded, stage, users
+from recorded import Request, analysed, hung, of_all, outcome, recorded, stage, users
 from simulated_engine import SimulatedEngine, Station, System, constant, ladder, threads, uniform
 
 from loadtests import plans
@@ -74,6 +74,24 @@ def test_a_service_that_hangs_is_said_to_fail_from_there_on():
     run = collapsing(80, 160)
     text = sentence(run, "a")
     assert "every request fails from 80 users on (timeout)" in text
+
+
+@pytest.mark.parametrize("moment", [1.0, 4.0])
+def test_a_service_that_hangs_for_some_users_misses_its_share_of_errors(moment):
+    def sent(user, rng):
+        now = rng.uniform(0, 1)
+        while now < 7.0:
+            hangs = user < 29 and now >= moment
+            yield Request(now, end := now + (10.0 if hangs else rng.uniform(0.03, 0.07)), hangs)
+            now = end
+
+    one = stage(9, "a", 80, settle=2.0, measure=5.0)
+    hanging = recorded(one, (r for user in range(80) for r in sent(user, random.Random(user))))
+    low = ladder(SimulatedEngine({"a": System([Station(FAST)])}), "a", (1, 10))
+    run = analysed([*low, hanging], {"everywhere": "errors < 1%", "here": "errors < 5% at 80"})
+    assert [one.status for one in run.slos] == ["missed", "missed"]
+    assert all("29 of 80 users waited in vain" in one.why for one in run.slos)
+    assert exit_codes(run) == (FAILED, FAILED)
 
 
 def test_a_comparison_with_a_service_that_hangs_is_worse():

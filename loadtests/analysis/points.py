@@ -113,7 +113,7 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     median = seen.response_times["p50"]
     problems = (
         validity.of_level(repeats, usable, seen.batches, kinds)
-        .and_of(validity.of_users([one.hung for one in windows], usable[0].stage))
+        .and_of(validity.of_users(windows, usable[0].stage))
         .and_of(host.of_host(usable, samples, median.value if median else None))
         .and_of(fidelity.of_mock(usable, samples))
     )
@@ -165,8 +165,8 @@ def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[S
     """Of each window, by all its requests."""
     return [
         # The others answer steadily where users hang, and so does the whole if all of them do.
-        Steadiness("none" if one.hung and one.ended else None)
-        if one.hung
+        Steadiness("none" if one.ended else None)
+        if one.hung or one.unanswered
         else steadiness(one.quarters, record.stage.model)
         for record, one in zip(records, windows, strict=True)
     ]
@@ -210,6 +210,7 @@ def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
                 [batch.started for batch in seen.batches],
                 seen.parts,
             ),
+            unanswered=max(one.unanswered for one in seen.windows) if request == ALL else 0,
             kinds=dict(kinds.most_common()),
         ),
         statuses=dict(statuses.most_common()),

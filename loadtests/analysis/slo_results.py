@@ -114,6 +114,8 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> Measured:
         return _failing_anyway(slo, point)
     if slo.against is not None:
         return _side(slo, evidence, point)
+    if unanswered := _unanswered(slo, point):
+        return unanswered
     pieces, parts = level_pieces(evidence.at(point.level))
     seen = of_metric(slo, evidence, point, pieces, parts)
     if point.steady in _MOVING:
@@ -134,7 +136,8 @@ def _while_it_moves(slo: Slo, evidence: Evidence, point: Point, seen: Measured) 
         Unresolved: they do not agree, or a motion that goes on may break what is kept so far.
     """
     halves = []
-    if not any(window(record).hung for record in evidence.at(point.level)):
+    whole = [window(record) for record in evidence.at(point.level)]
+    if not any(one.hung or one.unanswered for one in whole):
         halves = _halves(*level_pieces(evidence.at(point.level)))
 
     def looks(asked: Slo) -> list[Measured]:
@@ -156,6 +159,23 @@ def _stricter(slo: Slo) -> Slo:
         return slo
     factor = 1 / _JUMP if slo.comparison in AT_MOST else _JUMP
     return replace(slo, threshold=slo.threshold * factor)
+
+
+def _unanswered(slo: Slo, point: Point) -> Measured | None:
+    """
+    The users that wait in vain, where they are more than the promise allows; else None.
+
+    As a part of the requests they are few, since who waits sends no other.
+    """
+    users = point.errors.unanswered
+    if slo.metric != "errors" or not users:
+        return None
+    value = users / point.level
+    low, high = proportion(users, point.level, TAIL)
+    if slo.holds(value) or value <= point.errors.rate:
+        return None
+    why = f"{users} of {point.level} users waited in vain until the window ended"
+    return Measured(value, low, high, why)
 
 
 def _failing_later(slo: Slo, point: Point, seen: Measured) -> Measured:

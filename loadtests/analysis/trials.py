@@ -182,11 +182,14 @@ def _errors(slo: Slo, point: Point) -> tuple[Margin, str] | None:
     if not point.requests:
         return None
     share, count = point.errors.rate, _effective(point)
+    told = f"{percent(share)} of {point.requests:,} requests failed"
+    if (users := point.errors.unanswered) and users / point.level > max(share, slo.threshold):
+        share, count = users / point.level, point.level
+        told = f"{users} of {point.level} users waited in vain"
     margin = 2 * (math.asin(math.sqrt(slo.threshold)) - math.asin(math.sqrt(share)))
     sure = math.sqrt(2 * count * _divergence(share, slo.threshold))
     # Where the share is the one that is promised, both are zero, and their ratio is this.
     error = abs(margin) / sure if sure > 1e-6 else 1 / math.sqrt(count)
-    told = f"{percent(share)} of {point.requests:,} requests failed"
     return Margin(margin, math.hypot(error, BETWEEN * min(abs(margin), 1.0))), told
 
 

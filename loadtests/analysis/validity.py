@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from loadtests.analysis import intervals
 from loadtests.analysis.records import StageRecord
-from loadtests.analysis.windows import Quarter
+from loadtests.analysis.windows import Quarter, Window
 from loadtests.analysis.words import duration, load, percent
 from loadtests.results import Estimate, Limit, Resource
 from loadtests.stages import Stage
@@ -125,22 +125,22 @@ def unusable(
     return [text for text in wrong if text]
 
 
-def of_users(hung: Sequence[int], stage: Stage) -> Validity:
-    """
-    A note where users hang, which is what the service does and leaves the level valid.
-
-    Args:
-        hung: requests in flight all through each window, where they count (`Window.hung`).
-    """
-    most = max(hung, default=0)
-    if not most:
-        return Validity()
-    return Validity(
-        problems=(
-            f"{most} of {stage.level} users waited for one answer through the whole window of "
-            f"{duration(stage.measure)}; their requests count, with all that started before it",
+def of_users(windows: Sequence[Window], stage: Stage) -> Validity:
+    """A note where users hang, which is what the service does and leaves the level valid."""
+    hung = max((one.hung for one in windows), default=0)
+    unanswered = max((one.unanswered for one in windows if not one.hung), default=0)
+    notes = []
+    if hung:
+        notes.append(
+            f"{hung} of {stage.level} users waited for one answer through the whole window of "
+            f"{duration(stage.measure)}; their requests count, with all that started before it"
         )
-    )
+    if unanswered:
+        notes.append(
+            f"{unanswered} of {stage.level} users waited in vain for an answer from one moment on "
+            "until the window ended"
+        )
+    return Validity(problems=tuple(notes))
 
 
 def of_request(

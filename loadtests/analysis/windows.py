@@ -9,6 +9,7 @@ from scipy import special
 
 from loadtests.analysis.records import StageRecord
 from loadtests.histograms import Histogram
+from loadtests.histograms import merged as merged_times
 from loadtests.phases import PhaseSums, merged
 from loadtests.slices import LENGTH, Slice, seconds_in_flight
 from loadtests.stages import Stage
@@ -60,6 +61,11 @@ class Window:
     Requests of users that waited for one answer from before the window to its end, where they are
     so many that the window alone would be wrong; all that started before it counts, too.
     """
+    unanswered: int = 0
+    """
+    Requests of a closed window that were in flight at its end, failed later, and come from one
+    moment on: from before the window (those of `hung`), or from a moment in it.
+    """
 
     @property
     def ended(self) -> int:
@@ -97,7 +103,7 @@ class Window:
         quarters = list(self.quarters[settled:])
         if early:
             quarters[0] = together([_started(early, self.model), quarters[0]])
-        return Window(quarters, [*early, *slices], first, self.model, self.hung)
+        return replace(self, quarters=quarters, slices=[*early, *slices], first=first)
 
 
 def window(record: StageRecord, request: str | None = None) -> Window:
@@ -132,7 +138,8 @@ def window(record: StageRecord, request: str | None = None) -> Window:
         quarter.succeeded += part.succeeded
     if early and quarters:
         quarters[0] = together([_started(early, stage.model), quarters[0]])
-    return Window(quarters, [*early, *slices], first, stage.model, hung)
+    unanswered = _unanswered(record, first, last, hung)
+    return Window(quarters, [*early, *slices], first, stage.model, hung, unanswered)
 
 
 def _started(slices: Sequence[Slice], model: str) -> Quarter:
@@ -182,9 +189,47 @@ def _hung(record: StageRecord, first: int, last: int) -> int:
     return hung if chance < _CHANCE else 0
 
 
+def _unanswered(record: StageRecord, first: int, last: int, hung: int) -> int:
+    """
+    Requests of users that wait in vain from one moment on until the window ends, and longer; 0
+    where failures come as evenly as requests do.
+
+    Such a user has one failure at most, of the hundreds of requests that it would have sent. But
+    where a few requests fail slowly at any time, some of these are in flight at any time, too.
+    """
+    if record.stage.model == "open":
+        return 0
+    parts = [part for part in record.slices if part.index < last]
+    usual = merged_times(part.ok for part in parts)
+    least = _IN_VAIN * usual.quantile(0.99) if usual.count else 0.0
+    early, late, started = 0, Counter[int](), Counter[int]()
+    slow = 0  # failures of the window that take as long, whether they end in it or not
+    for part in parts:
+        in_vain = _beyond(part.failed, max((last - part.index - 0.5) * LENGTH, least))
+        if part.index < first:
+            early += in_vain
+            continue
+        late[part.index] += in_vain
+        started[part.index] += part.ok.count + part.failed.count
+        slow += _beyond(part.failed, least)
+    if hung:
+        return early + late.total()
+    for begin in range(first, last):
+        together = late[begin] + late[begin + 1]  # the moment may be where two quarters meet
+        if together > 1:
+            share = (started[begin] + started[begin + 1]) / started.total()
+            if special.bdtrc(together - 1, slow, share) * (last - first) < _CHANCE:
+                return late.total()
+    return 0
+
+
 def _lasted(part: Slice, seconds: float) -> int:
     """How many requests took at least so long."""
-    return sum(one.count - one.up_to(seconds) for one in (part.ok, part.failed) if one.count)
+    return sum(_beyond(one, seconds) for one in (part.ok, part.failed))
+
+
+def _beyond(times: Histogram, seconds: float) -> int:
+    return times.count - times.up_to(seconds) if times.count else 0
 
 
 def together(quarters: Sequence[Quarter]) -> Quarter:
@@ -268,6 +313,7 @@ _SCATTER = 3.0  # standard errors by which the cycles that an end cuts off diffe
 
 
 _CHANCE = 1e-4  # that as many hang although all that start are alike
+_IN_VAIN = 5.0  # times the p99 of the successes: who waits for longer is not answered any more
 
 MOST_PIECES = 120  # of all windows together; more tell nothing new and take time
 
