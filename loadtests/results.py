@@ -158,11 +158,12 @@ class Knee(Result):
     `level` is null when the levels did not reach it, and then `low` is the level that it lies
     beyond; or when the lowest level lies beyond it, and then it is at or below `high`. Without
     either, the levels tell too little. `then`: what throughput does beyond it, "flat", "falls",
-    "errors", or null when no level lies beyond. `base` is R_0 (seconds), the mean response time
-    without a queue, `cycle` R_0 + Z (seconds), the time between two successes of one user without a
-    queue, think time and failures included; `slope` the seconds that p95 grows by for each user
-    beyond the knee. `retrograde`: the part of `throughput` that is lost at the highest level, where
-    it falls.
+    "errors", or null when no level lies beyond, or when that is not known. `throughput` is X_max;
+    null where it still rises beyond the knee, together with failures. `base` is R_0 (seconds), the
+    mean response time without a queue, `cycle` R_0 + Z (seconds), the time between two successes of
+    one user without a queue, think time and failures included; `slope` the seconds that p95 grows
+    by for each user beyond the knee. `retrograde`: the part of `throughput` that is lost at the
+    highest level, where it falls.
     """
 
     level: float | None

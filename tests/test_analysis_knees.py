@@ -181,3 +181,27 @@ def test_a_knee_is_limited_by_what_binds_at_the_first_valid_level_beyond_it():
 def test_what_is_said_about_a_simulated_knee_holds(number):
     _, truth, _, seen = drawn(number, seed=2)
     assert held(truth, knee(seen))
+
+
+@pytest.mark.parametrize("levels", [(300, 400), (300, 600), (300, 400, 800)])
+def test_a_rate_from_which_on_requests_fail_lies_beyond_the_knee(levels):
+    """A fifth of them, however many come: more succeed at higher rates than at any before."""
+    seen = [came(100, 100), came(200, 200)]
+    seen += [
+        came(level, 0.8 * level).model_copy(update={"errors": Errors(rate=0.2)}) for level in levels
+    ]
+    bend = knee(seen)
+    assert 200 <= bend.level <= 300
+    assert 0.95 * 200 <= bend.low <= bend.level <= bend.high <= 300
+    assert bend.then == "errors"
+    assert bend.throughput is None or bend.throughput <= 300
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_of_a_rate_lies_between_the_last_that_is_followed_and_the_first_that_is_not(
+    seed,
+):
+    bend = found(
+        System([Station(exponential(0.02), 7)]), (100, 200, 300, 500, 700), seed, model="open"
+    )
+    assert 0.95 * 300 <= bend.low <= 350 <= bend.high <= 500

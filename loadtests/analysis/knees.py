@@ -145,7 +145,9 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     answered = max((Value.of(point.throughput) for point in following), key=lambda one: one.value)
     if falls(behind[0], answered):
         most = answered
-    level = max(most.value / share, last.requests / last.seconds)
+    first = float(behind[0].level)
+    rises = most.value / share > first  # throughput goes on rising, and so do the failures
+    level = max(min(most.value / share, first), last.requests / last.seconds)
     unsure = share_error(following) / share
     half = math.hypot(most.half / share, unsure * level)
     reached = math.hypot(answered.half / share, unsure * level)
@@ -153,13 +155,16 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     high = level + half
     fallen = falls(seen[-1], most)
     if len(plateau(behind if fallen else [last, *behind])) < 2:
-        high = max(float(behind[0].level), level)
+        high = first
+    # A window with few requests follows as far as it is known; one that is answered does.
+    sure = [p.level for p in following if p.throughput.value >= ANSWERED * (found.expected(p) or 0)]
+    low, high = max(low, ANSWERED * max(sure, default=0)), max(min(high, first), level)
     then = _then(behind, most, 1 - share)
     return Knee(
         level=level,
-        low=max(min(low, level), 0.0) if math.isfinite(low) else None,
-        high=high if math.isfinite(high) else None,
-        throughput=most.value,
+        low=min(low, level),
+        high=high,
+        throughput=None if rises and then == "errors" else most.value,
         base=base_time,
         then=then,
         retrograde=_lost(seen[-1], most) if then == "falls" else None,

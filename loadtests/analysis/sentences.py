@@ -104,6 +104,8 @@ def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
         grows = f"p95 grows {duration(knee.slope, 2)} per user"
     most = "" if knee.throughput is None else f" at {rate(knee.throughput)}"
     end = f"throughput stops{most}{_faster(valid, knee)}"
+    if knee.then == "errors" and knee.throughput is None:
+        end = "more requests fail, though throughput still rises"
     if knee.then == "falls" and knee.throughput is not None:
         low = rate(top.throughput.value)
         end = f"throughput falls from {rate(knee.throughput)} to {low} at {_at(top)}{_lost(knee)}"
