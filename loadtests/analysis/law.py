@@ -117,10 +117,11 @@ def _failing_users(point: Point) -> float:
     """
     Users who wait for a failure, by Little's law: those in flight who do not wait for a success.
 
-    Where failures take long and are rare, their number is a matter of chance.
+    Where failures take long and are rare, their number is a matter of chance. They may have begun
+    before the window, so that it holds no failure.
     """
     mean = point.response_time.get("mean")
-    if not point.errors.rate or point.in_flight is None or mean is None:
+    if point.model == "open" or point.in_flight is None or mean is None:
         return 0.0
     return max(point.in_flight - point.throughput.value * mean.value, 0.0)
 
