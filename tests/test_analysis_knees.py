@@ -108,7 +108,7 @@ def test_the_plateau_is_the_mean_of_what_cannot_be_told_apart_rather_than_the_lu
 def test_throughput_that_falls_by_more_than_its_noise_is_said_to_fall():
     assert knee([*rising(1, 5, 10), point(40, 200), point(80, 120)]).then == "falls"
     noisy = [*rising(1, 5, 10), point(40, 200, noise=0.1), point(80, 180, noise=0.1)]
-    assert knee(noisy).then == "flat"
+    assert knee(noisy).then is None
 
 
 def test_failures_beyond_the_knee_are_its_end_unless_answers_become_fewer_as_well():
@@ -205,3 +205,17 @@ def test_the_interval_of_a_rate_lies_between_the_last_that_is_followed_and_the_f
         System([Station(exponential(0.02), 7)]), (100, 200, 300, 500, 700), seed, model="open"
     )
     assert 0.95 * 300 <= bend.low <= 350 <= bend.high <= 500
+
+
+@pytest.mark.parametrize(("noise", "then"), [(0.02, "flat"), (0.05, "flat"), (0.15, None)])
+def test_throughput_is_called_flat_only_where_a_loss_that_matters_is_excluded(noise, then):
+    seen = [*rising(1, 5, 10), point(40, 200, noise=noise), point(80, 197, noise=noise)]
+    assert knee(seen).then == then
+
+
+def test_throughput_without_an_interval_is_as_sure_as_its_requests():
+    few = point(80, 190).model_copy(update={"throughput": Estimate(value=190), "seconds": 0.5})
+    many = few.model_copy(update={"seconds": 60.0})
+    plateau = [*rising(1, 5, 10), point(40, 200, noise=0.02)]
+    assert knee([*plateau, few]).then is None
+    assert knee([*plateau, many]).then == "flat"

@@ -22,6 +22,7 @@ from loadtests.analysis.law import (
     Value,
     falls,
     law,
+    may_fall,
     most_of,
     plateau,
     pooled,
@@ -34,6 +35,7 @@ from loadtests.results import Estimate, Knee, Limit, Point
 LEAST_LEVELS = 3
 BEYOND = 0.95  # a knee must lie below this part of the highest level to have been seen
 FAILING = 0.05  # of the requests, beyond those that fail before the knee already
+UNSEEN = 0.15  # of X_max: where such a loss is within the interval, throughput is not called flat
 APART = 0.02  # of the highest level: with less between two levels, there is no slope
 RISING = 0.05  # of p95, from the knee to the highest level: with less, no slope is given
 
@@ -204,7 +206,12 @@ def _failing(below: Sequence[Point]) -> float:
 def _then(
     beyond: Sequence[Point], most: Value, usual: float
 ) -> Literal["flat", "falls", "errors"] | None:
-    """What throughput does beyond the knee; `usual` is the part that fails before it already."""
+    """
+    What throughput does beyond the knee; None where the windows are too short to tell.
+
+    Args:
+        usual: the part that fails before it already.
+    """
     if not beyond:
         return None
     top = beyond[-1]
@@ -212,7 +219,9 @@ def _then(
     failing = max(point.errors.rate for point in beyond) > usual + FAILING
     if failing and (not fallen or top.requests / top.seconds > (1 - FALLING) * most.value):
         return "errors"  # what is missing in throughput was answered, with failures
-    return "falls" if fallen else "flat"
+    if fallen:
+        return "falls"
+    return None if may_fall(top, most, UNSEEN) else "flat"
 
 
 def _slope(beyond: Sequence[Point], below: Sequence[Point], level: float) -> float | None:

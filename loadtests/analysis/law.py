@@ -283,6 +283,14 @@ def falls(top: Point, most: Value) -> bool:
     return most.value - last.value - noise > FALLING * most.value
 
 
+def may_fall(top: Point, most: Value, part: float) -> bool:
+    """Whether the interval of what is lost at this level reaches beyond this part of X_max."""
+    half = Value.of(top.throughput).half
+    if math.isinf(half):
+        half = _DEVIATIONS * _error(top) * top.throughput.value
+    return most.value - top.throughput.value + math.hypot(half, most.half) > part * most.value
+
+
 def _logarithm(point: Point) -> float:
     """Of throughput; half a success stands for none."""
     return math.log(max(point.throughput.value, 0.5 / point.seconds))

@@ -106,6 +106,8 @@ def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
     end = f"throughput stops{most}{_faster(valid, knee)}"
     if knee.then == "errors" and knee.throughput is None:
         end = "more requests fail, though throughput still rises"
+    if knee.then is None:
+        end += "; the windows are too short to tell whether it falls"
     if knee.then == "falls" and knee.throughput is not None:
         low = rate(top.throughput.value)
         end = f"throughput falls from {rate(knee.throughput)} to {low} at {_at(top)}{_lost(knee)}"
