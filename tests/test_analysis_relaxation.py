@@ -1,11 +1,12 @@
 """Windows of the open model that are too short for their rate."""
 
 import pytest
-from simulated_engine import SimulatedEngine, exponential, ladder, threads
+from recorded import analysed
+from simulated_engine import SimulatedEngine, exponential, ladder, record, stage, threads
 
 from loadtests.analysis.points import points
 from loadtests.analysis.records import Header, Record
-from loadtests.analysis.relaxation import marked, needed
+from loadtests.analysis.relaxation import TELLING, advised, marked, needed
 from loadtests.analysis.runs import run_of
 from loadtests.results import Knee
 
@@ -60,3 +61,25 @@ def test_a_run_knows_its_knee_and_says_which_of_its_windows_were_too_short():
     run = run_of(Record(Header(id="x", name="x"), stages=records, status="complete"))
     short = {point.level for point in run.points if "too short" in " ".join(point.problems)}
     assert short == {180}
+
+
+def test_the_window_that_is_proposed_allows_for_a_knee_that_is_lower_than_it_looks():
+    sure, unsure = Knee(level=200.0, low=200.0), Knee(level=200.0, low=170.0)
+    assert advised(160, sure) == pytest.approx(needed(160, 200))
+    assert advised(160, unsure) > 1.5 * needed(160, 200)
+    assert advised(195, unsure) == float("inf"), "no window is proposed at what may be the knee"
+
+
+def test_an_undecided_slo_of_the_open_model_proposes_relaxation_times_of_its_queue():
+    rates = {20: 5.0, 50: 5.0, 80: 5.0, 150: 5.0, 200: 5.0}
+    system = {"a": threads(1, exponential(0.01))}
+    engine = SimulatedEngine(system, seed=2)
+    records = [
+        record(engine, stage(number, "a", rate, model="open", measure=seconds))
+        for number, (rate, seconds) in enumerate(rates.items())
+    ]
+    run = analysed(records, {"slow": "p95 < 300ms at 80"})
+    [found] = run.slos
+    assert found.status == "unresolved"
+    assert found.measure >= needed(80, run.knees["a"].level, TELLING)
+    assert found.measure >= 15, "a relaxation time is 1 / 100 / (1 - sqrt(0.8))^2 s, 0.9 s"

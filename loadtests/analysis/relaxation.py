@@ -16,6 +16,11 @@ from mock_upstream.durations import format_duration
 
 TIMES = 120.0
 """Relaxation times that a window takes; with fewer, a 95 % interval holds the truth less often."""
+TELLING = 20.0
+"""
+Relaxation times after which a stable queue is told from one that grows, and a share of slow answers
+is known about as well as it will be: the queue's swings are then small against a random walk's.
+"""
 LONGEST = 3600.0  # seconds of a window that is worth proposing
 
 
@@ -27,10 +32,22 @@ def marked(points: Sequence[Point], knees: Mapping[str, Knee]) -> list[Point]:
     return [_marked(point, knees.get(point.deployment)) for point in points]
 
 
-def needed(level: float, most: float) -> float:
+def needed(level: float, most: float, times: float = TIMES) -> float:
     """Seconds of a window at `level` requests a second of `most`; infinite from `most` on."""
     slack = 1 - math.sqrt(min(level / most, 1.0))
-    return TIMES / (most * slack**2) if slack else math.inf
+    return times / (most * slack**2) if slack else math.inf
+
+
+def advised(level: float, knee: Knee, times: float = TIMES) -> float:
+    """
+    Seconds of a window that would do where the knee is lower than it looks: between its value and
+    the low end of its interval. The knee of short windows is mostly too high; a longer window,
+    which shows it better, would then be too short once more.
+    """
+    if knee.level is None:
+        return math.inf
+    low = knee.level if knee.low is None else knee.low
+    return needed(level, math.sqrt(low * knee.level), times) if low else math.inf
 
 
 def _marked(point: Point, knee: Knee | None) -> Point:
@@ -39,8 +56,10 @@ def _marked(point: Point, knee: Knee | None) -> Point:
     seconds = needed(point.level, knee.level)
     if point.seconds >= seconds:
         return point
-    shown = format_duration(float(math.ceil(seconds)))
-    enough = f'; measure = "{shown}" would do' if seconds <= LONGEST else ""
+    seconds = advised(point.level, knee)
+    enough = ""
+    if seconds <= LONGEST:
+        enough = f'; measure = "{format_duration(float(math.ceil(seconds)))}" would do'
     text = (
         f"{point.seconds:g} s are too short for intervals of response times at "
         f"{percent(point.level / knee.level)} of the knee, {rate(knee.level)}{enough}"

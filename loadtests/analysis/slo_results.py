@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from loadtests.analysis import collapse, knees
+from loadtests.analysis import collapse, knees, relaxation
 from loadtests.analysis.intervals import proportion
 from loadtests.analysis.points import level_pieces
 from loadtests.analysis.ratios import ends
@@ -88,11 +88,29 @@ def _with_way_out(
     before = evidence.measured(slo.level)
     if longer is None or not before:
         return f"{text}.", None
-    seconds = whole_slices(math.ceil(before * min(longer, MOST)))
+    relaxed = _relaxed(slo, evidence)
+    seconds = whole_slices(math.ceil(max(before * min(longer, MOST), min(relaxed, before * MOST))))
     wanted = f"measure = {as_plan_says(seconds)}"
     if longer >= MOST:
         return f"{text}, to which it is too near: even {wanted} could not tell.", seconds
     return f"{text}: {wanted} would probably decide it.", seconds
+
+
+def _relaxed(slo: Slo, evidence: Evidence) -> float:
+    """
+    Seconds of a window that shows how far a queue of the open model swings; 0: that is not known.
+
+    Above the knee it grows in any window, which does not take longer to be seen.
+    """
+    knee, level = evidence.knee, slo.level
+    if evidence.model == "closed" or knee is None or not knee.level or level is None:
+        return 0.0
+    if slo.metric == "throughput" or level >= knee.level:
+        return 0.0
+    seconds = relaxation.advised(level, knee, relaxation.TELLING)
+    return (
+        relaxation.needed(level, knee.level, relaxation.TELLING) if seconds == math.inf else seconds
+    )
 
 
 def _measured(slo: Slo, evidence: Evidence) -> Measured:
