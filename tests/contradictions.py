@@ -241,6 +241,12 @@ def _ceilings(run: Run) -> Iterator[str]:
             if ceiling.throughput < 0.93 * most and not ceiling.loaded:
                 told = f"{ceiling.resource} {ceiling.throughput:.1f}/s"
                 yield f"{name}: ceiling {told} below {most:.1f}/s"
+        reached = max((point.throughput.value for point in run.of(name) if point.valid), default=0)
+        for point in run.of(name):
+            if point.limit and "is the ceiling" in point.limit.why:
+                above = reached > (point.limit.ceiling or reached)
+                if above and words.rate(reached) != words.rate(point.limit.ceiling):
+                    yield f"{name}: {point.limit.why!r}, and {words.rate(reached)} was measured"
         for point in valid:
             if point.limit and point.limit.ceiling and point.limit.ceiling < 0.93 * most:
                 told = f"{point.limit.why} {point.limit.ceiling:.1f}/s"

@@ -152,8 +152,8 @@ def test_two_workers_on_one_core_are_bound_by_the_core():
 
 def test_a_loop_that_is_late_without_using_its_core_is_blocked():
     told = {"lag": 0.4, "call": CALL, "loop_cpu": 0.02, "cpu": 0.02}
-    beyond = [level(n, 19.6, told=told, upstream={"peaks": (1.0,)}) for n in (10, 20)]
-    found = named(level(1), *beyond)
+    beyond = [level(n, 19.4, told=told, upstream={"peaks": (1.0,)}) for n in (10, 20)]
+    found = named(level(1, 19.4), *beyond)
     assert found.resource == "loop"
     assert found.why == (
         "blocked event loop: it is 400 ms late in the mean while it uses 2 % of a core; "
@@ -406,3 +406,16 @@ def test_an_upstream_with_a_queue_is_named_as_slower_beyond_its_servers():
         80: "upstream",
     }
     assert limits[80].why.startswith("upstream: a call takes ")
+
+
+@pytest.mark.parametrize(("reached", "said"), [(197.6, "is the ceiling"), (199.5, "predicts")])
+def test_what_lies_below_a_throughput_that_was_measured_is_not_called_the_ceiling(reached, said):
+    seen = [blocking(1), blocking(20, reached, waiting=10), blocking(40, reached, waiting=30)]
+    bounds = ceilings(seen, {}, None)
+    why = limits(seen, bounds)[40].why
+    assert said in why
+    if said == "predicts":
+        assert why.endswith("10 threads / 50.5 ms predicts 198/s, and 200/s was measured")
+        assert bounds[0].finding == "the prediction was met: 200/s was measured"
+    else:
+        assert bounds[0].finding is None

@@ -113,8 +113,27 @@ def ceilings(
             else one and other and _compared(one, other, there)
             for one, other in zip(found, beyond, strict=True)
         ]
-    known = [one for one in found if one and one.throughput >= most]
+    reached = highest(seen)
+    known = [_met(one, reached) for one in found if one and one.throughput >= most]
     return sorted(known, key=lambda one: one.throughput)
+
+
+def highest(seen: Sequence[Observation]) -> float:
+    """The highest throughput of a level that may be believed; successes a second."""
+    return max((one.throughput for one in seen if one.point.valid), default=0.0)
+
+
+def exceeded(one: Ceiling, reached: float) -> bool:
+    """Whether more was measured than the ceiling says, as both are printed."""
+    return reached > one.throughput and rate(reached) != rate(one.throughput)
+
+
+def _met(one: Ceiling, reached: float) -> Ceiling:
+    """A ceiling with a finding where slightly more was measured, within the interval."""
+    if not exceeded(one, reached):
+        return one
+    told = f"the prediction was met: {rate(reached)} was measured"
+    return one.model_copy(update={"finding": "; ".join(filter(None, (told, one.finding)))})
 
 
 def _proven(one: Observation) -> float:

@@ -14,7 +14,7 @@ from loadtests.analysis.causes.cases import Found, Seen
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, threads
 from loadtests.analysis.causes.slots import slots
 from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
-from loadtests.analysis.ceilings import STARVED, demand, lowest
+from loadtests.analysis.ceilings import STARVED, demand, exceeded, highest, lowest
 from loadtests.analysis.law import law
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import percent, rate
@@ -54,14 +54,17 @@ def _limit(case: Seen) -> Limit | None:
         resource=found.resource,
         utilisation=None if found.utilisation is None else min(found.utilisation, 1.0),
         ceiling=ceiling.throughput if ceiling else None,
-        why=found.why + (f"; {_equation(ceiling)}" if ceiling else ""),
+        why=found.why + (f"; {_equation(ceiling, highest(case.levels))}" if ceiling else ""),
         next=_next(case, found.resource, ceiling),
         evidence=evidence.told(case, found.resource, ceiling),
         source="telemetry" if case.now.told else "outside",
     )
 
 
-def _equation(ceiling: Ceiling) -> str:
+def _equation(ceiling: Ceiling, reached: float) -> str:
+    if exceeded(ceiling, reached):
+        predicted = rate(ceiling.throughput)
+        return f"{ceiling.how} predicts {predicted}, and {rate(reached)} was measured"
     return f"{ceiling.how} = {rate(ceiling.throughput)} is the ceiling"
 
 
@@ -90,7 +93,7 @@ def _next(case: Seen, resource: Resource, ceiling: Ceiling | None) -> str | None
     lifted = _LIFTED.get(resource)
     least = ceiling.throughput if ceiling else 0.0
     if resource != "retries":
-        least = max(least, case.now.throughput)
+        least = max(least, highest(case.levels))
     same = {resource, "cpu"} if resource == "churn" else {resource}
     others = [one for one in case.ceilings if one.resource not in same and one.throughput > least]
     if lifted is None or not others:
