@@ -460,3 +460,16 @@ def test_equals_are_seldom_called_different_whatever_fails() -> None:
                 different.append((name, metric, seed))
     # 1 % of them may: three of sixty are one in forty.
     assert len(different) <= 2, different
+
+
+@pytest.mark.parametrize(("answered", "said"), [(700.0, False), (690.0, False), (350.0, True)])
+def test_cpu_of_requests_that_came_at_other_rates_is_said_to_depend_on_them(answered, said) -> None:
+    def made(step, number):
+        head = step.deployment == "head"
+        cpu = (0.00106 if head else 0.001) * (1 + 0.002 * (number % 3))
+        return block(step.deployment, cpu=cpu, throughput=answered if head else 700.0)
+
+    found = judged(made, metric="cpu")
+    told = [text for text in found.problems if "each may take more CPU" in text]
+    assert len(told) == said
+    assert not said or told[0].startswith("head answered 350/s and base 700/s")

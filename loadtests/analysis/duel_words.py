@@ -133,6 +133,15 @@ def endless(terms: Terms, a: float, b: float) -> str:
     )
 
 
+def other_rates(terms: Terms, answered: Effect) -> str:
+    """CPU of a request is compared at two rates, of which the lower one makes it dearer."""
+    return (
+        f"{terms.b} answered {rate(answered.b)} and {terms.a} {rate(answered.a)}: where fewer "
+        f"requests come, a process wakes up for more of them one by one, and each may take more "
+        f'CPU; model = "open" in [load] compares both at one rate'
+    )
+
+
 def unmeasured(terms: Terms) -> str:
     """No block says what the metric is."""
     return f"{named(terms.metric)} was not measured in most rounds"

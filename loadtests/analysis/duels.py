@@ -57,6 +57,7 @@ _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
 may still be told apart, but not be called equivalent."""
 _RISE = 0.01  # of all requests: more failures than that, chance or not, are not called equal
+_OTHER_RATE = 1.1  # times the throughput: CPU of a request depends on how many come
 _GROWING = 0.02  # of the requests that came, by which those in flight grow in a block
 _GROWS = 8  # blocks that must show it
 
@@ -405,6 +406,10 @@ class _Seen:
                 f"{unusable} of {len(self.rounds)} rounds could not be used: "
                 f"{wrong.most_common(1)[0][0]}"
             )
+        if self.terms.metric == "cpu":
+            answered = self.effect("throughput", self.terms.at[0])
+            if answered.values and abs(answered.mean) > math.log(_OTHER_RATE):
+                yield duel_words.other_rates(self.terms, answered)
         kinds = {
             name: {kind for one in self.blocks if one.deployment == name for kind in one.kinds}
             for name in self.terms.names
