@@ -46,12 +46,6 @@ then; of these 0.06 at most (tests/benchmarks/verdicts.py).
 POWER = 0.9  # of the smallest change that is told
 _LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
 _FAILING = 0.5  # of the requests: there is nothing to compare
-_FEW = 8  # blocks of a side, at least, that show how far failures depend on each other
-_CERTAIN = 0.001
-"""
-Of the test of failures in all blocks together. It is asked after every round without a correction:
-a LARGE difference of equals is seen in the first rounds, if at all.
-"""
 _UNUSABLE = 0.5  # of the rounds: then the rest is no fair choice of them
 _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
@@ -270,28 +264,18 @@ class _Seen:
 
     def _surely_fails_more(self) -> bool:
         """The same beyond chance; of whole rounds, in which both were played equally often."""
-        sides = [
-            [[_failed(one) for one in self._usable(name, part)] for part in self.rounds]
-            for name in self.terms.names
-        ]
-        if min(sum(map(len, side)) for side in sides) < _FEW:
-            return False
-        effect = max(map(failing.design_effect, sides))
-        a, b = (_share([one for part in side for one in part]) for side in sides)
-        return failing.p_value((a[0], a[1] / effect), (b[0], b[1] / effect)) < _CERTAIN
+        a, b = ([self._counts(name, part) for part in self.rounds] for name in self.terms.names)
+        return failing.apart(a, b)
 
     @cached_property
     def failed(self) -> list[tuple[float, int]]:
         """The share that fails of all requests of A and of B, and the number of these."""
-        return [
-            _share([_failed(one) for one in self._usable(name, self.blocks)])
-            for name in self.terms.names
-        ]
+        return [failing.share(self._counts(name, self.blocks)) for name in self.terms.names]
 
-    def _usable(self, name: str, blocks: Sequence[Block]) -> list[Block]:
-        """The blocks of one side at the level that decides that tell how many requests fail."""
+    def _counts(self, name: str, blocks: Sequence[Block]) -> list[failing.Counts]:
+        """Failures and requests of the usable blocks of one side at the level that decides."""
         return [
-            one
+            (one.values[ERRORS] * one.requests, one.requests)
             for one in blocks
             if (one.deployment, one.level) == (name, self.terms.at[0])
             and not one.wrong
@@ -437,17 +421,6 @@ class _Seen:
 def _needed(alpha: float, count: int) -> float:
     """Standard errors at a last look after so many rounds, and half a one for luck."""
     return float(special.stdtrit(count - 1, 1 - alpha / 4)) + 0.5
-
-
-def _failed(one: Block) -> tuple[float, int]:
-    """How many requests of a block failed, and how many there were."""
-    return one.values[ERRORS] * one.requests, one.requests
-
-
-def _share(blocks: Sequence[tuple[float, int]]) -> tuple[float, int]:
-    """The share that fails of the requests of all these blocks, and the number of these."""
-    count = sum(requests for _, requests in blocks)
-    return math.fsum(failed for failed, _ in blocks) / count if count else 0.0, count
 
 
 def _mostly(blocks: Sequence[Block]) -> str:

@@ -13,9 +13,40 @@ LARGE = 0.2
 Of all requests. Where so many more fail on one side, no other metric is worth comparing: what a
 quantile of the rest says is about other requests.
 """
+FEW = 8  # blocks of a side, at least, that show how far failures depend on each other
+CERTAIN = 0.001
+"""
+The p-value below which a LARGE difference between the blocks of two sides is no chance. It is asked
+after every round without a correction: equals show such a difference in the first ones, if at all.
+"""
 _MOST = 60  # independent requests on a side; as many show any LARGE difference
 _SHARES = 200  # true shares that are tried
 _UNSURE = 0.05  # the chance that failures depend on each other more than is allowed for
+
+
+Counts = tuple[float, int]  # failures, and requests
+
+
+def share(counts: Sequence[Counts]) -> tuple[float, int]:
+    """The share that fails of all these requests, and their number."""
+    requests = sum(size for _, size in counts)
+    return math.fsum(failed for failed, _ in counts) / requests if requests else 0.0, requests
+
+
+def apart(a: Sequence[Sequence[Counts]], b: Sequence[Sequence[Counts]]) -> bool:
+    """
+    Whether shares of failures of two sides surely differ; False with fewer than FEW blocks.
+
+    Args:
+        a, b: rounds of blocks.
+    """
+    if min(sum(map(len, side)) for side in (a, b)) < FEW:
+        return False
+    effect = max(design_effect(a), design_effect(b))
+    (share_a, count_a), (share_b, count_b) = (
+        share([one for part in side for one in part]) for side in (a, b)
+    )
+    return p_value((share_a, count_a / effect), (share_b, count_b / effect)) < CERTAIN
 
 
 def p_value(a: tuple[float, float], b: tuple[float, float]) -> float:
@@ -64,7 +95,7 @@ def _binomial(counts: NDArray[np.int_], shares: NDArray[np.float64]) -> NDArray[
     return chances
 
 
-def design_effect(rounds: Sequence[Sequence[tuple[float, float]]]) -> float:
+def design_effect(rounds: Sequence[Sequence[Counts]]) -> float:
     """
     How many requests tell as much of the share of failures as an independent one; 1 at least.
 
@@ -76,20 +107,20 @@ def design_effect(rounds: Sequence[Sequence[tuple[float, float]]]) -> float:
         rounds: of one side; of each block how many requests failed, and how many there were.
     """
     blocks = [one for part in rounds for one in part]
-    starts = [(math.fsum(f for f, _ in part), math.fsum(n for _, n in part)) for part in rounds]
+    starts = [(math.fsum(f for f, _ in part), sum(n for _, n in part)) for part in rounds]
     between, freedom = _excess(blocks)
     if freedom:
         between *= freedom / float(special.chdtri(freedom, 1 - _UNSURE))
     return max(between, _excess(starts)[0], 1.0)
 
 
-def _excess(stretches: Sequence[tuple[float, float]]) -> tuple[float, int]:
+def _excess(stretches: Sequence[Counts]) -> tuple[float, int]:
     """The variance of the share in units of that of independent requests; degrees of freedom."""
     asked = [(failed, size) for failed, size in stretches if size]
     freedom = max(len(asked) - 1, 0)
-    total = math.fsum(size for _, size in asked)
-    share = math.fsum(failed for failed, _ in asked) / total if total else 0.0
-    if not freedom or not 0 < share < 1:
+    total = sum(size for _, size in asked)
+    failing = share(asked)[0]
+    if not freedom or not 0 < failing < 1:
         return 1.0, freedom
-    squares = math.fsum((failed - share * size) ** 2 for failed, size in asked)
-    return squares * len(asked) / freedom / (share * (1 - share) * total), freedom
+    squares = math.fsum((failed - failing * size) ** 2 for failed, size in asked)
+    return squares * len(asked) / freedom / (failing * (1 - failing) * total), freedom
