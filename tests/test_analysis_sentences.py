@@ -215,3 +215,19 @@ def test_a_search_is_told_by_the_capacity_that_it_found():
 )
 def test_numbers_are_rounded_as_one_says_them(text, said):
     assert text == said
+
+
+@pytest.mark.parametrize(
+    ("then", "most", "said"),
+    [
+        ("flat", 400.0, "throughput stops at 400/s"),
+        (None, 400.0, "at 400/s; the windows are too short to tell whether it falls"),
+        ("errors", None, "more requests fail, though throughput still rises"),
+    ],
+)
+def test_what_throughput_does_beyond_the_knee_is_said_as_far_as_it_is_known(then, most, said):
+    found = points(ladder(SimulatedEngine({"a": threads(20, constant(0.05))}), "a", LEVELS))
+    bend = Knee(level=20.0, low=19.0, high=21.0, throughput=most, then=then)
+    run = Run(id="r", name="r", started="", status="complete", points=found, knees={"a": bend})
+    assert said in sentence(run, "a")
+    assert ("too short" in sentence(run, "a")) == (then is None)
