@@ -26,8 +26,9 @@ LONGEST = (
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
 LONG = 0.1  # seconds; `eventually` sleeps for less
 
-# How long an example takes says how busy the machine is: nothing is judged by that here.
-settings.register_profile("brownout", deadline=None)
+# How long an example takes says how busy the machine is: nothing is judged by that here. Laws that
+# need more examples than this to find their faults ask for them.
+settings.register_profile("brownout", deadline=None, max_examples=50)
 settings.load_profile("brownout")
 
 _unmarked = ""  # the test that runs, if it has promised to start no process
