@@ -476,15 +476,8 @@ def _shown(where: Console = console) -> AbstractContextManager[Observer]:
 def _several(processes: int) -> list[str]:
     """
     Return Locust's options for several processes: for one it would start a second that only waits.
-
-    Locust's own master listens on all interfaces, and always on the same port.
     """
-    if processes == 1:
-        return []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
-    words = ["--processes", str(processes), "--master-bind-host", "127.0.0.1"]
-    return [*words, "--master-bind-port", port, "--master-port", port]
+    return ["--processes", str(processes)] if processes > 1 else []
 
 
 def _finish(outcome: Outcome, unresolved: Unresolved | None) -> NoReturn:

@@ -137,7 +137,7 @@ def engine(
         EngineFailed: it did not come up, or is lost; the message has its last words.
     """
     locustfile = Path(__file__).with_name("locustfile.py")
-    words = [sys.executable, "-m", "locust", "-f", str(locustfile), *arguments]
+    words = [sys.executable, "-P", "-m", "loadtests.engine", "-f", str(locustfile), *arguments]
     env = {
         "BROWNOUT_LINK": line.address,
         "BROWNOUT_TOKEN": line.token,

@@ -188,7 +188,8 @@ class Done(Message):
     `cpu` the share of one core that its process used while measuring; `lag` how late a timer woke
     at the 99th percentile (seconds); `late` how much later than meant a request of the open model
     was sent, at the 99th percentile too; `beyond` how many requests it sent after the stage's end,
-    to hold the load until the last answer: they are in no report.
+    to hold the load until the last answer: they are in no report; `refused` how many connections
+    to each host that is not the plan's were refused since the last stage.
     """
 
     type: Literal["done"] = "done"
@@ -200,6 +201,7 @@ class Done(Message):
     lag: float
     late: float = 0.0
     beyond: int = 0
+    refused: dict[str, int] = {}
 
 
 class Lost(Message):

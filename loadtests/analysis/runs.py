@@ -1,5 +1,6 @@
 """A run's files -> Run."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from loadtests.analysis.points import ALL, points
 from loadtests.analysis.records import Record, StageRecord
 from loadtests.analysis.slo_metrics import Evidence
 from loadtests.analysis.slo_results import slo_result
+from loadtests.plans.hosts import how_to_allow
 from loadtests.results import Ceiling, Knee, Point, Run, SloResult
 
 Measure = Callable[[Sequence[StageRecord], Sequence[Mapping[str, Any]]], list[Point]]
@@ -73,6 +75,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
             *record.problems,
             *changes.problems(record, mixed),
             *_skipped(record, found),
+            *_refused(record),
             *problems,
         ],
         environment=header.environment,
@@ -168,3 +171,17 @@ def _deployments(record: Record) -> list[str]:
 def _table(plan: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = plan.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def _refused(record: Record) -> list[str]:
+    """A problem for each host to which the load generator was not let."""
+    counts: Counter[str] = Counter()
+    for stage in record.stages:
+        for done in stage.dones.values():
+            counts.update(done.refused)
+    return [
+        f"host not allowed: {host}. The load generator was kept from connecting to it "
+        f"{'once' if count == 1 else f'{count:,} times'}, since no deployment of the plan runs "
+        f"there. {how_to_allow(host)}."
+        for host, count in sorted(counts.items())
+    ]

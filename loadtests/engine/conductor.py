@@ -60,6 +60,7 @@ class Conductor:
     def __init__(self, runner: Runner, levels: Levels, link: Link) -> None:
         self._runner, self._levels, self._link = runner, levels, link
         self._host = runner.environment.host
+        self._playing: set[str] = set()  # generators of the stage
         self._ready: dict[str, Clock] = {}
         self._done: dict[str, Done] = {}
         self._stage: Stage | None = None
@@ -120,13 +121,13 @@ class Conductor:
 
     def _play(self, stage: Stage) -> None:
         self._stage = stage
-        self._ready, self._done = {}, {}
+        self._playing, self._ready, self._done = set(), {}, {}
         if stage.own_tasks:
             self._runner.environment.host = stage.target
         elif not self._bring(users := self._users(stage)):
             self._lose("", f"{users} users did not start within {SPAWNING:.0f} s")
             return
-        generators = self._generators()
+        generators = self._playing = self._generators()
         plain = stage.model_dump()
         for index, name in enumerate(sorted(generators)):
             share = (index, len(generators))
@@ -199,6 +200,8 @@ class Conductor:
     def _on_ready(self, msg: Any, **_: Any) -> None:
         if self._stage is None or msg.data["stage"] != self._stage.number:
             return
+        if msg.node_id not in self._playing:
+            return
         sent, here, now = msg.data["sent"], msg.data["clock"], perf_counter()
         # The generator read its clock somewhere between our sending and now.
         self._ready[msg.node_id] = Clock(
@@ -211,6 +214,9 @@ class Conductor:
         message = kind.model_validate(msg.data | {"generator": msg.node_id})
         if self._stage is None or message.stage != self._stage.number:
             log.warning("a report on stage %d came too late", message.stage)
+            return
+        if msg.node_id not in self._playing:
+            log.warning("a report of %s, which plays no stage, was dropped", msg.node_id)
             return
         self._link.send(message)
         if isinstance(message, Done):

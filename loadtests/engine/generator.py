@@ -35,6 +35,7 @@ class Generator:
         send: takes each Report and at last the Done of a stage.
         running: how many users of the user's own locustfile run on this node.
         request_event: Locust's, for the requests of open stages.
+        refused: returns how many connections to each host were refused since its last call.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Generator:
         send: Callable[[Message], None],
         running: Callable[[], int],
         request_event: Any,
+        refused: Callable[[], dict[str, int]],
     ) -> None:
         self.name = name
         self.recorder = Recorder()
         self._send = send
         self._running = running
         self._request_event = request_event
+        self._refused = refused
         self._gate = Event()
         self._shut = Event()  # the gate's opposite, which ends a pause
         self._idle = Event()
@@ -175,6 +178,7 @@ class Generator:
                 lag=lag.quantile(0.99) if lag.count else 0.0,
                 late=late.quantile(0.99) if late.count else 0.0,
                 beyond=self.recorder.beyond,
+                refused=self._refused(),
             )
         )
         self._playing = None

@@ -126,7 +126,7 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
     if LINK in os.environ:
         return Link(os.environ[LINK], os.environ[TOKEN], web)
     reads, writes = os.pipe()
-    command = [sys.executable, "-m", "loadtests", "control", str(plan)]
+    command = [sys.executable, "-P", "-m", "loadtests", "control", str(plan)]
     command += ["--out", str(out), "--announce", str(writes)]
     environment = {**os.environ, COMMAND: shlex.join(["locust", *sys.argv[1:]])}
     controller = subprocess.Popen(

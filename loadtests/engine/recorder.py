@@ -7,6 +7,7 @@ from typing import Any
 
 import gevent
 
+from loadtests.engine.egress import HostNotAllowed
 from loadtests.slices import LENGTH, Slice
 
 SERVICE_TIME = "brownout_service_time"
@@ -164,6 +165,8 @@ _KNOWN = {
 def _words(exception: BaseException | None) -> Iterator[str | None]:
     """What is known of the exception, then of those that it came from."""
     while exception is not None:
+        if isinstance(exception, HostNotAllowed):
+            yield exception.kind
         if isinstance(exception, OSError):
             yield _NUMBERED.get(exception.errno or 0)
         for kind in type(exception).__mro__:

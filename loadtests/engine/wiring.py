@@ -2,9 +2,11 @@
 
 import signal
 import sys
+import sysconfig
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 from locust import User, events
@@ -12,12 +14,14 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
 
 from loadtests import choices, plans
-from loadtests.engine import keepalive, options, webui
+from loadtests.engine import egress, keepalive, options, webui, workers
 from loadtests.engine.arrivals import Share
 from loadtests.engine.conductor import GO, PREPARE, READY, REPORT, Conductor
+from loadtests.engine.egress import Egress
 from loadtests.engine.generator import Generator
 from loadtests.engine.link import ControllerFailed, Link, connect
 from loadtests.engine.users import PlanUser
+from loadtests.plans.deployments import UrlDeployment
 from loadtests.stages import Message, Stage
 
 OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
@@ -39,18 +43,24 @@ def install() -> dict[str, type[User]]:
     except plans.PlanError as error:
         _give_up(error)
     keepalive.install()
+    urls = [one.url for one in plan.deployments.values() if isinstance(one, UrlDeployment)]
+    guard = egress.install(plan.allow_hosts, urls)
+    workers.install(guard.allow)
 
     def add_options(parser: Any, **_: Any) -> None:
+        _put_standard_library_first()  # Locust changes the path until it has read the locustfile
         options.add(parser, plan)
+        workers.watch(parser)
 
     def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         if plan.locustfile is not None:
             environment.stop_timeout = OWN_TASKS_STOP
         if not isinstance(runner, MasterRunner):
-            _add_generator(environment, runner)
+            _add_generator(environment, runner, guard)
         if not isinstance(runner, WorkerRunner):
             link = _add_conductor(environment, runner, path, plan, web_ui is not None)
             if web_ui is not None:
+                guard.allow(web_ui.host)  # its server looks it up
                 webui.install(environment, web_ui, plan, link)
             link.listen()
         if isinstance(runner, MasterRunner):
@@ -64,6 +74,16 @@ def install() -> dict[str, type[User]]:
     for kind in classes.values():
         kind.host = choices.PLANNED  # the form would take their own for one that was typed
     return classes
+
+
+def _put_standard_library_first() -> None:
+    """
+    Locust puts the folder where it was started first: a `queue.py` there would take the place of
+    the standard library's for whatever is imported from now on.
+    """
+    places = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    places |= {place / "lib-dynload" for place in places}
+    sys.path.sort(key=lambda entry: Path(entry) not in places)
 
 
 def _give_up(error: plans.PlanError) -> None:
@@ -84,17 +104,20 @@ def _await_workers(runner: MasterRunner, options: Any) -> None:
         gevent.sleep(0.01)
 
 
-def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner) -> None:
+def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner, guard: Egress) -> None:
     def send(message: Message) -> None:
         runner.send_message(REPORT, message.model_dump())
 
     request_event = environment.events.request
-    generator = Generator(runner.client_id, send, lambda: runner.user_count, request_event)
+    generator = Generator(
+        runner.client_id, send, lambda: runner.user_count, request_event, guard.drain
+    )
     PlanUser.generator = generator
     request_event.add_listener(generator.recorder.on_request)
 
     def prepare(msg: Any, **_: Any) -> None:
         stage = Stage.model_validate(msg.data["stage"])
+        guard.allow(urlsplit(stage.target).hostname)  # the controller has checked it
         generator.prepare(stage, Share(*msg.data["share"]))
         answer = {"stage": stage.number, "sent": msg.data["clock"], "clock": perf_counter()}
         runner.send_message(READY, answer)

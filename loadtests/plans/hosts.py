@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -44,33 +44,47 @@ def check_host(url: str, allow_hosts: Collection[str]) -> None:
     """
     parts = parts_of(url)
     host = parts.hostname or ""
-    from_environment = os.environ.get(VARIABLE, "").split(",")
-    if host in {name.strip().lower() for name in (*allow_hosts, *from_environment)}:
+    if host in allowed(allow_hosts):
         return
     try:
         found = socket.getaddrinfo(host, parts.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise PlanError(f"{url}: the host {host!r} cannot be found ({error})") from None
-    addresses = {_address(str(entry[4][0])) for entry in found}
+    addresses = {address_of(str(entry[4][0])) for entry in found}
     if any(address.is_unspecified for address in addresses):
         raise PlanError(f"{url}: {host} is where a server listens, not a target; use 127.0.0.1")
     strangers = sorted(str(a) for a in addresses - _own() if not a.is_loopback)
     if strangers:
         where = "" if strangers == [host] else f" ({', '.join(strangers)})"
-        raise PlanError(
-            f"{url}: {host}{where} is not this machine. If it is yours to load, name it: "
-            f'allow_hosts = ["{host}"] in the plan, or {VARIABLE}={host} in the environment'
-        )
+        raise PlanError(f"{url}: {host}{where} is not this machine. {how_to_allow(host)}")
+
+
+def allowed(allow_hosts: Iterable[str]) -> set[str]:
+    """Return the hosts that the plan (`allow_hosts`) or the environment names."""
+    from_environment = os.environ.get(VARIABLE, "").split(",")
+    names = (name.strip().lower() for name in (*allow_hosts, *from_environment))
+    return {name for name in names if name}
+
+
+def how_to_allow(host: str) -> str:
+    """Return the sentence about what makes a host one that may be loaded."""
+    return (
+        f'If it is yours to load, name it: allow_hosts = ["{host}"] in the plan, '
+        f"or {VARIABLE}={host} in the environment"
+    )
 
 
 def _own() -> set[IPv4Address | IPv6Address]:
     families = (socket.AF_INET, socket.AF_INET6)
     interfaces = psutil.net_if_addrs().values()
-    return {_address(a.address) for found in interfaces for a in found if a.family in families}
+    return {address_of(a.address) for found in interfaces for a in found if a.family in families}
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
-    """Without a zone; an IPv4 address that is written as an IPv6 one is the IPv4 address."""
+def address_of(text: str) -> IPv4Address | IPv6Address:
+    """
+    Return the address, without a zone; an IPv4 address that is written as an IPv6 one is the IPv4
+    address. Raises ValueError when the text is a name.
+    """
     address = ip_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -1,0 +1,170 @@
+"""Where the load generator may connect: to the hosts of the plan, and to nothing else.
+
+A locustfile follows redirects, and its libraries connect where they like. Python raises an audit
+event for each connection and each look-up of a name, whichever library asks for it; the hook that
+is installed here refuses those that lead elsewhere before a packet is sent. It sees neither the
+processes that a locustfile starts nor libraries that open sockets in C (such as libpq).
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Any
+
+import gevent
+
+from loadtests.plans import hosts
+
+MOST = 50  # hosts that are named, and counted one by one
+OTHERS = "other hosts"
+_LOCAL = ("localhost", "127.0.0.1", "::1")  # the controller, the mock and what brownout starts
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+
+class HostNotAllowed(OSError):
+    """A connection that was refused; `kind` is what its request counts as."""
+
+    def __init__(self, host: str, kind: str) -> None:
+        super().__init__(f"host not allowed: {host}. {hosts.how_to_allow(host)}")
+        self.kind = kind
+
+
+class Egress:
+    """
+    Knows the allowed hosts, and counts what was refused.
+
+    A host that is allowed by its name is allowed at the addresses that a look-up of the name
+    returned.
+
+    Args:
+        allowed: names and addresses of hosts.
+    """
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._names = {_normal(host) for host in (*_LOCAL, *allowed)}
+        self._addresses: set[str] = set()  # of allowed names
+        self._own = _normal(socket.gethostname())  # a web server looks its own machine up
+        self._refused: dict[str, int] = {}
+        self._checks: dict[str, Callable[[tuple[Any, ...]], None]] = {
+            "socket.connect": self._check_connection,
+            "socket.sendto": self._check_connection,
+            "socket.sendmsg": self._check_connection,
+            "socket.getaddrinfo": self._check_lookup,
+            "socket.gethostbyname": self._check_lookup,
+            "socket.gethostbyaddr": self._check_lookup,
+            "socket.getnameinfo": lambda args: self._check_lookup(args[0]),
+        }
+
+    def allow(self, host: str | None) -> None:
+        """Let connections to a host pass, too."""
+        if host:
+            self._names.add(_normal(host))
+
+    def audit(self, event: str, args: tuple[Any, ...]) -> None:
+        """
+        Take an audit event of the interpreter.
+
+        Raises:
+            HostNotAllowed: it is a connection to another host, or a look-up of its name.
+        """
+        check = self._checks.get(event)
+        if check is not None:
+            check(args)
+
+    def check_name(self, host: Any) -> None:
+        """Raises HostNotAllowed when a host may not be looked up. Numbers need no look-up."""
+        name = _normal(host)
+        if name and name not in self._names and name != self._own and not _is_address(name):
+            raise self._refusal(name)
+
+    def learn(self, host: Any, addresses: Iterable[str]) -> None:
+        """Take what the look-up of a name returned."""
+        if _normal(host) in self._names:
+            self._addresses.update(map(_normal, addresses))
+
+    def drain(self) -> dict[str, int]:
+        """Return how often each host was refused since the last call."""
+        refused, self._refused = self._refused, {}
+        return refused
+
+    def _check_connection(self, args: tuple[Any, ...]) -> None:
+        kind, address = args[0].family, args[1]
+        if kind not in _INTERNET or address is None:
+            return
+        host = _normal(address[0])
+        if host not in self._addresses and host not in self._names:
+            raise self._refusal(host)
+
+    def _check_lookup(self, args: tuple[Any, ...]) -> None:
+        self.check_name(args[0])
+
+    def _refusal(self, host: str) -> HostNotAllowed:
+        shown = "".join(letter if letter.isprintable() else "?" for letter in host[:100])
+        known = shown in self._refused or len(self._refused) < MOST
+        counted = shown if known else OTHERS
+        self._refused[counted] = self._refused.get(counted, 0) + 1
+        return HostNotAllowed(shown, f"host not allowed: {counted}")
+
+
+def install(allow_hosts: Iterable[str], urls: Iterable[str]) -> Egress:
+    """
+    Guard this process and all that are forked from it.
+
+    Args:
+        allow_hosts: those of the plan; those of the environment are added.
+        urls: of the plan's deployments.
+    """
+    targets = [hosts.parts_of(url).hostname or "" for url in urls]
+    egress = Egress([*hosts.allowed(allow_hosts), *targets])
+    _watch_lookups(egress)
+    sys.addaudithook(egress.audit)
+    return egress
+
+
+def _watch_lookups(egress: Egress) -> None:
+    """Let the guard see what gevent's look-ups return; all of Locust's clients use them."""
+    kind: Any = gevent.config.resolver
+
+    class Resolver(kind):  # type: ignore[misc]
+        def getaddrinfo(self, host: Any, *args: Any, **kw: Any) -> Any:
+            egress.check_name(host)  # here, since a thread looks it up
+            found = super().getaddrinfo(host, *args, **kw)
+            egress.learn(host, (str(entry[4][0]) for entry in found))
+            return found
+
+        def gethostbyname(self, host: Any, *args: Any) -> Any:
+            egress.check_name(host)
+            found = super().gethostbyname(host, *args)
+            egress.learn(host, [found])
+            return found
+
+        def gethostbyname_ex(self, host: Any, *args: Any) -> Any:
+            egress.check_name(host)
+            found = super().gethostbyname_ex(host, *args)
+            egress.learn(host, found[2])
+            return found
+
+    gevent.config.resolver = Resolver
+    del gevent.get_hub().resolver  # it makes another when it needs one
+
+
+def _normal(host: Any) -> str:
+    """The name or address as it is compared: one spelling of each."""
+    if host is None:
+        return ""
+    text = os.fsdecode(bytes(host)) if isinstance(host, bytes | bytearray) else str(host)
+    text = text.lower().rstrip(".")
+    try:
+        return str(hosts.address_of(text))
+    except ValueError:
+        return text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""Who may be a worker of Locust's master, and what becomes of messages that no worker sends.
+
+With `--processes` the master and its workers are forked from one process. They share a key that
+nobody else has, and talk over an encrypted loopback socket: a stranger does not get as far as a
+message. With `--master` and `--worker` on several machines Locust knows no secret; there only what
+is no message of Locust's is dropped.
+"""
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+from locust.exception import RPCError, RPCReceiveError
+from locust.rpc import Message, zmqrpc
+from locust.runners import MasterRunner
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+LONGEST = 200  # letters of a worker's name: that of its host, and 33 more
+
+
+class Family:
+    """
+    The socket between a master and the workers that are forked after this was made.
+
+    CurveZMQ takes the server's public key to say the first word, so a public key that is told to
+    nobody is a password, of the master as well as of the workers. The master's socket is bound
+    here: nobody can take its port between this and the moment in which the master listens.
+    """
+
+    def __init__(self) -> None:
+        self._public, self._secret = zmq.curve_keypair()
+        self._listener: socket.socket | None = socket.create_server((HOST, 0))
+        self.address = f"tcp://{HOST}:{self._listener.getsockname()[1]}"
+
+    def serve(self, master: Any) -> None:
+        """Let the master's ZeroMQ socket listen."""
+        master.curve_server = True
+        master.curve_publickey, master.curve_secretkey = self._public, self._secret
+        if self._listener is not None:  # None: Locust opens its socket again
+            master.setsockopt(zmq.USE_FD, self._listener.detach())
+            self._listener = None
+        master.bind(self.address)
+
+    def join(self, worker: Any) -> None:
+        """Connect a worker's ZeroMQ socket."""
+        if self._listener is not None:
+            self._listener.close()  # the master's, which the fork has copied
+            self._listener = None
+        worker.curve_serverkey = self._public
+        worker.curve_publickey, worker.curve_secretkey = zmq.curve_keypair()
+        worker.connect(self.address)
+
+
+_family: Family | None = None
+
+
+def watch(parser: Any) -> None:
+    """Make a Family when the parser of Locust's command line finds that it will fork workers."""
+    parse = parser.parse_args
+
+    def parse_args(*args: Any, **kw: Any) -> Any:
+        global _family
+        options = parse(*args, **kw)
+        if options.processes and not options.worker and _family is None:
+            if not zmq.has("curve"):
+                parser.error("--processes needs a ZeroMQ library with CURVE: reinstall pyzmq")
+            _family = Family()
+        return options
+
+    parser.parse_args = parse_args
+
+
+def install(allow: Callable[[str], None]) -> None:
+    """
+    Take the place of Locust's sockets between master and workers.
+
+    Args:
+        allow: is called with the host that one of them is to connect to, or to listen on.
+    """
+
+    class Server(zmqrpc.Server):
+        def __init__(self, host: str, port: int) -> None:
+            if _family is None:
+                allow(host)
+                super().__init__(host, port)
+            else:
+                zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, ipv4_only=True)
+                _family.serve(self.socket)
+                self.port = port
+
+        def recv_from_client(self) -> tuple[str, Message]:
+            try:
+                name, message = super().recv_from_client()
+            except (RPCError, RPCReceiveError):
+                raise
+            except Exception as error:  # what msgpack makes of bytes has no end
+                raise RPCReceiveError(f"not a message: {error!r:.200}") from error
+            if problem := _problem(name, message):
+                raise RPCReceiveError(problem)
+            return name, message
+
+    class Client(zmqrpc.Client):
+        def __init__(self, host: str, port: int, identity: str) -> None:
+            if _family is None:
+                allow(host)
+                super().__init__(host, port, identity)
+            else:
+                zmqrpc.BaseSocket.__init__(self, zmq.DEALER, ipv4_only=True)
+                self.socket.setsockopt(zmq.IDENTITY, identity.encode())
+                _family.join(self.socket)
+
+    handle = MasterRunner.handle_message
+
+    def handle_message(self: MasterRunner, client_id: str, msg: Message) -> None:
+        try:
+            handle(self, client_id, msg)
+        except Exception:  # Locust would end the run, as if by Ctrl-C
+            log.exception("a %.50s message of %s was dropped", msg.type, client_id)
+
+    zmqrpc.Server, zmqrpc.Client = Server, Client  # type: ignore[misc]
+    MasterRunner.handle_message = handle_message  # type: ignore[method-assign]
+
+
+def _problem(name: str, message: Message) -> str | None:
+    """What makes a message one that no worker of Locust's sends."""
+    if len(name) > LONGEST or not name.isprintable():
+        return f"{name!r:.100} is not the name of a worker"
+    if message.node_id != name:
+        return f"{name} sent a message in the name of {message.node_id!r:.100}"
+    if not isinstance(message.type, str):
+        return f"{name} sent a message of no type"
+    return None
