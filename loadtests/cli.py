@@ -234,16 +234,17 @@ def ui(
     """
     with _mistakes():
         from loadtests import environment, plans, session, typed
+        from loadtests.plans import hosts
 
         chosen = plans.read(plans.find(plan))
         _check_port(web_host, port)
         base = typed.base_path(web_base_path)
-        address = f"http://{'127.0.0.1' if web_host == '0.0.0.0' else web_host}:{port}{base}"
+        address = f"http://{_reached_at(web_host)}:{port}{base}"
         arguments = ["--web-host", web_host, "--web-port", str(port), *_several(processes)]
         arguments += ["--web-login"] if web_login else []
         arguments += ["--web-base-path", base] if base else []
         password = _password() if web_login else None
-        if not web_login and web_host not in ("127.0.0.1", "localhost"):
+        if not web_login and not hosts.is_local(web_host):
             errors.print(
                 f"Whoever reaches {web_host} can start tests here: --web-login asks for a password."
             )
@@ -597,14 +598,26 @@ def _password() -> str | None:
 
 
 def _check_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            from loadtests import typed
+    from loadtests import typed
 
-            raise typed.UsageError(
-                f"Port {port} of {host} cannot be used for the web UI: {error.strerror}. "
-                "Choose others with --port and --web-host."
-            ) from None
+    if not host:
+        raise typed.UsageError(
+            "--web-host is empty. 127.0.0.1 is for this machine alone, 0.0.0.0 for everybody."
+        )
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise typed.UsageError(
+            f"Port {port} of {host} cannot be used for the web UI: {reason}. "
+            "Choose others with --port and --web-host."
+        ) from None
+
+
+def _reached_at(host: str) -> str:
+    """Return how a browser on this machine names a server that listens on that address."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host

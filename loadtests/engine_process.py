@@ -1,6 +1,7 @@
 """The controller's end of the line: the engine as a process, its messages as a stream."""
 
 import secrets
+import selectors
 import socket
 import sys
 import threading
@@ -17,6 +18,10 @@ from loadtests.exit_codes import NOT_MEASURABLE, Failure
 from loadtests.process_groups import ProcessGroup, stop, uninterrupted
 
 CONNECTING = 60.0  # seconds that Locust may take to start
+POLL = 0.2  # seconds between two looks at whether it is alive
+SENDING = 10.0  # seconds that the engine may take to read what is sent
+LONGEST_HELLO = 1 << 16  # bytes
+MOST_CALLERS = 16  # that have not said yet who they are
 
 
 class Engine(Protocol):
@@ -60,20 +65,63 @@ class Line:
             EngineFailed: it is no longer alive, or did not call in time.
         """
         deadline = monotonic() + CONNECTING
-        self._listener.settimeout(0.2)
-        while monotonic() < deadline and alive():
-            with suppress(TimeoutError):
-                caller, _ = self._listener.accept()
-                self._caller, self._buffer = caller, b""
-                hello = None
-                with suppress(EngineFailed, ValueError):
-                    hello = self.receive(10)
-                if isinstance(hello, stages.Hello) and secrets.compare_digest(
-                    hello.token, self.token
-                ):
-                    return hello
-                caller.close()
+        self._listener.settimeout(POLL)  # a caller may be gone before it is accepted
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            try:
+                while monotonic() < deadline and alive():
+                    for key, _ in selector.select(POLL):
+                        if key.fileobj is self._listener:
+                            self._admit(selector)
+                        elif key not in selector.get_map().values():
+                            continue  # it was dismissed for another
+                        elif hello := self._heard(selector, key):
+                            return hello
+            finally:
+                for caller in _callers(selector):
+                    _dismiss(selector, caller)
         raise EngineFailed("the load generator did not come up")
+
+    def _admit(self, selector: selectors.BaseSelector) -> None:
+        """Let one more speak; of too many the first goes."""
+        try:
+            caller, _ = self._listener.accept()
+        except (TimeoutError, ConnectionError):
+            return
+        waiting = _callers(selector)
+        if len(waiting) >= MOST_CALLERS:
+            _dismiss(selector, waiting[0])
+        caller.settimeout(0)
+        selector.register(caller, selectors.EVENT_READ, bytearray())
+
+    def _heard(
+        self, selector: selectors.BaseSelector, key: selectors.SelectorKey
+    ) -> stages.Hello | None:
+        """
+        Take what a caller says. Returns the Hello of the one with the token, which is the engine;
+        whoever says something else is dismissed.
+        """
+        caller, heard = key.fileobj, key.data
+        assert isinstance(caller, socket.socket)
+        with suppress(OSError):
+            received = caller.recv(LONGEST_HELLO)
+            heard += received
+            if received and len(heard) <= LONGEST_HELLO and b"\n" not in heard:
+                return None
+        line, end, rest = bytes(heard).partition(b"\n")
+        hello = None
+        with suppress(ValueError):
+            hello = stages.decode(line)
+        if not end or not isinstance(hello, stages.Hello) or not self._is_engine(hello):
+            _dismiss(selector, caller)
+            return None
+        selector.unregister(caller)
+        caller.settimeout(SENDING)
+        self._caller, self._buffer = caller, rest
+        return hello
+
+    def _is_engine(self, hello: stages.Hello) -> bool:
+        return secrets.compare_digest(hello.token.encode(), self.token.encode())
 
     def send(self, message: stages.Message) -> None:
         assert self._caller is not None
@@ -116,6 +164,17 @@ class Line:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _callers(selector: selectors.BaseSelector) -> list[socket.socket]:
+    """Return those that are connected and not known yet, the first one first."""
+    keys = selector.get_map().values()
+    return [key.fileobj for key in keys if key.data is not None]  # type: ignore[misc]
+
+
+def _dismiss(selector: selectors.BaseSelector, caller: socket.socket) -> None:
+    selector.unregister(caller)
+    caller.close()
 
 
 @contextmanager

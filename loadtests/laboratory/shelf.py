@@ -47,7 +47,7 @@ class Shelf:
     def read(self, name: str) -> Run:
         """Raises NoSuchRun."""
         try:
-            return results.read(folder(self._out, name))
+            return results.read(file(self._out, name, "run.json"))
         except UnreadableRun as error:
             raise NoSuchRun(str(error)) from None
         except RecursionError:
@@ -55,15 +55,15 @@ class Shelf:
 
     def _entry(self, name: str) -> dict[str, Any] | None:
         try:
-            path = folder(self._out, name)
-            changed = (path / "run.json").stat().st_mtime
+            path = file(self._out, name, "run.json")
+            changed = path.stat().st_mtime
         except (NoSuchRun, OSError):
             return None
         known = self._known.get(name)
         if known is None or known[0] != changed:
             self._known[name] = known = changed, _entry(path)
         # These come after run.json, so they are looked for each time.
-        files = {file: title for file, title in FILES.items() if (path / file).is_file()}
+        files = {name: title for name, title in FILES.items() if _is_plain(path.with_name(name))}
         return known[1] | {"files": files} if known[1] else None
 
 
@@ -80,14 +80,32 @@ def folder(out: Path, name: str) -> Path:
     return path
 
 
+def file(out: Path, name: str, kind: str) -> Path:
+    """
+    One of a run's FILES.
+
+    Raises:
+        NoSuchRun: it is not there; a link, which may lead anywhere, and a pipe, which would never
+            end, are among these: the folder may have been somebody else's.
+    """
+    path = folder(out, name) / kind
+    if kind not in FILES or not _is_plain(path):
+        raise NoSuchRun(f"there is no {kind!r:.60} of the run {name!r:.120}")
+    return path
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
 def _entry(path: Path) -> dict[str, Any]:
-    """What the list says of a run; empty when it cannot be read."""
+    """What the list says of the run with this run.json; empty when it cannot be read."""
     try:
         # As text: a model of all points takes tenths of a second, and the list wants five facts.
-        data = json.loads((path / "run.json").read_text())
+        data = json.loads(path.read_text())
         levels = sorted({int(point["level"]) for point in data["points"]})
         return {
-            "id": path.name,
+            "id": path.parent.name,
             "name": str(data["name"]),
             "started": str(data["started"]),
             "status": str(data["status"]),

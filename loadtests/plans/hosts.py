@@ -12,6 +12,7 @@ import psutil
 from loadtests.plans.errors import PlanError
 
 VARIABLE = "BROWNOUT_ALLOW_HOSTS"
+_LOCAL = {"localhost", "localhost.localdomain"}
 
 
 def parts_of(url: str) -> SplitResult:
@@ -57,6 +58,15 @@ def check_host(url: str, allow_hosts: Collection[str]) -> None:
     if strangers:
         where = "" if strangers == [host] else f" ({', '.join(strangers)})"
         raise PlanError(f"{url}: {host}{where} is not this machine. {how_to_allow(host)}")
+
+
+def is_local(host: str) -> bool:
+    """Return whether nobody but this machine can reach a server on that address."""
+    name = host.strip("[]").lower()
+    try:
+        return name in _LOCAL or address_of(name).is_loopback
+    except ValueError:
+        return False
 
 
 def allowed(allow_hosts: Iterable[str]) -> set[str]:

@@ -4,14 +4,14 @@ Locust allows every origin to read, and knows no token: a page of anybody's, ope
 browser, could read what is measured here, start tests and stop them.
 """
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from loadtests.plans.hosts import is_local
+
 MOST_BYTES = 256_000  # of a form, or of anything else that is sent
-_LOCAL = {"localhost", "localhost.localdomain"}
 
 
 def install(app: Flask, host: str | None) -> None:
@@ -40,28 +40,33 @@ def install(app: Flask, host: str | None) -> None:
         return response
 
 
-def is_local(host: str) -> bool:
-    """Whether nobody but this machine can reach a server on that address."""
-    name = host.strip("[]").lower()
-    try:
-        return name in _LOCAL or ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def refusal(local: bool) -> str | None:
     """Why the request is not answered; None: it is."""
     # A name that somebody else's DNS points to this machine would make their page ours.
     if local and not is_local(urlsplit(f"//{request.host}").hostname or ""):
         return f"this is not called {request.host!r:.100}; ask 127.0.0.1"
-    if request.method in ("GET", "HEAD", "OPTIONS"):
+    if _is_visit():
         return None
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
-        return f"a page of {origin!r:.100} may not change anything here"
+        return f"a page of {origin!r:.100} may not ask for anything here"
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return "a page of another site may not change anything here"
+        return "a page of another site may not ask for anything here"
     return None
+
+
+def _is_visit() -> bool:
+    """
+    Whether somebody follows a link to a page: from wherever they come. What a page asks for by
+    itself is none, nor is what it shows in a frame: that would give work to a generator that
+    measures.
+    """
+    headers = request.headers
+    return (
+        request.method == "GET"
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+    )
 
 
 def too_large() -> tuple[Response, int] | None:

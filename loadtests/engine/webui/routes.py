@@ -11,7 +11,8 @@ from flask import Blueprint, Response, jsonify, make_response, request, send_fro
 
 from loadtests.engine.link import Link
 from loadtests.engine.webui.shown import Content, Shown
-from loadtests.laboratory.shelf import FILES, NoSuchRun, folder
+from loadtests.laboratory.shelf import NoSuchRun
+from loadtests.laboratory.shelf import file as file_of
 
 View = TypeVar("View", bound=Callable[..., Response])
 
@@ -78,14 +79,12 @@ def install(web_ui: Any, base: str, out: Path, shown: Shown, link: Link) -> None
     @guarded
     def kept(run: str, file: str) -> Response:
         try:
-            path = folder(out, run)
+            path = file_of(out, run, file)
         except NoSuchRun as error:
             return make_response(str(error), 404)
-        if file not in FILES:
-            return make_response(f"there is no {file!r:.60} of a run", 404)
         name = f"{run}-{file}" if "download" in request.args else None
         response = send_from_directory(
-            path.absolute(), file, as_attachment=name is not None, download_name=name
+            path.parent.absolute(), file, as_attachment=name is not None, download_name=name
         )
         # A report has scripts; whoever wrote it gets nothing of this page by them.
         response.headers["Content-Security-Policy"] = "sandbox allow-scripts"
