@@ -1,14 +1,17 @@
 """What Locust loads: `locust -f loadtests/locustfile.py`, headless, with the web UI, on workers."""
 
+import os
 import sys
 from pathlib import Path
 
-# Locust has put the folder where it was started first; that may hold a "loadtests" of its own.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+# Locust has put the folder where it was started first: one with a "loadtests", or a "queue.py".
+_path, _here = sys.path[:], Path(__file__).resolve().parent
+_others = [entry for entry in _path if entry not in (os.getcwd(), str(_here))]
+sys.path[:] = [str(_here.parent), *_others]
 try:
     from loadtests.engine.conductor import Levels as Levels
     from loadtests.engine.wiring import install
 finally:
-    del sys.path[0]
+    sys.path[:] = _path
 
 globals().update(install())
