@@ -600,9 +600,10 @@ def _password() -> str | None:
 def _check_port(host: str, port: int) -> None:
     from loadtests import typed
 
-    if not host:
+    if host in ("", "*"):
         raise typed.UsageError(
-            "--web-host is empty. 127.0.0.1 is for this machine alone, 0.0.0.0 for everybody."
+            f"--web-host {host!r} is not an address. "
+            "127.0.0.1 is for this machine alone, 0.0.0.0 for everybody."
         )
     try:
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -1,5 +1,6 @@
 """The command line, where it starts nothing: saved runs against each other."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from example_runs import about, changed, example
 from typer.testing import CliRunner
 
 from loadtests import cli, results
+from loadtests.exit_codes import Failure
 from loadtests.report import comparison
 from loadtests.results import Run
 from tests.brownout_runs import PLAN
@@ -163,8 +165,40 @@ def test_an_interrupt_is_one_too_where_a_library_made_another_error_of_it():
         raise ValueError("of ours")
 
 
-def test_several_processes_are_led_on_this_machine_alone_and_on_a_port_of_their_own():
+def test_one_process_is_locust_without_workers():
     assert cli._several(1) == []
-    first, second = cli._several(2), cli._several(2)
-    assert first[:4] == ["--processes", "2", "--master-bind-host", "127.0.0.1"]
-    assert first[5] == first[7] != second[5]
+    assert cli._several(2) == ["--processes", "2"]
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("", "not an address"), ("*", "not an address"), ("no such host", "cannot be used")],
+)
+def test_the_web_ui_needs_an_address(tmp_path, host, why):
+    ended = CliRunner().invoke(cli.app, ["ui", "quick", "--web-host", host, "--out", str(tmp_path)])
+    assert ended.exit_code == 2
+    assert why in " ".join(ended.output.split())
+
+
+def test_a_port_is_free_or_taken_in_each_family():
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.create_server((host, 0), family=family) as server:
+            port = server.getsockname()[1]
+            with pytest.raises(Failure, match=f"Port {port} of {host} cannot be used"):
+                cli._check_port(host, port)
+        cli._check_port(host, port)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("::1", "[::1]"),
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("my.host", "my.host"),
+    ],
+)
+def test_an_address_is_shown_as_a_browser_takes_it(host, shown):
+    assert cli._reached_at(host) == shown

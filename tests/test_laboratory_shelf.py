@@ -82,6 +82,32 @@ def test_the_files_of_a_run_are_listed_as_they_come_and_go(out):
     assert set(kept.listed()[0]["files"]) == {"run.json"}
 
 
+@pytest.mark.parametrize("kind", shelf.FILES)
+def test_a_link_or_a_pipe_is_no_file_of_a_run(out, tmp_path, kind):
+    path = put(out, NAMES[0])
+    put(out, NAMES[1])
+    (path / kind).unlink(missing_ok=True)
+    (tmp_path / "elsewhere").write_text(results.to_json(RUN))
+    for link in (tmp_path / "elsewhere", out / NAMES[1] / "run.json", tmp_path / "nowhere"):
+        (path / kind).symlink_to(link)
+        with pytest.raises(NoSuchRun):
+            shelf.file(out, NAMES[0], kind)
+        listed = {entry["id"]: entry["files"] for entry in Shelf(out).listed()}
+        assert kind not in listed.get(NAMES[0], {})
+        (path / kind).unlink()
+    os.mkfifo(path / kind)
+    with pytest.raises(NoSuchRun):
+        shelf.file(out, NAMES[0], kind)
+
+
+@pytest.mark.parametrize("kind", ["plan.toml", "slices.jsonl", "logs", "", "..", "run.json/"])
+def test_files_that_are_not_offered_are_no_files_of_a_run(out, kind):
+    path = put(out, NAMES[0])
+    (path / "plan.toml").write_text("")
+    with pytest.raises(NoSuchRun):
+        shelf.file(out, NAMES[0], kind)
+
+
 def test_without_a_folder_there_are_no_runs(out):
     assert Shelf(out).listed() == []
     out.write_text("a file")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from loadtests.results import read
-from tests.brownout_runs import LOCUST, PLAN, started
+from tests.brownout_runs import LOCUST, PLAN, brownout, started
 from tests.conftest import a_free_port
 from tests.webui import LEVELS, LONG, locust, patiently, ui
 
@@ -37,11 +37,8 @@ def log_in(client, password):
     return client.post("/login-with-password", data=given).headers["location"]
 
 
-def test_several_processes_show_one_run_to_those_who_have_the_printed_password(
-    tmp_path, free_port, other_port
-):
-    master = ["--master-bind-port", str(other_port), "--master-port", str(other_port)]
-    with locust(made(tmp_path), free_port, "--processes", "2", *master, "--web-login") as pages:
+def test_several_processes_show_one_run_to_those_who_have_the_printed_password(tmp_path, free_port):
+    with locust(made(tmp_path), free_port, "--processes", "2", "--web-login") as pages:
         pages.invocation.until("with the password")
         password = pages.invocation.output.split("with the password ")[1].split()[0]
         assert pages.client.get("/degradation/now").status_code == 302
@@ -161,6 +158,47 @@ def test_other_sites_read_nothing(open_pages):
         assert stranger.status_code == 403, path
 
 
+READ = (
+    "/",
+    "/degradation/",
+    "/degradation/now",
+    "/degradation/runs",
+    "/degradation/over/x/p95-wide",
+)
+
+
+@pytest.mark.parametrize("path", READ)
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(
+    ("mode", "dest"),
+    [("no-cors", "image"), ("cors", "empty"), ("no-cors", "script"), ("navigate", "iframe")],
+)
+def test_pages_of_other_sites_make_no_work_here(open_pages, path, site, mode, dest):
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    assert open_pages.client.get(path, headers=headers).status_code == 403
+
+
+def test_requests_with_the_origin_of_another_site_make_no_work_here(open_pages):
+    headers = {"Origin": "http://evil.example"}
+    assert open_pages.client.get("/degradation/runs", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
+def test_a_link_leads_here_from_everywhere(open_pages, site):
+    headers = {
+        "Sec-Fetch-Site": site,
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
+    for path in ("/", "/degradation/"):
+        assert open_pages.client.get(path, headers=headers).status_code == 200, path
+    headers |= {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+    own = site in ("same-origin", "none")
+    assert open_pages.client.get("/degradation/now", headers=headers).status_code == (
+        200 if own else 403
+    )
+
+
 @pytest.mark.parametrize("token", ["", "x", "ü"])
 def test_a_change_needs_the_token_of_the_page(open_pages, token):
     response = open_pages.client.post(
@@ -233,6 +271,44 @@ def test_files_of_a_run_are_those_that_are_offered(open_pages):
     for name in ("plan.toml", "logs", "logs%2fmock.log", "slices.jsonl"):
         response = open_pages.client.get(f"/degradation/runs/{folder.name}/{name}")
         assert response.status_code == 404, name
+
+
+@pytest.mark.parametrize("path", ["runs/{}/run.json", "runs/x/{}", "over/{}/x", "change/{}"])
+def test_what_was_asked_for_does_not_come_back_as_a_page(open_pages, path):
+    asked = path.format("<img src=x onerror=alert(1)>")
+    for method in ("GET", "POST"):
+        answer = open_pages.client.request(method, f"/degradation/{asked}")
+        assert answer.status_code in (403, 404, 405)
+        is_page = answer.headers["content-type"].startswith("text/html")
+        assert not (is_page and "<img" in answer.text)
+
+
+def test_a_link_in_a_run_leads_nowhere(open_pages):
+    run = open_pages.out / "20260101-000000-foreign"
+    run.mkdir()
+    secret = open_pages.out.parent / "secret.txt"
+    secret.write_text("hush")
+    (run / "report.html").symlink_to(secret)
+    (run / "curves.png").write_text("a picture")
+    os.mkfifo(run / "points.csv")
+    for name, status in (("report.html", 404), ("points.csv", 404), ("curves.png", 200)):
+        answer = open_pages.client.get(f"/degradation/runs/{run.name}/{name}")
+        assert answer.status_code == status, name
+        assert "hush" not in answer.text
+
+
+def test_it_listens_on_ipv6_too(tmp_path, free_port):
+    with brownout(
+        "ui", "plan.toml", "--port", str(free_port), "--web-host", "::1", cwd=made(tmp_path)
+    ) as invocation:
+        url = f"http://[::1]:{free_port}"
+        invocation.until(f"{url}/degradation/")
+        assert httpx.get(f"{url}/degradation/", trust_env=False, timeout=30).status_code == 200
+        stranger = {"Host": f"evil.example:{free_port}"}
+        assert httpx.get(url, headers=stranger, trust_env=False, timeout=30).status_code == 403
+        assert "can start tests" not in invocation.output
+        invocation.interrupt()
+        invocation.end()
 
 
 def test_wrong_values_are_answered_with_what_is_wrong(open_pages):

@@ -90,7 +90,7 @@ def file(out: Path, name: str, kind: str) -> Path:
     """
     path = folder(out, name) / kind
     if kind not in FILES or not _is_plain(path):
-        raise NoSuchRun(f"there is no {kind!r:.60} of the run {name!r:.120}")
+        raise NoSuchRun(f"{name} holds no {kind:.60}")
     return path
 
 

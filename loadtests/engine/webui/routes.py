@@ -81,7 +81,7 @@ def install(web_ui: Any, base: str, out: Path, shown: Shown, link: Link) -> None
         try:
             path = file_of(out, run, file)
         except NoSuchRun as error:
-            return make_response(str(error), 404)
+            return Response(str(error), 404, mimetype="text/plain")  # it holds what was asked for
         name = f"{run}-{file}" if "download" in request.args else None
         response = send_from_directory(
             path.parent.absolute(), file, as_attachment=name is not None, download_name=name
