@@ -76,7 +76,7 @@ def test_locust_starts_before_mock_and_deployments_are_ready(tmp_path, monkeypat
     monkeypatch.setattr(deployments, "_all_ready", waiting)
     outcome = session.run(plan_of(SERVE), tmp_path, Quiet(), [])
     assert outcome.run.status == "complete"
-    assert {"mock_upstream", "http.server", "locust"} <= set(seen)
+    assert {"mock_upstream", "http.server", "loadtests.engine"} <= set(seen)
 
 
 def test_nothing_heavy_is_imported_before_everything_has_been_started(tmp_path):
