@@ -102,7 +102,7 @@ def _entry(path: Path) -> dict[str, Any]:
     """What the list says of the run with this run.json; empty when it cannot be read."""
     try:
         # As text: a model of all points takes tenths of a second, and the list wants five facts.
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
         levels = sorted({int(point["level"]) for point in data["points"]})
         return {
             "id": path.parent.name,
