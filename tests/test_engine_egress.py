@@ -86,6 +86,19 @@ def test_the_addresses_of_an_allowed_name_are_allowed_and_those_of_others_are_no
         connects(egress, "192.0.2.8")
 
 
+def test_a_typed_name_may_be_looked_up_and_no_more():
+    egress = Egress([])
+    for url in ("http://example.org:80/", "no URL", "http://[", ""):
+        egress.allow_lookup(url)
+    egress.check_name("example.org")
+    egress.learn("example.org", ["192.0.2.7"])
+    for host in ("example.org", "192.0.2.7"):
+        with pytest.raises(HostNotAllowed):
+            connects(egress, host)
+    with pytest.raises(HostNotAllowed):
+        egress.check_name("no url")
+
+
 def test_what_stays_on_this_machine_is_no_matter_of_hosts():
     egress = Egress([])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:

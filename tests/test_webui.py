@@ -326,6 +326,9 @@ def test_wrong_values_are_answered_with_what_is_wrong(open_pages):
         answer = open_pages.start(**LEVELS | {name: value})
         assert answer["success"] is False, name
         assert message in answer["message"], name
+    message = open_pages.start(**LEVELS | {"host": "http://stranger.invalid"})["message"]
+    assert "'stranger.invalid' cannot be found" in message
+    assert "not allowed" not in message
     assert open_pages.now()["state"] == "ready"
 
 

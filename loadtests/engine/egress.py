@@ -10,8 +10,10 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 
@@ -45,7 +47,8 @@ class Egress:
     def __init__(self, allowed: Iterable[str]) -> None:
         self._names = {_normal(host) for host in (*_LOCAL, *allowed)}
         self._addresses: set[str] = set()  # of allowed names
-        self._own = _normal(socket.gethostname())  # a web server looks its own machine up
+        # No more than looked up; a web server looks its own machine up.
+        self._looked_up = {_normal(socket.gethostname())}
         self._refused: dict[str, int] = {}
         self._checks: dict[str, Callable[[tuple[Any, ...]], None]] = {
             "socket.connect": self._check_connection,
@@ -62,6 +65,11 @@ class Egress:
         if host:
             self._names.add(_normal(host))
 
+    def allow_lookup(self, url: str) -> None:
+        """Let the name in a URL be looked up, which says whether it may be loaded."""
+        with suppress(ValueError):  # it is no URL
+            self._looked_up.add(_normal(urlsplit(url).hostname))
+
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
         """
         Take an audit event of the interpreter.
@@ -76,7 +84,8 @@ class Egress:
     def check_name(self, host: Any) -> None:
         """Raises HostNotAllowed when a host may not be looked up. Numbers need no look-up."""
         name = _normal(host)
-        if name and name not in self._names and name != self._own and not _is_address(name):
+        known = name in self._names or name in self._looked_up
+        if name and not known and not _is_address(name):
             raise self._refusal(name)
 
     def learn(self, host: Any, addresses: Iterable[str]) -> None:

@@ -58,10 +58,10 @@ def install() -> dict[str, type[User]]:
         if not isinstance(runner, MasterRunner):
             _add_generator(environment, runner, guard)
         if not isinstance(runner, WorkerRunner):
-            link = _add_conductor(environment, runner, path, plan, web_ui is not None)
+            link = _add_conductor(environment, runner, path, plan, guard, web_ui is not None)
             if web_ui is not None:
                 guard.allow(web_ui.host)  # its server looks it up
-                webui.install(environment, web_ui, plan, link)
+                webui.install(environment, web_ui, plan, link, guard)
             link.listen()
         if isinstance(runner, MasterRunner):
             _await_workers(runner, environment.parsed_options)
@@ -132,6 +132,7 @@ def _add_conductor(
     runner: LocalRunner | MasterRunner,
     path: Path,
     plan: plans.Plan,
+    guard: Egress,
     web: bool,
 ) -> Link:
     parsed = environment.parsed_options
@@ -140,6 +141,7 @@ def _add_conductor(
         return options.chosen(parsed) | {"host": environment.host or ""}
 
     try:
+        guard.allow_lookup(environment.host or "")
         choices.applied(plan, values())
         link = connect(path, Path(parsed.out), web)
     except plans.PlanError as error:

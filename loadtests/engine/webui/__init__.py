@@ -7,13 +7,14 @@ loadtests.laboratory.
 from pathlib import Path
 from typing import Any
 
+from loadtests.engine.egress import Egress
 from loadtests.engine.link import Link
 from loadtests.engine.webui import forms, guard, integration, login, routes
 from loadtests.engine.webui.shown import Shown
 from loadtests.plans import Plan
 
 
-def install(environment: Any, web_ui: Any, plan: Plan, link: Link) -> None:
+def install(environment: Any, web_ui: Any, plan: Plan, link: Link, egress: Egress) -> None:
     """Before the web server starts."""
     options = environment.parsed_options
     base = options.web_base_path or ""
@@ -22,6 +23,6 @@ def install(environment: Any, web_ui: Any, plan: Plan, link: Link) -> None:
     guard.install(web_ui.app, web_ui.host)
     if web_ui.web_login:
         login.install(web_ui, base)
-    forms.install(environment, web_ui, base, plan)
+    forms.install(environment, web_ui, base, plan, egress)
     routes.install(web_ui, base, Path(options.out), shown, link)
     integration.install(web_ui, base, shown)
