@@ -21,7 +21,7 @@ CONNECTING = 60.0  # seconds that Locust may take to start
 POLL = 0.2  # seconds between two looks at whether it is alive
 SENDING = 10.0  # seconds that the engine may take to read what is sent
 LONGEST_HELLO = 1 << 16  # bytes
-MOST_CALLERS = 16  # that have not said yet who they are
+MOST_CALLERS = 16  # that have not sent their first line yet
 
 
 class Engine(Protocol):
@@ -83,7 +83,7 @@ class Line:
         raise EngineFailed("the load generator did not come up")
 
     def _admit(self, selector: selectors.BaseSelector) -> None:
-        """Let one more speak; of too many the first goes."""
+        """Accept one more caller; when there are too many, the first one is dismissed."""
         try:
             caller, _ = self._listener.accept()
         except (TimeoutError, ConnectionError):
@@ -98,8 +98,8 @@ class Line:
         self, selector: selectors.BaseSelector, key: selectors.SelectorKey
     ) -> stages.Hello | None:
         """
-        Take what a caller says. Returns the Hello of the one with the token, which is the engine;
-        whoever says something else is dismissed.
+        Read from a caller. Returns the Hello of the engine, which has the token; a caller that
+        sends anything else is dismissed.
         """
         caller, heard = key.fileobj, key.data
         assert isinstance(caller, socket.socket)
@@ -167,7 +167,7 @@ class Line:
 
 
 def _callers(selector: selectors.BaseSelector) -> list[socket.socket]:
-    """Return those that are connected and not known yet, the first one first."""
+    """Return the callers that have not sent their first line yet, in the order of connection."""
     keys = selector.get_map().values()
     return [key.fileobj for key in keys if key.data is not None]  # type: ignore[misc]
 

@@ -1,4 +1,4 @@
-"""The controller's end of the line: the engine gets through, whoever else calls meanwhile."""
+"""The controller's end of the line: the engine gets through, whatever else connects."""
 
 import socket
 import threading

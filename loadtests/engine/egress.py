@@ -61,18 +61,18 @@ class Egress:
         }
 
     def allow(self, host: str | None) -> None:
-        """Let connections to a host pass, too."""
+        """Allow connections to one more host."""
         if host:
             self._names.add(_normal(host))
 
     def allow_lookup(self, url: str) -> None:
-        """Let the name in a URL be looked up, which says whether it may be loaded."""
+        """Allow look-ups, and no more, of the name in a URL."""
         with suppress(ValueError):  # it is no URL
             self._looked_up.add(_normal(urlsplit(url).hostname))
 
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
         """
-        Take an audit event of the interpreter.
+        Check an audit event of the interpreter.
 
         Raises:
             HostNotAllowed: it is a connection to another host, or a look-up of its name.
@@ -89,7 +89,7 @@ class Egress:
             raise self._refusal(name)
 
     def learn(self, host: Any, addresses: Iterable[str]) -> None:
-        """Take what the look-up of a name returned."""
+        """Allow the addresses that the look-up of an allowed name returned."""
         if _normal(host) in self._names:
             self._addresses.update(map(_normal, addresses))
 
@@ -133,7 +133,7 @@ def install(allow_hosts: Iterable[str], urls: Iterable[str]) -> Egress:
 
 
 def _watch_lookups(egress: Egress) -> None:
-    """Let the guard see what gevent's look-ups return; all of Locust's clients use them."""
+    """Have the guard learn from gevent's look-ups, which all of Locust's clients use."""
     kind: Any = gevent.config.resolver
 
     class Resolver(kind):  # type: ignore[misc]
@@ -160,7 +160,7 @@ def _watch_lookups(egress: Egress) -> None:
 
 
 def _normal(host: Any) -> str:
-    """The name or address as it is compared: one spelling of each."""
+    """Return the one spelling in which a name or address is compared."""
     if host is None:
         return ""
     text = os.fsdecode(bytes(host)) if isinstance(host, bytes | bytearray) else str(host)

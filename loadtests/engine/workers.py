@@ -1,9 +1,9 @@
-"""Who may be a worker of Locust's master, and what becomes of messages that no worker sends.
+"""Which processes are accepted as workers by Locust's master; junk messages are dropped.
 
-With `--processes` the master and its workers are forked from one process. They share a key that
-nobody else has, and talk over an encrypted loopback socket: a stranger does not get as far as a
-message. With `--master` and `--worker` on several machines Locust knows no secret; there only what
-is no message of Locust's is dropped.
+With `--processes` the master and its workers are forked from one process. They share a key that no
+other process has, and use an encrypted loopback socket: a stranger can neither send nor receive a
+message. With `--master` and `--worker` on several machines there is no shared secret; there bytes
+that are not a message of Locust's are dropped.
 """
 
 import logging
@@ -26,9 +26,9 @@ class Family:
     """
     The socket between a master and the workers that are forked after this was made.
 
-    CurveZMQ takes the server's public key to say the first word, so a public key that is told to
-    nobody is a password, of the master as well as of the workers. The master's socket is bound
-    here: nobody can take its port between this and the moment in which the master listens.
+    A CurveZMQ client needs the server's public key for its first message, so a public key that is
+    never published authenticates the workers and the master. The socket is bound here: no other
+    process can take its port before the master listens on it.
     """
 
     def __init__(self) -> None:
@@ -119,14 +119,14 @@ def install(allow: Callable[[str], None]) -> None:
         try:
             handle(self, client_id, msg)
         except Exception:  # Locust would end the run, as if by Ctrl-C
-            log.exception("a %.50s message of %s was dropped", msg.type, client_id)
+            log.exception("a message %.50r of %s was dropped", msg.type, client_id)
 
     zmqrpc.Server, zmqrpc.Client = Server, Client  # type: ignore[misc]
     MasterRunner.handle_message = handle_message  # type: ignore[method-assign]
 
 
 def _problem(name: str, message: Message) -> str | None:
-    """What makes a message one that no worker of Locust's sends."""
+    """Return why a message cannot be one of a worker of Locust's; None: it can."""
     if len(name) > LONGEST or not name.isprintable():
         return f"{name!r:.100} is not the name of a worker"
     if message.node_id != name:

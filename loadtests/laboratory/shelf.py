@@ -82,11 +82,11 @@ def folder(out: Path, name: str) -> Path:
 
 def file(out: Path, name: str, kind: str) -> Path:
     """
-    One of a run's FILES.
+    Return the path of one of a run's FILES.
 
     Raises:
-        NoSuchRun: it is not there; a link, which may lead anywhere, and a pipe, which would never
-            end, are among these: the folder may have been somebody else's.
+        NoSuchRun: it is not there, or it is a link, which can lead anywhere, or a pipe, which can
+            block for ever: the folder can come from another machine.
     """
     path = folder(out, name) / kind
     if kind not in FILES or not _is_plain(path):

@@ -61,7 +61,7 @@ def check_host(url: str, allow_hosts: Collection[str]) -> None:
 
 
 def is_local(host: str) -> bool:
-    """Return whether nobody but this machine can reach a server on that address."""
+    """Return whether only this machine can reach a server on that address."""
     name = host.strip("[]").lower()
     try:
         return name in _LOCAL or address_of(name).is_loopback

@@ -57,9 +57,8 @@ def refusal(local: bool) -> str | None:
 
 def _is_visit() -> bool:
     """
-    Whether somebody follows a link to a page: from wherever they come. What a page asks for by
-    itself is none, nor is what it shows in a frame: that would give work to a generator that
-    measures.
+    Return whether the user follows a link to a page, from any site. Requests that a page makes by
+    itself, and pages in its frames, are not visits: they would be work for a process that measures.
     """
     headers = request.headers
     return (
