@@ -32,7 +32,7 @@ class Shopper(FastHttpUser):
 """
 PLAN = """
 name = "own-folder"
-locustfile = "own.py"
+locustfile = "loadtests.py"
 [deployments.async]
 variant = "async-aiohttp"
 [load]
@@ -53,7 +53,7 @@ def folder(tmp_path):
     (tmp_path / "library").mkdir()
     for path in ("helper", "late", "library/rare"):
         (tmp_path / f"{path}.py").write_text(f"NAME = {path.rpartition('/')[2] + ' '!r}\n")
-    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "loadtests.py").write_text(OWN)
     (tmp_path / "plan.toml").write_text(PLAN)
     return tmp_path
 

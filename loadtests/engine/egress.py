@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from loadtests.plans import hosts
 
 MOST = 50  # hosts that are named, and counted one by one
 OTHERS = "other hosts"
+LONGEST = 100  # characters of a host that are shown
 _LOCAL = ("localhost", "127.0.0.1", "::1")  # the controller, the mock and what brownout starts
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -110,7 +112,9 @@ class Egress:
         self.check_name(args[0])
 
     def _refusal(self, host: str) -> HostNotAllowed:
-        shown = "".join(letter if letter.isprintable() else "?" for letter in host[:100])
+        # It can come from a redirect, and gets into terminals and reports.
+        plain = (letter if letter.isalnum() or letter in "-._:" else "?" for letter in host)
+        shown = "".join(islice(plain, LONGEST))
         known = shown in self._refused or len(self._refused) < MOST
         counted = shown if known else OTHERS
         self._refused[counted] = self._refused.get(counted, 0) + 1

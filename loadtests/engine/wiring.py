@@ -70,9 +70,19 @@ def install() -> dict[str, type[User]]:
     events.init.add_listener(start)
     if plan.locustfile is None:
         return {PlanUser.__name__: PlanUser}
-    classes, _ = load_locustfile(str(plan.locustfile))
+    classes = _own_users(plan.locustfile)
     for kind in classes.values():
         kind.host = choices.PLANNED  # the form would take their own for one that was typed
+    return classes
+
+
+def _own_users(locustfile: Path) -> dict[str, type[User]]:
+    """Return the User classes of a locustfile, by name, whatever the file is called."""
+    name = locustfile.stem
+    before = sys.modules.get(name)
+    classes, _ = load_locustfile(str(locustfile))
+    if before is not None:  # Locust gives the name of a `random.py` to the locustfile
+        sys.modules[name] = before
     return classes
 
 
