@@ -27,6 +27,9 @@ ip route add local default dev lo
 ip -6 route add local default dev lo 2> /dev/null || true
 echo "nameserver {RESOLVER}" > "$0/resolv.conf"
 mount --bind "$0/resolv.conf" /etc/resolv.conf
+touch "$0/names"
+cat /etc/hosts "$0/names" > "$0/hosts"
+mount --bind "$0/hosts" /etc/hosts
 exec "$@"
 """
 
@@ -37,7 +40,7 @@ def isolated(folder: Path, command: Sequence[str]) -> tuple[int, str, Counter[st
     namespace for it.
 
     Args:
-        folder: where it runs.
+        folder: where it runs; a file `names` in it is added to /etc/hosts.
     """
     unshare = ["unshare", "--map-root-user", "--net", "--mount"]
     setup = [*unshare, "sh", "-c", _SETUP, str(folder)]

@@ -319,3 +319,38 @@ except OSError:
         pytest.skip(ended)
     assert ended[0] == 0
     assert {"192.0.2.9", RESOLVER} <= set(ended[2])
+
+
+NAMED = """
+import locust
+import socket
+from loadtests.engine import egress
+
+guard = egress.install(["shop.test"], [])
+with socket.create_server(("192.0.2.9", 8000)):
+    for _ in range(2):
+        socket.create_connection(("shop.test", 8000), timeout=10).close()
+    socket.create_connection((socket.gethostbyname("shop.test"), 8000), timeout=10).close()
+    for host in ("stranger.test", "192.0.2.10"):  # the first is the same address
+        try:
+            socket.create_connection((host, 8000), timeout=10)
+        except egress.HostNotAllowed as error:
+            print(error.kind)
+print(guard.drain())
+"""
+
+
+@pytest.mark.processes
+def test_a_named_host_is_reached_at_the_addresses_of_its_name(tmp_path):
+    (tmp_path / "names").write_text("192.0.2.9 shop.test stranger.test\n")
+    ended = isolated(tmp_path, (sys.executable, "-P", "-c", NAMED))
+    if isinstance(ended, str):
+        pytest.skip(ended)
+    code, output, packets = ended
+    assert code == 0, output
+    assert output.splitlines()[:2] == [
+        "host not allowed: stranger.test",
+        "host not allowed: 192.0.2.10",
+    ]
+    assert "{'stranger.test': 1, '192.0.2.10': 1}" in output
+    assert set(packets) == {"192.0.2.9"}
