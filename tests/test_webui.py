@@ -1,6 +1,7 @@
 """Our pages in Locust's web UI: in every mode of Locust, for everybody who may, for nobody else."""
 
 import os
+import shutil
 import signal
 from urllib.parse import urlsplit
 
@@ -295,6 +296,7 @@ def test_a_link_in_a_run_leads_nowhere(open_pages):
         answer = open_pages.client.get(f"/degradation/runs/{run.name}/{name}")
         assert answer.status_code == status, name
         assert "hush" not in answer.text
+    shutil.rmtree(run)
 
 
 def test_it_listens_on_ipv6_too(tmp_path, free_port):
