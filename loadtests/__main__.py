@@ -4,6 +4,8 @@ import signal
 import sys
 from importlib.util import find_spec
 
+from loadtests.interrupts import interruptible
+
 
 def main() -> None:
     # A shell that starts a command in the background of a script has SIGINT ignored, and Python
@@ -20,7 +22,8 @@ def main() -> None:
     try:
         from loadtests.cli import app  # only now: the slim install lacks what it imports
 
-        app()
+        with interruptible():  # until the last line is printed
+            app()
     except KeyboardInterrupt:  # the imports take a second or two
         sys.exit(130)
 

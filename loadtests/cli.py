@@ -23,6 +23,7 @@ from rich.console import Console
 
 from loadtests.analysis.metrics import METRICS
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
+from loadtests.interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from loadtests import baselines, plans
@@ -429,25 +430,13 @@ def _mistakes() -> Iterator[None]:
     except Failure as error:
         code, text = error.exit_code, str(error)
     except BaseException as error:
-        if not _is_interrupt(error):
+        if not is_interrupt(error):
             raise
         code, text = INTERRUPTED, "Interrupted."
     else:
         return
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """
-    Return whether Ctrl-C made this error: pydantic raises one of its own where a KeyboardInterrupt
-    comes up while it serializes.
-    """
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
@@ -542,19 +531,19 @@ def _against(baseline: baselines.Baseline | None, outcome: Outcome) -> Outcome:
     """The outcome with its verdicts by the baseline, which stays in the run's folder."""
     if baseline is None:
         return outcome
-    from loadtests import baselines, report
-    from loadtests.outcomes import Outcome
-    from loadtests.process_groups import uninterrupted
+    from loadtests import baselines, interrupts, report
+    from loadtests.outcomes import Ending, Outcome
 
     folder = outcome.folder
-    report.replace(folder / baselines.FILE, baselines.to_json(baseline).encode())
-    run, found = baselines.judged(outcome.run, folder)
-    if found is None:
-        return outcome
-    with uninterrupted():  # Ctrl-C waits for the report, as it does in a session
+    with interrupts.held() as held:  # Ctrl-C waits for the report, as it does in a session
+        report.replace(folder / baselines.FILE, baselines.to_json(baseline).encode())
+        run, found = baselines.judged(outcome.run, folder)
+        if found is None:
+            return outcome
         report.write(run, folder)
         _write_comparison(found, folder)
-    return Outcome(folder, run, outcome.endings | _endings(found))
+    interrupted = {Ending.INTERRUPTED} if held.came else set[Ending]()
+    return Outcome(folder, run, outcome.endings | _endings(found) | interrupted)
 
 
 def _write_comparison(found: Comparison, folder: Path) -> None:

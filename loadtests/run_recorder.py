@@ -6,23 +6,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from loadtests import choices, environment, plans, report, runfolder
+from loadtests import choices, environment, interrupts, plans, report, runfolder
 from loadtests.analysis import capacity, runs
 from loadtests.analysis.trials import Bounds
 from loadtests.barrier import Barrier
 from loadtests.controller import Observer, StoppedByHand, Targets, play
 from loadtests.deployments import DeploymentFailed, Fleet
 from loadtests.engine_process import Engine, EngineFailed, Line
+from loadtests.interrupts import Held
 from loadtests.laboratory.desk import Laboratory
 from loadtests.laboratory.upstream import Refused, Upstream
 from loadtests.outcomes import Ending, Outcome, endings_of
 from loadtests.plans import Plan, UrlDeployment
-from loadtests.process_groups import uninterrupted
 from loadtests.results import Capacity, Run
 from loadtests.runfolder import StorageFailed
 from loadtests.samples import Sampler
+from loadtests.samples.processes import family
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.stages import Finish, Hello, Started
@@ -85,68 +84,78 @@ class RunRecorder:
         urls = {name: one.url for name, one in self._fleet.deployments.items()}
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
         folder = runfolder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
-        endings = set[Ending]()
-        complaints: list[str] = []
-        cores, gauges = self._fleet.cores, self._fleet.gauges
-        take = gauges.take if gauges else None
-        with (
-            cores.pinned_to(cores.mock | cores.generator),  # this process samples and analyses
-            Sampler(self._processes, self._fleet.mock.control, folder.sample, take),
-        ):
-            try:
-                self._upstream.begin(plan.upstream)
-                if self._laboratory:
-                    self._laboratory.began(folder)
-                with Barrier(self._fleet.processes, self._fleet.mock.control) as barrier:
-                    targets = Targets(urls, self._fleet.dead, lambda: self._restart(urls), barrier)
-                    died = play(plan, targets, self._engine, folder, self._observer, self._schedule)
-                status = "complete"
-                endings |= {Ending.DIED} if died else set()
-            except (KeyboardInterrupt, StoppedByHand) as error:
-                self._interrupted = isinstance(error, KeyboardInterrupt)
-                status = "interrupted"
-                endings.add(Ending.INTERRUPTED)
-            except (DeploymentFailed, EngineFailed, Refused, StorageFailed) as error:
-                status = "interrupted"
-                complaints.append(_told(error, path))
-                gone = isinstance(error, DeploymentFailed)
-                endings.add(Ending.DIED if gone else Ending.INVALID)
-                with suppress(EngineFailed):
-                    self._engine.send(Finish())
-            finally:
-                self._upstream.end()
-        if gauges and (complaint := gauges.complaint()):
-            complaints.append(complaint)
-        for text in complaints:
-            self._observer.problem(text)
-        found, stored = self._ended(folder, status, complaints)
+        with interrupts.held() as held:  # whatever comes, the report is written
+            status, endings, complaints = self._played(plan, urls, folder, held)
+            for text in complaints:
+                self._observer.problem(text)
+            found, stored = self._ended(folder, status, complaints)
+        if held.came:
+            self._interrupted = True
+            endings.add(Ending.INTERRUPTED)
         endings |= set() if stored else {Ending.INVALID}
         if self._laboratory:
             self._laboratory.ended(found)
         endings |= endings_of(found) | self._of_capacities(found)
         return Outcome(path, found, frozenset(endings))
 
+    def _played(
+        self, plan: Plan, urls: dict[str, str], folder: runfolder.RunFolder, held: Held
+    ) -> tuple[str, set[Ending], list[str]]:
+        """The run's status, what became of it, and what went wrong in it."""
+        status, endings = "interrupted", set[Ending]()
+        complaints: list[str] = []
+        cores, gauges = self._fleet.cores, self._fleet.gauges
+        take = gauges.take if gauges else None
+        sampler = Sampler(self._processes, self._fleet.mock.control, folder.sample, take)
+        # This process samples and analyses.
+        with cores.pinned_to(cores.mock | cores.generator), sampler:
+            try:
+                with held.released():
+                    self._upstream.begin(plan.upstream)
+                    if self._laboratory:
+                        self._laboratory.began(folder)
+                    with Barrier(self._fleet.processes, self._fleet.mock.control) as barrier:
+                        restart = lambda: self._restart(urls)  # noqa: E731
+                        targets = Targets(urls, self._fleet.dead, restart, barrier)
+                        died = play(
+                            plan, targets, self._engine, folder, self._observer, self._schedule
+                        )
+                status = "complete"
+                endings |= {Ending.DIED} if died else set()
+            except (KeyboardInterrupt, StoppedByHand):
+                endings.add(Ending.INTERRUPTED)
+            except (DeploymentFailed, EngineFailed, Refused, StorageFailed) as error:
+                complaints.append(_told(error, folder.path))
+                gone = isinstance(error, DeploymentFailed)
+                endings.add(Ending.DIED if gone else Ending.INVALID)
+                with suppress(EngineFailed):
+                    self._engine.send(Finish())
+            finally:
+                self._upstream.end()
+        for complaint in (gauges.complaint() if gauges else None, sampler.problem()):
+            complaints += [complaint] if complaint else []
+        return status, endings, complaints
+
     def _ended(
         self, folder: runfolder.RunFolder, status: str, complaints: Sequence[str]
     ) -> tuple[Run, bool]:
         """The run, and whether all of it is on disk."""
-        with uninterrupted():  # a second Ctrl-C waits for the report
-            failure = None
-            for text in complaints:
-                with suppress(StorageFailed):  # the last line fails, too
-                    folder.problem(text)
-            try:
-                folder.end(status)
-                found = runs.analyse(folder.path)
-            except StorageFailed as error:
-                failure = error
-                found = runs.run_of(folder.record)
-            try:
-                report.write(found, folder.path)
-            except OSError as error:
-                failure = runfolder.failed(folder.path, error)
-            if failure is not None and str(failure) not in complaints:
-                self._observer.problem(str(failure))
+        failure = None
+        for text in complaints:
+            with suppress(StorageFailed):  # the last line fails, too
+                folder.problem(text)
+        try:
+            folder.end(status)
+            found = runs.analyse(folder.path)
+        except StorageFailed as error:
+            failure = error
+            found = runs.run_of(folder.record)
+        try:
+            report.write(found, folder.path)
+        except OSError as error:
+            failure = runfolder.failed(folder.path, error)
+        if failure is not None and str(failure) not in complaints:
+            self._observer.problem(str(failure))
         return found, failure is None
 
     def _header(self, path: Path, plan: Plan, urls: dict[str, str]) -> dict[str, Any]:
@@ -171,12 +180,7 @@ class RunRecorder:
         }
 
     def _processes(self) -> dict[str, list[int]]:
-        try:
-            engine = psutil.Process(self._generator)
-            pids = [engine.pid, *(child.pid for child in engine.children(recursive=True))]
-        except psutil.NoSuchProcess:
-            pids = []
-        return {**self._fleet.processes(), "generator": pids}
+        return {**self._fleet.processes(), "generator": family(self._generator)}
 
 
 def _told(error: Exception, path: Path) -> str:

@@ -1,16 +1,15 @@
 """A session: everything that a plan needs is up, and each test becomes a run."""
 
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadtests import plans, runfolder
 from loadtests.deployments import Launch, Mock, launched
 from loadtests.engine_process import EngineFailed, Line, engine
 from loadtests.exit_codes import FINE
+from loadtests.interrupts import interruptible
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan
 from loadtests.schedules import Schedule, ladder
@@ -41,7 +40,7 @@ def run(
         deployments.DeploymentFailed, EngineFailed: nothing was measured.
     """
     folder = runfolder.make(out, plan.name)
-    with _interruptible(), Line() as line, _launched(plan, folder, lent) as launch:
+    with interruptible(), Line() as line, _launched(plan, folder, lent) as launch:
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, headless) as connected:
@@ -69,7 +68,7 @@ def ui(
         deployments.DeploymentFailed, EngineFailed: it did not come up.
     """
     folder = runfolder.make(out, plan.name)
-    with _interruptible(), Line() as line, _launched(plan, folder) as launch:
+    with interruptible(), Line() as line, _launched(plan, folder) as launch:
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, arguments) as connected:
             recorder = _recorder(plan, out, folder, launch, line, observer, connected)
@@ -98,7 +97,7 @@ def control(
     """
     folder = runfolder.make(out, plan.name)
     code = FINE
-    with _interruptible(), Line() as line, _launched(plan, folder) as launch:
+    with interruptible(), Line() as line, _launched(plan, folder) as launch:
 
         def connected() -> Hello:
             announce(line.address, line.token)
@@ -142,29 +141,3 @@ def _recorder(
 
     fleet = launch.ready()
     return RunRecorder(plan, out, folder, fleet, line, observer, connected(), schedule)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """
-    SIGTERM and SIGHUP end a session as Ctrl-C does: everything is stopped and reported.
-
-    Ctrl-C ends it also where SIGINT was ignored, as in the background of a script. A SIGHUP that
-    is ignored stays so: that is what `nohup` is for.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals do not come here
-        return
-
-    def interrupt(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    ends = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        ends.append(signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in ends}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import session
+from loadtests.interrupts import interruptible
 from tests.brownout_runs import COMMAND, LOCUST, PLAN, started
 from tests.servers import eventually
 
@@ -41,11 +41,11 @@ def test_ctrl_c_ends_a_command_that_was_started_with_it_ignored(
 def test_a_session_goes_on_after_a_hangup_under_nohup_and_ends_at_one_elsewhere() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with session._interruptible():
+        with interruptible():
             os.kill(os.getpid(), signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        with pytest.raises(KeyboardInterrupt), session._interruptible():
+        with pytest.raises(KeyboardInterrupt), interruptible():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -54,7 +54,7 @@ def test_a_session_goes_on_after_a_hangup_under_nohup_and_ends_at_one_elsewhere(
 def test_a_session_ends_at_ctrl_c_in_a_program_that_ignores_it() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with pytest.raises(KeyboardInterrupt), session._interruptible():
+        with pytest.raises(KeyboardInterrupt), interruptible():
             os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import pytest
 
 from loadtests import samples
@@ -185,6 +186,76 @@ def test_a_last_sample_tells_of_the_time_before_the_end(monkeypatch):
     assert len(found) > before
     assert found[-1]["at"] >= end
     assert found[-1]["at"] - found[-2]["at"] >= 0.29
+
+
+def test_a_sample_that_fails_does_not_end_the_others_and_is_counted():
+    found: list[dict[str, Any]] = []
+    failing = False
+
+    def pids() -> dict[str, list[int]]:
+        if failing:
+            raise OSError(24, "Too many open files", "/proc")
+        return {"myself": [os.getpid()]}
+
+    with Sampler(pids, None, found.append) as sampler:
+        eventually(lambda: len(found) >= 2)
+        assert sampler.problem() is None
+        failing = True
+        eventually(lambda: (sampler.problem() or "").startswith("3 samples"))
+        failing = False
+        seen = len(found)
+        eventually(lambda: len(found) >= seen + 3)
+    problem = sampler.problem()
+    assert "samples of the machine and the processes could not be taken" in problem
+    assert "the first because of OSError: [Errno 24] Too many open files: '/proc'" in problem
+    # The one after the gap tells of all of it, and no second counts twice.
+    gap = found[seen]["at"] - found[seen - 1]["at"]
+    assert gap >= 0.39
+    assert all(sample["processes"]["myself"]["cpu"] <= os.cpu_count() for sample in found)
+
+
+def test_a_first_sample_that_fails_is_made_up_for_by_the_next():
+    found: list[dict[str, Any]] = []
+    calls = iter(range(1000))
+
+    def pids() -> dict[str, list[int]]:
+        if next(calls) == 0:
+            raise RuntimeError
+        return {"myself": [os.getpid()]}
+
+    with Sampler(pids, None, found.append) as sampler:
+        eventually(lambda: len(found) >= 2)
+    assert sampler.problem().endswith("the first because of RuntimeError")
+    assert all(sample["cores"] and "myself" in sample["processes"] for sample in found)
+
+
+def test_a_sample_that_cannot_be_written_does_not_end_the_others():
+    found: list[dict[str, Any]] = []
+
+    def write(sample: dict[str, Any]) -> None:
+        found.append(sample)
+        if len(found) == 1:
+            raise ValueError("not JSON")
+
+    with Sampler(dict, None, write) as sampler:
+        eventually(lambda: len(found) >= 3)
+    assert sampler.problem().startswith("1 sample of")
+
+
+def test_a_family_is_a_process_with_all_below_it_whatever_of_the_others_may_be_read(monkeypatch):
+    with python("import subprocess, sys; subprocess.run(['sleep', '60'])") as parent:
+        eventually(lambda: len(processes.family(parent.pid)) == 2)
+        everyone = processes.family(parent.pid)
+
+        def hidden(self, recursive=False):
+            raise psutil.AccessDenied(1)
+
+        monkeypatch.setattr(psutil.Process, "children", hidden)
+        assert processes.family(parent.pid) == everyone
+        for pid in everyone[1:]:
+            os.kill(pid, 9)
+        parent.wait(10)
+        assert processes.family(parent.pid) == []
 
 
 def test_nothing_is_written_after_the_end():

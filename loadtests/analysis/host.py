@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from loadtests.analysis import sampling
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, inside
 from loadtests.analysis.validity import BUSY, Validity, spoilt
@@ -71,8 +72,9 @@ def of_host(
         for _, sample in inside(record, samples)
         if (host := _Host.of(sample)) is not None
     ]
+    sampled = sampling.of_windows(records, samples)
     if not hosts:
-        return Validity()
+        return sampled
     means = _Means(hosts)
     deployment = records[0].stage.deployment
     others = _others(means, deployment)
@@ -92,7 +94,7 @@ def of_host(
         not found,
         (*found, *others.notes, *_ports(hosts)),
         next(filter(None, limits), None),
-    )
+    ).and_of(sampled)
 
 
 class _Part(BaseModel):

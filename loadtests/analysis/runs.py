@@ -14,6 +14,7 @@ from loadtests.analysis import (
     comparisons,
     records,
     relaxation,
+    sampling,
     searches,
 )
 from loadtests.analysis.knees import knees
@@ -47,7 +48,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         measure: finds the points of its stages, with its samples.
     """
     header = record.header
-    samples = with_ledgers(record.samples)
+    samples = with_ledgers(sampling.expected(record))
     measured = changes.marked(measure(record.stages, samples), record)
     found, bounds = _explained(record, measured, samples)
     mixed = changes.mixed(found, record)

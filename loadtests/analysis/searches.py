@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtests import slos
-from loadtests.analysis import capacity
+from loadtests.analysis import capacity, sampling
 from loadtests.analysis.points import ALL, points, slow_quantiles
 from loadtests.analysis.records import Record, StageRecord
 from loadtests.analysis.trials import Bounds, Trial, compared, searchable, trial
@@ -25,7 +25,7 @@ def of_record(record: Record) -> dict[str, Capacity]:
         name: _of_deployment(
             searchable(promises, name),
             [one for one in record.stages if one.stage.deployment == name],
-            record.samples,
+            sampling.expected(record),
             bounds,
             "users" if model == "closed" else "requests/s",
         )

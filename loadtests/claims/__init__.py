@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from loadtests import plans, runfolder, session
+from loadtests import interrupts, plans, runfolder, session
 from loadtests.analysis import records
 from loadtests.claims import page
 from loadtests.claims.experiment import Experiment, Finding, experiments
@@ -19,7 +19,6 @@ from loadtests.controller import Observer
 from loadtests.deployments import DeploymentFailed
 from loadtests.engine_process import EngineFailed
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
-from loadtests.process_groups import uninterrupted
 
 PLANS = Path(__file__).parent / "plans"
 
@@ -73,21 +72,22 @@ def check(
     seen: dict[str, Seen | str] = {}
     findings: dict[str, Finding] = {}
     interrupted = False
-    try:
-        for name in dict.fromkeys(plan for one in wanted for plan in one.plans):
-            begins(name)
-            seen[name] = _played(name, folder, observer)
-            for one in wanted:
-                if one.name not in findings and seen.keys() >= set(one.plans):
-                    findings[one.name] = one.finding(seen)
-                    found(findings[one.name])
-    except KeyboardInterrupt:
-        interrupted = True
-    ordered = [findings[one.name] for one in wanted if one.name in findings]
-    with uninterrupted():
+    with interrupts.held() as held:
+        try:
+            with held.released():
+                for name in dict.fromkeys(plan for one in wanted for plan in one.plans):
+                    begins(name)
+                    seen[name] = _played(name, folder, observer)
+                    for one in wanted:
+                        if one.name not in findings and seen.keys() >= set(one.plans):
+                            findings[one.name] = one.finding(seen)
+                            found(findings[one.name])
+        except KeyboardInterrupt:
+            interrupted = True
+        ordered = [findings[one.name] for one in wanted if one.name in findings]
         played = {name: one for name, one in seen.items() if isinstance(one, Seen)}
         written = page.write(ordered, played, folder)
-    if interrupted:
+    if interrupted or held.came:
         return Outcome(written, ordered, INTERRUPTED)
     decided = all(finding.verdict for finding in ordered)
     return Outcome(written, ordered, FINE if decided else NOT_MEASURABLE)

@@ -64,6 +64,8 @@ class Sampler:
         self._processes = Processes()
         self._cores: list[host.Core] = []
         self._at = 0.0
+        self._failures = 0
+        self._first_failure = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
@@ -85,27 +87,50 @@ class Sampler:
         with uninterrupted():
             self._thread.join()
 
+    def problem(self) -> str | None:
+        """How many samples failed and why the first did, in a sentence; None: all are there."""
+        if not self._failures:
+            return None
+        what = "1 sample" if self._failures == 1 else f"{self._failures:,} samples"
+        return (
+            f"{what} of the machine and the processes could not be taken, the first because of "
+            f"{self._first_failure}"
+        )
+
     def _run(self) -> None:
         try:
-            self._sample()  # what the first one is counted from; psutil does so for each thread
+            self._attempt()
             stopping = False
             while not stopping:
                 stopping = self._stopping.wait(INTERVAL)
                 # Never sooner, as CPU time is counted in ticks; but once more at the end: what a
                 # sample tells is of the time before it.
                 time.sleep(max(self._at + INTERVAL - time.monotonic(), 0.0))
-                self._write(self._sample())
+                self._attempt()
         finally:
             if self._ledger:
                 self._ledger.close()
 
+    def _attempt(self) -> None:
+        """Take and write a sample; one that fails, for whatever reason, does not end the others."""
+        # The first is what the next one is counted from; psutil does so for each thread.
+        first = not self._at
+        try:
+            sample = self._sample()
+            if not first:
+                self._write(sample)
+        except Exception as error:
+            self._first_failure = self._first_failure or _described(error)
+            self._failures += 1
+
     def _sample(self) -> dict[str, Any]:
+        """Since the last sample that did not fail; what it is counted from changes at the end."""
         now = time.monotonic()
-        elapsed, self._at = now - self._at, now
-        before, self._cores = self._cores, host.cores()
-        spent = [core.since(then) for then, core in zip(before, self._cores, strict=False)]
+        cores = host.cores()
+        spent = [core.since(then) for then, core in zip(self._cores, cores, strict=False)]
         named = {**self._fleet_processes(), "": [os.getpid()]}  # this process has no name
-        processes = self._processes.look(named, elapsed)
+        processes = self._processes.look(named, now - self._at)
+        self._at, self._cores = now, cores
         sample = {
             "type": "sample",
             "at": now,
@@ -125,6 +150,11 @@ class Sampler:
         if self._ledger:
             told["mock"] = self._ledger.read()
         return told
+
+
+def _described(error: Exception) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _sockets() -> dict[str, Any]:

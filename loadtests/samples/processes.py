@@ -1,6 +1,7 @@
 """What processes used since the last look."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,28 @@ MOST_THREADS = 500
 Of a process whose context switches are counted: the kernel tells them for each thread alone, which
 takes some 20 microseconds each.
 """
+
+
+def family(pid: int) -> list[int]:
+    """
+    Return the ids of a process and of all below it; none when it has ended.
+
+    Where the parents of some processes may not be read, those are left out: a /proc that is mounted
+    with hidepid shows the processes of other users without what is in them.
+    """
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        with suppress(psutil.AccessDenied):
+            return [pid, *(child.pid for child in process.children(recursive=True))]
+        below = defaultdict(list)
+        for other in psutil.pids():
+            with suppress(psutil.Error, OSError):
+                below[psutil.Process(other).ppid()].append(other)
+        found = [pid]
+        for one in found:  # which grows meanwhile
+            found += below[one]
+        return found
+    return []
 
 
 class Processes:
@@ -31,25 +54,26 @@ class Processes:
             elapsed: seconds since the last look.
         """
         found: dict[str, dict[str, Any]] = {}
-        before, self._used = self._used, {}
+        used: dict[tuple[str, psutil.Process], _Use] = {}
         for name, pids in named.items():
-            parts = [part for pid in pids if (part := self._look(name, pid, before))]
+            parts = [part for pid in pids if (part := self._look(name, pid, used))]
             if parts:
                 found[name] = _together(parts, elapsed)
+        self._used = used
         return found
 
     def _look(
-        self, name: str, pid: int, before: "Mapping[tuple[str, psutil.Process], _Use]"
+        self, name: str, pid: int, used: "dict[tuple[str, psutil.Process], _Use]"
     ) -> "_Part | None":
-        """What one process did since the last look; None if it is new, or gone."""
+        """What one process did since the last look; None if it is new, or gone. Fills `used`."""
         with suppress(psutil.Error, OSError):
             process = psutil.Process(pid)  # equal to an earlier one if that is still the same
             with process.oneshot():
                 times, threads = process.cpu_times(), process.num_threads()
                 switches = dict(_switches(pid)) if threads <= MOST_THREADS else {}
                 use = _Use(times.user + times.system, *_scheduled(pid), switches)
-                self._used[name, process] = use
-                if (then := before.get((name, process))) is not None:
+                used[name, process] = use
+                if (then := self._used.get((name, process))) is not None:
                     return _Part(
                         cpu=use.cpu - then.cpu,
                         wait=use.wait - then.wait,
