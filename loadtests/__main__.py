@@ -22,7 +22,7 @@ def main() -> None:
     try:
         from loadtests.cli import app  # only now: the slim install lacks what it imports
 
-        with interruptible():  # until the last line is printed
+        with interruptible(until_exit=True):
             app()
     except KeyboardInterrupt:  # the imports take a second or two
         sys.exit(130)

@@ -40,12 +40,16 @@ _signals: _Signals | None = None
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(*, until_exit: bool = False) -> Iterator[None]:
     """
     SIGTERM and SIGHUP end the block as Ctrl-C does. Within another such block it changes nothing.
 
     Ctrl-C ends it also where SIGINT was ignored, as in the background of a script. A SIGHUP that
     is ignored stays so: that is what `nohup` is for.
+
+    Args:
+        until_exit: the process ends after the block. After a signal, later ones are ignored then,
+            so that they do not change its exit code.
     """
     global _signals
     if _signals is not None or threading.current_thread() is not threading.main_thread():
@@ -59,8 +63,9 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        ignored = until_exit and signals.came
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ignored else handler)
         _signals = None
 
 

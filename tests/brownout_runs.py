@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import psutil
@@ -96,6 +97,15 @@ class Invocation:
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
+
+    def insist(self, seconds: float = 90) -> int:
+        """Interrupt it again and again, by every signal that ends it; its exit code, as `end`."""
+        for number in cycle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
+            self.process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+                break
+        return self.end(seconds)
 
     def end(self, seconds: float = 90) -> int:
         """Its exit code; nothing that it started is left."""

@@ -219,8 +219,7 @@ def test_the_clients_as_printed_hide_what_they_catch_and_pass_on_what_they_do_no
 def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_behind(tmp_path):
     with brownout("claims", "--only", "waits-for-ever", cwd=tmp_path) as invocation:
         invocation.until("- stuck")
-        invocation.interrupt()
-        assert invocation.end() == 130, invocation.output
+        assert invocation.insist() == 130, invocation.output
     assert "Traceback" not in invocation.output
     assert "Interrupted" in invocation.output
     assert (

@@ -67,8 +67,7 @@ def test_rounds_start_anew_and_what_was_measured_is_told_at_ctrl_c(pair) -> None
         "compare", "base", "head", *SHORT, "--margin", "0.001%", cwd=folder
     ) as invocation:
         invocation.until("[9/", 90)
-        invocation.interrupt()
-        assert invocation.end() == 130
+        assert invocation.insist() == 130
         run = invocation.run()
     [found] = run.verdicts
     assert found.verdict == "UNRESOLVED"

@@ -190,8 +190,7 @@ def test_each_repeat_climbs_the_levels_on_new_processes_whose_cpu_is_read(tmp_pa
 def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_path, plan):
     with brownout("run", "plan.toml", *ONE, *MANY, cwd=tmp_path) as invocation:
         invocation.until("[1/5")
-        invocation.interrupt()
-        assert invocation.end() == 130
+        assert invocation.insist() == 130
     run = invocation.run()
     assert run.status == "interrupted"
     assert len(stages(run)) >= 1

@@ -166,6 +166,5 @@ def test_a_server_that_does_not_do_what_it_says_is_found_out(tmp_path):
 def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(tmp_path):
     with brownout("selfcheck", "--out", "runs", cwd=tmp_path) as invocation:
         invocation.until(stall.TITLE)
-        invocation.interrupt()
-        assert invocation.end() == 130, invocation.output
+        assert invocation.insist() == 130, invocation.output
     assert "Traceback" not in invocation.output
