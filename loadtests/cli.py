@@ -396,7 +396,7 @@ def report_again(
         from loadtests.report import terminal
 
         found, against = baselines.judged(runs.analyse(run), run)
-        report.write(found, run)
+        found = report.write(found, run)
         if against:
             _write_comparison(against, run)
     console.print(terminal.render(found))
@@ -540,7 +540,7 @@ def _against(baseline: baselines.Baseline | None, outcome: Outcome) -> Outcome:
         run, found = baselines.judged(outcome.run, folder)
         if found is None:
             return outcome
-        report.write(run, folder)
+        run = report.write(run, folder)
         _write_comparison(found, folder)
     interrupted = {Ending.INTERRUPTED} if held.came else set[Ending]()
     return Outcome(folder, run, outcome.endings | _endings(found) | interrupted)

@@ -18,6 +18,7 @@ from loadtests.laboratory.desk import Laboratory
 from loadtests.laboratory.upstream import Refused, Upstream
 from loadtests.outcomes import Ending, Outcome, endings_of
 from loadtests.plans import Plan, UrlDeployment
+from loadtests.report import pictures
 from loadtests.results import Capacity, Run
 from loadtests.runfolder import StorageFailed
 from loadtests.samples import Sampler
@@ -151,9 +152,11 @@ class RunRecorder:
             failure = error
             found = runs.run_of(folder.record)
         try:
-            report.write(found, folder.path)
+            found = report.write(found, folder.path)
         except OSError as error:
             failure = runfolder.failed(folder.path, error)
+        finally:
+            pictures.close()  # until the next report
         if failure is not None and str(failure) not in complaints:
             self._observer.problem(str(failure))
         return found, failure is None

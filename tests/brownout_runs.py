@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from loadtests import cli, results
 from loadtests.analysis import host, points, validity
 from loadtests.analysis.steady import Steadiness
+from loadtests.report import pictures
 from tests.servers import eventually, ignore_interrupts
 
 COMMAND = [sys.executable, "-m", "loadtests"]
@@ -193,6 +194,7 @@ def called(*words: str, cwd: Path) -> tuple[int, Called]:
     mark = f"{cwd}-{os.getpid()}"
     with contextlib.chdir(cwd):
         ended = CliRunner().invoke(cli.app, words, env={**ENVIRONMENT, MARK: mark})
+    pictures.close()  # which ends with the process of a command
     if ended.exception and not isinstance(ended.exception, SystemExit):
         raise ended.exception
     eventually(lambda: not marked(mark))

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -106,10 +107,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     global _unmarked
     _unmarked = "" if item.get_closest_marker("processes") else item.nodeid
+    drawer = _drawn_here() if _unmarked else nullcontext()
     try:
-        return (yield)
+        with drawer:
+            return (yield)
     finally:
         _unmarked = ""
+
+
+@contextmanager
+def _drawn_here() -> Iterator[None]:
+    """Draw charts in this process, where no other may be started for it."""
+    pictures = sys.modules.get("loadtests.report.pictures")
+    if pictures is None:
+        yield
+        return
+    from loadtests import vega
+
+    class Here:
+        def ask(self, request: dict[str, Any]) -> dict[str, str]:
+            return vega.answer(request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "_drawer", Here())
+        pictures._svg.cache_clear()
+        yield
 
 
 def _guard(event: str, arguments: tuple[Any, ...]) -> None:

@@ -23,6 +23,7 @@ ALWAYS = {
     "loadtests.analysis.metrics",
     "loadtests.cli",
     "loadtests.exit_codes",
+    "loadtests.interrupts",
 }
 VERSION = {"mock_upstream", "mock_upstream.embedding", "mock_upstream.version"}
 HEAVY = {"numpy", "scipy", "locust", "gevent", "httpx", "httpx2", "aiohttp", "requests"}

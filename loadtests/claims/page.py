@@ -1,6 +1,8 @@
 """`claims.md`: all findings on one page, with pictures."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from loadtests import report
@@ -9,6 +11,7 @@ from loadtests.claims.experiment import Case, Finding
 from loadtests.claims.seen import Seen
 from loadtests.report import charts
 from loadtests.report.markdown import escaped, table
+from loadtests.report.pictures import PictureFailed
 
 _CURVES = 3  # levels from which on a curve says more than a number
 
@@ -31,13 +34,15 @@ def write(findings: Sequence[Finding], seen: Mapping[str, Seen], folder: Path) -
     """Write the page into the folder, its pictures into `claims/` in it; the page's path."""
     pictures = folder / "claims"
     pictures.mkdir(exist_ok=True)
-    if any(finding.cases for finding in findings):
-        report.replace(pictures / "cases.svg", picture.svg(findings).encode())
     drawn = [name for name, one in seen.items() if _levels(one) >= _CURVES]
-    for name in drawn:
-        report.replace(pictures / f"{name}.svg", charts.svg(seen[name].run).encode())
     page = folder / "claims.md"
     report.replace(page, render(findings, {name: seen[name] for name in drawn}).encode())
+    renders = {name: partial(charts.svg, seen[name].run) for name in drawn}
+    if any(finding.cases for finding in findings):
+        renders["cases"] = partial(picture.svg, findings)
+    for name, draw in renders.items():
+        with suppress(PictureFailed):  # the page says in words what it would show
+            report.replace(pictures / f"{name}.svg", draw().encode())
     return page
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import vl_convert
-
 from loadtests.claims.experiment import Finding
+from loadtests.report import pictures
 from loadtests.report.palette import LIGHT, config
 
 _EDGE = 0.4  # beyond either end; what lies farther out is drawn there
@@ -20,10 +19,7 @@ def svg(findings: Sequence[Finding]) -> str:
         for number, row in enumerate(_rows(finding))
         for row in [row | {"first": number == 0}]
     ]
-    text: str = vl_convert.vegalite_to_svg(
-        _specification(rows), config=config(LIGHT), allowed_base_urls=[]
-    )
-    return text
+    return pictures.svg(_specification(rows), config(LIGHT))
 
 
 def _rows(finding: Finding) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """
 What a run found, for people and for programs: one module here, one output.
 
-A module that writes files of a run's folder names them in `FILES`: {file name: render(run)}.
+A module that writes files of a run's folder names them in `FILES`: {file name: render(run)}; in
+`DRAWINGS` those that cannot do without a picture.
 """
 
 import os
@@ -16,23 +17,48 @@ from loadtests.results import Run
 Render = Callable[[Run], str | bytes]
 
 
-def write(run: Run, folder: Path) -> list[Path]:
+def write(run: Run, folder: Path) -> Run:
     """
-    Write `run.json`, then every other output; the paths of all.
+    Write `run.json`, then the other texts, then `report.html`, which has pictures, then pictures.
 
-    Each file appears whole or not at all. `run.json` comes first: should a picture fail, the
-    numbers are there.
+    Each file appears whole or not at all. One that cannot be made costs no other.
+
+    Returns:
+        The run as it is in `run.json`: with a problem for each file that could not be made.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
-    renders: dict[str, Render] = {"run.json": results.to_json}
-    for module in iter_modules(__path__):
-        renders |= getattr(import_module(f"{__name__}.{module.name}"), "FILES", {})
-    written = []
-    for name, render in renders.items():
-        content = render(run)
+    _put(folder / "run.json", results.to_json(run))
+    problems = []
+    for name, render in _renders().items():
         path = folder / name
-        replace(path, content if isinstance(content, bytes) else content.encode())
-        written.append(path)
-    return written
+        try:
+            content = render(run)
+        except Exception as error:
+            path.unlink(missing_ok=True)  # of an earlier report
+            problems.append(f"{name} could not be made: {error or type(error).__name__}")
+        else:
+            _put(path, content)
+    if problems:
+        run = run.model_copy(update={"problems": [*run.problems, *problems]})
+        _put(folder / "run.json", results.to_json(run))
+    return run
+
+
+def _renders() -> dict[str, Render]:
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    texts: dict[str, Render] = {}
+    pictures: dict[str, Render] = {}
+    for module in modules:
+        texts |= getattr(module, "FILES", {})
+        pictures |= getattr(module, "DRAWINGS", {})
+    page = texts.pop("report.html")
+    return texts | {"report.html": page} | pictures
+
+
+def _put(path: Path, content: str | bytes) -> None:
+    replace(path, content if isinstance(content, bytes) else content.encode())
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -1,12 +1,9 @@
 """The two curves, response time and throughput by level: one definition for page, SVG and PNG."""
 
-import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
-import vl_convert
-
-from loadtests.report import asymptotes, axes, ceilings, rows, states
+from loadtests.report import asymptotes, axes, ceilings, pictures, rows, states
 from loadtests.report.curves import Curve, is_open, of_run
 from loadtests.report.drawing import USUAL, Beside, Size, chart
 from loadtests.report.marks import Layer
@@ -96,27 +93,21 @@ def side_by_side(curves: Sequence[Curve]) -> Layer:
 
 
 def svg_of(chart: Layer, theme: Theme = LIGHT) -> str:
-    """The chart as an SVG, with no browser and no network."""
-    return _converted(json.dumps(chart), theme)
-
-
-@lru_cache(maxsize=1)  # a run's picture is wanted twice, as lines and as dots
-def _converted(chart: str, theme: Theme) -> str:
-    text: str = vl_convert.vegalite_to_svg(chart, config=config(theme), allowed_base_urls=[])
-    return text
+    """The chart as an SVG. Raises PictureFailed."""
+    return pictures.svg(chart, config(theme))
 
 
 def svg(run: Run) -> str:
+    """Both charts side by side. Raises PictureFailed."""
     return svg_of(side_by_side(of_run(run)))
 
 
 def png(run: Run) -> bytes:
     """The same at twice its size, so that it stays sharp where screens are dense."""
-    image: bytes = vl_convert.svg_to_png(svg(run), scale=2)
-    return image
+    return pictures.png(svg(run), scale=2)
 
 
-FILES = {"curves.svg": svg, "curves.png": png}
+DRAWINGS = {"curves.svg": svg, "curves.png": png}
 
 
 def _alone(curves: Sequence[Curve]) -> bool:

@@ -8,7 +8,6 @@ the reason. The time of a case is what was measured, in seconds; SLOs, capacitie
 drawn from the measurements, and took none.
 """
 
-import re
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -17,24 +16,23 @@ from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 from loadtests.analysis import capacity
 from loadtests.analysis.trials import Bounds
 from loadtests.analysis.words import load
+from loadtests.characters import for_xml
 from loadtests.outcomes import answering_nothing_well
 from loadtests.results import Capacity, Point, Run, SloResult, Verdict
 
 Outcome = type[Failure] | type[Skipped]
 
-# What XML 1.0 has no way to write.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ASKED = Bounds(lowest=1, highest=1, within=0.0)  # of these the resolution alone counts
 
 
 def render(run: Run) -> bytes:
-    suite = TestSuite(_writable(f"brownout {run.name}"))
+    suite = TestSuite(for_xml(f"brownout {run.name}"))
     suite.timestamp = run.started
     properties = [("run", run.id), ("status", run.status)]
     for name, value in [*properties, *(("problem", problem) for problem in run.problems)]:
-        suite.add_property(name, _writable(value))
+        suite.add_property(name, for_xml(value))
     suite.add_testcases([*_cases(run)])
-    root = JUnitXml(_writable(run.name))
+    root = JUnitXml(for_xml(run.name))
     root.add_testsuite(suite)
     content = BytesIO()
     root.write(content)
@@ -93,13 +91,9 @@ def _case(
     seconds: float = 0.0,
 ) -> TestCase:
     """Passed when there is no outcome; `why` is then its output."""
-    case = TestCase(_writable(name), _writable(deployment), round(seconds, 3))
+    case = TestCase(for_xml(name), for_xml(deployment), round(seconds, 3))
     if outcome is not None:
-        case.result = [outcome(_writable(why), kind)]
+        case.result = [outcome(for_xml(why), kind)]
     elif why:
-        case.system_out = _writable(why)
+        case.system_out = for_xml(why)
     return case
-
-
-def _writable(text: str) -> str:
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

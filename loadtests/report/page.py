@@ -15,6 +15,7 @@ from loadtests.report import verdicts as pictures
 from loadtests.report.curves import Curve
 from loadtests.report.drawing import USUAL, Size
 from loadtests.report.marks import Layer
+from loadtests.report.pictures import PictureFailed
 from loadtests.results import Run
 
 # The outlines of Vega's symbols in a box of 16 by 16, for legends in HTML.
@@ -58,7 +59,10 @@ def drawings(name: str, draw: Callable[[Size], Layer]) -> list[dict[str, Any]]:
 
 
 def _inline(name: str, chart: Layer) -> Markup:
-    svg = charts.svg_of(chart, palette.INHERITED)
+    try:
+        svg = charts.svg_of(chart, palette.INHERITED)
+    except PictureFailed as error:
+        return Markup('<p class="missing">This picture could not be drawn: {}.</p>').format(error)
     # What one picture calls "clip0" must not be meant by another on the same page.
     svg = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)  # hundredths of a pixel, twelve digits deep

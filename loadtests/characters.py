@@ -1,0 +1,26 @@
+"""Characters that a terminal obeys or that XML cannot hold are replaced in texts from elsewhere."""
+
+import re
+
+# Controls other than tab and line end, and those that change the direction of the text around them.
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+# What XML 1.0 has no way to write.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def printable(text: str) -> str:
+    """
+    Return the text without what a terminal would obey.
+
+    What a service prints, or a server answers, can move the cursor, rename the window, write to the
+    clipboard, or show its characters in another order (Unicode, UAX #9).
+    """
+    return _OBEYED.sub(_REPLACEMENT, text)
+
+
+def for_xml(text: str) -> str:
+    """Return the text without what XML 1.0 cannot hold."""
+    return _FORBIDDEN.sub(_REPLACEMENT, text)
