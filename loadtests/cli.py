@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from loadtests import consoles
 from loadtests.analysis.metrics import METRICS
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 from loadtests.interrupts import is_interrupt
@@ -38,8 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the concurrency at which a FastAPI service browns out behind a slow upstream.",
 )
-console = Console()
-errors = Console(stderr=True)
+console = consoles.console()
+errors = consoles.console(stderr=True)
 
 PlanArgument = Annotated[
     str, typer.Argument(metavar="PLAN", help="A plan (TOML), or the name of a shipped one.")
@@ -415,7 +416,7 @@ def control(
         with os.fdopen(announce, "w") as line:
             line.write(json.dumps({"link": link, "token": token}) + "\n")
 
-    with _mistakes(), _shown(Console(force_terminal=False)) as observer:
+    with _mistakes(), _shown(consoles.console(force_terminal=False)) as observer:
         from loadtests import plans, session
 
         code = session.control(plans.read(plans.find(plan)), out, observer, tell, _print_outcome)

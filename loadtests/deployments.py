@@ -351,6 +351,8 @@ class _Starter:
             with uninterrupted(), self.cores.pinned_to(cores):
                 group = ProcessGroup(words, env, cwd, self._log_of(name), descriptors)
                 self.groups[name] = group
+                if self._collector:
+                    self._collector.started(name, group.pid)
         except OSError as error:
             self._cleaning.pop(name, None)  # it left nothing behind
             culprit = error.filename or words[0]

@@ -1,10 +1,13 @@
 """What instrumented services tell of themselves: datagrams, gathered between two samples."""
 
+import os
 import socket
 import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from hmac import compare_digest
+from secrets import token_urlsafe
 from statistics import fmean
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
@@ -64,6 +67,7 @@ class _Datagram(_Part):
 
     format: Literal["brownout-gauges/1"]
     deployment: str
+    secret: str = ""
     pid: Annotated[int, Field(gt=0, lt=2**31)]
     sequence: Count
     at: Amount
@@ -80,7 +84,8 @@ class Collector:
     """
     Receives the gauges of deployments, on a free UDP port of this machine, while it is entered.
 
-    Whatever else arrives is left out and counted. What nobody takes for 5 s is let go.
+    Whatever else arrives is left out and counted: what does not have the secret of the address, and
+    what a process sends that is not one of the deployment's. What nobody takes for 5 s is let go.
     """
 
     def __init__(self, deployments: Collection[str]) -> None:
@@ -89,6 +94,8 @@ class Collector:
             deployments: the names of those that may tell of themselves.
         """
         self._deployments = frozenset(deployments)
+        self._secret = token_urlsafe(16)
+        self._sessions: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name="gauges", daemon=True)
         self._stopping = False
         self._lock = threading.Lock()  # of all below
@@ -117,7 +124,16 @@ class Collector:
     def environment(self, deployment: str) -> Mapping[str, str]:
         """What makes a service tell us, for its processes."""
         host, port = self._socket.getsockname()
-        return {VARIABLE: f"{host}:{port}/{quote(deployment, safe='')}"}
+        return {VARIABLE: f"{host}:{port}/{quote(deployment, safe='')}/{self._secret}"}
+
+    def started(self, deployment: str, session: int) -> None:
+        """
+        Take this deployment's gauges from the processes of one session alone.
+
+        Args:
+            session: the id of its first process.
+        """
+        self._sessions[deployment] = session
 
     def take(self) -> dict[str, dict[str, Any]]:
         """
@@ -156,15 +172,26 @@ class Collector:
                 data, sender = self._socket.recvfrom(LARGEST + 1)
             except TimeoutError:
                 continue
+            except OSError as error:
+                self._leave_out(f"receiving failed: {error}")
+                time.sleep(CLOSING)  # it may fail again at once
+                continue
             with self._lock:
                 if time.monotonic() - self._since > LONGEST:
                     self._forget()
-                if reason := self._refused(data, sender):
-                    self._first = reason if not self._left_out else self._first
-                    self._left_out += 1
+                try:
+                    reason = self._refused(data, sender)
+                except Exception as error:  # one datagram must not end the thread
+                    reason = f"it led to {error!r:.80}"
+                if reason:
+                    self._leave_out(reason)
+
+    def _leave_out(self, reason: str) -> None:
+        self._first = reason if not self._left_out else self._first
+        self._left_out += 1
 
     def _refused(self, data: bytes, sender: Any) -> str | None:
-        """Why the datagram is left out; None: it was kept."""
+        """Why the datagram is left out; None: it was kept, or its process has ended since."""
         self._senders[sender] += 1
         if self._senders[sender] > RATE:
             return f"one sender sent more than {RATE} a second"
@@ -178,6 +205,14 @@ class Collector:
             return f"{where} is wrong: {wrong['msg']}"
         if datagram.deployment not in self._deployments:
             return f"{datagram.deployment!r:.60} is no deployment that was started"
+        if not compare_digest(datagram.secret.encode(errors="replace"), self._secret.encode()):
+            return "its secret is not the one of this run"
+        session = self._sessions.get(datagram.deployment)
+        try:
+            if session is not None and os.getsid(datagram.pid) != session:
+                return f"process {datagram.pid} is none of {datagram.deployment!r:.60}"
+        except OSError:
+            return None
         processes = self._heard.setdefault(datagram.deployment, {})
         if datagram.pid not in processes and len(processes) >= PROCESSES:
             return f"{datagram.deployment!r} has more than {PROCESSES} processes"

@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from loadtests.packed import unpacked
+
 NAMES = ("pre_app", "thread_wait", "pool_wait", "connect", "upstream", "loop_wait", "own")
 """
 The phases of a response, in the order in which they are drawn; they add up to its time.
@@ -24,6 +26,7 @@ the service's own CPU.
 PER_DOUBLING = 8  # bins
 _ROW = 3 + len(NAMES)  # numbers of a bin, as they are written
 _LAST = 40 * PER_DOUBLING  # the bin of two weeks
+_LONGEST = 8 * _ROW * (_LAST + 1)  # bytes of all bins
 _MICRO = 1e6
 _LEAST = 1e-6  # seconds; anything faster is in the first bin
 
@@ -99,7 +102,7 @@ class PhaseSums:
         """
         made = cls()
         try:
-            packed = zlib.decompress(base64.b64decode(text, validate=True))
+            packed = unpacked(base64.b64decode(text, validate=True), _LONGEST)
             count, rest = divmod(len(packed), 8 * _ROW)
             if rest:
                 raise ValueError("its end is missing")
@@ -113,7 +116,7 @@ class PhaseSums:
                 if place > _LAST:
                     raise ValueError(f"there is no bin {place}")
                 made._sums[place] = sums
-        except (ValueError, zlib.error) as error:
+        except ValueError as error:
             raise ValueError(f"not sums of phases: {text[:40]!r} ({error})") from error
         return made
 

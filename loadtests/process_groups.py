@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from loadtests import open_files
+from loadtests.characters import printable
 
 PATIENCE = 5.0  # seconds between asking to end and forcing
 GIVING_UP = 1.0  # seconds
@@ -89,7 +90,8 @@ class ProcessGroup:
         """The end of its log and where the whole is, for a message; begins with a line end."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 4096))
-            lines = log.read().decode(errors="replace").strip().splitlines()[-LAST_WORDS:]
+            words = printable(log.read().decode(errors="replace"))
+        lines = words.strip().splitlines()[-LAST_WORDS:]
         said = "\nIts last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
         return f"{said}\nThe whole log: {self.log}"
 

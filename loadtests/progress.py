@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from loadtests.analysis.words import load
+from loadtests.characters import printable
 from loadtests.report import states
 from loadtests.results import Point
 from loadtests.schedules import Step
@@ -57,7 +58,8 @@ class _Bar:
     def begins(self, step: Step, number: int, of: int, seconds_left: float) -> None:
         self._progress.update(
             self._task,
-            description=f"{step.deployment} at level {step.level:,}",
+            # The bar is drawn behind the console's filter.
+            description=printable(f"{step.deployment} at level {step.level:,}"),
             total=of,
             completed=number - 1,
             left=_time(seconds_left),

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import IO, Any
 
 from loadtests.analysis.records import FORMAT, Header, Record, StageRecord
+from loadtests.characters import printable
 from loadtests.exit_codes import NOT_MEASURABLE, Failure
 from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
 
@@ -68,6 +69,7 @@ class RunFolder:
 
     def problem(self, text: str, deployment: str | None = None) -> None:
         """Something that concerns the run, or one deployment, as a whole. Raises StorageFailed."""
+        text = printable(text)
         self.record.problems.append(f"{deployment}: {text}" if deployment else text)
         if deployment:
             self.record.dead[deployment] = text

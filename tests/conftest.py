@@ -128,6 +128,8 @@ def _drawn_here() -> Iterator[None]:
         def ask(self, request: dict[str, Any]) -> dict[str, str]:
             return vega.answer(request)
 
+        def close(self) -> None: ...
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "_drawer", Here())
         pictures._svg.cache_clear()

@@ -296,6 +296,7 @@ def test_an_address_that_cannot_be_read_is_named() -> None:
             address({"BROWNOUT_TELEMETRY": text})
     assert address({"BROWNOUT_TELEMETRY": "1"}) is None
     assert address({"BROWNOUT_TELEMETRY": "[::1]:9/a%2Fb"}) == Address("::1", 9, "a/b")
+    assert address({"BROWNOUT_TELEMETRY": "h:9/a%2Fb/s-e"}) == Address("h", 9, "a/b", "s-e")
 
 
 def test_each_worker_tells_of_itself(upstream: Upstream) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import socket
 import threading
@@ -45,7 +46,8 @@ class Sender:
     """A process of a service, as far as its datagrams go."""
 
     def __init__(self, variable):
-        host, port, self.name = re.fullmatch(r"([\d.]+):(\d+)/(.*)", variable).groups()
+        matched = re.fullmatch(r"([\d.]+):(\d+)/([^/]*)/([\w-]{20,})", variable)
+        host, port, self.name, self.secret = matched.groups()
         self.address = host, int(port)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
@@ -56,6 +58,8 @@ class Sender:
         self.socket.close()
 
     def send(self, what):
+        if isinstance(what, dict):
+            what = {"secret": self.secret} | what
         data = what if isinstance(what, bytes) else json.dumps(what).encode()
         self.socket.sendto(data, self.address)
 
@@ -146,6 +150,9 @@ def test_names_of_any_kind_find_their_deployment():
         (datagram(counts={f"c{n}": 1 for n in range(41)}), "counts is wrong"),
         (datagram(threads={"total": 1}), "threads.busy is wrong"),
         (datagram(pools=[{"client": "a b"}]), "pools.0.client is wrong"),
+        (datagram(secret="guessed"), "its secret is not the one of this run"),
+        (datagram(secret="\u00e9"), "its secret is not the one"),
+        (json.dumps(datagram()).encode(), "its secret is not the one of this run"),
     ],
 )
 def test_what_is_not_a_gauge_is_left_out_and_told_once(collector, wrong, says):
@@ -170,6 +177,37 @@ def left_out(collector, count):
 
     eventually(enough)
     assert sum(seen) == count
+
+
+def test_a_process_of_another_session_is_none_of_the_deployments():
+    with Collector(["shop"]) as collector, sending(collector) as sender:
+        collector.started("shop", os.getsid(0))
+        sender.send(datagram(pid=os.getpid(), cpu=1.0))
+        sender.send(datagram(pid=1, cpu=9.0))
+        eventually(lambda: os.getpid() in collector._heard.get("shop", {}) and collector._left_out)
+        assert collector.take() == {"shop": {str(os.getpid()): {"at": 100.0, "cpu": 1.0}}}
+        assert collector.complaint().endswith("the first because process 1 is none of 'shop'")
+
+
+def test_what_a_process_sent_that_has_ended_is_dropped_without_a_complaint():
+    with Collector(["shop"]) as collector, sending(collector) as sender:
+        collector.started("shop", os.getsid(0))
+        sender.send(datagram(pid=2**31 - 2))
+        sender.send(datagram(pid=os.getpid()))
+        eventually(lambda: collector._heard.get("shop"))
+        assert set(collector.take()["shop"]) == {str(os.getpid())}
+        assert collector.complaint() is None
+
+
+def test_a_datagram_that_fails_in_a_way_of_its_own_does_not_end_the_others(monkeypatch):
+    with Collector(["shop"]) as collector, sending(collector) as sender:
+        with monkeypatch.context() as patch:
+            patch.setattr(gauges._Datagram, "model_validate_json", lambda _: 1 / 0)
+            sender.send(datagram())
+            eventually(lambda: collector._left_out)
+        sender.send(datagram(cpu=1.0))
+        assert set(taken(collector, sender)["shop"]) == {"1"}
+        assert "ZeroDivisionError" in collector.complaint()
 
 
 VALUES = st.recursive(

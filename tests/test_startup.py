@@ -21,7 +21,9 @@ ALWAYS = {
     "loadtests.__main__",
     "loadtests.analysis",
     "loadtests.analysis.metrics",
+    "loadtests.characters",
     "loadtests.cli",
+    "loadtests.consoles",
     "loadtests.exit_codes",
     "loadtests.interrupts",
 }

@@ -9,9 +9,12 @@ VARIABLE = "BROWNOUT_TELEMETRY"
 
 @dataclass(frozen=True, slots=True)
 class Address:
+    """`secret`: what each datagram must have in it; empty where the address has none."""
+
     host: str
     port: int
     deployment: str
+    secret: str = ""
 
 
 def asked(environment: Mapping[str, str]) -> bool:
@@ -23,16 +26,17 @@ def address(environment: Mapping[str, str]) -> Address | None:
     Whom to send gauges to; None: nobody.
 
     Raises:
-        ValueError: the variable is neither 1 nor HOST:PORT/NAME.
+        ValueError: the variable is neither 1 nor HOST:PORT/NAME[/SECRET].
     """
     text = environment.get(VARIABLE, "")
     if text in ("", "1"):
         return None
-    where, _, name = text.partition("/")
+    where, _, rest = text.partition("/")
+    name, _, secret = rest.partition("/")
     host, _, port = where.rpartition(":")
     if not (host and name and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(
-            f"{VARIABLE} is {text!r}; it is 1 for Server-Timing alone, or 127.0.0.1:PORT/NAME for "
-            "gauges too, with NAME percent-encoded"
+            f"{VARIABLE} is {text!r}; it is 1 for Server-Timing alone, or 127.0.0.1:PORT/NAME or "
+            "127.0.0.1:PORT/NAME/SECRET for gauges too, with NAME percent-encoded"
         )
-    return Address(host.strip("[]"), int(port), unquote(name))
+    return Address(host.strip("[]"), int(port), unquote(name), secret)

@@ -157,6 +157,7 @@ class Sampler(Thread):
         told: dict[str, Any] = {
             "format": "brownout-gauges/1",
             "deployment": self.address.deployment,
+            "secret": self.address.secret,
             "pid": os.getpid(),
             "sequence": self.sequence,
             "at": time.monotonic(),

@@ -5,8 +5,8 @@
 RUN is the folder of a `brownout run`, of 21 stages. Asked: at most 0.7 s of CPU, of all threads,
 the median over the rounds. A new process reads and analyses the run, imports what the report needs,
 and then writes it into an empty folder, which alone is counted, with the process that draws. What
-that process takes to start and to draw next to nothing is shown apart. With --before the Python of another
-installation takes turns with this one, in the same rounds.
+that process takes to start and to draw next to nothing is shown apart. With --before the Python of
+another installation takes turns with this one, in the same rounds.
 """
 
 import argparse
@@ -68,8 +68,8 @@ def main():
     for name, found in taken.items():
         whole, engine, analysis = (median(one[part] for one in found) for part in PARTS)
         print(
-            f"{name:8} {whole:.2f} s  at most {MOST} s  (a process that draws nothing {engine:.2f} s; "
-            f"analysis, not counted, {analysis:.2f} s)"
+            f"{name:8} {whole:.2f} s  at most {MOST} s  (a process that draws nothing "
+            f"{engine:.2f} s; analysis, not counted, {analysis:.2f} s)"
         )
     sys.exit(median(one["whole"] for one in taken["now"]) > MOST)
 
