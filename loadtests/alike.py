@@ -8,7 +8,16 @@ from typing import Any
 from loadtests.results import Run
 
 _LOAD = ("model", "levels", "settle", "measure", "think_time", "repeats", "restart")
-_ENVIRONMENT = ("cpu", "cores", "cores_used", "memory", "system", "python", "implementation")
+_ENVIRONMENT = (
+    "cpu",
+    "cores",
+    "cpu_quota",
+    "cores_used",
+    "memory",
+    "system",
+    "python",
+    "implementation",
+)
 _REQUEST = ("method", "path", "weight", "timeout", "expect")
 _SILENT = ("headers", "json", "body")  # long, or nobody else's business: the log of a CI is public
 _MEMORY = 0.01  # of it: another kernel leaves a bit more or less of the same memory

@@ -401,7 +401,7 @@ def report_again(
         if against:
             _write_comparison(against, run)
     console.print(terminal.render(found))
-    _print_path(run / "report.html")
+    _print_report(run)
 
 
 @app.command(hidden=True)
@@ -480,7 +480,7 @@ def _finish(outcome: Outcome, unresolved: Unresolved | None) -> NoReturn:
     console.print(terminal.render(outcome.run))
     if outcome.interrupted:
         console.print("Interrupted: this is what was measured until then.")
-    _print_path(outcome.folder / "report.html")
+    _print_report(outcome.folder)
     _print_path(outcome.folder)
     raise typer.Exit(outcome.exit_code(unresolved))
 
@@ -561,6 +561,12 @@ def _endings(found: Comparison) -> set[Ending]:
     return verdict_endings(found.b.model_copy(update={"verdicts": found.verdicts}))
 
 
+def _print_report(folder: Path) -> None:
+    """Print where the report is, if it could be written."""
+    if (path := folder / "report.html").is_file():
+        _print_path(path)
+
+
 def _print_path(path: Path) -> None:
     _print_lines([str(path)])
 
@@ -574,7 +580,7 @@ def _print_outcome(outcome: Outcome) -> None:
     from loadtests.report import terminal
 
     console.print(terminal.render(outcome.run))
-    _print_path(outcome.folder / "report.html")
+    _print_report(outcome.folder)
 
 
 def _password() -> str | None:

@@ -23,8 +23,9 @@ class Cores:
         """Of the cores that this process may use."""
         if sys.platform != "linux":
             return cls.among(range(os.cpu_count() or 1), pinned=False)
-        available = os.sched_getaffinity(0)
+        available: Collection[int] = range(os.cpu_count() or 1)
         try:
+            available = os.sched_getaffinity(0)
             os.sched_setaffinity(0, available)  # no change; some sandboxes forbid even that
         except OSError:
             return cls.among(available, pinned=False)

@@ -5,11 +5,14 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from loadtests.samples.quota import quota
 
 COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
 USER, PASSWORD = "brownout", "BROWNOUT_PASSWORD"  # of the web UI; the variable that has it
@@ -41,17 +44,29 @@ def facts(seed: int) -> dict[str, Any]:
         "implementation": platform.python_implementation(),
         "system": platform.platform(),
         "cpu": _cpu(),
-        "cores": len(psutil.Process().cpu_affinity())
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": _cores(),
+        "cpu_quota": round(limited.cores, 3) if (limited := quota()) else None,
         "memory": psutil.virtual_memory().total,
-        "load": round(os.getloadavg()[0], 2),
+        "load": _load(),
         "command": os.environ.get(COMMAND) or shlex.join(["brownout", *sys.argv[1:]]),
         "commit": _commit(),
         "seed": seed,
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
     return {name: fact for name, fact in found.items() if fact is not None}
+
+
+def _cores() -> int | None:
+    """Those that this process may use, as far as the system tells."""
+    with suppress(AttributeError, OSError):  # there is no such call, or a sandbox forbids it
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _load() -> float | None:
+    with suppress(AttributeError, OSError):
+        return round(os.getloadavg()[0], 2)
+    return None
 
 
 def _version(package: str) -> str | None:

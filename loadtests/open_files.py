@@ -1,9 +1,25 @@
 """How many files a process may have open: a connection takes one, a shell's limit is often 1024."""
 
 import resource
+from contextlib import suppress
 
 ENOUGH = 1 << 16
 """More than there are ports; some programs go through all the numbers that they might use."""
+
+
+OPEN_MAX = 10240
+"""What macOS allows where it reports `unlimited` and refuses more: <sys/syslimits.h>."""
+
+
+def raise_limit() -> None:
+    """Let this process have ENOUGH files open, or as many as the system permits."""
+    soft, hard = limits()
+    for most in (soft, min(soft, OPEN_MAX)):
+        if most < resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
+            return  # it has more already
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            return
 
 
 def limits() -> tuple[int, int]:

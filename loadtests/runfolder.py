@@ -1,6 +1,7 @@
 """A run on disk: appended to as things happen, so that a run that is cut short still reports."""
 
 import json
+import os
 import re
 import threading
 from contextlib import suppress
@@ -23,7 +24,10 @@ class StorageFailed(Failure):
 
 class RunFolder:
     """
-    Writes `slices.jsonl` and `samples.jsonl`; a line is on disk when the call returns.
+    Writes `slices.jsonl` and `samples.jsonl`.
+
+    A line is with the system when the call returns: it outlives this process. At the end of each
+    stage, while nothing is under load, all of it is put on disk: that outlives the machine.
 
     `record` holds what was written, so that it can be analysed at any time.
     """
@@ -66,6 +70,8 @@ class RunFolder:
             case _:
                 self.record.stages[-1].add(message)
         self._put(self._slices, message.model_dump_json())
+        if isinstance(message, Usage):
+            self._sync()
 
     def problem(self, text: str, deployment: str | None = None) -> None:
         """Something that concerns the run, or one deployment, as a whole. Raises StorageFailed."""
@@ -92,6 +98,7 @@ class RunFolder:
             self.record.status = "complete"
         try:
             self._append(self._slices, {"type": "end", "status": status})
+            self._sync()
         finally:
             self._close()
 
@@ -108,6 +115,17 @@ class RunFolder:
             for file in self._files:
                 with suppress(OSError):  # of what could not be written before
                     file.close()
+
+    def _sync(self) -> None:
+        """Raises StorageFailed."""
+        with self._lock:
+            try:
+                for file in self._files:
+                    if not file.closed:
+                        os.fsync(file.fileno())
+            except OSError as error:
+                self._failure = self._failure or error
+                raise failed(self.path, self._failure) from None
 
     def _append(self, file: IO[str], line: dict[str, Any]) -> None:
         self._put(file, json.dumps(line))

@@ -13,7 +13,7 @@ def process(cpu, *cores, wait=0.0, runs=1000.0):
     return {"cpu": cpu, "affinity": list(cores), "wait": wait, "runs": runs}
 
 
-def judged(*, cores, stolen=(0.0, 0.0), harness=0.02, ports=None, **processes):
+def judged(*, cores, stolen=(0.0, 0.0), harness=0.02, ports=None, quota=None, **processes):
     """The point of a good stage while the machine was so: two cores, one for the app."""
     sample = {
         "cores": cores,
@@ -22,6 +22,7 @@ def judged(*, cores, stolen=(0.0, 0.0), harness=0.02, ports=None, **processes):
         "processes": processes,
         "harness": process(harness, 0),
         "ports": ports,
+        "quota": quota,
     }
     samples = [{"at": BEGIN + second} | sample for second in range(9)]
     made = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), PLAYED)

@@ -65,7 +65,8 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
     ]
     median = slow_quantile(whole.response, whole.failed.count, 0.5)
     verdict = (
-        validity.of_level([record], [record], batches, kinds)
+        host.of_quota([record], samples)
+        .and_of(validity.of_level([record], [record], batches, kinds))
         .and_of(fidelity.of_mock([record], samples))
         .and_of(host.of_host([record], samples, median))
     )

@@ -46,6 +46,12 @@ Of a core, by the host of this virtual machine. It stops everything on the core 
 readers included. One hundredth or two are usual where cores are shared.
 """
 
+THROTTLED = 0.01
+"""
+Of the periods of a CPU quota, in which it stopped whatever wanted to run. A period is mostly a tenth
+of a second: what waits for the end of one in a hundred is a tail that is not the service's.
+"""
+
 UNSEEN = 0.01
 """
 Cores. A deployment's command that uses less is perhaps only the client of a container, whose own
@@ -55,6 +61,30 @@ condemns nothing.
 
 PORTS = 0.5
 """Of the ports for outgoing connections, held by closed ones for a minute each."""
+
+
+def of_quota(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validity:
+    """
+    Judge whether a CPU quota held the windows of one (deployment, level) up.
+
+    That generator, mock and service were late then comes of it, so it is asked first.
+    """
+    seen = [
+        found.quota
+        for record in records
+        for _, sample in inside(record, samples)
+        if (found := _Host.of(sample)) is not None and found.quota is not None
+    ]
+    stopped = sum(one.throttled for one in seen)
+    periods = sum(one.periods for one in seen)
+    if stopped <= THROTTLED * periods:
+        return Validity()
+    cores = f"{min(one.cores for one in seen):g}"
+    what = (
+        f"a CPU quota of {cores} core{'' if cores == '1' else 's'} stopped the load generator, the "
+        f"mock upstream and the deployment in {percent(stopped / periods)} of its periods"
+    )
+    return Validity(valid=False, problems=(what,), limit=spoilt("host", [what]))
 
 
 def of_host(
@@ -113,6 +143,12 @@ class _Ports(_Part):
     of: int
 
 
+class _Quota(_Part):
+    cores: float
+    periods: int
+    throttled: int
+
+
 class _Host(_Part):
     """What one sample says of the machine; see samples.Sampler."""
 
@@ -122,6 +158,7 @@ class _Host(_Part):
     processes: dict[str, _Process] = {}
     harness: _Process | None = None
     ports: _Ports | None = None
+    quota: _Quota | None = None
 
     @classmethod
     def of(cls, sample: Sample) -> Self | None:

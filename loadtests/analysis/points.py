@@ -112,7 +112,8 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     median = seen.response_times["p50"]
     problems = (
-        validity.of_level(repeats, usable, seen.batches, kinds)
+        host.of_quota(usable, samples)
+        .and_of(validity.of_level(repeats, usable, seen.batches, kinds))
         .and_of(validity.of_users(windows, usable[0].stage))
         .and_of(host.of_host(usable, samples, median.value if median else None))
         .and_of(fidelity.of_mock(usable, samples))

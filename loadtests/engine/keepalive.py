@@ -1,6 +1,5 @@
 """How a kept connection is taken up again: above 1023 descriptors, and in step with the others."""
 
-import resource
 import select
 from time import perf_counter
 from typing import Any
@@ -38,4 +37,4 @@ def install() -> None:
     descriptor above 1023, the error counts as "dead", and every request opens a new connection.
     """
     ConnectionPool._is_socket_alive = _is_socket_alive  # type: ignore[method-assign]
-    resource.setrlimit(resource.RLIMIT_NOFILE, open_files.limits())
+    open_files.raise_limit()

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from loadtests.process_groups import uninterrupted
-from loadtests.samples import host
+from loadtests.samples import host, quota
 from loadtests.samples.mock import Ledger
 from loadtests.samples.processes import Processes
 
@@ -29,16 +29,19 @@ class Sampler:
          "harness": the same of this process,
          "sockets": {"established": count, "time_wait": count, "orphaned": count},
          "ports": {"time_wait": connections, "of": ports that clients may take},
+         "quota": {"cores": what the control group may use,
+                   "periods": those in which it wanted to run since the last sample,
+                   "throttled": those of them in which it was stopped},
          "gauges": {deployment: {process id: what it told of itself; see gauges.Collector.take}},
          "mock": the mock's ledger, its peak that of this second; null: it did not answer}
 
-    A process is left out while nothing of it was there at two samples in a row, the mock where
-    there is none, and the gauges where nobody collects them; a process that told nothing since the
-    last sample is not among those. `wait` is how long the main thread of the process was ready to
+    A process is left out while nothing of it was there at two samples in a row, the mock and the
+    quota where there is none, and the gauges where nobody collects them; a process that told
+    nothing since the last sample is not among those. `wait` is how long the main thread of the process was ready to
     run and had no core, by the scheduler's own count, and `runs` how often it was given one; of
     several processes those of the one that waited most. `switches` are those of all threads: the
     voluntary ones to wait for something, the involuntary ones for others to run. `affinity`,
-    `wait`, `runs`, `switches`, `sockets` and `ports` are Linux's alone, and so is `stolen`.
+    `wait`, `runs`, `switches`, `sockets`, `ports`, `quota` and `stolen` are Linux's alone.
 
     A sample takes 2 ms of a core, and some 20 microseconds more for each thread of a service.
     """
@@ -63,6 +66,7 @@ class Sampler:
         self._ledger = Ledger(control_url, recent_peak=True) if control_url else None
         self._processes = Processes()
         self._cores: list[host.Core] = []
+        self._limited: quota.Quota | None = None
         self._at = 0.0
         self._failures = 0
         self._first_failure = ""
@@ -130,6 +134,7 @@ class Sampler:
         spent = [core.since(then) for then, core in zip(self._cores, cores, strict=False)]
         named = {**self._fleet_processes(), "": [os.getpid()]}  # this process has no name
         processes = self._processes.look(named, now - self._at)
+        limited = self._quota()
         self._at, self._cores = now, cores
         sample = {
             "type": "sample",
@@ -140,7 +145,20 @@ class Sampler:
             "harness": processes.pop("", None),
             "processes": processes,
         }
-        return sample | _sockets() | self._told()
+        return sample | _sockets() | limited | self._told()
+
+    def _quota(self) -> dict[str, Any]:
+        before, self._limited = self._limited, quota.quota()
+        if before is None or self._limited is None:
+            return {}
+        now = self._limited
+        return {
+            "quota": {
+                "cores": round(now.cores, 3),
+                "periods": max(now.periods - before.periods, 0),
+                "throttled": max(now.throttled - before.throttled, 0),
+            }
+        }
 
     def _told(self) -> dict[str, Any]:
         """What the mock and the services say of themselves."""
