@@ -221,12 +221,13 @@ def _judged(plan: Plan, outcome: Outcome, from_file: bool) -> Run:
         f"{slo.text} is unresolved{_by(run, slo)}: {slo.why}{_way_out(plan, run, slo, from_file)}"
         for slo in open_ones
     ]
+    page = outcome.folder / "report.html"
     text = "\n".join(
         [
             *told,
             *run.problems,
             *(sentence(run, name) for name in plan.deployments),
-            f"The report: {outcome.folder / 'report.html'}",
+            *([f"The report: {page}"] if page.is_file() else []),
         ]
     )
     if missed or outcome.exit_code() in (DIED, FAILED):

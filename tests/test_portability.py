@@ -9,6 +9,7 @@ from loadtests import environment, open_files
 from loadtests.cores import Cores
 
 
+@pytest.mark.processes  # uname and git
 def test_facts_are_told_where_affinity_and_load_are_not(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.delattr(os, "getloadavg", raising=False)
@@ -17,6 +18,7 @@ def test_facts_are_told_where_affinity_and_load_are_not(monkeypatch):
     assert "load" not in found
 
 
+@pytest.mark.processes  # uname and git
 def test_facts_are_told_where_the_system_refuses_them(monkeypatch):
     def refuse(*_):
         raise OSError(38, "Function not implemented")

@@ -70,6 +70,7 @@ def test_where_no_quota_is_known_there_is_none(tmp_path, mounts, cgroup):
     assert quota.quota(tmp_path / "nothing") is None
 
 
+@pytest.mark.processes  # uname and git
 def test_a_quota_is_told_in_the_environment(monkeypatch):
     monkeypatch.setattr(environment, "quota", lambda: Quota(0.6, 0, 0))
     assert environment.facts(1)["cpu_quota"] == 0.6

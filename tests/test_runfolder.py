@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_engine import SimulatedEngine, constant, stage, threads
 
-from loadtests import results, runfolder
+from loadtests import cli, results, runfolder
 from loadtests.analysis import records, runs
 from loadtests.laboratory import shelf
 from loadtests.runfolder import RunFolder, StorageFailed
-from loadtests.stages import Change, Lost
+from loadtests.stages import Change, Lost, Usage
 from tests.brownout_runs import COMMAND, PLAN, called, started
 
 FULL = Path("/dev/full")  # every write to it fails as on a full disk
@@ -335,3 +335,34 @@ def test_a_folder_of_runs_that_cannot_be_made_is_one_message(tmp_path):
     assert code == 3, invocation.output
     assert invocation.lines[-1] == message("runs/here", errno.ENOTDIR)
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "a file"
+
+
+def test_a_stage_is_put_on_disk_at_its_end_and_a_run_at_its(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(runfolder.os, "fsync", lambda number: synced.append(number))
+    run = RunFolder(tmp_path, HEADER)
+    run.write(PLAYED)
+    run.sample(SAMPLE)
+    assert synced == []
+    run.write(Usage(stage=PLAYED.number, seconds=1.0, processes={}, rss={}, rest={}))
+    assert len(set(synced)) == 2
+    run.end("complete")
+    assert len(synced) == 4
+
+
+def test_a_disk_that_does_not_take_a_stage_is_told(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    run = RunFolder(tmp_path, HEADER)
+    monkeypatch.setattr(runfolder.os, "fsync", full)
+    with pytest.raises(StorageFailed, match="No space left"):
+        run.end("complete")
+
+
+def test_the_path_of_a_report_that_is_not_there_is_not_printed(tmp_path, capsys):
+    cli._print_report(tmp_path)
+    assert capsys.readouterr().out == ""
+    (tmp_path / "report.html").touch()
+    cli._print_report(tmp_path)
+    assert capsys.readouterr().out.strip().endswith("report.html")

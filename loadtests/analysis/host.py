@@ -48,8 +48,8 @@ readers included. One hundredth or two are usual where cores are shared.
 
 THROTTLED = 0.01
 """
-Of the periods of a CPU quota, in which it stopped whatever wanted to run. A period is mostly a tenth
-of a second: what waits for the end of one in a hundred is a tail that is not the service's.
+Of the periods of a CPU quota, in which it stopped whatever wanted to run. A period is mostly a
+tenth of a second: what waits for the end of one in a hundred is a tail that is not the service's.
 """
 
 UNSEEN = 0.01

@@ -37,11 +37,11 @@ class Sampler:
 
     A process is left out while nothing of it was there at two samples in a row, the mock and the
     quota where there is none, and the gauges where nobody collects them; a process that told
-    nothing since the last sample is not among those. `wait` is how long the main thread of the process was ready to
-    run and had no core, by the scheduler's own count, and `runs` how often it was given one; of
-    several processes those of the one that waited most. `switches` are those of all threads: the
-    voluntary ones to wait for something, the involuntary ones for others to run. `affinity`,
-    `wait`, `runs`, `switches`, `sockets`, `ports`, `quota` and `stolen` are Linux's alone.
+    nothing since the last sample is not among those. `wait` is how long the main thread of the
+    process was ready to run and had no core, by the scheduler's own count, and `runs` how often it
+    was given one; of several processes those of the one that waited most. `switches` are those of
+    all threads: the voluntary ones to wait for something, the involuntary ones for others to run.
+    `affinity`, `wait`, `runs`, `switches`, `sockets`, `ports`, `quota` and `stolen` are Linux's.
 
     A sample takes 2 ms of a core, and some 20 microseconds more for each thread of a service.
     """
