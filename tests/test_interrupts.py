@@ -26,6 +26,7 @@ from loadtests.deployments import Fleet, Mock
 from loadtests.interrupts import held, interruptible
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan
+from loadtests.report import pictures
 from loadtests.run_recorder import RunRecorder
 from loadtests.stages import Hello, Stage, Started
 from tests.brownout_runs import COMMAND, LOCUST, PLAN, started
@@ -126,6 +127,15 @@ class Silent:
     def problem(self, _: str) -> None: ...
 
 
+class Undrawn:
+    """Pictures take a second of a core each time, and are not what is tested."""
+
+    def ask(self, request: dict[str, Any]) -> dict[str, str]:
+        return {"svg": "<svg/>", "png": ""}
+
+    def close(self) -> None: ...
+
+
 def interrupted_twice(folder: Path, distance: float) -> tuple[Outcome, float]:
     """The outcome of a run with two signals at this distance, and how long its ending took."""
     engine = Engine()
@@ -150,6 +160,7 @@ def interrupted_twice(folder: Path, distance: float) -> tuple[Outcome, float]:
 @pytest.mark.processes
 def test_two_signals_at_any_distance_cost_nothing_that_was_measured(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(samples, "INTERVAL", 0.1)
+    monkeypatch.setattr(pictures, "_drawer", Undrawn())
     before = monotonic()
     interrupted_twice(tmp_path, 0.0)
     took = monotonic() - before
