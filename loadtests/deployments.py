@@ -1,6 +1,6 @@
 """The processes of a plan: the mock upstream and the deployments, up for the length of a `with`."""
 
-import logging
+import os
 import shlex
 import socket
 import sys
@@ -12,22 +12,23 @@ from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
+from urllib.parse import urlsplit
 
 from app_under_test.settings import to_flags
 from loadtests import gauges
 from loadtests.cores import Cores
 from loadtests.exit_codes import DIED, Failure
 from loadtests.gauges import Collector
+from loadtests.listeners import stranger
+from loadtests.pids import runs
 from loadtests.plans import CommandDeployment, Deployment, Plan, UrlDeployment, VariantDeployment
 from loadtests.plans.deployments import argv, filled
-from loadtests.process_groups import ProcessGroup, members, runs, stop, uninterrupted
+from loadtests.process_groups import ProcessGroup, members, stop, uninterrupted
+from loadtests.proxies import exceptions
 from loadtests.readiness import Ready, announced, answers, listens
 
 PATIENCE = 30.0  # seconds that our own processes, and services that run already, may take
-CLEANING = 30.0  # seconds that a stop command may take
 _BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
-
-_log = logging.getLogger("brownout")
 
 
 class DeploymentFailed(Failure):
@@ -170,8 +171,7 @@ def launched(
             yield Launch(cores, ready)
         finally:
             with uninterrupted():
-                stop(list(starter.groups.values()))
-                starter.clean_up()
+                stop(starter.groups.values())
 
 
 @contextmanager
@@ -194,15 +194,8 @@ class _Awaited:
     ask: Callable[[], Ready | str]
     patience: float
     way_out: str
-
-
-@dataclass(slots=True)
-class _Cleaning:
-    """A stop command."""
-
-    argv: list[str]
-    env: Mapping[str, str | None]
-    cwd: Path | None
+    group: ProcessGroup | None = None
+    """Whose processes must be the ones that listen; None: anyone may."""
 
 
 class _Starter:
@@ -214,7 +207,6 @@ class _Starter:
         self.groups: dict[str, ProcessGroup] = {}
         self._logs = logs
         self._awaited: list[_Awaited] = []  # what was started and not waited for yet
-        self._cleaning: dict[str, _Cleaning] = {}
         self._ports: set[int] = set()
         self._starts = 1
 
@@ -231,8 +223,9 @@ class _Starter:
         with _listener() as data, _listener() as control:
             descriptors = data.fileno(), control.fileno()
             words += ["--fd", str(descriptors[0]), "--control-fd", str(descriptors[1])]
+            ready = announced(self._log_of("mock"))
             group = self._start("mock", words, env, None, self.cores.mock, descriptors)
-            self._awaited.append(_Awaited("mock", announced(group.log), PATIENCE, ""))
+            self._awaited.append(_Awaited("mock", ready, PATIENCE, ""))
             return Mock(_url_of(data), _url_of(control), group.pid, owner)
 
     def start(
@@ -265,24 +258,9 @@ class _Starter:
         """Those that are not there already, stopped and started again, on other ports."""
         ours = {name: one for name, one in wanted.items() if not isinstance(one, UrlDeployment)}
         with uninterrupted():
-            stop([self.groups[name] for name in ours])
-            self.clean_up()
+            stop(self.groups[name] for name in ours)
         self._starts += 1
         return self.start(ours, upstream)()
-
-    def clean_up(self) -> None:
-        """Run the stop commands; one that fails is told, for it may have left something behind."""
-        for name, one in self._cleaning.items():
-            try:
-                group = ProcessGroup(one.argv, one.env, one.cwd, self._log_of(name))
-            except OSError as error:
-                _log.warning("the stop command of %s cannot be run: %s", name, error)
-                continue
-            end = group.wait(CLEANING)
-            stop([group])
-            if end != "ended with exit code 0":
-                what = end or f"was not done in {CLEANING:g} s"
-                _log.warning("the stop command of %s %s.%s", name, what, group.last_words())
 
     def _variant(
         self, name: str, deployment: VariantDeployment, upstream: str
@@ -290,10 +268,10 @@ class _Starter:
         words = [sys.executable, "-P", "-m", "app_under_test", deployment.variant]
         words += ["--upstream", upstream, "--port", "0", *to_flags(deployment.settings)]
         env = self._environment(name, deployment.env, upstream=upstream)
+        ready = announced(self._log_of(name))
         group = self._start(name, words, env, None, self.cores.apps)
-        return _Awaited(name, announced(group.log), PATIENCE, ""), self._how(
-            group, words, env, None
-        )
+        how = self._how(group, words, env, None)
+        return _Awaited(name, ready, PATIENCE, "", group), how
 
     def _command(
         self, name: str, deployment: CommandDeployment, upstream: str
@@ -302,10 +280,8 @@ class _Starter:
         words = argv(deployment.command, port=port, upstream=upstream)
         env = self._environment(name, deployment.env, port=port, upstream=upstream)
         cwd = deployment.cwd
-        if deployment.stop is not None:
-            last = argv(deployment.stop, port=port, upstream=upstream)
-            self._cleaning[name] = _Cleaning(last, env, cwd)
-        group = self._start(name, words, env, cwd, self.cores.apps)
+        last = argv(deployment.stop, port=port, upstream=upstream) if deployment.stop else []
+        group = self._start(name, words, env, cwd, self.cores.apps, stop_command=last)
         way_out = (
             f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and "
             f"answer 2xx to GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how "
@@ -314,14 +290,16 @@ class _Starter:
         url = f"http://127.0.0.1:{port}"
         ask = answers(url, deployment.ready)
         how = self._how(group, words, env, cwd)
-        return _Awaited(name, ask, deployment.ready_timeout, way_out), how
+        checked = group if deployment.check_listener else None
+        return _Awaited(name, ask, deployment.ready_timeout, way_out, checked), how
 
     def _environment(
         self, name: str, own: Mapping[str, str], **values: object
     ) -> dict[str, str | None]:
         """Of a deployment's processes; what the plan says of it comes before what we ask."""
         asked = self._collector.environment(name) if self._collector else gauges.OFF
-        return {**asked, **{key: filled(text, **values) for key, text in own.items()}}
+        planned = {key: filled(text, **values) for key, text in own.items()}
+        return {**asked, **exceptions({**os.environ, **planned}, planned), **planned}
 
     def _how(
         self,
@@ -346,15 +324,16 @@ class _Starter:
         cwd: Path | None,
         cores: frozenset[int],
         descriptors: Sequence[int] = (),
+        stop_command: Sequence[str] = (),
     ) -> ProcessGroup:
+        log = self._log_of(name)
         try:
             with uninterrupted(), self.cores.pinned_to(cores):
-                group = ProcessGroup(words, env, cwd, self._log_of(name), descriptors)
+                group = ProcessGroup(words, env, cwd, log, descriptors, stop_command)
                 self.groups[name] = group
                 if self._collector:
                     self._collector.started(name, group.pid)
         except OSError as error:
-            self._cleaning.pop(name, None)  # it left nothing behind
             culprit = error.filename or words[0]
             raise DeploymentFailed(
                 f"{_called(name)} cannot be started: {error.strerror}: {culprit}\n"
@@ -364,8 +343,8 @@ class _Starter:
         return self.groups[name]
 
     def _log_of(self, name: str) -> Path:
-        """Of the present start."""
-        again = f"-{self._starts}" if self._starts > 1 else ""
+        """Of the present start. No deployment's name has a tilde, so the log is its own."""
+        again = f"~{self._starts}" if self._starts > 1 else ""
         return self._logs / f"{name}{again}.log"
 
     def _free_port(self) -> int:
@@ -412,6 +391,7 @@ def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> d
                 continue
             answer = one.ask()
             if not isinstance(answer, str):
+                _check_listener(one, answer["url"])
                 found[one.name] = answer
             elif time.monotonic() - began > one.patience:
                 within = f" in {one.patience:g} s" if one.patience else ""
@@ -423,6 +403,31 @@ def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> d
         if len(found) == len(awaited):
             return found
         time.sleep(0.02)
+
+
+def _check_listener(one: _Awaited, url: str) -> None:
+    """
+    Nothing of the plan, its headers for example, is sent to another process that took the port.
+
+    Raises:
+        DeploymentFailed: the one that listens is none of the group's.
+    """
+    if one.group is None:
+        return
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    # Twice: it may have been forked between the look at the processes and that at the sockets.
+    if stranger(host, port, one.group.descendants()) is None:
+        return
+    if (other := stranger(host, port, one.group.descendants())) is None:
+        return
+    raise DeploymentFailed(
+        f"{_called(one.name)} was given port {port}, but {other} listens there, which it did not "
+        f"start. Nothing of the plan was sent to it.{one.group.last_words()}\n"
+        "If another program took the port, start again: a free one is chosen each time. If the "
+        "service runs in a container or as another user, so that the listening process is not one "
+        "of the command's, put check_listener = false into its table in the plan."
+    )
 
 
 def _called(name: str) -> str:

@@ -1,8 +1,14 @@
-"""A process with all that it starts: begun in a session of its own, and ended without leftovers."""
+"""
+A process with all that it starts, below a supervisor: ended without leftovers, whatever happens.
+"""
 
 import ctypes
+import errno
+import logging
+import marshal
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -16,26 +22,33 @@ from typing import Any
 
 import psutil
 
-from loadtests import open_files
+from loadtests import leftovers, open_files, supervisor
 from loadtests.characters import printable
+from loadtests.pids import described, runs, session
+from loadtests.supervisor import CLEANING, GIVING_UP, descendants
 
 PATIENCE = 5.0  # seconds between asking to end and forcing
-GIVING_UP = 1.0  # seconds
+STARTING = 30.0  # seconds that a supervisor may take to start; they are usually 0.03
 LAST_WORDS = 5  # lines
 
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 if sys.platform == "linux":
     _prctl = ctypes.CDLL(None).prctl
+
+_log = logging.getLogger("brownout")
 
 
 class ProcessGroup:
     """
-    A running process and its children. What they print goes to the log.
+    A running process and its descendants. What they print goes to the log.
 
-    On Linux it gets a SIGTERM when the thread that started it ends, as it does when this process
-    is killed and cannot stop anything. Its children are its own business then. It may have as many
-    open files as it needs, where the system permits. A SIGINT or SIGHUP that this process ignores
-    is not ignored in it.
+    A supervisor, see there, is their parent. It ends them when `stop` asks for it, and also when
+    this process is killed and cannot ask. The command leads a session of its own and may have as
+    many open files as it needs, where the system permits. A SIGINT or SIGHUP that this process
+    ignores is not ignored in it.
+
+    While the group runs, a file beside the log says which processes it has and how to stop them;
+    see `leftovers`.
     """
 
     def __init__(
@@ -45,6 +58,7 @@ class ProcessGroup:
         cwd: Path | None,
         log: Path,
         descriptors: Sequence[int] = (),
+        stop: Sequence[str] = (),
     ) -> None:
         """
         Start it. Where one core is wanted, pin the thread that calls.
@@ -52,39 +66,88 @@ class ProcessGroup:
         Args:
             env: in addition to this process's own; None takes a variable away.
             descriptors: of this process, which it inherits under the same numbers.
+            stop: a command that is run once the group has ended; empty: none.
 
         Raises:
             OSError: there is no such program, or it cannot be run.
         """
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                argv,
+        self.pid = 0
+        self._argv, self._env, self._cwd, self._stop = argv, env, cwd, stop
+        self._pid_file = log.with_suffix(".pid")
+        self._how: str | None = None  # it ended, in words
+        self._refused: int | None = None  # the error number, if it could not be started
+        self._left: list[int] = []  # process ids
+        self._cleaned = ""  # how the stop command ended, in words
+        self._unread = b""
+        self._reading = threading.Lock()
+        self._over = self._done = False  # no report will come; all that was to do is done
+        self._finished = False
+        order_read, self._pipe = os.pipe()
+        self._reports, reports_write = os.pipe()
+        os.set_blocking(self._reports, False)
+        try:
+            self._supervise(order_read, reports_write, descriptors)
+        except BaseException:
+            os.close(self._pipe)
+            os.close(self._reports)
+            raise
+        finally:
+            os.close(order_read)
+            os.close(reports_write)
+        self._await_start()
+
+    def _supervise(self, order_read: int, reports_write: int, descriptors: Sequence[int]) -> None:
+        """Start the supervisor and give it its order."""
+        with self.log.open("ab") as output:
+            script, pipes = supervisor.__file__, (str(order_read), str(reports_write))
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-I", "-S", script, *pipes],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(env),
-                cwd=cwd,
+                env=_environment(self._env),
+                cwd=self._cwd,
                 start_new_session=True,
                 preexec_fn=_prepare(),
-                pass_fds=descriptors,
+                pass_fds=(*descriptors, order_read, reports_write),
             )
-        self.pid = self._process.pid
+        order: supervisor.Order = {
+            "argv": [os.fsencode(word) for word in self._argv],
+            "stop": [os.fsencode(word) for word in self._stop],
+            "patience": PATIENCE,
+            "descriptors": list(descriptors),
+            "pid_file": os.fsencode(self._pid_file.absolute()),
+        }
+        with suppress(BrokenPipeError), open(self._pipe, "wb", closefd=False) as pipe:
+            pipe.write(marshal.dumps(dict(order)))
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + STARTING
+        while not self._read() and not self.pid and (left := deadline - time.monotonic()) > 0:
+            self._poll(left)
+        if self.pid:
+            leftovers.write(self._pid_file, self.pid, self._supervisor.pid, self._stop)
+            return
+        os.close(self._pipe)
+        self._supervisor.kill()
+        self._supervisor.wait()
+        os.close(self._reports)
+        number = self._refused or errno.EIO
+        why = os.strerror(number) if self._refused else f"no supervisor came up; see {self.log}"
+        raise OSError(number, why, self._argv[0])
 
     def ended(self) -> str | None:
         """How it ended, in words; None while it runs."""
-        code = self._process.poll()
-        if code is None:
-            return None
-        if code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+        self._read()
+        return self._how
 
     def wait(self, seconds: float) -> str | None:
         """As `ended`, after so many seconds at most."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        return self.ended()
+        deadline = time.monotonic() + seconds
+        while (how := self.ended()) is None and (left := deadline - time.monotonic()) > 0:
+            self._poll(left)
+        return how
 
     def last_words(self) -> str:
         """The end of its log and where the whole is, for a message; begins with a line end."""
@@ -95,6 +158,127 @@ class ProcessGroup:
         said = "\nIts last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
         return f"{said}\nThe whole log: {self.log}"
 
+    def descendants(self) -> set[int]:
+        """The ids of all its processes, also of those that have a session of their own."""
+        if sys.platform == "linux":
+            return set(descendants(self._supervisor.pid))
+        with suppress(psutil.Error):
+            below = psutil.Process(self._supervisor.pid).children(recursive=True)
+            return {process.pid for process in below}
+        return {self.pid}
+
+    def hang_up(self) -> None:
+        """Have the supervisor end everything; does not wait for it."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+
+    def finish(self) -> None:
+        """Wait until everything has ended, and log what could not be done."""
+        if self._finished:
+            return
+        self._finished = True
+        ending = PATIENCE + GIVING_UP
+        deadline = time.monotonic() + 2 * ending + (CLEANING + ending if self._stop else 0)
+        while not self._read() and (left := deadline - time.monotonic()) > 0:
+            self._poll(left)
+        if not self._over:  # it is stopped, say
+            self._supervisor.kill()
+        self._supervisor.wait()
+        self._read()
+        os.close(self._reports)
+        if not self._done:
+            self._finish_alone()
+        name = self.log.stem.partition("~")[0]
+        if self._cleaned not in ("", "ended with exit code 0"):
+            _log.warning("the stop command of %s %s.%s", name, self._cleaned, self.last_words())
+        if self._left:
+            pids = " ".join(map(str, self._left))
+            _log.warning(
+                "%s: processes could not be ended: %s. End them with: sudo kill -KILL %s",
+                name,
+                ", ".join(map(described, self._left)),
+                pids,
+            )
+        else:
+            with suppress(OSError):
+                self._pid_file.unlink(missing_ok=True)
+
+    def _finish_alone(self) -> None:
+        """Do what a supervisor that was killed has not done; only the session is known."""
+        deadline = time.monotonic() + PATIENCE
+        number = signal.SIGTERM
+        while pids := [pid for pid in members([self])[self.pid] if runs(pid)]:
+            for pid in pids:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            time.sleep(0.01)
+            if time.monotonic() > deadline:
+                if number == signal.SIGKILL:
+                    self._left = pids
+                    break
+                number, deadline = signal.SIGKILL, time.monotonic() + GIVING_UP
+        if self._stop and not self._cleaned:
+            try:
+                group = ProcessGroup(self._stop, self._env, self._cwd, self.log)
+            except OSError as error:
+                self._cleaned = f"cannot be run: {error.strerror}"
+                return
+            self._cleaned = group.wait(CLEANING) or f"was not done in {CLEANING:g} s"
+            stop([group])
+
+    def _read(self) -> bool:
+        """Take in what the supervisor reports; says whether that was all."""
+        with self._reading:
+            while not self._over:
+                try:
+                    data = os.read(self._reports, 4096)
+                except BlockingIOError:
+                    return False
+                *lines, self._unread = (self._unread + data).split(b"\n")
+                for line in lines:
+                    self._take(*line.decode().split())
+                if not data:
+                    self._over = True
+                    self._how = self._how or "lost its supervisor, which was killed"
+            return True
+
+    def _take(self, what: str, *values: str) -> None:
+        """One report, see Supervisor."""
+        numbers = [int(value) for value in values]
+        match what:
+            case "started":
+                [self.pid] = numbers
+            case "refused":
+                [self._refused] = numbers
+            case "ended":
+                [code] = numbers
+                self._how = _in_words(code)
+            case "left":
+                self._left = numbers
+            case "cleaned":
+                [code] = numbers
+                self._cleaned = _in_words(code)
+            case "unclean":
+                [number] = numbers
+                self._cleaned = f"cannot be run: {os.strerror(number)}"
+            case "unfinished":
+                self._cleaned = f"was not done in {CLEANING:g} s"
+            case "done":
+                self._done = True
+
+    def _poll(self, seconds: float) -> None:
+        """Wait for a report, for so long at most."""
+        poll = select.poll()
+        poll.register(self._reports, select.POLLIN)
+        poll.poll(seconds * 1000)
+
+
+def _in_words(code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     changed = {**os.environ, "PYTHONUNBUFFERED": "1", **changes}
@@ -102,20 +286,15 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _prepare() -> Callable[[], None]:
-    """What a new process does first."""
-    parent = os.getpid()
+    """What a new supervisor does first; what it starts inherits the limit of files."""
     files = open_files.limits()
 
     # Between fork and exec: nothing here may take a lock that another thread could hold.
     def prepare() -> None:
-        for number in (signal.SIGINT, signal.SIGHUP):  # exec keeps only that they are ignored
-            signal.signal(number, signal.SIG_DFL)
         if sys.platform != "linux":
             return
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it was killed in between
-            os._exit(1)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     return prepare
 
@@ -124,62 +303,21 @@ def members(groups: Iterable[ProcessGroup]) -> dict[int, list[int]]:
     """The process ids of each group, by the id of its first process; one look at the system."""
     found: dict[int, list[int]] = {group.pid: [] for group in groups}
     for pid in psutil.pids():
-        with suppress(ProcessLookupError, PermissionError):
-            session = os.getsid(pid)
-            if session in found:
-                found[session].append(pid)
+        if (leader := session(pid)) in found:
+            found[leader].append(pid)
     return found
 
 
-def stop(groups: Sequence[ProcessGroup]) -> None:
-    """Ask all of them to end at once, and force those that have not within 5 s."""
-    known: set[psutil.Process] = set()
-    for group in groups:
-        if group.ended() is None:
-            with suppress(psutil.NoSuchProcess):
-                known.update(psutil.Process(group.pid).children(recursive=True))
-    for process in _alive(groups, known):
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            process.terminate()
-    deadline = time.monotonic() + PATIENCE
-    while _alive(groups, known) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    # Again and again: a process may start another one while it is being forced.
-    deadline = time.monotonic() + PATIENCE
-    while (left := _alive(groups, known)) and time.monotonic() < deadline:
-        for process in left:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        time.sleep(0.01)
-    for group in groups:
-        # A process whose first thread has ended looks dead a moment before the system gives it up.
-        group.wait(GIVING_UP)
-
-
-def _alive(groups: Sequence[ProcessGroup], known: set[psutil.Process]) -> list[psutil.Process]:
-    """Those of the groups that still run; `known` grows by them."""
-    for group in groups:
-        group.ended()  # lets the system forget it, if it has ended
-    for pids in members(groups).values():
-        for pid in pids:
-            with suppress(psutil.NoSuchProcess):
-                known.add(psutil.Process(pid))
-    return [process for process in known if _runs(process)]
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
-    try:
-        return _runs(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def stop(groups: Iterable[ProcessGroup]) -> None:
+    """
+    Ask all of them to end at once, force those that have not within 5 s, and run their stop
+    commands. What could not be done is logged; it keeps no other group from its end.
+    """
+    ending = list(groups)
+    for group in ending:
+        group.hang_up()
+    for group in ending:
+        group.finish()
 
 
 @contextmanager

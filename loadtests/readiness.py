@@ -16,11 +16,19 @@ Ready = dict[str, Any]
 
 
 def announced(log: Path) -> Callable[[], Ready | str]:
-    """Up once its log has a line of JSON that says so: gives what stands there."""
+    """
+    Up once its log has a line of JSON that says so: gives what stands there.
+
+    Only what is added to the log from now on counts: call it before the start.
+    """
+    before = log.stat().st_size if log.exists() else 0
 
     def ask() -> Ready | str:
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith('{"ready": true'):
+        with log.open("rb") as opened:
+            opened.seek(before)
+            text = opened.read().decode(errors="replace")
+        for line in text.splitlines(keepends=True):
+            if line.startswith('{"ready": true') and line.endswith("\n"):
                 ready: Ready = json.loads(line)
                 return ready
         return "it has not said that it is ready"

@@ -1,11 +1,12 @@
 """A session: everything that a plan needs is up, and each test becomes a run."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtests import plans, runfolder
+from loadtests import leftovers, plans, runfolder
 from loadtests.deployments import Launch, Mock, launched
 from loadtests.engine_process import EngineFailed, Line, engine
 from loadtests.exit_codes import FINE
@@ -18,6 +19,8 @@ from loadtests.stages import Hello
 if TYPE_CHECKING:  # see _recorder
     from loadtests.controller import Observer
     from loadtests.run_recorder import RunRecorder
+
+_log = logging.getLogger("brownout")
 
 
 def run(
@@ -117,6 +120,8 @@ def _nothing_began(log: Path) -> Outcome:
 @contextmanager
 def _launched(plan: Plan, folder: Path, lent: Mock | None = None) -> Iterator[Launch]:
     runfolder.write_plan(folder, plans.to_toml(plan))
+    for text in leftovers.found(folder.parent):
+        _log.warning(text)
     with launched(plan, folder, lent=lent) as launch:
         yield launch
 

@@ -285,7 +285,9 @@ def test_what_is_started_does_not_inherit_that_signals_are_ignored(tmp_path, in_
     before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGHUP)}
 
     def start() -> None:
-        ProcessGroup([sys.executable, "-c", code], {}, None, log).wait(20)
+        group = ProcessGroup([sys.executable, "-c", code], {}, None, log)
+        assert group.wait(20) == "ended with exit code 0"
+        stop([group])
 
     try:
         if in_thread:

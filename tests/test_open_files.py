@@ -87,9 +87,10 @@ def test_a_generator_that_is_out_of_descriptors_makes_its_point_invalid(tmp_path
 def test_what_is_started_may_open_as_many_files_as_the_system_permits():
     code = (
         "import sys, resource; from pathlib import Path;"
-        "from loadtests.process_groups import ProcessGroup;"
+        "from loadtests.process_groups import ProcessGroup, stop;"
         "log = Path(sys.argv[1]); ask = 'ulimit -Sn';"
-        "ProcessGroup(['bash', '-c', ask], {}, None, log).wait(10); print(log.read_text())"
+        "group = ProcessGroup(['bash', '-c', ask], {}, None, log); group.wait(10); stop([group]);"
+        "print(log.read_text())"
     )
     words = shlex.join([sys.executable, "-c", code])
     told = subprocess.run(

@@ -128,7 +128,7 @@ def test_a_mock_that_fails_is_named_and_not_the_deployment_that_waits_for_it(tmp
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_all_of_them_start_leaves_nothing_behind(tmp_path, number):
     def interrupt() -> None:
-        eventually(lambda: len(children()) == 3)  # mock, deployment, Locust
+        eventually(lambda: len(children()) == 6)  # mock, deployment, Locust, their supervisors
         os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=interrupt)

@@ -117,6 +117,11 @@ class CommandDeployment(Table):
     ready_timeout: PositiveDuration = 30.0
     stop: Command | None = None
     """Run after the service was ended, to clean up what it left behind."""
+    check_listener: bool = True
+    """
+    Whether the process that listens on the port must be one that the command started. False for a
+    service in a container, whose port is held by the container engine.
+    """
 
     @model_validator(mode="after")
     def _the_port_is_told(self) -> Self:

@@ -1,0 +1,40 @@
+"""What the system says about a process, by its id. A process that ends or is hidden is no error."""
+
+import os
+from contextlib import suppress
+
+import psutil
+
+
+def runs(pid: int) -> bool:
+    """Whether the process is there and has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+
+
+def started(pid: int) -> float | None:
+    """When it started, in seconds since 1970; None: there is no such process, or it is hidden."""
+    with suppress(psutil.Error):
+        return psutil.Process(pid).create_time()
+    return None
+
+
+def session(pid: int) -> int | None:
+    """The id of the first process of its session; None: there is no such process."""
+    with suppress(OSError):
+        return os.getsid(pid)
+    return None
+
+
+def described(pid: int) -> str:
+    """The process for a message: its id, and its name and user as far as they are known."""
+    facts = []
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        facts.append(process.name())
+        facts.append(f"of {process.username()}")
+    return f"{pid} ({' '.join(facts)})" if facts else str(pid)
