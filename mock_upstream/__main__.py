@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,18 @@ _TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
 _OWNER = "MOCK_UPSTREAM_OWNER"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, of serve after a signal; 2: nothing could be started; 3: not verified."""
+def main(arguments: Sequence[str] | None = None, profile: Mapping[str, Any] | None = None) -> int:
+    """
+    Run a command. Returns its exit code: 0, of serve after a signal; 2: nothing could be started;
+    3: not verified.
+
+    Args:
+        profile: values of the profile, in place of those of a file.
+    """
     # Ignored from birth in the background of a script, which Python would leave at that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given = _parser().parse_args(arguments)
+    given.values = profile or {}
     command = {"serve": _serve, "verify": _verify, "fit": _fit}[given.command]
     try:
         return command(given)
@@ -109,7 +116,7 @@ def _profile(given: argparse.Namespace) -> Profile:
         for key, value in vars(given).items()
         if key in ("latency", "seed", "errors") and value is not None
     }
-    return load(given.profile, overrides)
+    return load(given.profile, {**given.values, **overrides})
 
 
 def _parser() -> argparse.ArgumentParser:

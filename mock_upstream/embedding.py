@@ -145,13 +145,14 @@ def running(
     """
     played = _profile(profile, values)
     with (
-        tempfile.TemporaryDirectory(prefix="mock_upstream-") as folder,
+        # Neither has a name, so that nothing stays where this process is killed.
+        tempfile.TemporaryFile("w+", encoding="utf-8") as sent,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
     ):
-        file = Path(folder, "profile.json")
-        file.write_text(_json(played), encoding="utf-8")
+        sent.write(_json(played))
+        sent.seek(0)  # the mock reads on from here
         owner = token_urlsafe()
-        with _process(file, owner, complaints) as process:
+        with _process(sent.fileno(), owner, complaints) as process:
             assert process.stdout
             line = process.stdout.readline()
             if not line:
@@ -161,16 +162,17 @@ def running(
 
 
 @contextmanager
-def _process(profile: Path, owner: str, complaints: IO[str]) -> Iterator[subprocess.Popen[str]]:
+def _process(profile: int, owner: str, complaints: IO[str]) -> Iterator[subprocess.Popen[str]]:
     # A token for another control API would close this one, which only this machine can ask.
     env = {name: value for name, value in os.environ.items() if name != _TOKEN} | {_OWNER: owner}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "mock_upstream.tethered", "serve", str(profile)],
+        [sys.executable, "-P", "-m", "mock_upstream.tethered", str(profile), "serve"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,
         text=True,
         env=env,
+        pass_fds=[profile],
         # Ctrl-C is for whoever uses the mock, who may still want to read the ledger.
         start_new_session=True,
     )

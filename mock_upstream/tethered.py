@@ -1,16 +1,20 @@
 """
-`python -m mock_upstream.tethered serve ...`: as `python -m mock_upstream`, but never left behind.
+`python -m mock_upstream.tethered FD ...`: as `python -m mock_upstream`, but never left behind.
 
-It ends when its standard input does, so also when whoever started it was killed and could not
-stop it.
+It ends when its standard input does, so also when the process that started it was killed and could
+not stop it. The descriptor FD gives the profile as JSON: no file is left behind either.
 """
 
+import json
 import os
 import signal
 import sys
+import time
 from threading import Thread
 
 from mock_upstream.__main__ import main
+
+_GRACE = 10.0  # seconds to end after SIGTERM
 
 
 def _watch() -> None:
@@ -18,8 +22,12 @@ def _watch() -> None:
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
     Thread(target=_watch, daemon=True).start()
-    sys.exit(main())
+    with open(int(sys.argv[1]), encoding="utf-8") as file:
+        profile = json.load(file)
+    sys.exit(main(sys.argv[2:], profile))

@@ -184,7 +184,9 @@ def test_a_mock_that_was_killed_is_told() -> None:
             upstream.ledger()
 
 
-def test_it_does_not_outlive_whoever_started_it() -> None:
+def test_a_mock_ends_and_leaves_no_file_when_the_process_that_started_it_is_killed(
+    tmp_path: Path,
+) -> None:
     script = (
         "import mock_upstream, time\n"
         "with mock_upstream.running('0ms') as upstream:\n"
@@ -192,12 +194,14 @@ def test_it_does_not_outlive_whoever_started_it() -> None:
         "    time.sleep(60)\n"
     )
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as user:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as user:
         assert user.stdout
         url = user.stdout.readline().strip()
         assert answers(url)
         user.kill()
     eventually(lambda: not answers(url))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
