@@ -114,16 +114,16 @@ class Supervisor:
 
     def _end(self, patience: float, *, report: bool = True) -> list[int]:
         """End all that runs below this process. Returns those that could not be ended."""
-        # A stopped process gets its SIGTERM only when it continues.
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)
+        asked = self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a stopped process gets its SIGTERM only when it continues
         deadline = time.monotonic() + patience
-        while self._alive(report) and time.monotonic() < deadline:
+        while asked and self._alive(report) and time.monotonic() < deadline:
             self._sleep()
         # Again and again: a process may start another one while it is being forced.
         deadline = time.monotonic() + GIVING_UP
         while self._alive(report) and time.monotonic() < deadline:
-            self._signal(signal.SIGKILL)
+            if not self._signal(signal.SIGKILL):
+                break
             self._sleep()
         return (self._below() or [self._main]) if self._alive(report) else []
 
@@ -172,14 +172,22 @@ class Supervisor:
     def _below(self) -> list[int]:
         return descendants(os.getpid())
 
-    def _signal(self, number: int) -> None:
-        """Send a signal to all that runs below; some may forbid it."""
+    def _signal(self, number: int) -> bool:
+        """Send a signal to all that runs below; says whether one of them permits it."""
+        permitted = False
         if sys.platform != "linux":
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._main, number)
+                permitted = True
         for pid in self._below():
-            with suppress(ProcessLookupError, PermissionError):
+            try:
                 os.kill(pid, number)
+            except PermissionError:
+                continue
+            except ProcessLookupError:
+                pass  # it has ended meanwhile
+            permitted = True
+        return permitted
 
     def _sleep(self) -> None:
         """For a moment, or until a child ends."""

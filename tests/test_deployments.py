@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 import mock_upstream
-from loadtests import deployments, plans, process_groups
+from loadtests import deployments, listeners, plans, process_groups
 from loadtests.cores import Cores
 from loadtests.deployments import DeploymentFailed, Fleet, Mock, running
 from loadtests.process_groups import ProcessGroup, stop, uninterrupted
+from loadtests.readiness import announced
 from tests.servers import eventually, scripted_upstream
 
 pytestmark = pytest.mark.processes
@@ -235,6 +236,83 @@ def test_a_stop_command_that_fails_is_told(lent, tmp_path, caplog):
         pass
     assert "left a container behind" in caplog.text
     assert "the stop command of b cannot be run" in caplog.text
+
+
+def test_a_restarted_deployment_is_asked_at_its_own_port_whatever_the_others_are_called(
+    lent, tmp_path
+):
+    plan = plan_of(**{"a": {"variant": "async-aiohttp"}, "a-2": {"variant": "async-aiohttp"}})
+    with running(plan, tmp_path, lent=lent) as fleet:
+        urls = {name: one.url for name, one in fleet.restart().items()}
+        for name, url in urls.items():
+            assert httpx.get(f"{url}/health").is_success
+            pids = fleet.processes()[name]
+            assert listeners.stranger("127.0.0.1", int(url.rpartition(":")[2]), pids) is None
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {
+        "a.log",
+        "a~2.log",
+        "a-2.log",
+        "a-2~2.log",
+    }
+
+
+def test_a_ready_line_of_an_earlier_start_in_the_same_log_does_not_count(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text('{"ready": true, "url": "http://127.0.0.1:1"}\n')
+    ask = announced(log)
+    assert ask() == "it has not said that it is ready"
+    with log.open("a") as opened:
+        opened.write('{"ready": true, "url": "http://127')
+        opened.flush()
+        assert ask() == "it has not said that it is ready"
+        opened.write('.0.0.1:2"}\n')
+    assert ask() == {"ready": True, "url": "http://127.0.0.1:2"}
+
+
+def test_a_proxy_of_the_environment_does_not_get_the_calls_to_the_mock(lent, tmp_path, monkeypatch):
+    calls = (
+        "import http.server, sys, urllib.request\n"
+        "print('the upstream answers', urllib.request.urlopen(sys.argv[2]).status, flush=True)\n"
+        "http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]))"
+    )
+    with scripted_upstream() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        plan = plan_of(mine={"command": [*python(calls), "{upstream}"]})
+        with running(plan, tmp_path, lent=lent) as fleet:
+            assert fleet.deployments["mine"].env["NO_PROXY"] == "127.0.0.1,localhost,::1"
+        assert proxy.paths == []
+    assert "the upstream answers 200" in (tmp_path / "logs" / "mine.log").read_text()
+
+
+def test_another_process_on_the_chosen_port_is_named_and_gets_nothing_of_the_plan(
+    lent, tmp_path, monkeypatch
+):
+    with scripted_upstream() as other:
+        port = int(other.url.rpartition(":")[2])
+        monkeypatch.setattr(deployments._Starter, "_free_port", lambda _: port)
+        late = {"command": python("import time; time.sleep(60)")}
+        with (
+            pytest.raises(DeploymentFailed) as caught,
+            running(plan_of(mine=late), tmp_path, lent=lent),
+        ):
+            pass
+        said = f"'mine' was given port {port}, but process {os.getpid()} ("
+        assert said in str(caught.value)
+        assert "check_listener = false" in str(caught.value)
+        assert other.paths == ["/"]  # the probe for readiness
+        late["check_listener"] = False
+        with running(plan_of(mine=late), tmp_path, lent=lent) as fleet:
+            assert fleet.deployments["mine"].url == f"http://127.0.0.1:{port}"
+
+
+def test_a_service_that_listens_in_a_session_of_its_own_is_the_commands_all_the_same(
+    lent, tmp_path
+):
+    words = ["sh", "-c", f"setsid {' '.join(SERVE)} & sleep 600"]
+    with running(plan_of(mine={"command": words}), tmp_path, lent=lent) as fleet:
+        assert httpx.get(fleet.deployments["mine"].url).is_success
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(fleet.deployments["mine"].url)
 
 
 STUBBORN = """
