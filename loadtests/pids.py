@@ -1,9 +1,12 @@
 """What the system says about a process, by its id. A process that ends or is hidden is no error."""
 
 import os
+import sys
 from contextlib import suppress
 
 import psutil
+
+from loadtests import supervisor
 
 
 def runs(pid: int) -> bool:
@@ -28,6 +31,15 @@ def session(pid: int) -> int | None:
     with suppress(OSError):
         return os.getsid(pid)
     return None
+
+
+def descendants(pid: int) -> set[int]:
+    """The ids of the processes below it that run."""
+    if sys.platform == "linux":  # psutil gives up where one process of another user is hidden
+        return set(supervisor.descendants(pid))
+    with suppress(psutil.Error):
+        return {process.pid for process in psutil.Process(pid).children(recursive=True)}
+    return set()
 
 
 def described(pid: int) -> str:

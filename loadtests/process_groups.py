@@ -24,8 +24,8 @@ import psutil
 
 from loadtests import leftovers, open_files, supervisor
 from loadtests.characters import printable
-from loadtests.pids import described, runs, session
-from loadtests.supervisor import CLEANING, GIVING_UP, descendants
+from loadtests.pids import descendants, described, runs, session
+from loadtests.supervisor import CLEANING, GIVING_UP
 
 PATIENCE = 5.0  # seconds between asking to end and forcing
 STARTING = 30.0  # seconds that a supervisor may take to start; they are usually 0.03
@@ -160,12 +160,7 @@ class ProcessGroup:
 
     def descendants(self) -> set[int]:
         """The ids of all its processes, also of those that have a session of their own."""
-        if sys.platform == "linux":
-            return set(descendants(self._supervisor.pid))
-        with suppress(psutil.Error):
-            below = psutil.Process(self._supervisor.pid).children(recursive=True)
-            return {process.pid for process in below}
-        return {self.pid}
+        return descendants(self._supervisor.pid)
 
     def hang_up(self) -> None:
         """Have the supervisor end everything; does not wait for it."""

@@ -428,15 +428,22 @@ def test_nothing_is_left_when_it_is_interrupted_while_starting(tmp_path, plan):
     assert "Traceback" not in invocation.output
 
 
-def test_nothing_is_left_when_it_is_killed(tmp_path, plan):
+def test_nothing_is_left_when_it_is_killed_together_with_its_load_generator(tmp_path, plan):
     workers = '"async-aiohttp"\nsettings = { workers = 2 }'
-    command = f"{sys.executable} -m http.server {{port}} --bind 127.0.0.1"
-    mine = f'[deployments.mine]\ncommand = "{command}"\nready = "/"\n'
+    served = f"trap '' TERM; {sys.executable} -m http.server {{port}} --bind 127.0.0.1; true"
+    mine = f'''
+[deployments.mine]
+command = ["sh", "-c", "{served}"]
+ready = "/"
+stop = ["touch", "{tmp_path}/cleaned"]
+'''
     plan.write_text(PLAN.replace('"async-aiohttp"', workers) + mine, encoding="utf-8")
-    with brownout("run", "plan.toml", cwd=tmp_path) as invocation:
+    with brownout("run", "plan.toml", "--processes", "2", cwd=tmp_path) as invocation:
         eventually(lambda: begun(tmp_path), 60)
         running = [" ".join(process.cmdline()) for process in invocation.left_behind()]
         for part in ("locust", "mock_upstream", "app_under_test", "http.server"):
             assert any(part in words for words in running), running
+        invocation.part("locust").kill()
         invocation.process.kill()
         assert invocation.end() == -signal.SIGKILL
+    assert (tmp_path / "cleaned").exists()

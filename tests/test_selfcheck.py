@@ -1,6 +1,9 @@
 """The judging of `brownout selfcheck`, and that it ends as it should; its runs are long."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +14,7 @@ from loadtests.selfcheck.bench import Bench, NotMeasured, Target, plan
 from loadtests.selfcheck.findings import Check, Findings, Limits
 from tests.brownout_runs import brownout
 from tests.example_runs import point
+from tests.servers import scripted_upstream
 
 
 class Nobody:
@@ -168,3 +172,18 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(tmp_path):
         invocation.until(stall.TITLE)
         assert invocation.insist() == 130, invocation.output
     assert "Traceback" not in invocation.output
+
+
+@pytest.mark.processes
+def test_another_process_on_the_control_port_gets_no_token(monkeypatch):
+    with scripted_upstream() as other:
+        target = Target()
+        monkeypatch.setattr(target, "_port", int(other.url.rpartition(":")[2]))
+        words = [sys.executable, "-c", "import time; time.sleep(600)", str(target._port)]
+        with subprocess.Popen(words) as mock:
+            try:
+                with pytest.raises(NotMeasured, match=rf"^process {os.getpid()} \(.* control port"):
+                    target.ledger()
+            finally:
+                mock.kill()
+        assert other.heads == []

@@ -1,8 +1,10 @@
 """Plays checks as `brownout run` plays a plan; the mock takes the place of a service."""
 
+import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from loadtests import session
 from loadtests.analysis import records
 from loadtests.analysis.records import Record
 from loadtests.controller import Observer
+from loadtests.listeners import stranger
+from loadtests.pids import descendants
 from loadtests.plans import Plan
 from loadtests.results import Point, Run
 from loadtests.schedules import Step
@@ -128,12 +132,17 @@ class Target:
 
     def process(self) -> psutil.Process:
         """Its process, while it runs."""
-        for process in psutil.Process().children(recursive=True):
-            if str(self._port) in process.cmdline():
-                return process
+        for pid in descendants(os.getpid()):
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                if str(self._port) in process.cmdline():
+                    return process
         raise NotMeasured("the mock upstream is gone")
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:
+        """Raises NotMeasured: another process took the port first; it gets no token."""
+        if other := stranger("127.0.0.1", self._port, [self.process().pid]):
+            raise NotMeasured(f"{other} listens on the mock upstream's control port; start again")
         headers = {"authorization": f"Bearer {self._token}"}
         url = f"http://127.0.0.1:{self._port}{path}"
         answer = httpx.request(method, url, headers=headers, trust_env=False, timeout=10)
