@@ -75,10 +75,12 @@ class Supervisor:
 
     def run(self) -> None:
         """Do it all; returns when everything is over."""
-        with open(self._pipe, "rb", closefd=False) as order_file:
-            order: Order = marshal.load(order_file)
         try:
+            with open(self._pipe, "rb", closefd=False) as pipe:
+                order: Order = marshal.load(pipe)
             self._spawn(order["argv"])
+        except EOFError:  # the starter is gone already
+            return
         except OSError as error:
             self._report(f"refused {error.errno}")
             return

@@ -430,7 +430,7 @@ def test_nothing_is_left_when_it_is_interrupted_while_starting(tmp_path, plan):
 
 def test_nothing_is_left_when_it_is_killed_together_with_its_load_generator(tmp_path, plan):
     workers = '"async-aiohttp"\nsettings = { workers = 2 }'
-    served = f"trap '' TERM; {sys.executable} -m http.server {{port}} --bind 127.0.0.1; true"
+    served = f"{sys.executable} -m http.server {{port}} --bind 127.0.0.1; true"
     mine = f'''
 [deployments.mine]
 command = ["sh", "-c", "{served}"]

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 
 import httpx
 import psutil
@@ -93,6 +94,26 @@ cli.app()
     command = [sys.executable, "-c", code, str(tmp_path)]
     printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert printed.splitlines()[-1] == "[]"
+
+
+def test_what_an_earlier_run_left_running_is_named_before_anything_is_started(
+    tmp_path, monkeypatch, caplog
+):
+    told = []
+
+    def found(out):
+        yield f"left in {out}"
+
+    def launched(*_, **__):
+        told.extend(caplog.messages)
+        return nullcontext()
+
+    monkeypatch.setattr(session.leftovers, "found", found)
+    monkeypatch.setattr(session, "launched", launched)
+    (tmp_path / "run").mkdir()
+    with session._launched(plan_of(SERVE), tmp_path / "run"):
+        pass
+    assert told == [f"left in {tmp_path}"]
 
 
 def test_a_deployment_that_calls_the_upstream_at_once_waits_for_it(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests import leftovers, process_groups
+from loadtests import leftovers, process_groups, supervisor
 from loadtests.pids import runs
 from loadtests.process_groups import ProcessGroup, stop
 from tests.servers import eventually
@@ -41,6 +41,8 @@ setsid sh -c 'echo $$; exec sleep 600' &
 echo $$
 wait
 """
+
+RUN = "exec(compile(open(SCRIPT).read(), SCRIPT, 'exec'))"
 
 
 @contextmanager
@@ -114,6 +116,27 @@ def test_a_process_that_stands_still_gets_its_sigterm(tmp_path):
     stop([group])
     assert "cleaned up" in (tmp_path / "log").read_text()
     assert group.ended() == "ended with exit code 0"
+
+
+def test_without_linux_the_process_group_of_the_command_is_ended(tmp_path, monkeypatch):
+    """Neither a subreaper nor /proc: this machine is made to look like macOS."""
+    script = tmp_path / "supervisor.py"
+    code = f"import os, sys; sys.platform = 'darwin'; os.path.isdir = lambda _: False; {RUN}"
+    script.write_text(code.replace("SCRIPT", repr(supervisor.__file__)))
+    monkeypatch.setattr(supervisor, "__file__", str(script))
+    monkeypatch.setattr(process_groups, "_prepare", lambda: None)
+    monkeypatch.setattr(process_groups, "PATIENCE", 0.5)
+    command = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & echo $$; wait"
+    mark = tmp_path / "cleaned"
+    group = ProcessGroup(
+        ["sh", "-c", command], {}, None, tmp_path / "log", (), ["touch", str(mark)]
+    )
+    eventually(lambda: len((tmp_path / "log").read_text().split()) == 2)
+    pids = [int(line) for line in (tmp_path / "log").read_text().split()]
+    stop([group])
+    assert not [pid for pid in pids if runs(pid)]
+    assert group.ended() == "was killed by SIGTERM"
+    assert mark.exists()
 
 
 def test_a_socket_that_a_process_was_given_closes_with_it(tmp_path):
