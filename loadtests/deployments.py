@@ -407,16 +407,16 @@ def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> d
 
 def _check_listener(one: _Awaited, url: str) -> None:
     """
-    Nothing of the plan, its headers for example, is sent to another process that took the port.
+    Check who listens, before anything of the plan, such as its headers, is sent there.
 
     Raises:
-        DeploymentFailed: the one that listens is none of the group's.
+        DeploymentFailed: a process that the group did not start.
     """
     if one.group is None:
         return
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
-    # Twice: it may have been forked between the look at the processes and that at the sockets.
+    # Twice: a worker can be forked between the look at the processes and that at the sockets.
     if stranger(host, port, one.group.descendants()) is None:
         return
     if (other := stranger(host, port, one.group.descendants())) is None:

@@ -1,4 +1,4 @@
-"""What an earlier run left running, because brownout and its supervisors were killed."""
+"""Finds processes that an earlier run left running: brownout and its supervisors were killed."""
 
 import json
 import os
@@ -16,8 +16,9 @@ _SAME = 2.0  # seconds; the system's clock may have been adjusted between two re
 
 def write(file: Path, pid: int, supervisor: int, stop: Sequence[str]) -> None:
     """
-    Note a process that was started, and who ends it, for `found`. Best effort: a disk that is full
-    keeps no process from its start.
+    Note a process that was started and its supervisor, for `found`.
+
+    A note that cannot be written is no error: a full disk does not keep a process from starting.
 
     Args:
         pid: of the first process of a session.
@@ -32,7 +33,7 @@ def write(file: Path, pid: int, supervisor: int, stop: Sequence[str]) -> None:
         "stop": list(stop),
     }
     with suppress(OSError):
-        # It may be that the stop command holds a secret.
+        # The stop command can hold a secret.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as opened:
             json.dump(note, opened)
@@ -42,8 +43,8 @@ def found(out: Path) -> Iterator[str]:
     """
     Yield a sentence for each process group that a run in the folder `out` left behind.
 
-    It says what to do. Nothing is ended here: the processes may be of use to someone by now. A
-    group that has a supervisor is none of them: its run goes on, or is just being stopped.
+    The sentence has the commands that end it; nothing is ended here. A group whose supervisor runs
+    is not left behind: its run goes on, or it is being stopped.
     """
     for file in sorted(out.glob("*/logs/*.pid")):
         try:
@@ -74,14 +75,14 @@ def _sentence(file: Path, pids: Sequence[int], stop_command: str) -> str:
 
 
 def _of_session(leader: int, since: float | None) -> list[int]:
-    """The processes of a session that run, if it is that one and not a later one of its id."""
+    """Return the processes of a session, unless its id is by now that of a later session."""
     if psutil.pid_exists(leader) and not _is_there(leader, since):
         return []
     return sorted(pid for pid in psutil.pids() if session(pid) == leader and runs(pid))
 
 
 def _is_there(pid: int, since: float | None) -> bool:
-    """Whether the process that had this id runs, and not a later one."""
+    """Return whether the process that had this id still runs, and not a later one."""
     now = started(pid)
     if now is None or since is None:
         return False
@@ -89,7 +90,7 @@ def _is_there(pid: int, since: float | None) -> bool:
 
 
 def _boot() -> str:
-    """Which start of which machine this is: process ids mean nothing in another one."""
+    """Return an id of this start of this machine: process ids mean nothing in another one."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{psutil.boot_time():.0f}"

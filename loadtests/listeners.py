@@ -1,4 +1,4 @@
-"""Which process takes the connections to a port of this machine."""
+"""Finds the process that takes the connections to a port of this machine."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ _UNSEEN = "no process that brownout can see"
 
 def stranger(host: str, port: int, own: Iterable[int]) -> str | None:
     """
-    Return in words who takes the connections to an address; None: only the processes `own` do.
+    Return the process that takes the connections to an address, in words; None: only `own` do.
 
     On Linux every socket that listens there must be open in one of them. Elsewhere one of them
     must listen on the port.
@@ -67,7 +67,7 @@ def _listening(host: str, port: int) -> set[str]:
 
 
 def _address(text: str) -> str:
-    """An address as /proc/net has it: 32 bit words in hexadecimal digits, in the host's order."""
+    """Return an address of /proc/net: 32 bit words in hexadecimal digits, in the host's order."""
     words = [int(text[place : place + 8], 16) for place in range(0, len(text), 8)]
     packed = struct.pack(f"={len(words)}I", *words)
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6

@@ -1,4 +1,4 @@
-"""What the system says about a process, by its id. A process that ends or is hidden is no error."""
+"""Facts about processes by their ids. A process that ends or is hidden is not an error."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from loadtests import supervisor
 
 
 def runs(pid: int) -> bool:
-    """Whether the process is there and has not ended."""
+    """Return whether the process is there and has not ended."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.AccessDenied:
@@ -20,21 +20,21 @@ def runs(pid: int) -> bool:
 
 
 def started(pid: int) -> float | None:
-    """When it started, in seconds since 1970; None: there is no such process, or it is hidden."""
+    """Return when it started, in seconds since 1970; None if it has ended or is hidden."""
     with suppress(psutil.Error):
         return psutil.Process(pid).create_time()
     return None
 
 
 def session(pid: int) -> int | None:
-    """The id of the first process of its session; None: there is no such process."""
+    """Return the id of the first process of its session; None if it has ended."""
     with suppress(OSError):
         return os.getsid(pid)
     return None
 
 
 def descendants(pid: int) -> set[int]:
-    """The ids of the processes below it that run."""
+    """Return the ids of its children, their children and so on, as far as they still run."""
     if sys.platform == "linux":  # psutil gives up where one process of another user is hidden
         return set(supervisor.descendants(pid))
     with suppress(psutil.Error):
@@ -43,7 +43,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def described(pid: int) -> str:
-    """The process for a message: its id, and its name and user as far as they are known."""
+    """Return its id for a message, with its name and user as far as they are known."""
     facts = []
     with suppress(psutil.Error):
         process = psutil.Process(pid)

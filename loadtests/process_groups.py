@@ -42,13 +42,12 @@ class ProcessGroup:
     """
     A running process and its descendants. What they print goes to the log.
 
-    A supervisor, see there, is their parent. It ends them when `stop` asks for it, and also when
-    this process is killed and cannot ask. The command leads a session of its own and may have as
-    many open files as it needs, where the system permits. A SIGINT or SIGHUP that this process
-    ignores is not ignored in it.
+    The command's parent is a process of `loadtests.supervisor`. It ends them all when `stop` asks
+    for it, and also when this process is killed and cannot ask. The command leads a session of its
+    own and may have as many open files as it needs, where the system permits. A SIGINT or SIGHUP
+    that this process ignores is not ignored in it.
 
-    While the group runs, a file beside the log says which processes it has and how to stop them;
-    see `leftovers`.
+    While the group runs, NAME.pid next to the log has what `leftovers` needs to find it again.
     """
 
     def __init__(
@@ -159,14 +158,15 @@ class ProcessGroup:
         return f"{said}\nThe whole log: {self.log}"
 
     def descendants(self) -> set[int]:
-        """The ids of all its processes, also of those that have a session of their own."""
+        """Return the ids of its processes, also of those that have a session of their own."""
         return descendants(self._supervisor.pid)
 
     def hang_up(self) -> None:
-        """Have the supervisor end everything; does not wait for it."""
+        """Ask the supervisor to end everything; returns at once."""
         if self._pipe >= 0:
             os.close(self._pipe)
             self._pipe = -1
+            self._supervisor.send_signal(signal.SIGCONT)  # it may have been stopped
 
     def finish(self) -> None:
         """Wait until everything has ended, and log what could not be done."""
@@ -177,7 +177,7 @@ class ProcessGroup:
         deadline = time.monotonic() + 2 * ending + (CLEANING + ending if self._stop else 0)
         while not self._read() and (left := deadline - time.monotonic()) > 0:
             self._poll(left)
-        if not self._over:  # it is stopped, say
+        if not self._over:
             self._supervisor.kill()
         self._supervisor.wait()
         self._read()
@@ -223,7 +223,7 @@ class ProcessGroup:
             stop([group])
 
     def _read(self) -> bool:
-        """Take in what the supervisor reports; says whether that was all."""
+        """Read the reports of the supervisor; returns whether that was all."""
         with self._reading:
             while not self._over:
                 try:
@@ -239,7 +239,7 @@ class ProcessGroup:
             return True
 
     def _take(self, what: str, *values: str) -> None:
-        """One report, see Supervisor."""
+        """Store one report of the supervisor; they are listed at `Supervisor`."""
         numbers = [int(value) for value in values]
         match what:
             case "started":
@@ -263,7 +263,7 @@ class ProcessGroup:
                 self._done = True
 
     def _poll(self, seconds: float) -> None:
-        """Wait for a report, for so long at most."""
+        """Wait until there is a report, for this time at most."""
         poll = select.poll()
         poll.register(self._reports, select.POLLIN)
         poll.poll(seconds * 1000)
@@ -281,7 +281,7 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _prepare() -> Callable[[], None]:
-    """What a new supervisor does first; what it starts inherits the limit of files."""
+    """Return what a new supervisor does first; its command inherits the limit of open files."""
     files = open_files.limits()
 
     # Between fork and exec: nothing here may take a lock that another thread could hold.

@@ -74,7 +74,7 @@ class Supervisor:
         self._code: int | None = None  # its exit code, once it has ended
 
     def run(self) -> None:
-        """Do it all; returns when everything is over."""
+        """Read the order and carry it out; returns when everything has ended."""
         try:
             with open(self._pipe, "rb", closefd=False) as pipe:
                 order: Order = marshal.load(pipe)
@@ -103,7 +103,7 @@ class Supervisor:
         self._main = os.posix_spawnp(argv[0], argv, os.environ, setsid=True, setsigdef=default)
 
     def _watch(self) -> None:
-        """Wait until everything shall end."""
+        """Wait until the starter is gone or asks for the end, or a SIGTERM comes."""
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
         poll.register(self._pipe, select.POLLIN)
@@ -115,7 +115,7 @@ class Supervisor:
             self._reap(report=True)
 
     def _end(self, patience: float, *, report: bool = True) -> list[int]:
-        """End all that runs below this process. Returns those that could not be ended."""
+        """End all processes below this one. Returns the ids of those that could not be ended."""
         asked = self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)  # a stopped process gets its SIGTERM only when it continues
         deadline = time.monotonic() + patience
@@ -130,7 +130,7 @@ class Supervisor:
         return (self._below() or [self._main]) if self._alive(report) else []
 
     def _clean_up(self, stop: list[bytes], patience: float) -> bool:
-        """Run the stop command; says whether it succeeded."""
+        """Run the stop command; returns whether it succeeded."""
         try:
             self._spawn(stop)
         except OSError as error:
@@ -146,7 +146,7 @@ class Supervisor:
         return code == 0
 
     def _reap(self, *, report: bool = False) -> bool:
-        """Let ended children go; says whether one is left."""
+        """Collect the exit codes of children that ended; returns whether one still runs."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -160,7 +160,7 @@ class Supervisor:
                     self._report(f"ended {self._code}")
 
     def _alive(self, report: bool) -> bool:
-        """Whether anything is left: a subreaper without children has no descendants either."""
+        """Return whether anything runs: a subreaper without children has no descendants either."""
         if self._reap(report=report):
             return True
         if sys.platform == "linux":
@@ -175,7 +175,7 @@ class Supervisor:
         return descendants(os.getpid())
 
     def _signal(self, number: int) -> bool:
-        """Send a signal to all that runs below; says whether one of them permits it."""
+        """Send a signal to all processes below; returns whether one of them permits it."""
         permitted = False
         if sys.platform != "linux":
             with suppress(ProcessLookupError, PermissionError):
@@ -192,7 +192,7 @@ class Supervisor:
         return permitted
 
     def _sleep(self) -> None:
-        """For a moment, or until a child ends."""
+        """Wait for a moment, or until a child ends."""
         self._waking.poll(_LOOK * 1000)
         self._drain()
 

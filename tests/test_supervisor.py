@@ -61,8 +61,8 @@ def starter(
 
 def family(log: Path) -> list[int]:
     """The ids in the log, once there are four."""
-    eventually(lambda: len(log.read_text().split()) == 4)
-    return [int(line) for line in log.read_text().split()]
+    eventually(lambda: len(log.read_text(encoding="utf-8").split()) == 4)
+    return [int(line) for line in log.read_text(encoding="utf-8").split()]
 
 
 def test_a_starter_that_is_killed_leaves_no_descendant_and_its_stop_command_is_run(tmp_path):
@@ -89,8 +89,8 @@ def test_a_group_whose_supervisor_is_killed_is_ended_and_its_stop_command_is_run
     mark = tmp_path / "cleaned"
     command = ["sh", "-c", "sleep 600 & echo $!; wait"]
     group = ProcessGroup(command, {}, None, tmp_path / "log", (), ["touch", str(mark)])
-    eventually(lambda: (tmp_path / "log").read_text().endswith("\n"))
-    child = int((tmp_path / "log").read_text())
+    eventually(lambda: (tmp_path / "log").read_text(encoding="utf-8").endswith("\n"))
+    child = int((tmp_path / "log").read_text(encoding="utf-8"))
     group._supervisor.kill()
     assert group.wait(20) == "lost its supervisor, which was killed"
     assert runs(child)
@@ -100,11 +100,22 @@ def test_a_group_whose_supervisor_is_killed_is_ended_and_its_stop_command_is_run
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".pid"] == []
 
 
-def test_a_supervisor_that_stands_still_keeps_nothing_from_its_end(tmp_path, monkeypatch):
+def test_a_supervisor_that_was_stopped_ends_its_group(tmp_path):
+    mark = tmp_path / "cleaned"
+    group = ProcessGroup(["sleep", "600"], {}, None, tmp_path / "log", (), ["touch", str(mark)])
+    supervisor = psutil.Process(group._supervisor.pid)
+    supervisor.suspend()
+    eventually(lambda: supervisor.status() == psutil.STATUS_STOPPED)
+    stop([group])
+    assert group.ended() == "was killed by SIGTERM"
+    assert mark.exists()
+
+
+def test_a_supervisor_that_does_not_answer_is_killed_and_its_group_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(process_groups, "PATIENCE", 0.2)
     monkeypatch.setattr(process_groups, "GIVING_UP", 0.2)
     group = ProcessGroup(["sleep", "600"], {}, None, tmp_path / "log")
-    group._supervisor.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(group, "hang_up", lambda: None)
     stop([group])
     assert not runs(group.pid)
 
@@ -114,7 +125,7 @@ def test_a_process_that_stands_still_gets_its_sigterm(tmp_path):
     group = ProcessGroup(["sh", "-c", code], {}, None, tmp_path / "log")
     eventually(lambda: psutil.Process(group.pid).status() == psutil.STATUS_STOPPED)
     stop([group])
-    assert "cleaned up" in (tmp_path / "log").read_text()
+    assert "cleaned up" in (tmp_path / "log").read_text(encoding="utf-8")
     assert group.ended() == "ended with exit code 0"
 
 
@@ -122,7 +133,7 @@ def test_without_linux_the_process_group_of_the_command_is_ended(tmp_path, monke
     """Neither a subreaper nor /proc: this machine is made to look like macOS."""
     script = tmp_path / "supervisor.py"
     code = f"import os, sys; sys.platform = 'darwin'; os.path.isdir = lambda _: False; {RUN}"
-    script.write_text(code.replace("SCRIPT", repr(supervisor.__file__)))
+    script.write_text(code.replace("SCRIPT", repr(supervisor.__file__)), encoding="utf-8")
     monkeypatch.setattr(supervisor, "__file__", str(script))
     monkeypatch.setattr(process_groups, "_prepare", lambda: None)
     monkeypatch.setattr(process_groups, "PATIENCE", 0.5)
@@ -131,8 +142,8 @@ def test_without_linux_the_process_group_of_the_command_is_ended(tmp_path, monke
     group = ProcessGroup(
         ["sh", "-c", command], {}, None, tmp_path / "log", (), ["touch", str(mark)]
     )
-    eventually(lambda: len((tmp_path / "log").read_text().split()) == 2)
-    pids = [int(line) for line in (tmp_path / "log").read_text().split()]
+    eventually(lambda: len((tmp_path / "log").read_text(encoding="utf-8").split()) == 2)
+    pids = [int(line) for line in (tmp_path / "log").read_text(encoding="utf-8").split()]
     stop([group])
     assert not [pid for pid in pids if runs(pid)]
     assert group.ended() == "was killed by SIGTERM"
@@ -170,7 +181,7 @@ groups = [
     for name, words in (("theirs", forbidden), ("ours", ["sleep", "600"]))
 ]
 print(*[group.pid for group in groups], flush=True)
-while "sleep" not in Path(f"/proc/{groups[0].pid}/comm").read_text():
+while "sleep" not in Path(f"/proc/{groups[0].pid}/comm").read_text(encoding="utf-8"):
     pass
 process_groups.stop(groups)
 """
@@ -184,7 +195,7 @@ process_groups.stop(groups)
         assert f"theirs: processes could not be ended: {theirs} (sleep of " in ended.stderr
         assert f"End them with: sudo kill -KILL {theirs}\n" in ended.stderr
         for name in ("theirs", "ours"):
-            assert (tmp_path / f"{name}.log").read_text() == "cleaned\n"
+            assert (tmp_path / f"{name}.log").read_text(encoding="utf-8") == "cleaned\n"
         assert not (tmp_path / "ours.pid").exists()
     finally:
         os.kill(theirs, signal.SIGKILL)
@@ -194,8 +205,8 @@ def test_what_is_left_when_the_supervisor_is_killed_too_is_named_at_the_next_sta
     log = tmp_path / "20261129-120000-shop" / "logs" / "mine.log"
     command = "sleep 600 & echo $!; echo $$; wait"
     with starter(log, command, "true") as (process, pid, supervisor):
-        eventually(lambda: len(log.read_text().split()) == 2)
-        pids = sorted(map(int, log.read_text().split()))
+        eventually(lambda: len(log.read_text(encoding="utf-8").split()) == 2)
+        pids = sorted(map(int, log.read_text(encoding="utf-8").split()))
         assert pid in pids
         assert list(leftovers.found(tmp_path)) == []  # its run goes on
         os.kill(supervisor, signal.SIGSTOP)
@@ -233,7 +244,7 @@ def test_a_later_process_with_the_same_id_is_no_leftover(tmp_path):
     leftovers.write(file, leader, ended.pid, ())
     [sentence] = leftovers.found(tmp_path)
     assert f"{leader} (" in sentence
-    file.write_text(file.read_text().replace('"started": 1', '"started": 2'))
+    file.write_text(file.read_text(encoding="utf-8").replace('"started": 1', '"started": 2'))
     assert list(leftovers.found(tmp_path)) == []
     assert not file.exists()
 
@@ -244,6 +255,6 @@ def test_a_later_process_with_the_same_id_is_no_leftover(tmp_path):
 def test_a_note_that_is_none_of_this_start_of_the_machine_is_passed_over(tmp_path, text):
     file = tmp_path / "run" / "logs" / "mine.pid"
     file.parent.mkdir(parents=True)
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     assert list(leftovers.found(tmp_path)) == []
     assert file.exists()
