@@ -30,6 +30,7 @@ from loadtests.supervisor import CLEANING, GIVING_UP
 PATIENCE = 5.0  # seconds between asking to end and forcing
 STARTING = 30.0  # seconds that a supervisor may take to start; they are usually 0.03
 LAST_WORDS = 5  # lines
+SCRIPT = os.path.abspath(supervisor.__file__)
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 if sys.platform == "linux":
@@ -99,9 +100,9 @@ class ProcessGroup:
     def _supervise(self, order_read: int, reports_write: int, descriptors: Sequence[int]) -> None:
         """Start the supervisor and give it its order."""
         with self.log.open("ab") as output:
-            script, pipes = supervisor.__file__, (str(order_read), str(reports_write))
+            pipes = str(order_read), str(reports_write)
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", script, *pipes],
+                [sys.executable, "-I", "-S", SCRIPT, *pipes],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -201,18 +202,16 @@ class ProcessGroup:
 
     def _finish_alone(self) -> None:
         """Do what a supervisor that was killed has not done; only the session is known."""
-        deadline = time.monotonic() + PATIENCE
-        number = signal.SIGTERM
-        while pids := [pid for pid in members([self])[self.pid] if runs(pid)]:
-            for pid in pids:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, number)
-            time.sleep(0.01)
-            if time.monotonic() > deadline:
-                if number == signal.SIGKILL:
-                    self._left = pids
-                    break
-                number, deadline = signal.SIGKILL, time.monotonic() + GIVING_UP
+        for number, seconds in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, GIVING_UP)):
+            deadline = time.monotonic() + seconds
+            signalled = set[int]()
+            while (pids := self._session()) and time.monotonic() < deadline:
+                for pid in pids - signalled:
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, number)
+                signalled |= pids
+                time.sleep(0.01)
+        self._left = sorted(self._session())
         if self._stop and not self._cleaned:
             try:
                 group = ProcessGroup(self._stop, self._env, self._cwd, self.log)
@@ -221,6 +220,9 @@ class ProcessGroup:
                 return
             self._cleaned = group.wait(CLEANING) or f"was not done in {CLEANING:g} s"
             stop([group])
+
+    def _session(self) -> set[int]:
+        return {pid for pid in members([self])[self.pid] if runs(pid)}
 
     def _read(self) -> bool:
         """Read the reports of the supervisor; returns whether that was all."""
@@ -270,9 +272,12 @@ class ProcessGroup:
 
 
 def _in_words(code: int) -> str:
-    if code < 0:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
         return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+    except ValueError:  # most real-time signals have no name
+        return f"was killed by signal {-code}"
 
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -184,7 +184,7 @@ def test_each_repeat_climbs_the_levels_on_new_processes_whose_cpu_is_read(tmp_pa
         assert one.usage.carried in (0, None)
         assert one.usage.rest.keys() >= {"threads", "async"} - {name}
     logs = {path.name for path in (folder / "logs").iterdir()}
-    assert {"threads.log", "threads-2.log", "async.log", "async-2.log"} <= logs
+    assert {"threads.log", "threads~2.log", "async.log", "async~2.log"} <= logs
 
 
 def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_path, plan):

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests import leftovers, process_groups, supervisor
+from loadtests import leftovers, process_groups
 from loadtests.pids import runs
 from loadtests.process_groups import ProcessGroup, stop
 from tests.servers import eventually
@@ -120,6 +120,15 @@ def test_a_supervisor_that_does_not_answer_is_killed_and_its_group_is_ended(tmp_
     assert not runs(group.pid)
 
 
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGRTMIN + 3, "signal 37")]
+)
+def test_the_signal_that_ended_a_process_is_named(tmp_path, number, name):
+    group = ProcessGroup(["sh", "-c", f"kill -{number:d} $$"], {}, None, tmp_path / "log")
+    assert group.wait(20) == f"was killed by {name}"
+    stop([group])
+
+
 def test_a_process_that_stands_still_gets_its_sigterm(tmp_path):
     code = "trap 'echo cleaned up; exit 0' TERM; kill -STOP $$; sleep 600 & wait"
     group = ProcessGroup(["sh", "-c", code], {}, None, tmp_path / "log")
@@ -133,8 +142,8 @@ def test_without_linux_the_process_group_of_the_command_is_ended(tmp_path, monke
     """Neither a subreaper nor /proc: this machine is made to look like macOS."""
     script = tmp_path / "supervisor.py"
     code = f"import os, sys; sys.platform = 'darwin'; os.path.isdir = lambda _: False; {RUN}"
-    script.write_text(code.replace("SCRIPT", repr(supervisor.__file__)), encoding="utf-8")
-    monkeypatch.setattr(supervisor, "__file__", str(script))
+    script.write_text(code.replace("SCRIPT", repr(process_groups.SCRIPT)), encoding="utf-8")
+    monkeypatch.setattr(process_groups, "SCRIPT", str(script))
     monkeypatch.setattr(process_groups, "_prepare", lambda: None)
     monkeypatch.setattr(process_groups, "PATIENCE", 0.5)
     command = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & echo $$; wait"
