@@ -20,8 +20,8 @@ def stranger(host: str, port: int, own: Iterable[int]) -> str | None:
     """
     Return the process that takes the connections to an address, in words; None: only `own` do.
 
-    On Linux every socket that listens there must be open in one of them. Elsewhere one of them
-    must listen on the port.
+    On Linux every socket that listens there must be open in one of them; where a sandbox does not
+    show sockets, nothing can be said. On other systems one of them must listen on the port.
 
     Args:
         host: an IP address of this machine.
@@ -31,7 +31,7 @@ def stranger(host: str, port: int, own: Iterable[int]) -> str | None:
         return None if any(_listens(pid, port) for pid in own) else _UNSEEN
     sockets = _listening(host, port)
     others = sockets.difference(*map(_open_sockets, own))
-    if sockets and not others:
+    if (sockets and not others) or not _shown():
         return None
     for name in os.listdir("/proc"):
         if name.isdecimal() and others & _open_sockets(int(name)):
@@ -64,6 +64,12 @@ def _listening(host: str, port: int) -> set[str]:
                     found.setdefault(_address(address), set()).add(inode)
     every = ("0.0.0.0", "::") if ":" not in host else ("::",)
     return next((found[one] for one in (host, *every) if one in found), set())
+
+
+def _shown() -> bool:
+    """Return whether the system shows a listening socket of this process."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return bool(_listening(*listener.getsockname()) & _open_sockets(os.getpid()))
 
 
 def _address(text: str) -> str:

@@ -46,6 +46,18 @@ def test_a_port_at_which_nothing_is_seen_belongs_to_no_own_process():
 
 
 @linux
+def test_where_the_system_shows_no_sockets_nothing_is_called_a_stranger(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert stranger("127.0.0.1", port, []) is not None
+        monkeypatch.setattr(listeners, "_listening", lambda *_: set())
+        assert stranger("127.0.0.1", port, []) is None
+        monkeypatch.undo()
+        monkeypatch.setattr(listeners, "_open_sockets", lambda _: set())
+        assert stranger("127.0.0.1", port, []) is None
+
+
+@linux
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
 def test_a_listener_of_all_ipv6_addresses_takes_those_of_ipv4_unless_one_is_closer():
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
