@@ -99,13 +99,13 @@ cli.app()
 def test_what_an_earlier_run_left_running_is_named_before_anything_is_started(
     tmp_path, monkeypatch, caplog
 ):
-    told = []
+    logged = []
 
     def found(out):
         yield f"left in {out}"
 
     def launched(*_, **__):
-        told.extend(caplog.messages)
+        logged.extend(caplog.messages)
         return nullcontext()
 
     monkeypatch.setattr(session.leftovers, "found", found)
@@ -113,7 +113,7 @@ def test_what_an_earlier_run_left_running_is_named_before_anything_is_started(
     (tmp_path / "run").mkdir()
     with session._launched(plan_of(SERVE), tmp_path / "run"):
         pass
-    assert told == [f"left in {tmp_path}"]
+    assert logged == [f"left in {tmp_path}"]
 
 
 def test_a_deployment_that_calls_the_upstream_at_once_waits_for_it(tmp_path):
