@@ -17,12 +17,12 @@ from loadtests.interrupts import Held
 from loadtests.laboratory.desk import Laboratory
 from loadtests.laboratory.upstream import Refused, Upstream
 from loadtests.outcomes import Ending, Outcome, endings_of
+from loadtests.pids import descendants
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.report import pictures
 from loadtests.results import Capacity, Run
 from loadtests.runfolder import StorageFailed
 from loadtests.samples import Sampler
-from loadtests.samples.processes import family
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.stages import Finish, Hello, Started
@@ -183,7 +183,8 @@ class RunRecorder:
         }
 
     def _processes(self) -> dict[str, list[int]]:
-        return {**self._fleet.processes(), "generator": family(self._generator)}
+        generator = [self._generator, *descendants(self._generator)]
+        return {**self._fleet.processes(), "generator": generator}
 
 
 def _told(error: Exception, path: Path) -> str:

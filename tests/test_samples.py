@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from loadtests import samples
+from loadtests import pids, samples
 from loadtests.samples import Sampler, processes
 from tests.servers import answers, callers, eventually, mock_upstream
 
@@ -242,20 +242,18 @@ def test_a_sample_that_cannot_be_written_does_not_end_the_others():
     assert sampler.problem().startswith("1 sample of")
 
 
-def test_a_family_is_a_process_with_all_below_it_whatever_of_the_others_may_be_read(monkeypatch):
+def test_the_processes_below_one_are_found_where_those_of_others_may_not_be_read(monkeypatch):
     with python("import subprocess, sys; subprocess.run(['sleep', '60'])") as parent:
-        eventually(lambda: len(processes.family(parent.pid)) == 2)
-        everyone = processes.family(parent.pid)
 
         def hidden(self, recursive=False):
             raise psutil.AccessDenied(1)
 
         monkeypatch.setattr(psutil.Process, "children", hidden)
-        assert processes.family(parent.pid) == everyone
-        for pid in everyone[1:]:
-            os.kill(pid, 9)
+        eventually(lambda: pids.descendants(parent.pid))
+        [child] = pids.descendants(parent.pid)
+        os.kill(child, 9)
         parent.wait(10)
-        assert processes.family(parent.pid) == []
+        assert pids.descendants(parent.pid) == set()
 
 
 def test_nothing_is_written_after_the_end():

@@ -1,7 +1,6 @@
 """What processes used since the last look."""
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,28 +14,6 @@ MOST_THREADS = 500
 Of a process whose context switches are counted: the kernel tells them for each thread alone, which
 takes some 20 microseconds each.
 """
-
-
-def family(pid: int) -> list[int]:
-    """
-    Return the ids of a process and of all below it; none when it has ended.
-
-    Where the parents of some processes may not be read, those are left out: a /proc that is mounted
-    with hidepid shows the processes of other users without what is in them.
-    """
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        with suppress(psutil.AccessDenied):
-            return [pid, *(child.pid for child in process.children(recursive=True))]
-        below = defaultdict(list)
-        for other in psutil.pids():
-            with suppress(psutil.Error, OSError):
-                below[psutil.Process(other).ppid()].append(other)
-        found = [pid]
-        for one in found:  # which grows meanwhile
-            found += below[one]
-        return found
-    return []
 
 
 class Processes:
