@@ -8,7 +8,7 @@ from rich.text import Text
 
 from loadtests import consoles, progress, runfolder
 from loadtests.characters import for_xml, printable
-from loadtests.process_groups import ProcessGroup
+from loadtests.process_groups import ProcessGroup, stop
 from loadtests.schedules import Step
 from tests.test_runfolder import HEADER
 
@@ -70,4 +70,5 @@ def test_a_problem_is_recorded_without_what_a_terminal_would_obey(tmp_path):
 def test_the_last_words_of_a_process_are_not_obeyed(tmp_path):
     group = ProcessGroup(["printf", "a\\033[2Jb\\a\\n"], {}, None, tmp_path / "x.log")
     group.wait(10)
+    stop([group])
     assert "  a\ufffd[2Jb\ufffd\n" in group.last_words()
