@@ -151,6 +151,9 @@ def create_app(
     """
     app = FastAPI(
         title="mock_upstream control",
+        # Their pages load scripts of another host into the origin that may change the mock.
+        docs_url=None,
+        redoc_url=None,
         exception_handlers={
             StarletteHTTPException: _http_error,
             RequestValidationError: _invalid,

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -30,6 +30,7 @@ from mock_upstream.fields import Duration, LatencyText, PositiveDuration
 from mock_upstream.files import FileName
 from mock_upstream.latency import Latency, parse
 from mock_upstream.limits import Limit
+from mock_upstream.route_paths import LONGEST_PATH, MOST_ROUTES, checked_path
 from mock_upstream.schedule import Schedule, TimelineError
 from mock_upstream.sizes import PositiveBytes, format_bytes
 from mock_upstream.spells import Spells
@@ -37,9 +38,6 @@ from mock_upstream.timeline import Timeline
 
 DEFAULT_LATENCY = "p50=50ms p95=80ms p99=150ms"
 
-MOST_ROUTES = 1000
-LONGEST_PATH = 2000  # characters
-NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # The mock writes these itself, by the body that it sends.
@@ -61,20 +59,6 @@ def _method(method: str) -> str:
     if not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no HTTP method")
     return method.upper()
-
-
-def _path(path: str) -> str:
-    if not path.startswith("/"):
-        raise ValueError(f"{path!r} does not start with '/'")
-    if "?" in path or "#" in path:
-        raise ValueError(f"{path!r} is more than a path; leave out '?' and '#' and what follows")
-    names = path_names(path)
-    if len(names) != len(set(names)):
-        raise ValueError(f"{path!r} uses a name twice")
-    if re.search(r"[{}]", re.sub(rf"\{{{NAME}\}}", "", path)):
-        raise ValueError(f"{path!r} has a brace that belongs to no {{name}}")
-    path_pattern(path)  # now: it takes a while, in which answers may be due later
-    return path
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -116,7 +100,7 @@ class Route(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
-    path: Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_path)]
+    path: Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(checked_path)]
     """As the service asks for it; `{name}` stands for one part of it."""
     method: Annotated[str, AfterValidator(_method)] | None = None
     """None: any method."""
@@ -300,23 +284,6 @@ def describe_all(problems: Iterable[Mapping[str, Any]]) -> str:
             message = "there is no such key"
         lines.append(f"{place}: {message}" if place else message)
     return "\n".join(lines)
-
-
-def path_names(path: str) -> list[str]:
-    """The names in braces, in order."""
-    return re.findall(rf"\{{({NAME})\}}", path)
-
-
-@lru_cache(2 * MOST_ROUTES)  # every phase of a timeline has the same paths
-def path_pattern(path: str) -> re.Pattern[str]:
-    """What the paths look like that it stands for; its names are the groups'."""
-    parts = re.split(rf"\{{({NAME})\}}", path)
-    return re.compile(
-        "".join(
-            f"(?P<{part}>[^/]+)" if place % 2 else re.escape(part)
-            for place, part in enumerate(parts)
-        )
-    )
 
 
 def _read(path: Path) -> dict[str, Any]:

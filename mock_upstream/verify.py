@@ -21,7 +21,8 @@ from mock_upstream.durations import format_duration
 from mock_upstream.embedding import Upstream, running
 from mock_upstream.ledger import Account
 from mock_upstream.open_loop import Seen, drive, question
-from mock_upstream.profiles import Profile, Route, path_names
+from mock_upstream.profiles import Profile, Route
+from mock_upstream.route_paths import path_names
 
 LATE_P50 = 0.0002  # seconds; what a machine does that is not busy otherwise
 LATE_P99 = 0.001  # seconds; unless the profile has a budget of its own

@@ -367,6 +367,12 @@ def test_a_client_that_takes_too_long_to_send_is_told_so(monkeypatch: pytest.Mon
     assert b"did not come within 0.1 s" in answer
 
 
+def test_no_page_of_the_control_api_loads_scripts(control: httpx.Client) -> None:
+    for path in ("/docs", "/docs/oauth2-redirect", "/redoc"):
+        assert control.get(path).status_code == 404
+    assert control.get("/openapi.json").json()["info"]["title"] == "mock_upstream control"
+
+
 def test_other_machines_need_the_token() -> None:
     with (
         serving(quiet_app(host="0.0.0.0", token="open sesame")) as url,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mock_upstream.profiles import MOST_ROUTES, Profile, ProfileError, describe, load
+from mock_upstream.profiles import Profile, ProfileError, describe, load
+from mock_upstream.route_paths import MOST_ROUTES
 from mock_upstream.routes import Responders
 
 CHARGE = """
@@ -88,6 +89,7 @@ def test_values_that_cannot_be_are_refused_with_their_place() -> None:
     assert "routes.0.path: 'charge' does not start" in refused(routes=[{"path": "charge"}])
     assert "uses a name twice" in refused(routes=[{"path": "/{id}/{id}"}])
     assert "a brace that belongs to no" in refused(routes=[{"path": "/{id"}])
+    assert "has two names side by side" in refused(routes=[{"path": "/{a}{b}"}])
     assert "more than a path" in refused(routes=[{"path": "/a?b=1"}])
     assert "routes.0.status" in refused(routes=[{"path": "/", "status": 101}])
     assert "is no HTTP method" in refused(routes=[{"path": "/", "method": "GET /"}])
