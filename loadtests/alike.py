@@ -1,11 +1,11 @@
 """In what two runs are unlike beside the service: a ratio between them may come from any of it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from loadtests.results import Run
+from mock_upstream.documents import from_json
 
 _LOAD = ("model", "levels", "settle", "measure", "think_time", "repeats", "restart")
 _ENVIRONMENT = (
@@ -49,7 +49,7 @@ def _profile(plan: Mapping[str, Any]) -> dict[str, Any]:
     value = plan.get("upstream")
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = from_json(value)
         except ValueError:
             return {"profile": value}
     return value if isinstance(value, dict) else {}

@@ -1,6 +1,5 @@
 """A saved run that a new one is judged by: checked before it, compared after it, kept with it."""
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Final, Literal
@@ -22,6 +21,7 @@ from loadtests.compare import (
 )
 from loadtests.cores import Cores
 from loadtests.results import Result, Run, UnreadableRun
+from mock_upstream.documents import from_json
 
 FORMAT: Final = "brownout-baseline/1"
 FILE = "baseline.json"
@@ -109,7 +109,7 @@ def kept(folder: Path) -> Baseline | None:
     """
     file = folder / FILE
     try:
-        return Baseline.model_validate(json.loads(file.read_text()))
+        return Baseline.model_validate(from_json(file.read_text()))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -3,13 +3,13 @@
 Seconds, requests per second, bytes, ratios. What was not measured is null, never zero.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadtests.exit_codes import Failure
+from mock_upstream.documents import from_json
 
 FORMAT: Final = "brownout-run/1"
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -353,7 +353,7 @@ def read(path: Path) -> Run:
     """
     file = path / "run.json" if path.is_dir() else path
     try:
-        data = json.loads(file.read_text())
+        data = from_json(file.read_text())
     except FileNotFoundError:
         raise UnreadableRun(
             f"{path} holds no run.json. Give the folder that `brownout run` printed last."

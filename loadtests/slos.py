@@ -29,6 +29,7 @@ GRAMMAR = (
     "throughput > 500/s at 80; knee > 60; p95(new) < 0.5 * p95(old) at 40"
 )
 
+LONGEST_TEXT = 300  # characters
 _NUMBER = r"\d+(?:\.\d+)?"
 # A factor, the name of a metric, or anything in brackets: no threshold has any of them.
 _OF_ANOTHER = rf"{_NUMBER}\s*\*|(?:{_NUMBER}\s+)?(?:(?:{'|'.join(METRICS)})\b|\w+\s*\()|\*"
@@ -75,6 +76,10 @@ def parse(text: str) -> Slo:
     Raises:
         ValueError: it makes none; the message shows the place and the grammar.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write\n{GRAMMAR}"
+        )
     return _Reader(text).slo()
 
 

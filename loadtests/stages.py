@@ -23,7 +23,8 @@ from loadtests.slices import Slice
 
 
 class Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # No number without an end: JSON has no word for it, and no measurement gives one.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RequestSpec(Message):

@@ -11,8 +11,10 @@ UNITS = {
     "s": Decimal(1),
     "m": Decimal(60),
 }
-# Two digits of exponent keep Decimal's own limits out of reach.
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
+# Two digits of exponent keep Decimal's own limits out of reach. Digits match in one way only: where
+# there are two, a long row of them takes the square of its length.
+NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?"
+LONGEST_TEXT = 100  # characters
 _DURATION = re.compile(rf"({NUMBER})\s*([A-Za-zµ%]*)")
 
 
@@ -23,6 +25,10 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: not a number, no unit, an unknown one, negative, or above an hour.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write 50ms, say"
+        )
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a duration; write a number and its unit, such as 50ms")

@@ -1,10 +1,9 @@
 """Profile: how an upstream behaves. The only place where text becomes behaviour."""
 
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
-from json import JSONDecodeError, dumps, loads
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -22,6 +21,7 @@ from pydantic import (
 
 from mock_upstream.bodies import Body
 from mock_upstream.capacity import Capacity
+from mock_upstream.documents import from_json, from_toml, listed
 from mock_upstream.draws import Sampling
 from mock_upstream.durations import LONGEST, format_duration
 from mock_upstream.faults import FaultTable
@@ -283,11 +283,11 @@ def describe_all(problems: Iterable[Mapping[str, Any]]) -> str:
         if problem["type"] == "extra_forbidden":
             message = "there is no such key"
         lines.append(f"{place}: {message}" if place else message)
-    return "\n".join(lines)
+    return listed(lines)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    readers = {".toml": tomllib.loads, ".json": loads}
+    readers: dict[str, Callable[[str], Any]] = {".toml": from_toml, ".json": from_json}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ProfileError(f"profile {path}: the name must end in .toml or .json")
@@ -295,7 +295,7 @@ def _read(path: Path) -> dict[str, Any]:
         values = reader(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProfileError(f"profile {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise ProfileError(f"profile {path}: not {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(values, dict):
         raise ProfileError(f"profile {path}: a table of settings is expected, not {values!r:.40}")

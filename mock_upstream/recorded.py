@@ -11,6 +11,7 @@ from math import isfinite, log
 from pathlib import Path
 
 from mock_upstream.distributions import Latency, Percentiles
+from mock_upstream.documents import from_json
 from mock_upstream.durations import LONGEST, UNITS, format_duration, parse_duration
 
 MOST_BYTES = 32_000_000
@@ -240,8 +241,8 @@ def _jsonl(name: str, text: str, field: str | None) -> Iterator[tuple[int, objec
         if not content.strip():
             continue
         try:
-            value = json.loads(content)
-        except (ValueError, RecursionError) as error:
+            value = from_json(content)
+        except ValueError as error:
             raise RecordedError(f"{name}, line {line}: not JSON: {error}") from None
         if isinstance(value, dict):
             if field is None:

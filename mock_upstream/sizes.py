@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchema
 
-from mock_upstream.durations import NUMBER, format_number
+from mock_upstream.durations import LONGEST_TEXT, NUMBER, format_number
 
 LARGEST = 1_000_000_000  # bytes; beyond it a typo is likelier than a body
 
@@ -105,6 +105,10 @@ def parse_size(text: str) -> Size:
     Raises:
         ValueError: which part of the text it is, and why.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write 10kB, say"
+        )
     call = _FUNCTION.fullmatch(text.strip())
     if not call:
         return Constant(parse_bytes(text))
@@ -130,6 +134,10 @@ def parse_bytes(text: str) -> int:
     Raises:
         ValueError: not a number, no unit, an unknown one, negative, or above `LARGEST`.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write 10kB, say"
+        )
     match = _BYTES.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a size; write a number and its unit, such as 10kB")
@@ -154,6 +162,13 @@ def format_bytes(size: int) -> str:
         default=("B", 1),
     )
     return format_number(Decimal(size) / factor) + unit
+
+
+def _check_length(text: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write a size such as 10kB"
+        )
 
 
 def _two(text: str, example: str, given: list[str], names: tuple[str, str]) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from mock_upstream.documents import shortened
 from mock_upstream.durations import NUMBER
 
 _SHOWN = 100  # characters around the place of a mistake
@@ -17,7 +18,7 @@ class LatencyError(ValueError):
         first = max(start - _SHOWN // 2, 0) if len(text) > _SHOWN else 0
         last = first + _SHOWN
         mark = " " * (start - first) + "^" * max(min(end, last) - start, 1)
-        super().__init__(f"{why} (column {start + 1})\n  {shown[first:last]}\n  {mark}")
+        super().__init__(f"{shortened(why)} (column {start + 1})\n  {shown[first:last]}\n  {mark}")
 
 
 @dataclass(frozen=True, slots=True)

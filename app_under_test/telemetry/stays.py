@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+LONGEST = 3600.0  # seconds; an upstream that says more, or inf, is not believed
+
 
 def stay_in(header: str | bytes | None) -> float | None:
     """
@@ -21,7 +23,7 @@ def stay_in(header: str | bytes | None) -> float | None:
         stay = (max(took) + float(queue.partition(",")[0]) + float(late)) / 1e3
     except ValueError:
         return None
-    return stay if stay >= 0.0 else None  # nan is no stay either
+    return stay if 0.0 <= stay <= LONGEST else None  # nan is no stay either
 
 
 def stay_among(headers: Iterable[tuple[bytes, bytes]]) -> float | None:

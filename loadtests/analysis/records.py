@@ -5,7 +5,6 @@ it goes, and what is missing is named.
 """
 
 import json
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from loadtests import stages
 from loadtests.results import UnreadableRun
 from loadtests.slices import Slice
 from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
+from mock_upstream.documents import from_json, from_toml
 
 FORMAT = "brownout-slices/1"
 _FAMILY = "brownout-slices/"
@@ -244,7 +244,7 @@ def _message(line: bytes, unknown: set[str]) -> Any:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    plain = json.loads(line)
+    plain = from_json(line)
     if not isinstance(plain, dict):
         raise ValueError(f"not an object: {line[:40]!r}")
     return plain
@@ -255,7 +255,7 @@ def _find_plan(record: Record, file: Path) -> None:
     if record.header.plan:
         return
     try:
-        record.header.plan = tomllib.loads(file.read_text(encoding="utf-8"))
+        record.header.plan = from_toml(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         record.problems.append(f"The plan is not known, nor are its SLOs: {error}.")
 

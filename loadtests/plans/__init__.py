@@ -4,7 +4,6 @@ Imports nothing heavy: the load generator's process reads plans, too.
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import resources
@@ -38,6 +37,7 @@ from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
 from loadtests.plans.requests import Expect, Request
 from loadtests.slos import Slo, parse
+from mock_upstream.documents import from_toml
 from mock_upstream.durations import format_duration
 from mock_upstream.profiles import Profile
 from mock_upstream.profiles import load as load_profile
@@ -229,10 +229,10 @@ def read(path: Path) -> Plan:
         PlanError: no such file, not TOML, or values that cannot be; all of them are told.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = from_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise PlanError(f"{path} is not TOML: {error}") from None
     return _checked(data, path.absolute().parent, str(path))
 

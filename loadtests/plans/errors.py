@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from loadtests.exit_codes import Failure
+from mock_upstream.documents import listed
 
 # What is said about a value, by the kind of mistake; the braces are filled with its limits.
 _PHRASES = {
@@ -76,7 +77,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: str = "") ->
             ": ".join(filter(None, (source, key, line)))
             for line in ([text] if key else text.splitlines())
         ]
-    return PlanError("\n".join(lines))
+    return PlanError(listed(lines))
 
 
 def key_of(steps: Sequence[str | int]) -> str:

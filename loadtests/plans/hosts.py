@@ -30,7 +30,7 @@ def parts_of(url: str) -> SplitResult:
         valid = False
     if not valid or re.search(r"[\s\\@?#\x00-\x1f]", url):
         raise PlanError(
-            f"{url!r} is not the URL of a service; write it as http://127.0.0.1:9000, "
+            f"{url!r:.100} is not the URL of a service; write it as http://127.0.0.1:9000, "
             "without user name, query or fragment"
         )
     return parts

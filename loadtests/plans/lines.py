@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from loadtests.plans.errors import PlanError, explain
 from loadtests.slos import METRICS, Slo, parse
+from mock_upstream.documents import listed
 from mock_upstream.latency import LatencyError
 from mock_upstream.latency import parse as parse_latency
 from mock_upstream.merging import merged
@@ -96,7 +97,7 @@ def slos(line: str, base: Mapping[str, Slo]) -> dict[str, str]:
                 "give each its own name, or none"
             )
     if wrong:
-        raise PlanError("\n".join(wrong))
+        raise PlanError(listed(wrong))
     texts = {_spaced(text) for name, text in parts if not name}
     kept = {
         name: slo.text

@@ -1,0 +1,423 @@
+"""A fuzzer: gives many broken inputs to a reader in its own process, and keeps what went wrong.
+
+Nine inputs of ten come from a mutator over valid ones, the rest from a hypothesis strategy. Wrong
+are: an exception that the reader does not document, more than LIMIT_SECONDS of CPU for one input,
+more than LIMIT_BYTES of memory, the death of the process, and a message that helps no user.
+"""
+
+import multiprocessing
+import random
+import resource
+import signal
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import psutil
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
+
+LIMIT_SECONDS = 1.0  # of CPU
+LIMIT_BYTES = 200_000_000  # of memory
+LONGEST = 1 << 16  # bytes of an input
+LONGEST_LINE, MOST_LINES = 1000, 100  # of a message
+GENERATED = 0.1  # share of the inputs that hypothesis makes
+SHRINKING = 200  # attempts
+STUCK = 10 * LIMIT_SECONDS  # of CPU without an end: nothing but SIGKILL ends such a call
+ROOT = Path(__file__).parents[1]
+
+_NUMBERS = """0 -1 1 0.1 -0.0 1e999 -1e999 1e-999 nan NaN inf -inf Infinity 1_0 0x1 1e308 1e15
+9007199254740993 18446744073709551616 1000000 0.000001 ٣ ²"""
+NUMBERS = (*_NUMBERS.split(), "9" * 400, "9" * 5000, "1" * 30_000)
+_WORDS = """{ } [ ] ( ) " ' \\ , ; : = == < > # % & ? / // . .. * + - | ~ ! @ $ ` _ ../ http://[
+true false null None none at max p50 p0 p100 ms s us m /s kB file http://a:99999 "" \"\"\" \'\'\'
+{} [] [[ ]] {{ }} ${x} {0} %s %n \\u0000"""
+_CHARACTERS = "\0\n\r\t \x1b\x7f\u202eßµ\ud800\U0001f600\ufeff\u2028"
+ODDITIES = (*NUMBERS, *_WORDS.split(), *_CHARACTERS, "\r\n", "\x1b[2J")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    A reader under test.
+
+    Args:
+        play: gives the reader an input; True if it was accepted, False if it was refused as
+            documented. Anything that it raises is wrong.
+        corpus: valid inputs.
+        strategy: makes inputs.
+        words: what the mutator inserts besides oddities.
+    """
+
+    play: Callable[[bytes], bool]
+    corpus: Sequence[bytes]
+    strategy: st.SearchStrategy[bytes]
+    words: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Wrong:
+    """One way in which it went wrong, with the shortest input that shows it."""
+
+    what: str
+    data: bytes
+    times: int = 1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of the inputs of one target; seconds of CPU and bytes."""
+
+    inputs: int = 0
+    accepted: int = 0
+    slowest: float = 0.0
+    grown: int = 0
+    wrong: dict[str, Wrong] = field(default_factory=dict)
+
+    def note(self, what: str, data: bytes) -> None:
+        known = self.wrong.setdefault(what, Wrong(what, data, 0))
+        known.times += 1
+        known.data = min(known.data, data, key=len)
+
+    def add(self, other: "Outcome") -> None:
+        self.inputs += other.inputs
+        self.accepted += other.accepted
+        self.slowest = max(self.slowest, other.slowest)
+        self.grown = max(self.grown, other.grown)
+        for wrong in other.wrong.values():
+            self.note(wrong.what, wrong.data)
+            self.wrong[wrong.what].times += wrong.times - 1
+
+
+class Unfit(Exception):
+    """A message that is no sentence for a user, or a result that cannot be."""
+
+
+class Hang(BaseException):
+    """An input takes too long; no `except Exception` stops it."""
+
+
+def check_message(error: object) -> None:
+    """Raises Unfit where the message of a documented error helps nobody."""
+    text = str(error)
+    lines = text.splitlines()
+    if not text.strip():
+        why = "an empty message"
+    elif "Traceback (most recent" in text:
+        why = "a traceback in a message"
+    elif len(lines) > MOST_LINES:
+        why = f"a message of more than {MOST_LINES} lines"
+    elif max(map(len, lines)) > LONGEST_LINE:
+        why = f"a message with a line of more than {LONGEST_LINE} characters"
+    else:
+        return
+    raise Unfit(why) from (error if isinstance(error, BaseException) else None)
+
+
+def fuzz(make: Callable[[], Target], seed: int, inputs: int) -> Outcome:
+    """
+    Play so many inputs to a target, in processes of their own; one that dies is replaced.
+
+    Args:
+        make: a function of a module, which the processes call to make the target.
+    """
+    whole = Outcome()
+    context = multiprocessing.get_context("spawn")
+    attempt = 0
+    while whole.inputs < inputs:
+        current = context.RawArray("B", LONGEST + 8)
+        played = context.RawValue("Q", 0)
+        receiver, sender = context.Pipe(duplex=False)
+        arguments = make, seed + 1_000_003 * attempt, inputs - whole.inputs, current, played, sender
+        child = context.Process(target=_child, args=arguments)
+        child.start()
+        sender.close()
+        stuck = _watched(child, played, receiver)
+        try:
+            part = receiver.recv()
+        except EOFError:
+            if not played.value:
+                raise RuntimeError(f"{make.__name__} cannot be made; the reason is above") from None
+            data = _current(current)
+            part = Outcome(inputs=max(played.value, 1))
+            how = f"takes over {STUCK:g} s" if stuck else f"ends the process ({child.exitcode})"
+            part.note(how, data)
+        receiver.close()
+        child.join()
+        whole.add(part)
+        attempt += 1
+    return whole
+
+
+def _watched(child: Any, played: Any, receiver: Any) -> bool:
+    """Wait for the outcome; True: a call never came back, and the process was killed."""
+    process = psutil.Process(child.pid)
+    known, since = -1, 0.0
+    while not receiver.poll(0.5):
+        try:
+            used = sum(process.cpu_times()[:2])
+        except psutil.Error:
+            return False
+        if played.value != known:
+            known, since = played.value, used
+        elif known and used - since > STUCK + SHRINKING * LIMIT_SECONDS * (known == _SHRINKS):
+            child.kill()
+            return True
+    return False
+
+
+_SHRINKS = 2**63  # in place of the count of played inputs, once they are
+
+
+def _child(
+    make: Callable[[], Target], seed: int, inputs: int, current: Any, played: Any, sender: Any
+) -> None:
+    signal.signal(signal.SIGPROF, _hangs)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    target = make()
+    for data in target.corpus:
+        assert target.play(data), f"not a valid input: {data!r:.300}"
+    outcome = Outcome()
+    start = _peak()
+    whole = _virtual() + 2 * LIMIT_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (whole, resource.RLIM_INFINITY))
+
+    def play(data: bytes) -> None:
+        data = data[:LONGEST]
+        current[8 : 8 + len(data)] = data
+        current[:8] = len(data).to_bytes(8, "little")
+        played.value += 1
+        outcome.inputs += 1
+        what, accepted, took = _played(target, data)
+        outcome.accepted += accepted
+        outcome.slowest = max(outcome.slowest, took)
+        grown = _peak() - start
+        if grown > max(outcome.grown, LIMIT_BYTES):
+            what = what or f"takes {grown / 1e6:.0f} MB"
+        outcome.grown = max(outcome.grown, grown)
+        if what:
+            outcome.note(what, data)
+
+    generated = int(inputs * GENERATED)
+    extra = _generate(target, seed, generated, play)
+    mutator = Mutator(random.Random(seed), target.corpus, extra, target.words)
+    for _ in range(inputs - generated):
+        play(mutator.mutated())
+    played.value = _SHRINKS
+    for wrong in outcome.wrong.values():
+        if not wrong.what.startswith("takes"):
+            wrong.data = _shrunk(target, wrong)
+    sender.send(outcome)
+
+
+def _generate(target: Target, seed: int, count: int, play: Callable[[bytes], None]) -> list[bytes]:
+    """Play what hypothesis makes; some of it is for the mutator."""
+    kept: list[bytes] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=max(count, 1),
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=[*HealthCheck],
+    )
+    @hypothesis.given(target.strategy)
+    def each(data: bytes) -> None:
+        if len(kept) < 200:
+            kept.append(data)
+        play(data)
+
+    if count:
+        each()
+    return kept
+
+
+def _played(target: Target, data: bytes) -> tuple[str, bool, float]:
+    """What is wrong, or nothing; whether it was accepted; and seconds of CPU."""
+    what, accepted = "", False
+    began = time.process_time()
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
+            accepted = target.play(data)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    except Hang as error:
+        what = f"takes over {LIMIT_SECONDS:g} s in {_place(error)}"
+    except BaseException as error:
+        what = f"{type(error).__name__} in {_place(error)}"
+        if isinstance(error, Unfit):
+            what = f"{str(error)[:120]}, in {_place(error.__cause__ or error)}"
+    took = time.process_time() - began
+    if took > LIMIT_SECONDS and not what:
+        what = f"takes over {LIMIT_SECONDS:g} s"
+    return what, accepted, took
+
+
+def _place(error: BaseException) -> str:
+    """The innermost function of ours in which it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [
+        f for f in frames if Path(f.filename).is_relative_to(ROOT) and ".venv" not in f.filename
+    ]
+    ours = [f for f in ours if "/tests/" not in f.filename] or frames[-1:]
+    return f"{Path(ours[-1].filename).name} {ours[-1].name}" if ours else "?"
+
+
+def _hangs(signum: int, frame: object) -> None:
+    raise Hang
+
+
+def _shrunk(target: Target, wrong: Wrong) -> bytes:
+    """The input with what can be left out of it left out."""
+    data, piece, left = wrong.data, max(len(wrong.data) // 2, 1), SHRINKING
+    while piece and left:
+        at = 0
+        while at < len(data) and left:
+            shorter = data[:at] + data[at + piece :]
+            left -= 1
+            if _played(target, shorter)[0] == wrong.what:
+                data = shorter
+            else:
+                at += piece
+        piece //= 2
+    return data
+
+
+def _current(current: Any) -> bytes:
+    length = int.from_bytes(bytes(current[:8]), "little")
+    return bytes(current[8 : 8 + length])
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _virtual() -> int:
+    return psutil.Process().memory_info().vms
+
+
+class Mutator:
+    """Breaks valid inputs, a few changes at a time."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        corpus: Sequence[bytes],
+        extra: Sequence[bytes] = (),
+        words: Sequence[str] = (),
+    ) -> None:
+        """
+        Args:
+            corpus: valid inputs.
+            extra: others.
+            words: inserted besides oddities.
+        """
+        self._rng = rng
+        self._corpus, self._extra = corpus, extra
+        encoded = [word.encode("utf-8", "surrogatepass") for word in ODDITIES]
+        self._odd = encoded + [bytes([value]) for value in (0, 0x80, 0xC1, 0xFE, 0xFF)]
+        self._words = [word.encode() for word in words] or self._odd
+        self._numbers = [number.encode() for number in NUMBERS]
+        self._ways = (
+            self._flip,
+            self._drop,
+            self._double,
+            self._insert,
+            self._insert,
+            self._number,
+            self._number,
+            self._splice,
+            self._swap,
+            self._cut,
+            self._repeat,
+            self._replace,
+            self._replace,
+            self._replace,
+            self._number,
+            self._drop,
+            self._flip,
+        )
+
+    def mutated(self) -> bytes:
+        """One of the inputs, broken."""
+        valid = self._rng.random() < 0.8
+        data = self._rng.choice(self._corpus if valid or not self._extra else self._extra)
+        for _ in range(min(int(self._rng.expovariate(1.2)) + 1, 8)):
+            data = self._rng.choice(self._ways)(data)
+        return data[:LONGEST]
+
+    def _at(self, data: bytes) -> int:
+        return self._rng.randrange(len(data) + 1)
+
+    def _stretch(self, data: bytes, longest: int = 60) -> tuple[int, int]:
+        start = self._at(data)
+        return start, min(start + self._rng.randint(1, longest), len(data))
+
+    def _word(self) -> bytes:
+        return self._rng.choice(self._words if self._rng.random() < 0.5 else self._odd)
+
+    def _flip(self, data: bytes) -> bytes:
+        if not data:
+            return data
+        at = self._rng.randrange(len(data))
+        return data[:at] + bytes([data[at] ^ 1 << self._rng.randrange(8)]) + data[at + 1 :]
+
+    def _drop(self, data: bytes) -> bytes:
+        start, stop = self._stretch(data)
+        return data[:start] + data[stop:]
+
+    def _double(self, data: bytes) -> bytes:
+        start, stop = self._stretch(data, 200)
+        return data[:stop] + data[start:]
+
+    def _insert(self, data: bytes) -> bytes:
+        at = self._at(data)
+        return data[:at] + self._word() + data[at:]
+
+    def _number(self, data: bytes) -> bytes:
+        """Another number, in the place of one that is there."""
+        digits = [at for at, byte in enumerate(data) if 48 <= byte < 58]
+        if not digits:
+            return self._insert(data)
+        start = stop = self._rng.choice(digits)
+        while start and 48 <= data[start - 1] < 58:
+            start -= 1
+        while stop < len(data) and 48 <= data[stop] < 58:
+            stop += 1
+        return data[:start] + self._rng.choice(self._numbers) + data[stop:]
+
+    def _splice(self, data: bytes) -> bytes:
+        other = self._rng.choice(self._corpus)
+        return data[: self._at(data)] + other[self._at(other) :]
+
+    def _swap(self, data: bytes) -> bytes:
+        start, stop = self._stretch(data)
+        at = self._at(data)
+        rest = data[:start] + data[stop:]
+        return rest[:at] + data[start:stop] + rest[at:]
+
+    def _cut(self, data: bytes) -> bytes:
+        at = self._at(data)
+        return data[:at] if self._rng.random() < 0.7 else data[at:]
+
+    def _repeat(self, data: bytes) -> bytes:
+        """A piece of it, or a word, many times: what is nested, long or ambiguous."""
+        start, stop = self._stretch(data, 8)
+        piece = data[start:stop] if self._rng.random() < 0.5 else self._word()
+        times = min(int(10 ** self._rng.uniform(0.3, 4.5)), LONGEST // max(len(piece), 1))
+        return data[:start] + piece * times + data[stop:]
+
+    def _replace(self, data: bytes) -> bytes:
+        """Another word, in the place of one that is there."""
+        start = stop = self._at(data)
+        while start and chr(data[start - 1]).isalnum():
+            start -= 1
+        while stop < len(data) and chr(data[stop]).isalnum():
+            stop += 1
+        return data[:start] + self._word() + data[stop:]
