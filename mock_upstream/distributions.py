@@ -32,6 +32,10 @@ class Latency(ABC):
     def cdf(self, x: float) -> float:
         """The share of delays of at most x seconds."""
 
+    def exceeds(self, most: float) -> bool:
+        """Whether the median is above so many seconds; a quantile takes much longer to find."""
+        return self.cdf(most) < 0.5 - 1e-9
+
     def jumps(self) -> tuple[float, ...]:
         """Where the CDF may jump: delays that come again and again, exactly."""
         return (LONGEST,)

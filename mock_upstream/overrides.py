@@ -101,7 +101,7 @@ def _overrides(given: list[tuple[str, str, str]], longest: float, largest: int) 
         except ValueError as error:
             raise OverrideError(f"{name}: {error}") from None
     overrides = Overrides(**values)
-    if overrides.latency and overrides.latency.quantile(0.5) > longest:
+    if overrides.latency and overrides.latency.exceeds(longest):
         raise OverrideError(
             f"latency: {overrides.latency} is above {format_duration(longest)}, the longest delay "
             "that the profile's caps allow"

@@ -183,7 +183,7 @@ class Profile(BaseModel):
     def _keeps_to_its_caps(self) -> Self:
         caps = self.caps
         for place, latency in self._placed("latency"):
-            if latency.quantile(0.5) > caps.delay:
+            if latency.exceeds(caps.delay):
                 longest = format_duration(caps.delay)
                 raise ValueError(f"{place}: the median of {latency} is above caps.delay, {longest}")
         for place, body in self._placed("body"):

@@ -30,6 +30,7 @@ Played = TypeVar("Played")
 _MOST_STEPS = 20_000
 _MOST_PROFILES = 2000
 _MOST_WORK = 5_000_000  # characters of profiles to check; a second or two
+_DEAR = 10  # what a character that changes takes, such as one of a latency, against one that stays
 _HIGHEST_FACTOR = 1e6
 
 
@@ -77,7 +78,7 @@ class Schedule(Generic[Played]):
         self._size = len(dumps(self._values, default=str))
         self._built: dict[str, Played] = {}
         self._work = 0
-        self._steps = 0
+        self._steps = 0.0
         self._base = base
         self._before = State(BEFORE, base)
         self._starts: list[float] = []
@@ -118,7 +119,7 @@ class Schedule(Generic[Played]):
             moving[place] = span, self._whole(place, values)
         cycle = min(_common([span for span, _ in moving.values()]), duration)
         steps = sum(len(values) * cycle / span for span, values in moving.values()) if moving else 1
-        self._steps += int(steps) + 1
+        self._steps += steps + 1
         if self._steps > _MOST_STEPS:
             raise ValueError(
                 f"the timeline makes more than {_MOST_STEPS} steps; its waves need longer periods, "
@@ -167,7 +168,7 @@ class Schedule(Generic[Played]):
         if not changes:
             return self._base
         key = dumps(changes, sort_keys=True)
-        self._count_work(len(key))
+        self._count_work(_DEAR * len(key))
         if key not in self._built:
             self._count_work(self._size)
             values = self._values
@@ -227,4 +228,7 @@ def _within(value: Any, name: str, most: float) -> float:
 
 def _common(periods: list[float]) -> float:
     """Seconds after which all begin together again."""
-    return lcm(*(round(period * 1e6) for period in periods)) / 1e6 if periods else inf
+    try:
+        return lcm(*(round(period * 1e6) for period in periods)) / 1e6 if periods else inf
+    except OverflowError:
+        return inf

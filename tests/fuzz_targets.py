@@ -320,7 +320,7 @@ def objectives() -> Target:
         "a = p95 < 1s at 40; errors < 1%",
         'latency = "200ms", capacity = {servers = 10}',
     )
-    more += ("1, 5, 40 ,80", " 2.25s", "3     ", "http://127.0.0.1:80/ab", "open")
+    more += ("1, 5,40,80", " 2.25s", "3 ", "http://127.0.0.1:8000/a", "open")
     corpus = [text.encode() for text in (*SLOS, *more)]
     return Target(play, corpus, sentences(words.split()), words.split())
 

@@ -7,6 +7,7 @@ more than LIMIT_BYTES of memory, the death of the process, and a message that he
 
 import multiprocessing
 import random
+import re
 import resource
 import signal
 import time
@@ -38,6 +39,7 @@ true false null None none at max p50 p0 p100 ms s us m /s kB file http://a:99999
 {} [] [[ ]] {{ }} ${x} {0} %s %n \\u0000"""
 _CHARACTERS = "\0\n\r\t \x1b\x7f\u202eßµ\ud800\U0001f600\ufeff\u2028"
 ODDITIES = (*NUMBERS, *_WORDS.split(), *_CHARACTERS, "\r\n", "\x1b[2J")
+_NUMBER = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,14 +384,10 @@ class Mutator:
 
     def _number(self, data: bytes) -> bytes:
         """Another number, in the place of one that is there."""
-        digits = [at for at, byte in enumerate(data) if 48 <= byte < 58]
-        if not digits:
+        found = [match.span() for match in _NUMBER.finditer(data)]
+        if not found:
             return self._insert(data)
-        start = stop = self._rng.choice(digits)
-        while start and 48 <= data[start - 1] < 58:
-            start -= 1
-        while stop < len(data) and 48 <= data[stop] < 58:
-            stop += 1
+        start, stop = self._rng.choice(found)
         return data[:start] + self._rng.choice(self._numbers) + data[stop:]
 
     def _splice(self, data: bytes) -> bytes:

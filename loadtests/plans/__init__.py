@@ -37,7 +37,7 @@ from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
 from loadtests.plans.requests import Expect, Request
 from loadtests.slos import Slo, parse
-from mock_upstream.documents import from_toml
+from mock_upstream.documents import from_toml, shortened
 from mock_upstream.durations import format_duration
 from mock_upstream.profiles import Profile
 from mock_upstream.profiles import load as load_profile
@@ -182,23 +182,27 @@ class Plan(Table):
             return [(("requests",), "the locustfile brings its own requests; keep one of the two")]
         if not self.locustfile and not self.requests:
             return [(("requests",), 'is missing; write [[requests]] and path = "/external-data"')]
-        names = [request.name for request in self.requests]
+        first: dict[str, int] = {}
         return [
-            (("requests", i, "name"), f"{name!r} is there before; give each request its own name")
-            for i, name in enumerate(names)
-            if name in names[:i]
+            (
+                ("requests", i, "name"),
+                f"{request.name!r} is there before; give each request its own name",
+            )
+            for i, request in enumerate(self.requests)
+            if first.setdefault(request.name, i) != i
         ]
 
     def _wrong_slos(self) -> list["_Mistake"]:
         found: list[_Mistake] = []
+        known = {*self.load.levels}
+        levels = shortened(", ".join(map(str, self.load.levels)))
         for name, slo in self.slos.items():
             found += [
                 (("slos", name), no_such("deployment", named, self.deployments))
                 for named in slo.named
                 if named not in self.deployments
             ]
-            if slo.level is not None and slo.level not in self.load.levels:
-                levels = ", ".join(map(str, self.load.levels))
+            if slo.level is not None and slo.level not in known:
                 found.append(
                     (
                         ("slos", name),

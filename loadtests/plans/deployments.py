@@ -2,8 +2,10 @@
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -23,6 +25,8 @@ from loadtests.plans.errors import mistakes, no_such, shown
 from loadtests.plans.fields import PositiveDuration, Table
 from loadtests.plans.hosts import parts_of
 
+MOST = 1000
+"""Deployments of a plan; each takes a process, a log and a line in every table."""
 _SHELL = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"}
 
 
@@ -180,9 +184,12 @@ def expanded(tables: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ValidationError: a matrix that is not lists of values, or two deployments of one name.
+        ValueError: they are more than MOST.
     """
     found: list[tuple[str, Any]] = []
     for name, table in tables.items():
+        if len(found) > MOST:
+            break  # refused below
         if not isinstance(table, Mapping) or not {"matrix", "variant"} <= table.keys():
             found.append((name, table))
             continue
@@ -196,13 +203,18 @@ def expanded(tables: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(settings, Mapping):
             found.append((name, rest))  # refused as it stands
             continue
+        count = prod(len(values) for values in matrix.values())
+        if count > MOST:
+            what = f"gives {count:,} deployments; a plan has {MOST:,} at most"
+            raise mistakes([((name, "matrix"), what)])
         for values in product(*matrix.values()):
             chosen = dict(zip(matrix, values, strict=True))
             label = ",".join(map(str, values))
             found.append((f"{name}[{label}]", {**rest, "settings": {**settings, **chosen}}))
-    names = [name for name, _ in found]
-    for name in names:
-        if names.count(name) > 1:
+    if len(found) > MOST:
+        raise ValueError(f"are more than {MOST:,}, the most that a plan may have")
+    for name, count in Counter(name for name, _ in found).items():
+        if count > 1:
             what = "is there twice; each value of a matrix gives one deployment, TABLE[VALUE]"
             raise mistakes([((name,), what)])
     return dict(found)
