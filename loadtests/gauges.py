@@ -16,6 +16,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadtests.process_groups import uninterrupted
+from mock_upstream.documents import shortened
 
 VARIABLE = "BROWNOUT_TELEMETRY"
 LARGEST = 8192  # bytes of a datagram
@@ -201,7 +202,7 @@ class Collector:
             datagram = _Datagram.model_validate_json(data)
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(map(str, wrong["loc"])) or "the whole"
+            where = shortened(".".join(map(str, wrong["loc"]))) or "the whole"
             return f"{where} is wrong: {wrong['msg']}"
         if datagram.deployment not in self._deployments:
             return f"{datagram.deployment!r:.60} is no deployment that was started"

@@ -3,6 +3,7 @@
 Seconds, requests per second, bytes, ratios. What was not measured is null, never zero.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -363,9 +364,20 @@ def read(path: Path) -> Run:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise UnreadableRun(f"{file} has the format {found!r}; this version reads {FORMAT!r}.")
+    if not _finite(data):
+        raise UnreadableRun(f"{file} has a number without an end, which no measurement gives.")
     try:
         return Run.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UnreadableRun(f"{file}: {where}: {first['msg']}") from error
+
+
+def _finite(value: Any) -> bool:
+    """Whether every number in a value of JSON has an end."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)

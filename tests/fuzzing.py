@@ -6,6 +6,7 @@ more than LIMIT_BYTES of memory, the death of the process, and a message that he
 """
 
 import multiprocessing
+import os
 import random
 import re
 import resource
@@ -28,7 +29,7 @@ LONGEST = 1 << 16  # bytes of an input
 LONGEST_LINE, MOST_LINES = 1000, 100  # of a message
 GENERATED = 0.1  # share of the inputs that hypothesis makes
 SHRINKING = 200  # attempts
-STUCK = 10 * LIMIT_SECONDS  # of CPU without an end: nothing but SIGKILL ends such a call
+STUCK = 3 * LIMIT_SECONDS  # of CPU without an end: nothing but SIGKILL ends such a call
 ROOT = Path(__file__).parents[1]
 
 _NUMBERS = """0 -1 1 0.1 -0.0 1e999 -1e999 1e-999 nan NaN inf -inf Infinity 1_0 0x1 1e308 1e15
@@ -144,6 +145,7 @@ def fuzz(make: Callable[[], Target], seed: int, inputs: int) -> Outcome:
         except EOFError:
             if not played.value:
                 raise RuntimeError(f"{make.__name__} cannot be made; the reason is above") from None
+            child.join()
             data = _current(current)
             part = Outcome(inputs=max(played.value, 1))
             how = f"takes over {STUCK:g} s" if stuck else f"ends the process ({child.exitcode})"
@@ -184,7 +186,7 @@ def _child(
     for data in target.corpus:
         assert target.play(data), f"not a valid input: {data!r:.300}"
     outcome = Outcome()
-    start = _peak()
+    memory = Memory()
     whole = _virtual() + 2 * LIMIT_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (whole, resource.RLIM_INFINITY))
 
@@ -194,12 +196,13 @@ def _child(
         current[:8] = len(data).to_bytes(8, "little")
         played.value += 1
         outcome.inputs += 1
+        memory.begin()
         what, accepted, took = _played(target, data)
+        grown = memory.grown()
         outcome.accepted += accepted
         outcome.slowest = max(outcome.slowest, took)
-        grown = _peak() - start
-        if grown > max(outcome.grown, LIMIT_BYTES):
-            what = what or f"takes {grown / 1e6:.0f} MB"
+        if grown > LIMIT_BYTES and not what:
+            what = f"takes over {LIMIT_BYTES / 1e6:.0f} MB"
         outcome.grown = max(outcome.grown, grown)
         if what:
             outcome.note(what, data)
@@ -296,8 +299,24 @@ def _current(current: Any) -> bytes:
     return bytes(current[8 : 8 + length])
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+class Memory:
+    """By how much the memory of this process grows for a moment, by Linux's own high-water mark."""
+
+    def __init__(self) -> None:
+        self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        self._status = os.open("/proc/self/status", os.O_RDONLY)
+        self._before = 0
+
+    def begin(self) -> None:
+        os.pwrite(self._reset, b"5", 0)
+        self._before = self._peak()
+
+    def grown(self) -> int:
+        """Bytes since `begin`, at most at any time."""
+        return self._peak() - self._before
+
+    def _peak(self) -> int:
+        return 1024 * int(os.pread(self._status, 4096, 0).partition(b"VmHWM:")[2].split()[0])
 
 
 def _virtual() -> int:
