@@ -215,6 +215,8 @@ def _decode(text: str) -> dict[int, int]:
         if byte >= 0x80:
             number |= (byte & 0x7F) << shift
             shift += 7
+            if shift > 63:
+                raise ValueError("it has a number of too many bits")
             continue
         number |= byte << shift
         if number & 1:

@@ -198,3 +198,12 @@ def test_an_empty_file_of_samples_is_named(tmp_path):
     assert problems == [
         "samples.jsonl holds no sample: what the processes and the mock did is not known."
     ]
+
+
+def test_a_line_that_is_nested_too_deep_is_left_out_and_named(tmp_path):
+    deep = '{"type": "problem", "text": ' + "[" * 100_000
+    folder = write(tmp_path, [*lines(), deep])
+    (folder / "samples.jsonl").write_text(deep)
+    problems = records.read(folder).problems
+    assert f"slices.jsonl: line {len(lines()) + 1} cannot be read" in " ".join(problems)
+    assert "samples.jsonl: line 1 cannot be read" in " ".join(problems)

@@ -156,3 +156,17 @@ def test_what_an_analysis_takes_grows_no_faster_than_the_run(tmp_path, longer):
     short, long = written(tmp_path / "a", **usual), written(tmp_path / "b", **usual | longer)
     analyse(short)
     assert calls(analyse, long) < 8 * calls(analyse, short)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("[" * 100_000, "nested too deep"),
+        ('{"format": ' + "9" * 5000 + "}", "a whole number of too many digits"),
+        ('{"format": "brownout-run/1", "points": [{"level": 1e999}]}', "a number without an end"),
+    ],
+)
+def test_a_run_json_that_no_version_wrote_is_refused(tmp_path, content, why):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(UnreadableRun, match=why):
+        results.read(tmp_path)

@@ -383,3 +383,8 @@ def test_a_semaphore_of_the_process_is_a_pool_and_one_of_a_request_is_not() -> N
         [pool] = seen["pools"]
         assert (pool["client"], pool["limit"]) == ("semaphore", 2)
         assert 0 < pool["used"] <= 2
+
+
+def test_a_stay_that_cannot_be_is_not_known():
+    for value in ("inf", "1e300", "-1", "nan", "1e9"):
+        assert stay_in(f"asked;dur={value}, queue;dur=0, service;dur=0, late;dur={value}") is None

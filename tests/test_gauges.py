@@ -276,3 +276,12 @@ def test_nothing_is_left_at_the_end():
     assert set(threading.enumerate()) == before
     with pytest.raises(OSError, match="Bad file descriptor"):
         collector.environment("shop")
+
+
+def test_a_complaint_is_short_whatever_was_sent():
+    with Collector(["shop"]) as collector, sending(collector) as sender:
+        sender.send(datagram(counts={"x" * 5000: 1.0}))
+        said = [None]
+        eventually(lambda: said.append(collector.complaint()) or said[-1])
+        assert "could not be used" in said[-1]
+        assert len(said[-1]) < 700

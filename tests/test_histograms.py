@@ -2,6 +2,7 @@
 
 import base64
 import math
+import zlib
 from contextlib import suppress
 
 import pytest
@@ -9,6 +10,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadtests import histograms
 from loadtests.histograms import LONGEST, Histogram, merged
 
 durations = st.lists(st.floats(1e-6, 60.0), min_size=1, max_size=200)
@@ -113,3 +115,12 @@ def test_a_broken_encoding_is_a_value_error_or_another_histogram(case):
     data[place : place + len(noise)] = noise
     with suppress(ValueError):
         Histogram.decode(base64.b64encode(data).decode())
+
+
+def test_a_number_of_too_many_bits_is_refused():
+    data = b"\xff" * 1_000_000 + b"\x00"
+    header = histograms._HEADER.pack(histograms._COOKIE, len(data), 0, 3, 1, 1, 1.0)
+    packed = zlib.compress(header + data)
+    wrapper = histograms._WRAPPER.pack(histograms._COMPRESSED, len(packed))
+    with pytest.raises(ValueError, match="too many bits|too long|too large"):
+        Histogram.decode(base64.b64encode(wrapper + packed).decode())

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from loadtests.slos import parse as slo
 from mock_upstream import gamma
 from mock_upstream.draws import Stream
 from mock_upstream.durations import LONGEST, format_duration, parse_duration
@@ -31,6 +32,7 @@ from mock_upstream.latency import (
     Uniform,
     parse,
 )
+from mock_upstream.sizes import parse_bytes, parse_size
 
 positive = st.floats(1e-6, LONGEST)
 duration = st.just(0.0) | positive
@@ -328,3 +330,20 @@ def test_a_message_shows_no_control_characters() -> None:
     with pytest.raises(LatencyError) as refused:
         parse("50ms \x1b[2J\n\x00")
     assert str(refused.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.timeout(20)  # with digits that match in two ways, these take minutes
+@pytest.mark.parametrize("read", [parse_duration, parse_size, parse_bytes, parse, slo])
+@pytest.mark.parametrize("piece", ["1", "1.", "1e", " ", "(", "p50=", "a"])
+def test_a_text_of_any_length_is_refused_at_once_in_a_short_message(read: Any, piece: str) -> None:
+    for text in (piece * 100_000, "p95 < " + piece * 100_000 + "!"):
+        with pytest.raises(ValueError, match="characters") as error:
+            read(text)
+        assert max(map(len, str(error.value).splitlines())) < 500
+
+
+@given(latencies, st.floats(1e-3, LONGEST))
+def test_a_latency_exceeds_what_is_below_its_median(latency: Latency, most: float) -> None:
+    median = latency.quantile(0.5)
+    if not most * 0.999 < median < most * 1.001:
+        assert latency.exceeds(most) == (median > most)

@@ -275,3 +275,26 @@ def test_a_large_profile_may_change_less_often_than_a_small_one() -> None:
     ramp = {"name": "a", "for": "60s", "changes": {"errors.503": {"ramp": [0, 1]}}}
     assert "let fewer values move" in refused(ramp, base=large)
     schedule({**ramp, "changes": {"errors.503": 1}}, base=large)
+
+
+def without_a_common_period(**span: str) -> list[dict[str, Any]]:
+    periods = (1_000_000_007 + 2 * n for n in range(90))  # microseconds
+    waves = {f"x{n}": {"sine": [1, 2], "period": f"{us}us"} for n, us in enumerate(periods)}
+    return [{"name": "waves", "changes": waves, **span}]
+
+
+def test_waves_that_never_begin_together_again_are_refused() -> None:
+    assert "more than 20000 steps" in refused(*without_a_common_period())
+    assert "x0: there is no such key" in refused(*without_a_common_period(**{"for": "60m"}))
+
+
+def test_what_takes_long_to_check_may_change_less_often() -> None:
+    def mixture(shape: int) -> str:
+        return " + ".join(f"0.1*gamma(mean=1ms,shape={shape}.{n})" for n in range(1, 16))
+
+    phases = [
+        {"name": str(n), "for": "60s", "changes": {"latency": {"ramp": [mixture(1), mixture(n)]}}}
+        for n in range(2, 21)
+    ]
+    assert "let fewer values move" in refused(*phases)
+    schedule(*phases[:5])

@@ -582,3 +582,33 @@ def test_only_our_own_braces_are_filled_in_and_python_is_ours():
     words = argv("python -m serve --port {port} --json '{\"a\": {}}' {x}", port=8001, upstream="u")
     assert words == [sys.executable, "-m", "serve", "--port", "8001", "--json", '{"a": {}}', "{x}"]
     assert argv(["sh", "-c", "a && b {upstream}"], port=1, upstream="u")[2] == "a && b u"
+
+
+def test_a_matrix_of_more_deployments_than_a_plan_may_have_is_refused_before_they_are_made(refused):
+    values = list(range(1, 1001))
+    matrix = f"matrix = {{ threads = {values}, pool = {values}, workers = {values} }}"
+    table = '[deployments.a]\nvariant = "async-httpx"\n'
+    message = refused(BASE.replace(table, f"{table}{matrix}\n"))
+    assert message == (
+        "plan.toml: deployments.a.matrix: gives 1,000,000,000 deployments; a plan has 1,000 at most"
+    )
+
+
+def test_more_deployments_than_a_plan_may_have_are_refused(refused):
+    more = "".join(f'[deployments.d{n}]\nvariant = "async-httpx"\n' for n in range(1000))
+    assert "are more than 1,000" in refused(BASE + more)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 50_000, "a\0"])
+def test_a_value_that_no_reader_can_hold_is_refused(refused, value):
+    assert refused(BASE + f"x = {value}").startswith("plan.toml is not TOML: ")
+
+
+def test_mistakes_without_number_or_of_any_length_are_told_in_short(refused):
+    many = "".join(f"[slos.{'x' * 2000}{n}]\n" for n in range(500))
+    lines = refused(BASE + many).splitlines()
+    assert lines[-1] == f"and {501 - len(lines)} more"
+    assert max(map(len, lines)) <= 500
+    assert "is not the URL" in refused(
+        BASE.replace('variant = "async-httpx"', f'url = "{"x" * 9999}"')
+    )

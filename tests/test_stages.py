@@ -141,3 +141,10 @@ def _one() -> Histogram:
     histogram = Histogram()
     histogram.record(0.05)
     return histogram
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "-Infinity"])
+def test_a_number_without_an_end_is_in_no_message(number):
+    line = stages.encode(Begun(stage=1, at=2.5, generators={})).replace(b"2.5", number.encode())
+    with pytest.raises(ValueError, match="not a message"):
+        stages.decode(line)
