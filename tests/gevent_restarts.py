@@ -1,14 +1,16 @@
-"""Prints how many connections a user holds after each of several stages, each on a new address.
+"""Prints how many connections a user holds after each of several stages, and once it is stopped.
 
-A process of its own: importing Locust patches everything.
+Each stage is on a new address. A process of its own: importing Locust patches everything.
 """
 
 import json
 import sys
+from contextlib import suppress
 
 import gevent
 import gevent.server
 from locust.env import Environment
+from locust.exception import StopUser
 
 from loadtests.engine.users import PlanUser
 from loadtests.stages import RequestSpec, Stage
@@ -55,9 +57,7 @@ class Stages:
             gevent.sleep(0.05)  # a server sees an end once it reads
             self.found.append([one.open for one in self.servers])
         if self.number == 2 * STAGES:
-            print(json.dumps(self.found))
-            sys.stdout.flush()
-            raise SystemExit
+            raise StopUser
         place = -1 if self.number % 2 else self.number // 2
         self.number += 1
         target = f"http://127.0.0.1:{self.servers[place].server.server_port}"
@@ -80,4 +80,8 @@ class Stages:
 PlanUser.generator = Stages()
 user = PlanUser(Environment(user_classes=[PlanUser]))
 user.on_start()
-user.play()
+with suppress(StopUser):
+    user.play()
+user.on_stop()
+gevent.sleep(0.05)
+print(json.dumps([*PlanUser.generator.found, [one.open for one in PlanUser.generator.servers]]))

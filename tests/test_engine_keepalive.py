@@ -30,6 +30,7 @@ def test_a_user_holds_one_connection_for_each_deployment_however_often_these_res
     answer = subprocess.run(
         [sys.executable, script, "4"], capture_output=True, text=True, check=True, timeout=60
     )
-    held = json.loads(answer.stdout)
+    *held, stopped = json.loads(answer.stdout)
     assert [sum(servers) for servers in held] == [1] + [2] * 7
     assert held[-1] == [0, 0, 0, 1, 1]
+    assert sum(stopped) == 0

@@ -5,9 +5,9 @@
 First `brownout ui` for so many minutes, with tests one after another over HTTP, as a browser starts
 them. Then as many requests as 100 users with a pause of a second send in that time, as fast as they
 are answered and for that time at most, to the mock and to each variant in front of it, in bursts
-that open their connections each time and abandon what is under way. Asked of every process: in the
-second half its memory (PSS) grows by less than 2 MB, and its descriptors are no more at the end than
-before.
+that open their connections each time and abandon what is under way. Asked of every process: in
+the second half its memory (PSS) grows by less than 2 MB, and its descriptors are no more at the
+end than before.
 """
 
 import argparse
