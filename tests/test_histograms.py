@@ -118,9 +118,9 @@ def test_a_broken_encoding_is_a_value_error_or_another_histogram(case):
 
 
 def test_a_number_of_too_many_bits_is_refused():
-    data = b"\xff" * 1_000_000 + b"\x00"
+    data = b"\xff" * 10_000 + b"\x00"
     header = histograms._HEADER.pack(histograms._COOKIE, len(data), 0, 3, 1, 1, 1.0)
     packed = zlib.compress(header + data)
     wrapper = histograms._WRAPPER.pack(histograms._COMPRESSED, len(packed))
-    with pytest.raises(ValueError, match="too many bits|too long|too large"):
+    with pytest.raises(ValueError, match="too many bits"):
         Histogram.decode(base64.b64encode(wrapper + packed).decode())

@@ -96,7 +96,7 @@ class Watch:
 
 def memory(pid: int) -> int:
     """Bytes of a process, what it shares with others by its share."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
     return 1024 * next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
 
 
