@@ -1,5 +1,7 @@
 """TOML and JSON that cannot be read, and messages about what others wrote."""
 
+import re
+
 import pytest
 
 from mock_upstream.documents import (
@@ -18,9 +20,9 @@ def test_whatever_cannot_be_read_is_a_value_error(read) -> None:
     for text, why in (
         ("[" * 100_000, "nested too deep"),
         ("9" * 5000, "a whole number of too many digits"),
-        ("\0", ""),
+        ("\0", "Invalid value|Expecting value"),
     ):
-        with pytest.raises(ValueError, match=why) as error:
+        with pytest.raises(ValueError, match=re.compile(why)) as error:
             read(value.replace("{}", text))
         assert "sys." not in str(error.value)
 
