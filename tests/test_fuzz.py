@@ -6,7 +6,8 @@ import time
 import pytest
 from fuzz_planted import VALID, crashing, dying, greedy, hanging, stuck
 from fuzz_targets import TARGETS
-from fuzzing import LONGEST, Mutator, Unfit, check_message, fuzz
+from fuzzing import Unfit, check_message, fuzz
+from mutator import LONGEST, Mutator
 
 
 @pytest.mark.processes
