@@ -3,7 +3,6 @@
 Seconds, requests per second, bytes, ratios. What was not measured is null, never zero.
 """
 
-import math
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from loadtests.exit_codes import Failure
 from mock_upstream.documents import from_json
 
+_MOST = 1e18  # seeds are whole numbers of any size below it, byte counts far smaller
 FORMAT: Final = "brownout-run/1"
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
@@ -364,8 +364,8 @@ def read(path: Path) -> Run:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise UnreadableRun(f"{file} has the format {found!r}; this version reads {FORMAT!r}.")
-    if not _finite(data):
-        raise UnreadableRun(f"{file} has a number without an end, which no measurement gives.")
+    if not plausible(data):
+        raise UnreadableRun(f"{file} has a number that no measurement gives.")
     try:
         return Run.model_validate(data)
     except ValidationError as error:
@@ -374,10 +374,10 @@ def read(path: Path) -> Run:
         raise UnreadableRun(f"{file}: {where}: {first['msg']}") from error
 
 
-def _finite(value: Any) -> bool:
-    """Whether every number in a value of JSON has an end."""
+def plausible(value: Any) -> bool:
+    """Whether every number in a value of JSON is one that a run may have; infinity is none."""
     if isinstance(value, dict):
-        return all(map(_finite, value.values()))
+        return all(map(plausible, value.values()))
     if isinstance(value, list):
-        return all(map(_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
+        return all(map(plausible, value))
+    return not isinstance(value, int | float) or abs(value) <= _MOST

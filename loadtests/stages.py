@@ -21,6 +21,15 @@ from loadtests.histograms import Histogram
 from loadtests.phases import PhaseSums
 from loadtests.slices import Slice
 
+MOST = 1e12  # of whatever a message counts or measures; what is beyond was written by nobody
+Amount = Annotated[float, Field(ge=-MOST, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Length = Annotated[float, Field(ge=0, le=7200)]
+"""Seconds of a part of a stage; a plan's have an hour at most."""
+Level = Annotated[int, Field(ge=1, le=1_000_000)]
+Index = Annotated[int, Field(ge=0, le=10_000_000)]
+"""Of a quarter second of a stage, or of what a generator sends once a second."""
+
 
 class Message(BaseModel):
     # No number without an end: JSON has no word for it, and no measurement gives one.
@@ -33,10 +42,10 @@ class RequestSpec(Message):
     name: str
     method: str
     path: str
-    weight: float
+    weight: Amount
     headers: dict[str, str] = {}
     body: str | None = None
-    timeout: float  # seconds
+    timeout: Amount  # seconds
     statuses: tuple[int, ...] = ()  # expected; empty: any below 300
     contains: str | None = None  # the body must
 
@@ -65,15 +74,15 @@ class Stage(Message):
     """
 
     type: Literal["stage"] = "stage"
-    number: int
+    number: Count
     deployment: str
     target: str  # URL
     model: Literal["closed", "open"] = "closed"
     arrivals: Literal["poisson", "even"] = "poisson"
-    level: int
-    think_time: float
-    settle: float
-    measure: float
+    level: Level
+    think_time: Length
+    settle: Length
+    measure: Length
     requests: tuple[RequestSpec, ...]
     seed: int
     own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
@@ -86,8 +95,8 @@ class Clock(Message):
     `uncertainty`; seconds.
     """
 
-    offset: float
-    uncertainty: float
+    offset: Amount
+    uncertainty: Amount
 
 
 class Begun(Message):
@@ -95,30 +104,30 @@ class Begun(Message):
 
     type: Literal["begun"] = "begun"
     stage: int
-    at: float
+    at: Amount
     generators: dict[str, Clock]
 
 
 class SliceMessage(Message):
     """A Slice on its way; see there."""
 
-    index: int
+    index: Index
     request: str
-    started: int
-    start_lead: float
-    ended: int
-    end_lead: float
-    succeeded: int
+    started: Count
+    start_lead: Amount
+    ended: Count
+    end_lead: Amount
+    succeeded: Count
     ok: str = ""
     response: str = ""
     failed: str = ""
-    kinds: dict[str, int] = {}
-    statuses: dict[str, int] = {}
-    bytes: int = 0
-    followed: int = 0
-    idle: float = 0.0
+    kinds: dict[str, Count] = {}
+    statuses: dict[str, Count] = {}
+    bytes: Count = 0
+    followed: Count = 0
+    idle: Amount = 0.0
     phases: str = ""
-    unsent: int = 0
+    unsent: Count = 0
 
     @classmethod
     def of(cls, part: Slice) -> "SliceMessage":
@@ -177,7 +186,7 @@ class Report(Message):
     type: Literal["report"] = "report"
     stage: int
     generator: str
-    sequence: int
+    sequence: Index
     slices: tuple[SliceMessage, ...]
 
 
@@ -196,13 +205,13 @@ class Done(Message):
     type: Literal["done"] = "done"
     stage: int
     generator: str
-    reports: int
-    unfinished: int
-    cpu: float
-    lag: float
-    late: float = 0.0
-    beyond: int = 0
-    refused: dict[str, int] = {}
+    reports: Annotated[int, Field(ge=0, le=100_000)]
+    unfinished: Count
+    cpu: Amount
+    lag: Amount
+    late: Amount = 0.0
+    beyond: Count = 0
+    refused: dict[str, Count] = {}
 
 
 class Lost(Message):
@@ -225,15 +234,15 @@ class ProcessUsage(Message):
     """
 
     role: str
-    cpu: float
-    busiest: float
+    cpu: Amount
+    busiest: Amount
 
 
 class Rest(Message):
     """What a deployment used without load; seconds, and seconds of CPU."""
 
-    seconds: float
-    cpu: float
+    seconds: Amount
+    cpu: Amount
 
 
 class Usage(Message):
@@ -255,12 +264,12 @@ class Usage(Message):
 
     type: Literal["usage"] = "usage"
     stage: int
-    seconds: float
+    seconds: Amount
     processes: dict[str, dict[int, ProcessUsage]]
-    rss: dict[str, int] = {}
+    rss: dict[str, Count] = {}
     rest: dict[str, Rest] = {}
-    carried: int | None = None
-    calls: int | None = None
+    carried: Count | None = None
+    calls: Count | None = None
 
 
 class Change(Message):
@@ -271,7 +280,7 @@ class Change(Message):
     """
 
     type: Literal["change"] = "change"
-    at: float
+    at: Amount
     text: str
     profile: dict[str, Any] | None
 

@@ -207,3 +207,35 @@ def test_a_line_that_is_nested_too_deep_is_left_out_and_named(tmp_path):
     problems = records.read(folder).problems
     assert f"slices.jsonl: line {len(lines()) + 1} cannot be read" in " ".join(problems)
     assert "samples.jsonl: line 1 cannot be read" in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        *(("stage", field, value) for field in ("settle", "measure") for value in (1e9, 1e308, -1)),
+        ("stage", "level", 0),
+        ("done", "reports", 10**9),
+        ("done", "cpu", 1e308),
+    ],
+)
+def test_a_message_with_a_number_that_no_run_has_is_left_out_and_named(
+    tmp_path, kind, field, value
+):
+    spoilt = [
+        json.dumps(line | {field: value}) if line["type"] == kind else json.dumps(line)
+        for line in map(json.loads, lines())
+    ]
+    record = records.read(write(tmp_path, spoilt))
+    assert "cannot be read" in " ".join(record.problems)
+    points(record.stages, record.samples)
+
+
+def test_a_sample_with_a_number_that_no_machine_has_is_left_out_and_named(tmp_path):
+    folder = write(tmp_path, lines())
+    samples = [{"type": "sample", "at": 1.0, "stolen": [value]} for value in (0.5, 1e308)]
+    (folder / "samples.jsonl").write_text(
+        "".join(f"{json.dumps(one)}\n" for one in samples), encoding="utf-8"
+    )
+    record = records.read(folder)
+    assert "samples.jsonl: line 2 cannot be read." in record.problems
+    assert record.samples == samples[:1]

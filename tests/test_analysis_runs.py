@@ -163,7 +163,10 @@ def test_what_an_analysis_takes_grows_no_faster_than_the_run(tmp_path, longer):
     [
         ("[" * 100_000, "nested too deep"),
         ('{"format": ' + "9" * 5000 + "}", "a whole number of too many digits"),
-        ('{"format": "brownout-run/1", "points": [{"level": 1e999}]}', "a number without an end"),
+        (
+            '{"format": "brownout-run/1", "points": [{"level": 1e999}]}',
+            "a number that no measurement",
+        ),
     ],
 )
 def test_a_run_json_that_no_version_wrote_is_refused(tmp_path, content, why):

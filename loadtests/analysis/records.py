@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from loadtests import stages
-from loadtests.results import UnreadableRun
+from loadtests.results import UnreadableRun, plausible
 from loadtests.slices import Slice
 from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
 from mock_upstream.documents import from_json, from_toml
@@ -267,6 +267,8 @@ def _read_samples(record: Record, file: Path) -> None:
             try:
                 sample = _object(line)
                 sample["at"] = float(sample["at"])
+                if not plausible(sample):
+                    raise ValueError("a number that no measurement gives")
             except (ValueError, KeyError, TypeError):
                 unread.append(number)
             else:

@@ -52,7 +52,7 @@ def _throughput(curve: Curve) -> Iterator[tuple[Line, float]]:
     knee = curve.knee
     if knee is None:
         return
-    if knee.cycle is not None:
+    if knee.cycle:
         yield _straight(1 / knee.cycle, 0.0), 0.0
     if knee.level is not None and knee.throughput is not None:
         yield _flat(knee.throughput), _BEFORE * knee.level
