@@ -205,7 +205,7 @@ class Done(Message):
     type: Literal["done"] = "done"
     stage: int
     generator: str
-    reports: Annotated[int, Field(ge=0, le=100_000)]
+    reports: Index
     unfinished: Count
     cpu: Amount
     lag: Amount

@@ -86,8 +86,8 @@ class StageRecord:
             done = self.dones.get(name)
             if done is None:
                 words.append(f"generator {name} never said that it was done")
-            elif gaps := set(range(done.reports)) - received:
-                words.append(f"{len(gaps)} of {done.reports} reports of generator {name} are lost")
+            elif gaps := done.reports - sum(number < done.reports for number in received):
+                words.append(f"{gaps} of {done.reports} reports of generator {name} are lost")
         return words
 
 
