@@ -232,10 +232,13 @@ def test_a_message_with_a_number_that_no_run_has_is_left_out_and_named(
 
 def test_a_sample_with_a_number_that_no_machine_has_is_left_out_and_named(tmp_path):
     folder = write(tmp_path, lines())
-    samples = [{"type": "sample", "at": 1.0, "stolen": [value]} for value in (0.5, 1e308)]
+    samples = [
+        {"type": "sample", "at": at, "stolen": [value]}
+        for at, value in ((1.0, 0.5), (1.0, 1e308), (10**400, 0.5))
+    ]
     (folder / "samples.jsonl").write_text(
         "".join(f"{json.dumps(one)}\n" for one in samples), encoding="utf-8"
     )
     record = records.read(folder)
-    assert "samples.jsonl: line 2 cannot be read." in record.problems
+    assert "samples.jsonl: 2 lines cannot be read, the first is line 2." in record.problems
     assert record.samples == samples[:1]

@@ -266,9 +266,9 @@ def _read_samples(record: Record, file: Path) -> None:
         for number, line in _lines(file):
             try:
                 sample = _object(line)
-                sample["at"] = float(sample["at"])
                 if not plausible(sample):
                     raise ValueError("a number that no measurement gives")
+                sample["at"] = float(sample["at"])
             except (ValueError, KeyError, TypeError):
                 unread.append(number)
             else:
