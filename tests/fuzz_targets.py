@@ -47,7 +47,7 @@ PROJECT = Path(__file__).parents[1]
 
 def plan() -> Target:
     """`plans.read`; a plan that is accepted is written and read again."""
-    folder = Path(tempfile.mkdtemp(dir=_memory()))
+    folder = Path(tempfile.mkdtemp())
     file = folder / "plan.toml"
 
     def play(data: bytes) -> bool:
@@ -72,7 +72,7 @@ def plan() -> Target:
 
 def profile() -> Target:
     """`profiles.load`; a profile that is accepted answers requests, and is read back."""
-    folder = Path(tempfile.mkdtemp(dir=_memory()))
+    folder = Path(tempfile.mkdtemp())
 
     def play(data: bytes) -> bool:
         file = folder / ("p.json" if data[:1] == b"{" else "p.toml")
@@ -258,7 +258,7 @@ def runs() -> Target:
     The other files are those of a valid run.
     """
     files = _run_files()
-    folder = Path(tempfile.mkdtemp(dir=_memory()))
+    folder = Path(tempfile.mkdtemp())
     for name, content in files.items():
         (folder / name).write_bytes(content)
 
@@ -308,7 +308,7 @@ def _run_files() -> dict[str, bytes]:
     """The files of a small run of two deployments, as the controller writes them."""
     from test_analysis_runs import written
 
-    base = Path(tempfile.mkdtemp(dir=_memory()))
+    base = Path(tempfile.mkdtemp())
     folder = written(base / "a", (1, 5, 20), settle=0.5, measure=1.0)
     run = analyse(folder)
     (folder / "run.json").write_text(results.to_json(run))
@@ -317,11 +317,6 @@ def _run_files() -> dict[str, bytes]:
     found = {name: (folder / name).read_bytes() for name in names}
     shutil.rmtree(base)
     return found
-
-
-def _memory() -> str | None:
-    """A folder in memory, where there is one."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 TARGETS: dict[str, tuple[Callable[[], Target], int]] = {

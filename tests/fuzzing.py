@@ -10,6 +10,7 @@ import os
 import random
 import resource
 import signal
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ LONGEST_LINE, MOST_LINES = 1000, 100  # of a message
 GENERATED = 0.1  # share of the inputs that hypothesis makes
 SHRINKING = 200  # attempts
 STUCK = 3 * LIMIT_SECONDS  # of CPU without an end: nothing but SIGKILL ends such a call
+MEMORY = "/dev/shm"  # files of targets lie there, where there is such a folder
 ROOT = Path(__file__).parents[1]
 
 
@@ -117,6 +119,12 @@ def fuzz(make: Callable[[], Target], seed: int, inputs: int) -> Outcome:
     Args:
         make: a function of a module, which the processes call to make the target.
     """
+    # Of this process: the others end without tidying up.
+    with tempfile.TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as folder:
+        return _fuzz(make, seed, inputs, folder)
+
+
+def _fuzz(make: Callable[[], Target], seed: int, inputs: int, folder: str) -> Outcome:
     whole = Outcome()
     context = multiprocessing.get_context("spawn")
     attempt = 0
@@ -124,7 +132,8 @@ def fuzz(make: Callable[[], Target], seed: int, inputs: int) -> Outcome:
         current = context.RawArray("B", LONGEST + 8)
         played = context.RawValue("Q", 0)
         receiver, sender = context.Pipe(duplex=False)
-        arguments = make, seed + 1_000_003 * attempt, inputs - whole.inputs, current, played, sender
+        drawn = seed + 1_000_003 * attempt
+        arguments = make, drawn, inputs - whole.inputs, folder, current, played, sender
         child = context.Process(target=_child, args=arguments)
         child.start()
         sender.close()
@@ -167,8 +176,15 @@ _SHRINKS = 2**63  # in place of the count of played inputs, once they are
 
 
 def _child(
-    make: Callable[[], Target], seed: int, inputs: int, current: Any, played: Any, sender: Any
+    make: Callable[[], Target],
+    seed: int,
+    inputs: int,
+    folder: str,
+    current: Any,
+    played: Any,
+    sender: Any,
 ) -> None:
+    tempfile.tempdir = folder
     signal.signal(signal.SIGPROF, _hangs)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     target = make()

@@ -3,6 +3,7 @@
 import random
 import time
 
+import fuzzing
 import pytest
 from fuzz_planted import VALID, crashing, dying, greedy, hanging, stuck
 from fuzz_targets import TARGETS
@@ -33,6 +34,14 @@ def test_a_fault_of_each_kind_is_found(make, inputs, what):
 def test_an_input_that_shows_a_fault_is_made_short():
     (wrong,) = fuzz(crashing, 1, 200).wrong.values()
     assert wrong.data == b""
+
+
+@pytest.mark.processes
+def test_no_file_is_left_when_a_process_ends_without_tidying_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzzing, "MEMORY", str(tmp_path))
+    make, _ = TARGETS["plan reader"]
+    assert fuzz(make, 1, 1).inputs == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_seed_makes_the_same_inputs():
