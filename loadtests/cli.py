@@ -429,7 +429,9 @@ def _mistakes() -> Iterator[None]:
     try:
         yield
     except Failure as error:
-        code, text = error.exit_code, str(error)
+        from loadtests import redaction
+
+        code, text = error.exit_code, redaction.masked(str(error))
     except BaseException as error:
         if not is_interrupt(error):
             raise
@@ -504,7 +506,7 @@ def _compare_saved(
     found = compared(results.read(a), results.read(b), level, margin)
     check(found, anyway, level)
     console.print(comparison.render(found))
-    report.replace(out, comparison.html(found).encode())
+    report.replace(out, comparison.html(found).encode(), private=False)
     _print_path(out)
     raise typer.Exit(exit_code(_endings(found), unresolved))
 

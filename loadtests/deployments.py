@@ -15,13 +15,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app_under_test.settings import to_flags
-from loadtests import gauges
+from loadtests import environment, gauges, private_files, redaction
 from loadtests.cores import Cores
 from loadtests.exit_codes import DIED, Failure
 from loadtests.gauges import Collector
 from loadtests.listeners import stranger
 from loadtests.pids import runs
-from loadtests.plans import CommandDeployment, Deployment, Plan, UrlDeployment, VariantDeployment
+from loadtests.plans import (
+    CommandDeployment,
+    Deployment,
+    Plan,
+    PlanError,
+    UrlDeployment,
+    VariantDeployment,
+    placeholders,
+)
 from loadtests.plans.deployments import argv, filled
 from loadtests.process_groups import ProcessGroup, members, stop, uninterrupted
 from loadtests.proxies import exceptions
@@ -215,7 +223,7 @@ class _Starter:
         The mock is given sockets that listen already, so its URL is known before it is ready, and
         a deployment that calls it while both start waits instead of being refused.
         """
-        profile.write_text(plan.upstream.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        private_files.write(profile, f"{plan.upstream.model_dump_json(indent=1)}\n".encode())
         words = [sys.executable, "-P", "-m", "mock_upstream", "serve", str(profile)]
         # A token for another control API would close this one, which only this machine can ask.
         owner = token_urlsafe()
@@ -285,7 +293,7 @@ class _Starter:
         way_out = (
             f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and "
             f"answer 2xx to GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how "
-            f"long.\nTo try it by hand: {shlex.join(words)}"
+            f"long.\nTo try it by hand: {shlex.join(redaction.words(words))}"
         )
         url = f"http://127.0.0.1:{port}"
         ask = answers(url, deployment.ready)
@@ -329,15 +337,17 @@ class _Starter:
         log = self._log_of(name)
         try:
             with uninterrupted(), self.cores.pinned_to(cores):
-                group = ProcessGroup(words, env, cwd, log, descriptors, stop_command)
+                group = _group(words, env, cwd, log, descriptors, stop_command)
                 self.groups[name] = group
                 if self._collector:
                     self._collector.started(name, group.pid)
+        except PlanError as error:
+            raise DeploymentFailed(f"{_called(name)} cannot be started: {error}") from None
         except OSError as error:
             culprit = error.filename or words[0]
             raise DeploymentFailed(
                 f"{_called(name)} cannot be started: {error.strerror}: {culprit}\n"
-                f"The command: {shlex.join(words)}\n"
+                f"The command: {shlex.join(redaction.words(words))}\n"
                 "Give the program's whole path; `python -m ...` is the Python that runs brownout."
             ) from None
         return self.groups[name]
@@ -355,6 +365,25 @@ class _Starter:
             if port not in self._ports:
                 self._ports.add(port)
                 return port
+
+
+def _group(
+    words: Sequence[str],
+    env: Mapping[str, str | None],
+    cwd: Path | None,
+    log: Path,
+    descriptors: Sequence[int],
+    stop_command: Sequence[str],
+) -> ProcessGroup:
+    """
+    Start a process of a plan with its secrets, and without those of the load generator.
+
+    Raises:
+        OSError, PlanError: it cannot be started; a secret is not there any more.
+    """
+    env = {environment.PASSWORD: None, **placeholders.filled_environment(env)}
+    argv, last = map(placeholders.filled_words, (words, stop_command))
+    return ProcessGroup(argv, env, cwd, log, descriptors, last)
 
 
 def _listener() -> socket.socket:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from loadtests.samples.quota import quota
+from loadtests import redaction
 
 COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
 USER, PASSWORD = "brownout", "BROWNOUT_PASSWORD"  # of the web UI; the variable that has it
@@ -48,7 +49,7 @@ def facts(seed: int) -> dict[str, Any]:
         "cpu_quota": round(limited.cores, 3) if (limited := quota()) else None,
         "memory": psutil.virtual_memory().total,
         "load": _load(),
-        "command": os.environ.get(COMMAND) or shlex.join(["brownout", *sys.argv[1:]]),
+        "command": _command(),
         "commit": _commit(),
         "seed": seed,
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
@@ -69,6 +70,14 @@ def _load() -> float | None:
     return None
 
 
+def _command() -> str:
+    """What was typed, without its secrets."""
+    typed = os.environ.get(COMMAND)
+    words = shlex.split(typed) if typed else ["brownout", *sys.argv[1:]]
+    line = shlex.join(redaction.words(words))
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")  # of a folder's name
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -78,7 +87,7 @@ def _version(package: str) -> str | None:
 
 def _cpu() -> str | None:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or None
     return next(
@@ -92,7 +101,8 @@ def _commit() -> str | None:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=5,
         )
     except (OSError, subprocess.TimeoutExpired):

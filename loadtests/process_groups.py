@@ -153,7 +153,7 @@ class ProcessGroup:
         """The end of its log and where the whole is, for a message; begins with a line end."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 4096))
-            words = printable(log.read().decode(errors="replace"))
+            words = printable(redaction.text(log.read().decode(errors="replace")))
         lines = words.strip().splitlines()[-LAST_WORDS:]
         said = "\nIts last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
         return f"{said}\nThe whole log: {self.log}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
+from loadtests import private_files, redaction
 from loadtests.analysis.records import FORMAT, Header, Record, StageRecord
 from loadtests.characters import printable
 from loadtests.exit_codes import NOT_MEASURABLE, Failure
@@ -64,6 +65,7 @@ class RunFolder:
         """
         match message:
             case Stage():
+                message = redaction.of_stage(message)
                 self.record.stages.append(StageRecord(message))
             case Change():
                 self.record.changes.append(message)
@@ -75,7 +77,7 @@ class RunFolder:
 
     def problem(self, text: str, deployment: str | None = None) -> None:
         """Something that concerns the run, or one deployment, as a whole. Raises StorageFailed."""
-        text = printable(text)
+        text = encodable(redaction.masked(printable(text)))
         self.record.problems.append(f"{deployment}: {text}" if deployment else text)
         if deployment:
             self.record.dead[deployment] = text
@@ -104,7 +106,7 @@ class RunFolder:
 
     def _opened(self, name: str) -> IO[str]:
         try:
-            file = (self.path / name).open("a", encoding="utf-8")
+            file = private_files.appended(self.path / name)
         except OSError as error:
             raise failed(self.path, error) from None
         self._files.append(file)
@@ -154,7 +156,7 @@ def failed(path: Path, error: OSError) -> StorageFailed:
 
 def make(out: Path, name: str) -> Path:
     """
-    A new folder `<time>-<name>` in `out`, with `logs/` in it.
+    A new folder `<time>-<name>` in `out`, with `logs/` in it, for its owner alone.
 
     Raises:
         StorageFailed: it cannot be made.
@@ -164,8 +166,8 @@ def make(out: Path, name: str) -> Path:
     for attempt in range(1000):
         path = out / (f"{now}-{plain}" + (f"-{attempt + 1}" if attempt else ""))
         try:
-            path.mkdir(parents=True)
-            (path / "logs").mkdir()
+            path.mkdir(private_files.FOLDER, parents=True)
+            (path / "logs").mkdir(private_files.FOLDER)
         except FileExistsError as error:
             if path.is_dir():
                 continue
@@ -184,7 +186,7 @@ def write_plan(folder: Path, text: str) -> None:
         StorageFailed: it cannot be written.
     """
     try:
-        (folder / "plan.toml").write_text(text, encoding="utf-8")
+        private_files.write(folder / "plan.toml", text.encode())
     except OSError as error:
         raise failed(folder, error) from None
 
@@ -199,5 +201,20 @@ def header(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "origin": monotonic(),
         "environment": facts,
-        "deployments": deployments,
+        "deployments": {
+            name: _encodable(redaction.of_deployment(how)) for name, how in deployments.items()
+        },
     }
+
+
+def encodable(text: str) -> str:
+    """The text with escapes for what UTF-8 cannot hold, as in the name of a file in other bytes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list) else value

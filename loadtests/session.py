@@ -6,13 +6,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtests import leftovers, plans, runfolder
+from loadtests import leftovers, plans, redaction, runfolder
 from loadtests.deployments import Launch, Mock, launched
 from loadtests.engine_process import EngineFailed, Line, engine
 from loadtests.exit_codes import FINE
 from loadtests.interrupts import interruptible
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan
+from loadtests.process_groups import uninterrupted
 from loadtests.schedules import Schedule, ladder
 from loadtests.stages import Hello
 
@@ -42,6 +43,7 @@ def run(
     Raises:
         deployments.DeploymentFailed, EngineFailed: nothing was measured.
     """
+    plans.check(plan)
     folder = runfolder.make(out, plan.name)
     with interruptible(), Line() as line, _launched(plan, folder, lent) as launch:
         headless = ["--headless", "--only-summary", *arguments]
@@ -70,6 +72,7 @@ def ui(
     Raises:
         deployments.DeploymentFailed, EngineFailed: it did not come up.
     """
+    plans.check(plan)
     folder = runfolder.make(out, plan.name)
     with interruptible(), Line() as line, _launched(plan, folder) as launch:
         log = folder / "logs" / "generator.log"
@@ -98,6 +101,7 @@ def control(
     Raises:
         deployments.DeploymentFailed: it did not come up.
     """
+    plans.check(plan)
     folder = runfolder.make(out, plan.name)
     code = FINE
     with interruptible(), Line() as line, _launched(plan, folder) as launch:
@@ -122,8 +126,12 @@ def _launched(plan: Plan, folder: Path, lent: Mock | None = None) -> Iterator[La
     runfolder.write_plan(folder, plans.to_toml(plan))
     for text in leftovers.found(folder.parent):
         _log.warning(text)
-    with launched(plan, folder, lent=lent) as launch:
-        yield launch
+    try:
+        with launched(plan, folder, lent=lent) as launch:
+            yield launch
+    finally:
+        with uninterrupted():
+            redaction.scrub(folder / "logs")  # nobody writes to them any more
 
 
 def _recorder(

@@ -37,7 +37,11 @@ class Message(BaseModel):
 
 
 class RequestSpec(Message):
-    """One kind of request, ready to be sent."""
+    """
+    One kind of request, ready to be sent but for its placeholders; see loadtests.placeholders.
+
+    `json_body`: the body is JSON, so that values in its texts are escaped.
+    """
 
     name: str
     method: str
@@ -45,6 +49,7 @@ class RequestSpec(Message):
     weight: Amount
     headers: dict[str, str] = {}
     body: str | None = None
+    json_body: bool = False
     timeout: Amount  # seconds
     statuses: tuple[int, ...] = ()  # expected; empty: any below 300
     contains: str | None = None  # the body must

@@ -146,6 +146,7 @@ fast = "p95(threads[20,2]) < 250ms at 4"
         weight=3,
         headers={"X-Who": "me", "content-type": "application/json"},
         body='{"id": 7}',
+        json_body=True,
         timeout=0.5,
         statuses=(200, 201),
         contains="paid",

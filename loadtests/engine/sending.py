@@ -8,7 +8,7 @@ from geventhttpclient.url import URL
 from locust import User
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastHttpSession
 
-from loadtests import server_timing
+from loadtests import redaction, server_timing
 from loadtests.engine.recorder import PHASES, SERVICE_TIME, UnexpectedAnswer
 from loadtests.stages import RequestSpec
 
@@ -108,6 +108,7 @@ def _unexpected(request: RequestSpec, response: Any) -> UnexpectedAnswer | None:
     if status not in request.statuses if request.statuses else status >= 300:
         # No redirect is followed: the work that was asked for is not done.
         target = response.headers.get("location") if 300 <= status < 400 else None
+        target = target and redaction.text(target)
         return UnexpectedAnswer(str(status), f"status {status}{f' to {target}' if target else ''}")
     if request.contains and request.contains not in (response.text or ""):
         text = f"the body does not contain {request.contains!r}"

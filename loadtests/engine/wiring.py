@@ -22,6 +22,7 @@ from loadtests.engine.generator import Generator
 from loadtests.engine.link import ControllerFailed, Link, connect
 from loadtests.engine.users import PlanUser
 from loadtests.plans.deployments import UrlDeployment
+from loadtests.plans import placeholders
 from loadtests.stages import Message, Stage
 
 OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
@@ -126,7 +127,7 @@ def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner, guard: 
     request_event.add_listener(generator.recorder.on_request)
 
     def prepare(msg: Any, **_: Any) -> None:
-        stage = Stage.model_validate(msg.data["stage"])
+        stage = placeholders.filled_stage(Stage.model_validate(msg.data["stage"]))
         guard.allow(urlsplit(stage.target).hostname)  # the controller has checked it
         generator.prepare(stage, Share(*msg.data["share"]))
         answer = {"stage": stage.number, "sent": msg.data["clock"], "clock": perf_counter()}

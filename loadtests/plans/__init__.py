@@ -22,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from loadtests.plans import lines
+from loadtests import redaction
+from loadtests.plans import lines, placeholders
 from loadtests.plans.deployments import (
     CommandDeployment,
     Deployment,
@@ -54,6 +55,7 @@ __all__ = [
     "VariantDeployment",
     "against",
     "altered",
+    "check",
     "check_host",
     "default",
     "find",
@@ -272,8 +274,21 @@ def find(text: str) -> Path:
 
 
 def to_toml(plan: Plan) -> str:
-    """The plan as a file; reading it gives an equal one, from whatever folder."""
-    return tomli_w.dumps(_data(plan))
+    """
+    The plan as it is recorded, without its secrets; see loadtests.redaction. Reading it gives an
+    equal one otherwise, from whatever folder.
+    """
+    return tomli_w.dumps(redaction.of_plan(_data(plan)))
+
+
+def check(plan: Plan) -> None:
+    """
+    Nothing, if the plan can be played: what its placeholders stand for is there.
+
+    Raises:
+        PlanError: what is missing.
+    """
+    placeholders.check(_data(plan))
 
 
 def altered(

@@ -21,6 +21,7 @@ from pydantic import (
 
 from app_under_test import variants
 from app_under_test.settings import Settings, to_flags
+from loadtests.plans import placeholders
 from loadtests.plans.errors import mistakes, no_such, shown
 from loadtests.plans.fields import PositiveDuration, Table
 from loadtests.plans.hosts import parts_of
@@ -99,7 +100,10 @@ def _folder(value: object, info: ValidationInfo) -> object:
 
 
 PathText = Annotated[str, AfterValidator(_path)]
-Command = Annotated[str | list[str], BeforeValidator(_command)]
+Command = Annotated[
+    str | list[str], BeforeValidator(_command), AfterValidator(placeholders.checked)
+]
+Variables = Annotated[dict[str, str], AfterValidator(placeholders.checked)]
 
 
 class VariantDeployment(Table):
@@ -107,14 +111,14 @@ class VariantDeployment(Table):
 
     variant: Annotated[str, AfterValidator(_variant)]
     settings: Annotated[dict[str, Any], AfterValidator(_settings)] = Field(default_factory=dict)
-    env: dict[str, str] = Field(default_factory=dict)
+    env: Variables = Field(default_factory=dict)
 
 
 class CommandDeployment(Table):
     """A service that a command starts. `{port}` and `{upstream}` are filled in."""
 
     command: Command = Field(examples=["uvicorn shop.main:app --port {port}"])
-    env: dict[str, str] = Field(default_factory=dict)
+    env: Variables = Field(default_factory=dict)
     cwd: Annotated[Path, BeforeValidator(_folder)] | None = None
     ready: PathText = "/health"
     """A GET of it answers 2xx once the service is up."""

@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from loadtests import redaction
+from loadtests.plans import placeholders
 from loadtests.plans.errors import no_such
 from loadtests.plans.fields import PositiveDuration, Table, Whole
 from loadtests.stages import RequestSpec
@@ -58,7 +60,8 @@ def _name(name: str) -> str:
 
 def _default_name(request: dict[str, Any]) -> str:
     method, path = request["method"], request["path"]
-    return str(path if method == "GET" else f"{method} {path}")
+    shown = redaction.text(str(path))  # names stand in all that is written
+    return shown if method == "GET" else f"{method} {shown}"
 
 
 def _json(payload: JsonValue) -> JsonValue:
@@ -94,14 +97,20 @@ class Request(Table):
     """One kind of request."""
 
     method: Annotated[str, AfterValidator(_method)] = Field(default="GET", examples=["POST"])
-    path: Annotated[str, AfterValidator(_path)] = Field(examples=["/external-data"])
+    path: Annotated[str, AfterValidator(_path), AfterValidator(placeholders.checked)] = Field(
+        examples=["/external-data"]
+    )
     name: Annotated[str, AfterValidator(_name)] = Field(default_factory=_default_name)
     """What the results call it: the path, after the method if that is not GET."""
     weight: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1.0
     """How often it is asked, against the others."""
-    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
-    payload: Annotated[JsonValue, AfterValidator(_json)] = Field(default=None, alias="json")
-    body: str | None = None
+    headers: Annotated[
+        dict[str, str], AfterValidator(_headers), AfterValidator(placeholders.checked)
+    ] = Field(default_factory=dict)
+    payload: Annotated[JsonValue, AfterValidator(_json), AfterValidator(placeholders.checked)] = (
+        Field(default=None, alias="json")
+    )
+    body: Annotated[str | None, AfterValidator(placeholders.checked)] = None
     timeout: PositiveDuration = 10.0
     expect: Expect = Expect()
 
@@ -125,6 +134,7 @@ class Request(Table):
             weight=self.weight,
             headers=headers,
             body=body,
+            json_body=self.payload is not None,
             timeout=self.timeout,
             statuses=self.expect.status,
             contains=self.expect.contains,

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from loadtests import results
+from loadtests import private_files, results
 from loadtests.results import Run
 
 Render = Callable[[Run], str | bytes]
@@ -61,11 +61,20 @@ def _put(path: Path, content: str | bytes) -> None:
     replace(path, content if isinstance(content, bytes) else content.encode())
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Put the content in the place of what was there, so that no reader sees half of it."""
+def replace(path: Path, content: bytes, private: bool = True) -> None:
+    """
+    Put the content in the place of what was there, so that no reader sees half of it.
+
+    Args:
+        private: only its owner can read it. Else, as for a page that the user named, whoever the
+            umask permits.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_bytes(content)
+        if private:
+            private_files.write(draft, content)
+        else:
+            draft.write_bytes(content)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -162,10 +162,11 @@ def _rss(pid: int) -> int:
 
 
 def _program(process: psutil.Process) -> str:
+    name = ""
     with suppress(psutil.Error, OSError):
-        if path := process.exe():
-            return os.path.basename(path)
-    return process.name()
+        name = os.path.basename(process.exe())
+    # It goes into JSON, which bytes that are not UTF-8 cannot.
+    return os.fsencode(name or process.name()).decode("utf-8", "replace")
 
 
 def _threads(pid: int) -> Iterator[tuple[int, float]]:

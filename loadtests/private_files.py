@@ -1,0 +1,24 @@
+"""Files that only their owner can read: those of a run, which may hold what nobody else should."""
+
+import os
+from pathlib import Path
+from typing import IO
+
+FOLDER = 0o700
+_FILE = 0o600
+
+
+def opener(path: str, flags: int) -> int:
+    """For `open`: a file that is made gets mode 0600; one that is there keeps its own."""
+    return os.open(path, flags, _FILE)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file as a whole."""
+    with open(path, "wb", opener=opener) as file:
+        file.write(content)
+
+
+def appended(path: Path) -> IO[str]:
+    """A text file that the caller appends to and closes."""
+    return open(path, "a", encoding="utf-8", opener=opener)
