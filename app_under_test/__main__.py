@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import socket
+import traceback
 from types import FrameType
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -109,5 +110,14 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=2048)
 
 
+def command() -> None:
+    """`main`, with an exit code of its own for a crash."""
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        os._exit(70)  # EX_SOFTWARE of sysexits.h; no thread is waited for
+
+
 if __name__ == "__main__":
-    main()
+    command()

@@ -91,6 +91,14 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def _say(line: str) -> None:
+    """Print where it serves; when nobody can read that any more, it ends."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os._exit(141)  # as a shell reports a process that SIGPIPE ended
+
+
 class Server(uvicorn.Server):
     """Says when it serves."""
 
@@ -101,7 +109,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(self.line, flush=True)
+            _say(self.line)
 
 
 class Supervisor(Multiprocess):
@@ -114,5 +122,5 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         super().keep_subprocess_alive()
         if self.line and all(process.is_ready() for process in self.processes):
-            print(self.line, flush=True)
+            _say(self.line)
             self.line = None

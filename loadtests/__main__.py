@@ -5,12 +5,17 @@ import sys
 from importlib.util import find_spec
 
 from loadtests.interrupts import interruptible
+from mock_upstream import standard_streams
 
 
 def main() -> None:
     # A shell that starts a command in the background of a script has SIGINT ignored, and Python
     # leaves it at that. All commands say that Ctrl-C ends them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(standard_streams.run("brownout", _command, _masked))
+
+
+def _command() -> int:
     missing = [name for name in ("locust", "typer", "vl_convert") if find_spec(name) is None]
     if missing:
         print(
@@ -18,14 +23,18 @@ def main() -> None:
             "Install it with: pip install 'brownout[load]'",
             file=sys.stderr,
         )
-        sys.exit(2)
-    try:
-        from loadtests.cli import app  # only now: the slim install lacks what it imports
+        return 2
+    from loadtests.cli import app  # only now: the slim install lacks what it imports
 
-        with interruptible(until_exit=True):
-            app()
-    except KeyboardInterrupt:  # the imports take a second or two
-        sys.exit(130)
+    with interruptible(until_exit=True):
+        app()
+    return 0
+
+
+def _masked(text: str) -> str:
+    """Without the secrets that are known; without that module none is."""
+    redaction = sys.modules.get("loadtests.redaction")
+    return str(redaction.masked(text)) if redaction else text
 
 
 if __name__ == "__main__":

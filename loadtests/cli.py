@@ -505,8 +505,8 @@ def _compare_saved(
 
     found = compared(results.read(a), results.read(b), level, margin)
     check(found, anyway, level)
-    console.print(comparison.render(found))
     report.replace(out, comparison.html(found).encode(), private=False)
+    console.print(comparison.render(found))
     _print_path(out)
     raise typer.Exit(exit_code(_endings(found), unresolved))
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mock_upstream import guard
+from mock_upstream import guard, standard_streams
 from mock_upstream.profiles import DEFAULT_LATENCY, Profile, ProfileError, load
 from mock_upstream.version import installed_version
 
@@ -97,7 +97,7 @@ def _verify(given: argparse.Namespace) -> int:
 
     with suppress(KeyboardInterrupt):
         return verify.main(profile, given.rate, given.seconds)
-    return 130
+    return standard_streams.INTERRUPTED
 
 
 def _fit(given: argparse.Namespace) -> int:
@@ -216,4 +216,4 @@ def _refuse(message: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(standard_streams.run("mock_upstream", main))

@@ -26,8 +26,10 @@ ALWAYS = {
     "loadtests.consoles",
     "loadtests.exit_codes",
     "loadtests.interrupts",
+    "mock_upstream",
+    "mock_upstream.standard_streams",
 }
-VERSION = {"mock_upstream", "mock_upstream.embedding", "mock_upstream.version"}
+VERSION = {"mock_upstream.version"}
 HEAVY = {"numpy", "scipy", "locust", "gevent", "httpx", "httpx2", "aiohttp", "requests"}
 HEAVY |= {"fastapi", "starlette", "uvicorn", "jinja2", "vl_convert", "rich.progress"}
 ALL = """
