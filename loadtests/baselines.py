@@ -109,7 +109,7 @@ def kept(folder: Path) -> Baseline | None:
     """
     file = folder / FILE
     try:
-        return Baseline.model_validate(from_json(file.read_text()))
+        return Baseline.model_validate(from_json(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from loadtests import consoles
 from loadtests.analysis.metrics import METRICS
-from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
+from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, USAGE, Failure
 from loadtests.interrupts import is_interrupt
 
 if TYPE_CHECKING:
@@ -413,7 +413,7 @@ def control(
     """Serve a Locust that was started by hand; it starts this."""
 
     def tell(link: str, token: str) -> None:
-        with os.fdopen(announce, "w") as line:
+        with os.fdopen(announce, "w", encoding="utf-8") as line:
             line.write(json.dumps({"link": link, "token": token}) + "\n")
 
     with _mistakes(), _shown(consoles.console(force_terminal=False)) as observer:
@@ -432,6 +432,16 @@ def _mistakes() -> Iterator[None]:
         from loadtests import redaction
 
         code, text = error.exit_code, redaction.masked(str(error))
+    except UnicodeEncodeError as error:
+        if error.encoding.replace("-", "") == "utf8":
+            raise
+        from loadtests import redaction
+
+        code = USAGE
+        text = redaction.masked(
+            f"{error.object!r} cannot be passed to the system in this locale, whose encoding is "
+            f"{error.encoding}: set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        )
     except BaseException as error:
         if not is_interrupt(error):
             raise

@@ -354,7 +354,7 @@ def read(path: Path) -> Run:
     """
     file = path / "run.json" if path.is_dir() else path
     try:
-        data = from_json(file.read_text())
+        data = from_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UnreadableRun(
             f"{path} holds no run.json. Give the folder that `brownout run` printed last."

@@ -170,7 +170,8 @@ def _process(profile: int, owner: str, complaints: IO[str]) -> Iterator[subproce
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         env=env,
         pass_fds=[profile],
         # Ctrl-C is for whoever uses the mock, who may still want to read the ledger.

@@ -134,7 +134,7 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
     )
     os.close(writes)
     try:
-        with os.fdopen(reads) as announced:
+        with os.fdopen(reads, encoding="utf-8") as announced:
             line = announced.readline()
     except KeyboardInterrupt:
         controller.terminate()  # it has a session of its own, which Ctrl-C does not reach

@@ -23,4 +23,6 @@ def vega() -> str:
 
 def own() -> str:
     """The page's own, and what a report has of its own."""
-    return page.render("tip.js") + Path(__file__).with_name("degradation.js").read_text()
+    return page.render("tip.js") + Path(__file__).with_name("degradation.js").read_text(
+        encoding="utf-8"
+    )

@@ -33,7 +33,7 @@ from loadtests.plans.deployments import (
     folder_of_plan,
 )
 from loadtests.plans.errors import PlanError, explain, mistakes, no_such
-from loadtests.plans.fields import Table, Whole, name_of_deployment
+from loadtests.plans.fields import Table, Whole, name_of_deployment, recordable
 from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
 from loadtests.plans.requests import Expect, Request
@@ -112,7 +112,7 @@ class Plan(Table):
         found = (folder_of_plan(info) / path).absolute()
         if not found.is_file():
             raise ValueError(f"'{path}' is not a file (looked for {found})")
-        return found
+        return recordable(found)
 
     @field_validator("upstream", mode="before")
     @classmethod

@@ -23,7 +23,7 @@ from app_under_test import variants
 from app_under_test.settings import Settings, to_flags
 from loadtests.plans import placeholders
 from loadtests.plans.errors import mistakes, no_such, shown
-from loadtests.plans.fields import PositiveDuration, Table
+from loadtests.plans.fields import PositiveDuration, Table, recordable
 from loadtests.plans.hosts import parts_of
 
 MOST = 1000
@@ -96,7 +96,7 @@ def _folder(value: object, info: ValidationInfo) -> object:
     folder = (folder_of_plan(info) / value).absolute()
     if not folder.is_dir():
         raise ValueError(f"{value!r} is not a folder (looked for {folder})")
-    return folder
+    return recordable(folder)
 
 
 PathText = Annotated[str, AfterValidator(_path)]

@@ -1,6 +1,7 @@
 """What the fields of a plan are made of: durations, names, and the table that holds them."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -53,6 +54,23 @@ def name_of_deployment(name: str) -> str:
     if name in ("mock", "generator"):
         raise ValueError(f"{name!r} names one of brownout's own processes; take another name")
     return name
+
+
+def recordable(path: Path) -> Path:
+    """
+    The path itself. A plan holds it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"the name of {str(path)!r} is not UTF-8, which a plan is in; rename the folder, or "
+            "play the plan from another one"
+        ) from None
+    return path
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), PlainSerializer(format_duration)]

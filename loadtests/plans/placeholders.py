@@ -18,6 +18,7 @@ from pydantic import ValidationInfo
 
 from loadtests import redaction
 from loadtests.plans.errors import PlanError, key_of
+from loadtests.plans.fields import recordable
 from loadtests.stages import RequestSpec, Stage
 
 T = TypeVar("T")
@@ -147,7 +148,7 @@ def _placed(kind: str, name: str, folder: Path) -> str:
         return f"{{env.{name}}}"
     if not name.strip():
         raise ValueError("{file.} names no file; write {file.token.txt}")
-    return f"{{file.{(folder / name).absolute()}}}"
+    return f"{{file.{recordable((folder / name).absolute())}}}"
 
 
 def _value(kind: str, name: str) -> str:
