@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
@@ -100,6 +102,18 @@ def test_autostart_under_another_path_is_shown_and_needs_a_login(guarded):
     index = guarded.client.get("/").text
     assert 'href="/lt/degradation/"' in index
     assert "open sesame" not in guarded.invocation.output
+
+
+def test_passwords_are_tried_one_after_another(guarded):
+    def guess(word):
+        with httpx.Client(base_url=guarded.client.base_url, trust_env=False, timeout=30) as client:
+            return log_in(client, word)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as guessing:
+        places = list(guessing.map(guess, ["a", "b", "c", "d"]))
+    assert {urlsplit(place).path for place in places} == {"/lt/login"}
+    assert time.monotonic() - began >= 4  # seconds: one for each, whoever asks
 
 
 def test_a_mock_that_is_gone_and_a_controller_that_is_are_shown(guarded):

@@ -18,7 +18,7 @@ from gevent.lock import RLock
 from gevent.queue import Queue
 
 from loadtests import stages
-from loadtests.environment import COMMAND
+from loadtests.environment import COMMAND, PASSWORD
 from loadtests.exit_codes import INTERRUPTED
 
 LINK, TOKEN = "BROWNOUT_LINK", "BROWNOUT_TOKEN"
@@ -129,6 +129,7 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
     command = [sys.executable, "-P", "-m", "loadtests", "control", str(plan)]
     command += ["--out", str(out), "--announce", str(writes)]
     environment = {**os.environ, COMMAND: shlex.join(["locust", *sys.argv[1:]])}
+    environment.pop(PASSWORD, None)  # the web UI is here
     controller = subprocess.Popen(
         command, env=environment, pass_fds=[writes], start_new_session=True
     )

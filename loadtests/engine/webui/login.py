@@ -7,12 +7,14 @@ from secrets import token_hex, token_urlsafe
 from typing import Any
 
 import gevent
-from flask import Response, redirect, request, session
+from flask import Response, make_response, redirect, request, session
 from flask_login import UserMixin, login_user
+from gevent.lock import BoundedSemaphore
 
 from loadtests.environment import PASSWORD, USER
 
-_PAUSE = 1.0  # seconds after a wrong password: who guesses gets no more than that
+_PAUSE = 1.0  # seconds after a wrong password, in which no other one is looked at
+_WAITING = 10.0  # seconds that a login may wait for those before it
 
 
 class _User(UserMixin):  # type: ignore[misc]
@@ -30,6 +32,7 @@ def install(web_ui: Any, base: str) -> None:
             file=sys.stderr,
             flush=True,
         )
+    turn = BoundedSemaphore()
     app = web_ui.app
     app.secret_key = token_hex(32)
     web_ui.login_manager.user_loader(lambda name: _User() if name == USER else None)
@@ -37,6 +40,14 @@ def install(web_ui: Any, base: str) -> None:
 
     @app.route(f"{base}/login-with-password", methods=["POST"])  # type: ignore[untyped-decorator]
     def check() -> Response:
+        if not turn.acquire(timeout=_WAITING):
+            return make_response("Too many logins at a time; try again later.", 429)
+        try:
+            return judge()
+        finally:
+            turn.release()
+
+    def judge() -> Response:
         given = [request.form.get(name, "").encode() for name in ("username", "password")]
         # Both in one, so that the time tells nothing of either.
         if compare_digest(b"\0".join(given), f"{USER}\0{password}".encode()):
