@@ -431,14 +431,14 @@ def _mistakes() -> Iterator[None]:
     except Failure as error:
         from loadtests import redaction
 
-        code, text = error.exit_code, redaction.masked(str(error))
+        code, text = error.exit_code, redaction.text(str(error))
     except UnicodeEncodeError as error:
         if error.encoding.replace("-", "") == "utf8":
             raise
         from loadtests import redaction
 
         code = USAGE
-        text = redaction.masked(
+        text = redaction.text(
             f"{error.object!r} cannot be passed to the system in this locale, whose encoding is "
             f"{error.encoding}: set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
         )

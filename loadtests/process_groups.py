@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from loadtests import leftovers, open_files, supervisor
+from loadtests import leftovers, open_files, private_files, redaction, supervisor
 from loadtests.characters import printable
 from loadtests.pids import descendants, described, runs, session
 from loadtests.supervisor import CLEANING, GIVING_UP
@@ -99,7 +99,7 @@ class ProcessGroup:
 
     def _supervise(self, order_read: int, reports_write: int, descriptors: Sequence[int]) -> None:
         """Start the supervisor and give it its order."""
-        with self.log.open("ab") as output:
+        with open(self.log, "ab", opener=private_files.opener) as output:
             pipes = str(order_read), str(reports_write)
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-I", "-S", SCRIPT, *pipes],
@@ -127,7 +127,8 @@ class ProcessGroup:
         while not self._read() and not self.pid and (left := deadline - time.monotonic()) > 0:
             self._poll(left)
         if self.pid:
-            leftovers.write(self._pid_file, self.pid, self._supervisor.pid, self._stop)
+            shown = redaction.words(self._stop)
+            leftovers.write(self._pid_file, self.pid, self._supervisor.pid, shown)
             return
         os.close(self._pipe)
         self._supervisor.kill()

@@ -41,6 +41,8 @@ def run(name: str, command: Callable[[], object], masked: Callable[[str], str] =
         code = command()
     except SystemExit as ended:
         code = ended.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BaseException as crash:

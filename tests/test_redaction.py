@@ -229,3 +229,25 @@ def test_a_stage_is_sent_with_its_secrets_and_recorded_without(tmp_path):
     recorded = [redaction._spec(spec) for spec in sent]
     assert all(isinstance(spec, RequestSpec) for spec in recorded)
     assert "abc" not in "".join(spec.model_dump_json() for spec in recorded)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'command = "TOKEN=hunter2 svc --port {port}"',
+        'command = "svc --token hunter2"',
+        'command = ["svc", "--token=hunter2", 5]',
+        'command = "svc {port}"\nenv = { API_KEY = ["hunter2"] }',
+        'command = "svc {port}"\n[[requests]]\npath = "/"\nheaders = { Cookie = "hunter2\\n" }',
+        'command = "svc {port}"\n[[requests]]\npath = "/"\nheaders = { Cookie = ["hunter2"] }',
+        'url = "http://me:hunter2@127.0.0.1"',
+        'url = "http://127.0.0.1/?token=hunter2"',
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_said_without_its_secrets(tmp_path, wrong):
+    path = tmp_path / "plan.toml"
+    path.write_text(f'name = "shop"\n[deployments.own]\n{wrong}\n', encoding="utf-8")
+    with pytest.raises(plans.PlanError) as refused:
+        plans.read(path)
+    assert "hunter2" not in str(refused.value)
+    assert MARK in str(refused.value)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from loadtests import redaction
 from loadtests.exit_codes import Failure
 from mock_upstream.documents import listed
 
@@ -62,7 +63,8 @@ def mistakes(found: Iterable[tuple[tuple[str | int, ...], str]]) -> ValidationEr
 
 def explain(error: ValidationError, model: type[BaseModel], source: str = "") -> PlanError:
     """
-    Every mistake that pydantic found in the data of a `model`, one a line, in our own words.
+    Every mistake that pydantic found in the data of a `model`, one a line, in our own words and
+    without secrets.
 
     Args:
         source: the file that the data came from; leads each line.
@@ -117,7 +119,9 @@ def _told(mistake: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
         text = phrase.format(**mistake.get("ctx", {}))
     else:  # a kind that this table does not know yet
         text = mistake["msg"].replace("Input should be", "must be").replace("Input should", "must")
-    return key, f"{shown(mistake['input'])} {text}{_hint(steps, field)}"
+    hidden = any(isinstance(step, str) and redaction.is_secret(step) for step in steps)
+    value = redaction.MARK if hidden else shown(mistake["input"])
+    return key, f"{value} {text}{_hint(steps, field)}"
 
 
 def shown(value: Any) -> str:

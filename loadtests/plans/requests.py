@@ -48,7 +48,8 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is no header name")
         if re.search(r"[\r\n\x00]", value):
-            raise ValueError(f"{name} has the value {value!r}, which no header can carry")
+            shown = redaction.named({name: value})[name]
+            raise ValueError(f"{name} has the value {shown!r}, which no header can carry")
     return headers
 
 
