@@ -36,7 +36,7 @@ def checked(value: T, info: ValidationInfo) -> T:
     Raises:
         ValueError: a placeholder that names no variable, or no file.
     """
-    folder = Path((info.context or {}).get("folder", "."))
+    folder = Path((info.context or {}).get("folder") or ".")
 
     def placed(text: str) -> str:
         return _PLACEHOLDER.sub(lambda found: _placed(found[1], found[2], folder), text)
