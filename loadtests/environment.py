@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from loadtests.samples.quota import quota
 from loadtests import redaction
+from loadtests.samples.quota import quota
 
 COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
 USER, PASSWORD = "brownout", "BROWNOUT_PASSWORD"  # of the web UI; the variable that has it

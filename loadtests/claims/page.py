@@ -36,7 +36,9 @@ def write(findings: Sequence[Finding], seen: Mapping[str, Seen], folder: Path) -
     pictures.mkdir(exist_ok=True)
     drawn = [name for name, one in seen.items() if _levels(one) >= _CURVES]
     page = folder / "claims.md"
-    report.replace(page, render(findings, {name: seen[name] for name in drawn}).encode(), private=False)
+    report.replace(
+        page, render(findings, {name: seen[name] for name in drawn}).encode(), private=False
+    )
     renders = {name: partial(charts.svg, seen[name].run) for name in drawn}
     if any(finding.cases for finding in findings):
         renders["cases"] = partial(picture.svg, findings)

@@ -21,8 +21,8 @@ from loadtests.engine.egress import Egress
 from loadtests.engine.generator import Generator
 from loadtests.engine.link import ControllerFailed, Link, connect
 from loadtests.engine.users import PlanUser
-from loadtests.plans.deployments import UrlDeployment
 from loadtests.plans import placeholders
+from loadtests.plans.deployments import UrlDeployment
 from loadtests.stages import Message, Stage
 
 OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
