@@ -431,7 +431,7 @@ def _mistakes() -> Iterator[None]:
     except Failure as error:
         from loadtests import redaction
 
-        code, text = error.exit_code, redaction.text(str(error))
+        code, text = error.exit_code, redaction.masked(str(error))
     except UnicodeEncodeError as error:
         if error.encoding.replace("-", "") == "utf8":
             raise

@@ -77,7 +77,7 @@ class RunFolder:
 
     def problem(self, text: str, deployment: str | None = None) -> None:
         """Something that concerns the run, or one deployment, as a whole. Raises StorageFailed."""
-        text = encodable(redaction.masked(printable(text)))
+        text = printable(redaction.masked(text))
         self.record.problems.append(f"{deployment}: {text}" if deployment else text)
         if deployment:
             self.record.dead[deployment] = text

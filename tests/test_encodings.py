@@ -171,7 +171,7 @@ def test_a_run_in_and_into_a_folder_with_a_name_in_other_bytes_keeps_all_it_has(
     code, output = played(cwd, "run", "plan.toml", "--unresolved", "pass", "--out", out)
     assert code in (0, 3), output
     assert "Traceback" not in output
-    assert output.splitlines()[-1].startswith(out)
+    assert output.splitlines()[-1].startswith(out.replace("\udcff", "\ufffd"))
     [folder] = (cwd / "out").iterdir()
     run = results.read(folder)
     assert "fol\\udcffder" in run.environment["command"]
@@ -197,12 +197,12 @@ def test_a_path_that_no_plan_can_hold_is_refused_with_a_sentence(strange, text):
         plans.read(strange / "plan.toml")
 
 
-def test_a_problem_that_names_such_a_folder_is_written_with_an_escape(tmp_path):
+def test_a_problem_that_names_such_a_folder_is_written(tmp_path):
     folder = runfolder.RunFolder(tmp_path, {"id": "x", "name": "x"})
     folder.problem("see fol\udcffder")
     folder.end("complete")
-    assert folder.record.problems == ["see fol\\udcffder"]
-    assert rb"fol\\udcffder" in (tmp_path / "slices.jsonl").read_bytes()
+    assert folder.record.problems == ["see fol\ufffdder"]
+    assert rb"fol\ufffdder" in (tmp_path / "slices.jsonl").read_bytes()
 
 
 @pytest.mark.processes

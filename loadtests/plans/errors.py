@@ -75,6 +75,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: str = "") ->
         if mistake["type"] == "default_factory_not_called":
             continue
         key, text = _told(mistake, model)
+        text = redaction.text(text)
         lines += [
             ": ".join(filter(None, (source, key, line)))
             for line in ([text] if key else text.splitlines())

@@ -41,7 +41,9 @@ def quota(root: Path = ROOT) -> Quota | None:
     for group in _groups(root):
         with suppress(OSError, ValueError, KeyError):
             if (cores := _cores(group)) is not None:
-                lines = map(str.split, (group / "cpu.stat").read_text().splitlines())
+                lines = map(
+                    str.split, (group / "cpu.stat").read_text(encoding="utf-8").splitlines()
+                )
                 counts = {name: int(value) for name, value in lines}
                 found.append(Quota(cores, counts["nr_periods"], counts["nr_throttled"]))
     return min(found, key=lambda one: one.cores, default=None)
@@ -58,13 +60,13 @@ def _groups(root: Path) -> tuple[Path, ...]:
 
 def _found(root: Path) -> Iterator[Path]:
     paths: dict[str, str] = {}
-    for line in (root / "proc/self/cgroup").read_text().splitlines():
+    for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             paths["cgroup2"] = path
         elif "cpu" in controllers.split(","):
             paths["cgroup"] = path
-    for line in (root / "proc/self/mountinfo").read_text().splitlines():
+    for line in (root / "proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, behind = line.partition(" - ")
         _, _, _, top, mount, *_ = before.split()
         kind, _, options = behind.split(" ", 2)
@@ -79,7 +81,11 @@ def _found(root: Path) -> Iterator[Path]:
 def _cores(group: Path) -> float | None:
     """Raises OSError where the group has no such file, ValueError where it has something else."""
     if (file := group / "cpu.max").exists():
-        most, period = file.read_text().split()
+        most, period = file.read_text(encoding="utf-8").split()
         return None if most == "max" else int(most) / int(period)
-    share = int((group / "cpu.cfs_quota_us").read_text())
-    return None if share < 0 else share / int((group / "cpu.cfs_period_us").read_text())
+    share = int((group / "cpu.cfs_quota_us").read_text(encoding="utf-8"))
+    return (
+        None
+        if share < 0
+        else share / int((group / "cpu.cfs_period_us").read_text(encoding="utf-8"))
+    )
