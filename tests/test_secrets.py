@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadtests import environment
-from tests.brownout_runs import BUDGET, Invocation, finished
+from tests.brownout_runs import BUDGET, Invocation, called, finished
 
 pytestmark = pytest.mark.processes
 
