@@ -34,9 +34,7 @@ _END = re.compile(r"[ \t]*(?:,|\Z)")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
-def phases(
-    header: str | Sequence[str] | None, seconds: float, unsent: float = 0.0
-) -> list[float] | None:
+def phases(header: str | Sequence[str] | None, seconds: float) -> list[float] | None:
     """
     The phases of a response, in seconds and as NAMES; None when they are not known.
 
@@ -47,7 +45,6 @@ def phases(
     Args:
         header: the value of `server-timing`, or its values where it came several times.
         seconds: the service time as the client saw it.
-        unsent: from the stamp in SENT to the sending; it is taken off the first phase.
     """
     if header is None:
         return None
@@ -60,7 +57,7 @@ def phases(
         return None
     total, *parts = [float(milliseconds) / 1000 for milliseconds in told]
     inside = sum(parts) - parts[0]
-    parts[0] = before = max(parts[0] - unsent, 0.0)
+    before = parts[0]
     slack = max(_SLACK, _SHARE * seconds)
     if abs(inside - total) > slack or inside + before > seconds + slack:
         return None

@@ -204,7 +204,8 @@ class Done(Message):
     at the 99th percentile (seconds); `late` how much later than meant a request of the open model
     was sent, at the 99th percentile too; `beyond` how many requests it sent after the stage's end,
     to hold the load until the last answer: they are in no report; `refused` how many connections
-    to each host that is not the plan's were refused since the last stage.
+    to each host that is not the plan's were refused since the last stage; `reopened` how many kept
+    connections turned out closed and were opened again.
     """
 
     type: Literal["done"] = "done"
@@ -217,6 +218,7 @@ class Done(Message):
     late: Amount = 0.0
     beyond: Count = 0
     refused: dict[str, Count] = {}
+    reopened: Count = 0
 
 
 class Lost(Message):

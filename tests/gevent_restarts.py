@@ -12,12 +12,16 @@ import gevent.server
 from locust.env import Environment
 from locust.exception import StopUser
 
+from loadtests.engine.recorder import Recorder
+from loadtests.engine.sending import Sender
+from loadtests.engine.statistics import Statistics
 from loadtests.engine.users import PlanUser
 from loadtests.stages import RequestSpec, Stage
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok"
 REQUEST = RequestSpec(name="/", method="GET", path="/", weight=1, timeout=5.0)
 STAGES = int(sys.argv[1])
+ENVIRONMENT = Environment(user_classes=[PlanUser])
 
 
 class Counted:
@@ -45,6 +49,9 @@ class Stages:
         self.found = []
         self.number = 0
         self.begun = True
+        recorder = Recorder()
+        statistics = Statistics(ENVIRONMENT, recorder.on_request)
+        self.sender = Sender(recorder, ENVIRONMENT.events.request, statistics)
 
     def begin(self, user):
         self.begun = False
@@ -65,20 +72,15 @@ class Stages:
             number=self.number, deployment="b" if place == -1 else "a", target=target, level=1,
             think_time=0, settle=0, measure=1, requests=(REQUEST,), seed=1,
         )  # fmt: skip
+        self.calls = self.sender.prepare(self.stage)
         return self.stage
 
     def choose(self, draw):
-        return REQUEST
-
-    def departs(self, request):
-        return 0
-
-    def returns(self, number):
-        pass
+        return self.calls[0]
 
 
 PlanUser.generator = Stages()
-user = PlanUser(Environment(user_classes=[PlanUser]))
+user = PlanUser(ENVIRONMENT)
 user.on_start()
 with suppress(StopUser):
     user.play()

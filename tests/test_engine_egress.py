@@ -11,7 +11,7 @@ import pytest
 
 from loadtests import results
 from loadtests.engine.egress import LONGEST, MOST, OTHERS, Egress, HostNotAllowed
-from loadtests.engine.recorder import kind_of
+from loadtests.engine.failures import kind_of
 from tests.brownout_runs import called
 from tests.packets import RESOLVER, isolated
 from tests.servers import serving

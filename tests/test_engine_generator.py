@@ -85,8 +85,8 @@ def test_a_redirect_that_the_plan_does_not_expect_is_a_failure(tmp_path):
     assert merged(stage, "kinds") == {"307": total(stage, "started")}
 
 
-def test_answers_that_never_end_are_failures_of_a_valid_level(tmp_path):
+def test_answers_that_never_end_fail_by_their_timeout(tmp_path):
     [stage], arrivals = played(tmp_path, "/drip", "levels = [2]", code=1)
-    assert merged(stage, "kinds") == {"no answer": 2}
-    assert arrivals == total(stage, "started") == total(stage, "ended") == 2
-    assert [done.unfinished for done in stage.dones.values()] == [2]
+    assert merged(stage, "kinds") == {"timeout": total(stage, "started")}
+    assert arrivals >= total(stage, "started") == total(stage, "ended") >= 2
+    assert [done.unfinished for done in stage.dones.values()] == [0]

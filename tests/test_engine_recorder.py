@@ -6,7 +6,8 @@ import gevent
 import pytest
 
 from loadtests.engine import recorder as module
-from loadtests.engine.recorder import Recorder, UnexpectedAnswer
+from loadtests.engine.failures import RequestFailed
+from loadtests.engine.recorder import Recorder
 
 ORIGIN = 100.0
 
@@ -48,7 +49,7 @@ def test_successes_are_counted_by_status_and_their_bodies_are_added_up(listening
     answer(1.0, 0.1, length=20)
     answer(1.2, 0.1, status=204)
     answer(1.4, 0.1, length=30)
-    answer(1.6, 0.1, status=500, length=999, error=UnexpectedAnswer("500", "status 500"))
+    answer(1.6, 0.1, status=500, length=999, error=RequestFailed("500", "status 500"))
     found = total(recorder)
     assert (found.statuses, found.bytes) == ({"200": 2, "204": 1}, 50)
     assert found.kinds == {"500": 1}

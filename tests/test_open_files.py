@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from loadtests import open_files
-from loadtests.engine.recorder import kind_of
+from loadtests.engine.failures import kind_of
 from tests.brownout_runs import COMMAND, started
 from tests.servers import serving
 

@@ -100,11 +100,6 @@ def test_phases_longer_than_the_response_took_are_not_believed():
     assert phases(header(longer), 100 * whole * 0.975) is None
 
 
-def test_what_passed_between_stamp_and_sending_is_not_before_the_app():
-    assert phases(header(), 0.06, unsent=0.0003)[0] == pytest.approx(0.000112)
-    assert phases(header(), 0.06, unsent=1.0)[0] == 0.0
-
-
 parts = st.sampled_from(
     ["total", "own", "upstream", ";", "dur", "=", ",", '"', "\\", " ", "1.000", "-1", "nan", "ß"]
 )

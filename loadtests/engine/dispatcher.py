@@ -7,14 +7,15 @@ from time import perf_counter
 from typing import Any
 
 import gevent
-from locust.contrib.fasthttp import FastHttpSession
 
 from loadtests.engine.alarm import Alarm
 from loadtests.engine.arrivals import Share, arrivals
+from loadtests.engine.calls import Call
+from loadtests.engine.connection import Connection
 from loadtests.engine.recorder import Recorder
-from loadtests.engine.sending import send, session
+from loadtests.engine.sending import Sender
 from loadtests.histograms import Histogram
-from loadtests.stages import RequestSpec, Stage
+from loadtests.stages import Stage
 
 MOST_IN_FLIGHT = 10_000
 """
@@ -27,13 +28,12 @@ CATCH_UP = 1.0  # seconds after a stage's end in which what is late is still sen
 
 class Dispatcher:
     """
-    Sends one open stage's share of requests, a greenlet each, by clients of its own.
+    Sends one open stage's share of requests, a greenlet each, by connections of its own.
 
-    An idle client is taken before a new one is made, the last used one first, so that connections
+    An idle one is taken before a new one is made, the last used one first, so that connections
     stay warm and as many are open as the deployment makes necessary.
 
     Args:
-        request_event: Locust's, which tells the recorder and the web UI of each request.
         choose: one of the stage's requests, by weight.
     """
 
@@ -42,16 +42,15 @@ class Dispatcher:
         stage: Stage,
         share: Share,
         recorder: Recorder,
-        request_event: Any,
-        choose: Callable[[random.Random], RequestSpec],
+        sender: Sender,
+        choose: Callable[[random.Random], Call],
     ) -> None:
         self._stage, self._share = stage, share
-        self._recorder, self._request_event, self._choose = recorder, request_event, choose
+        self._recorder, self._sender, self._choose = recorder, sender, choose
         self._bound = most_in_flight(share.of)
         self._playing: gevent.Greenlet[..., None] | None = None
-        self.flying: dict[Any, tuple[str, float]] = {}
-        """By greenlet: request, and when it was meant to start."""
-        self._idle: dict[float, list[FastHttpSession]] = {}
+        self._sending: set[Any] = set()  # greenlets
+        self._idle: list[Connection] = []
         self._length = stage.settle + stage.measure
         self._moment = 0.0  # intended start of the request that is sent next
         self.late = Histogram()
@@ -77,14 +76,13 @@ class Dispatcher:
         """Wait `patience` seconds for the last answers."""
         deadline = perf_counter() + patience
         gevent.joinall([self._playing] if self._playing else [], patience)
-        gevent.joinall(list(self.flying), max(0.0, deadline - perf_counter()))
+        gevent.joinall(list(self._sending), max(0.0, deadline - perf_counter()))
 
     def close(self) -> None:
         """Give up what is in flight and close all connections: the next stage has its own."""
-        gevent.killall([self._playing, *self.flying] if self._playing else [])
-        for clients in self._idle.values():
-            for client in clients:
-                client.client.clientpool.close()
+        gevent.killall([self._playing, *self._sending] if self._playing else [])
+        for connection in self._idle:
+            connection.close()
 
     def _play(self, at: float) -> None:
         stage, share = self._stage, self._share
@@ -96,24 +94,22 @@ class Dispatcher:
                 intended = at + moment
                 if intended > perf_counter():
                     alarm.sleep_until(intended)
-                request = self._choose(draw)
+                call = self._choose(draw)
                 late = perf_counter() > max(too_late, intended + CATCH_UP)
-                if late or len(self.flying) >= self._bound:
-                    self._recorder.unsent(request.name, intended)
+                if late or len(self._sending) >= self._bound:
+                    self._recorder.unsent(call.spec.name, intended)
                 else:
-                    sending = gevent.spawn(self._send, request, intended, moment)
-                    self.flying[sending] = request.name, intended
+                    self._sending.add(gevent.spawn(self._send, call, intended, moment))
 
-    def _send(self, request: RequestSpec, intended: float, moment: float) -> None:
-        idle = self._idle.setdefault(request.timeout, [])
-        client = idle.pop() if idle else session(self._request_event, request.timeout)
+    def _send(self, call: Call, intended: float, moment: float) -> None:
+        connection = self._idle.pop() if self._idle else Connection(self._sender.endpoint)
         if self._stage.settle <= moment < self._length:
             self.late.record(perf_counter() - intended)
         try:
-            send(client, self._stage.target, request, intended, self._stage.telemetry)
+            self._sender.send(call, connection, intended)
         finally:
-            idle.append(client)
-            self.flying.pop(gevent.getcurrent(), None)
+            self._idle.append(connection)
+            self._sending.discard(gevent.getcurrent())
 
 
 def most_in_flight(generators: int) -> int:

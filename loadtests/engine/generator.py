@@ -13,10 +13,14 @@ import gevent
 from gevent.event import Event
 
 from loadtests.engine.arrivals import Share, first_starts
+from loadtests.engine.calls import Call
 from loadtests.engine.dispatcher import Dispatcher
+from loadtests.engine.flights import Flight
 from loadtests.engine.recorder import Recorder
+from loadtests.engine.sending import Sender
+from loadtests.engine.statistics import Statistics
 from loadtests.histograms import Histogram
-from loadtests.stages import Done, Message, Report, RequestSpec, SliceMessage, Stage
+from loadtests.stages import Done, Message, Report, SliceMessage, Stage
 
 REPORT_EVERY = 0.5  # seconds
 TICK = 0.02  # seconds between two looks at how late timers wake
@@ -34,7 +38,7 @@ class Generator:
         name: of this node, unique in the run.
         send: takes each Report and at last the Done of a stage.
         running: how many users of the user's own locustfile run on this node.
-        request_event: Locust's, for the requests of open stages.
+        environment: Locust's, whose listeners and statistics hear of the requests.
         refused: returns how many connections to each host were refused since its last call.
     """
 
@@ -43,26 +47,23 @@ class Generator:
         name: str,
         send: Callable[[Message], None],
         running: Callable[[], int],
-        request_event: Any,
+        environment: Any,
         refused: Callable[[], dict[str, int]],
     ) -> None:
         self.name = name
         self.recorder = Recorder()
         self._send = send
         self._running = running
-        self._request_event = request_event
         self._refused = refused
+        self._statistics = Statistics(environment, self.recorder.on_request)
+        self.sender = Sender(self.recorder, environment.events.request, self._statistics)
         self._gate = Event()
         self._shut = Event()  # the gate's opposite, which ends a pause
-        self._idle = Event()
-        self._idle.set()
-        self._flying: dict[int, tuple[str, float]] = {}  # request, and when it started
-        self._sent = 0  # requests, all the time
         self._stage: Stage | None = None
         self._share = Share()
         self._answers: dict[str, float] = {}  # mean seconds, of each deployment's last stage
         self._dispatcher: Dispatcher | None = None  # of an open stage
-        self._choices: tuple[list[RequestSpec], list[float]] = ([], [])
+        self._choices: tuple[list[Call], list[float]] = ([], [])
         self._playing: gevent.Greenlet[..., None] | None = None
 
     # What the users call.
@@ -90,24 +91,12 @@ class Generator:
         """Let a user wait, until the stage is over at most."""
         self._shut.wait(seconds)
 
-    def choose(self, draw: random.Random) -> RequestSpec:
+    def choose(self, draw: random.Random) -> Call:
         """One of the stage's requests, by weight."""
-        specs, weights = self._choices
-        if len(specs) == 1:
-            return specs[0]
-        return draw.choices(specs, cum_weights=weights)[0]
-
-    def departs(self, request: RequestSpec) -> int:
-        """A request starts; returns its number, which `returns` takes when it has ended."""
-        self._sent += 1
-        self._flying[self._sent] = request.name, perf_counter()
-        self._idle.clear()
-        return self._sent
-
-    def returns(self, number: int) -> None:
-        del self._flying[number]
-        if not self._flying:
-            self._idle.set()
+        calls, weights = self._choices
+        if len(calls) == 1:
+            return calls[0]
+        return draw.choices(calls, cum_weights=weights)[0]
 
     # What the conductor calls.
 
@@ -115,14 +104,10 @@ class Generator:
         """Take a stage up, or this generator's share of it; the gate stays closed."""
         self.abandon()
         self._stage, self._share = stage, share
-        self._choices = (
-            list(stage.requests),
-            list(accumulate(request.weight for request in stage.requests)),
-        )
+        weights = list(accumulate(request.weight for request in stage.requests))
+        self._choices = self.sender.prepare(stage), weights
         if stage.model == "open":
-            self._dispatcher = Dispatcher(
-                stage, share, self.recorder, self._request_event, self.choose
-            )
+            self._dispatcher = Dispatcher(stage, share, self.recorder, self.sender, self.choose)
 
     def go(self, at: float) -> None:
         """Play the prepared stage from `at` on (seconds, this process's `perf_counter`)."""
@@ -134,6 +119,8 @@ class Generator:
         if self._playing is not None:
             self._playing.kill()
             self._playing = None
+            self._statistics.feed(self.recorder.drain())
+        self.sender.flights.unwatch()
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
@@ -143,13 +130,14 @@ class Generator:
         assert stage is not None
         length = stage.settle + stage.measure
         gevent.sleep(max(0.0, at - perf_counter()))
+        self._statistics.feed(self.recorder.drain())  # what ended after a stage was abandoned
         self.recorder.begin(stage.number, at, length)
         if self._dispatcher is not None:
             self._dispatcher.start(at)
         else:
             self._shut.clear()
             self._gate.set()
-        reporter = _Reporter(self.name, stage.number, self.recorder, self._send)
+        reporter = _Reporter(self.name, stage.number, self.recorder, self._statistics, self._send)
         _until(at + stage.settle, reporter.report)
         watched, lag = perf_counter(), Histogram()
         cpu = process_time()
@@ -167,6 +155,7 @@ class Generator:
             late = self._dispatcher.late
             self._dispatcher.close()
             self._dispatcher = None
+        self.sender.flights.unwatch()
         reporter.report()
         self._send(
             Done(
@@ -179,6 +168,7 @@ class Generator:
                 late=late.quantile(0.99) if late.count else 0.0,
                 beyond=self.recorder.beyond,
                 refused=self._refused(),
+                reopened=self.sender.endpoint.reopened,
             )
         )
         self._playing = None
@@ -197,11 +187,10 @@ class Generator:
         while self._recorded(stage, at) and perf_counter() < deadline:
             gevent.sleep(min(mean / 4, TICK))
 
-    def _recorded(self, stage: Stage, at: float) -> list[tuple[str, float]]:
+    def _recorded(self, stage: Stage, at: float) -> list[Flight]:
         """The requests in flight that started within the stage, which began `at`."""
         end = at + stage.settle + stage.measure
-        flying = self._flying if self._dispatcher is None else self._dispatcher.flying
-        return [one for one in flying.values() if at <= one[1] < end]
+        return self.sender.flights.within(at, end)
 
     def _close(self) -> None:
         """Let no request start."""
@@ -219,10 +208,10 @@ class Generator:
         if self._dispatcher is not None:
             self._dispatcher.join(patience)
         elif not stage.own_tasks:
-            self._idle.wait(patience)
+            self.sender.flights.wait(patience)
         if not stage.own_tasks:
             given_up = self._recorded(stage, at)
-            for name, start in given_up:
+            for name, start, *_ in given_up:
                 self.recorder.gave_up(name, start)
             return len(given_up)
         deadline = perf_counter() + patience
@@ -235,13 +224,21 @@ class _Reporter:
     """Numbers the reports of one stage."""
 
     def __init__(
-        self, name: str, stage: int, recorder: Recorder, send: Callable[[Message], None]
+        self,
+        name: str,
+        stage: int,
+        recorder: Recorder,
+        statistics: Statistics,
+        send: Callable[[Message], None],
     ) -> None:
         self.sent = 0
-        self._name, self._stage, self._recorder, self._send = name, stage, recorder, send
+        self._name, self._stage, self._send = name, stage, send
+        self._recorder, self._statistics = recorder, statistics
 
     def report(self) -> None:
-        slices = tuple(SliceMessage.of(part) for part in self._recorder.drain())
+        parts = self._recorder.drain()
+        self._statistics.feed(parts)
+        slices = tuple(map(SliceMessage.of, parts))
         if slices:
             report = Report(
                 stage=self._stage, generator=self._name, sequence=self.sent, slices=slices

@@ -1,13 +1,17 @@
-"""Requests -> slices. Listens to Locust's `request` event, so every User class is recorded."""
+"""
+Requests -> slices.
 
-import errno
-from collections.abc import Iterator, Mapping
+A plan's requests are recorded directly; Locust's `request` event brings those of any User class.
+"""
+
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 import gevent
 
-from loadtests.engine.egress import HostNotAllowed
+from loadtests.engine.failures import kind_of
+from loadtests.histograms import Histogram, merged
 from loadtests.slices import LENGTH, Slice
 
 SERVICE_TIME = "brownout_service_time"
@@ -15,11 +19,13 @@ SERVICE_TIME = "brownout_service_time"
 that from the intended start."""
 PHASES = "brownout_phases"
 """In a request's context: where its time went, as loadtests.phases.NAMES; seconds."""
+_PER_SECOND = 1 / LENGTH
+_USUAL = 200  # the status that is counted last: what all others leave of the successes
 
 
 class Recorder:
     """
-    Sums what Locust reports into slices, each request by its start; about 3 microseconds each.
+    Sums requests into slices, each by its start.
 
     Only requests that start inside [origin, origin + length) are recorded, whenever they end:
     a slow answer at the end of a stage is the one that matters most.
@@ -30,7 +36,7 @@ class Recorder:
         self._origin = 0.0
         self._count = 0
         self._slices: dict[tuple[int, str], Slice] = {}
-        self._answers, self._seconds = 0, 0.0
+        self._times = Histogram()  # of the stage's slices that were drained
         self.beyond = 0
         """Requests of the stage that started after its end, and are not recorded."""
 
@@ -39,13 +45,14 @@ class Recorder:
         self._stage, self._origin = stage, origin
         self._count = round(length / LENGTH)
         self._slices.clear()
-        self._answers, self._seconds = 0, 0.0
+        self._times = Histogram()
         self.beyond = 0
 
     @property
     def mean(self) -> float | None:
         """The mean time of all requests of the stage that have ended; seconds. None: none has."""
-        return self._seconds / self._answers if self._answers else None
+        times = merged([self._times, *(h for s in self._slices.values() for h in (s.ok, s.failed))])
+        return times.mean() if times.count else None
 
     def on_request(
         self,
@@ -60,117 +67,108 @@ class Recorder:
         """Locust's `request` event; its `response_time` is in milliseconds."""
         if response_time is None:
             return
-        seconds = response_time / 1000
-        service_time = context.get(SERVICE_TIME) if context else None
-        service = seconds if service_time is None else service_time / 1000
         # The event fires right after the last byte. Its own `start_time` is wall-clock time,
         # which may jump.
-        end = perf_counter() - self._origin
-        start = end - seconds
+        ended = perf_counter()
+        begun, intended = ended - response_time / 1000, None
+        if context and SERVICE_TIME in context:
+            begun, intended = ended - context[SERVICE_TIME] / 1000, begun
         user: Any = gevent.getcurrent()  # each sends one request at a time
-        answered = getattr(user, "brownout_answered", 0.0) - self._origin
-        user.brownout_answered = end + self._origin
-        index = int(start / LENGTH)
+        answered = getattr(user, "brownout_answered", 0.0)
+        user.brownout_answered = ended
+        status = getattr(response, "status_code", "")
+        error = None if exception is None else kind_of(exception, response)
+        phases = context.get(PHASES) if context else None
+        size = response_length or 0
+        self.record(name, begun, ended, answered, status, size, error, intended, phases)
+
+    def record(
+        self,
+        name: str,
+        begun: float,
+        ended: float,
+        answered: float,
+        status: int | str,
+        size: int,
+        error: str | None = None,
+        intended: float | None = None,
+        phases: Sequence[float] | None = None,
+    ) -> bool:
+        """
+        Count one request; returns whether it started within the stage. Moments are seconds
+        (`perf_counter`).
+
+        Args:
+            begun, ended: when it was sent, and when its answer was complete or it failed.
+            answered: when its user had the answer before; 0: it had none.
+            status, size: of the answer; bytes.
+            error: what it failed by, in a word or two; None: it did not.
+            intended: when it was meant to start, in the open model.
+            phases: where its time went, as loadtests.phases.NAMES; seconds.
+        """
+        origin = self._origin
+        start = (begun if intended is None else intended) - origin
+        index = int(start * _PER_SECOND)
         if start < 0 or index >= self._count:
             self.beyond += start >= 0
-            return
-        self._answers += 1
-        self._seconds += service
-        part = self._slice(index, name)
+            return False
+        # This is a part of the cost of every request: sums are put in order by `drain`.
+        service, slices = ended - begun, self._slices
+        part = slices.get((index, name)) or self._slice(index, name)
         part.started += 1
-        part.start_lead += (index + 1) * LENGTH - start
-        if 0 <= answered <= start:
+        part.start_lead += start
+        if origin <= answered <= begun and intended is None:
             part.followed += 1
-            part.idle += start - answered
-        if exception is None:
+            part.idle += begun - answered
+        if error is None:
             part.ok.record(service)
-            status = str(getattr(response, "status_code", ""))
-            part.statuses[status] = part.statuses.get(status, 0) + 1
-            part.bytes += response_length or 0
-            if service_time is not None:
-                part.response.record(seconds)
-            phases = context.get(PHASES) if context else None
+            if status != _USUAL:
+                word = str(status)
+                part.statuses[word] = part.statuses.get(word, 0) + 1
+            part.bytes += size
+            if intended is not None:
+                part.response.record(ended - intended)
             if phases is not None:
                 part.phases.record(service, phases)
         else:
             part.failed.record(service)
-            kind = kind_of(exception, response)
-            part.kinds[kind] = part.kinds.get(kind, 0) + 1
-        index = int(end / LENGTH)
-        part = self._slice(index, name)
+            part.kinds[error] = part.kinds.get(error, 0) + 1
+        end = ended - origin
+        last = int(end * _PER_SECOND)
+        if last != index:
+            part = slices.get((last, name)) or self._slice(last, name)
         part.ended += 1
-        part.end_lead += (index + 1) * LENGTH - end
-        part.succeeded += exception is None
+        part.end_lead += end
+        if error is None:
+            part.succeeded += 1
+        return True
 
     def gave_up(self, name: str, start: float) -> None:
         """Count one as failed that started at `start` (`perf_counter`) and is given up now."""
-        seconds = perf_counter() - start
-        error = UnexpectedAnswer("no answer", f"no answer in {seconds:.1f} s")
-        self.on_request(name, seconds * 1000, exception=error)
+        self.record(name, start, perf_counter(), 0.0, 0, 0, "no answer")
 
     def unsent(self, name: str, intended: float) -> None:
         """Count one that was meant to start at `intended` (`perf_counter`) and never did."""
         index = int((intended - self._origin) / LENGTH)
         if index < self._count:
-            self._slice(index, name).unsent += 1
+            part = self._slices.get((index, name)) or self._slice(index, name)
+            part.unsent += 1
 
     def drain(self) -> list[Slice]:
         """What was recorded since the last call; the parts of one quarter second add up."""
         slices = list(self._slices.values())
         self._slices = {}
+        for part in slices:
+            self._times.add(part.ok)
+            self._times.add(part.failed)
+            end = (part.index + 1) * LENGTH
+            part.start_lead = end * part.started - part.start_lead
+            part.end_lead = end * part.ended - part.end_lead
+            usual = part.ok.count - sum(part.statuses.values())
+            if usual:
+                part.statuses[str(_USUAL)] = usual
         return slices
 
     def _slice(self, index: int, name: str) -> Slice:
-        key = (index, name)
-        part = self._slices.get(key)
-        if part is None:
-            part = self._slices[key] = Slice(stage=self._stage, index=index, request=name)
+        part = self._slices[index, name] = Slice(stage=self._stage, index=index, request=name)
         return part
-
-
-def kind_of(exception: BaseException, response: Any) -> str:
-    """A failure in a word or two: what was wrong with the answer, its status, or the error."""
-    if isinstance(exception, UnexpectedAnswer):
-        return exception.kind
-    status = getattr(response, "status_code", 0)
-    if status:
-        return str(status)
-    return next((word for word in _words(exception) if word), type(exception).__name__)
-
-
-class UnexpectedAnswer(Exception):
-    """An answer came, but not the one that the plan expects."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
-
-
-_NUMBERED = {
-    errno.EMFILE: "out of descriptors",
-    errno.ENFILE: "out of descriptors",
-    errno.EADDRNOTAVAIL: "out of ports",
-}
-"""What the generator itself lacks, by the system's number; see analysis.validity."""
-_KNOWN = {
-    "ConnectionRefusedError": "connection refused",
-    "ConnectionResetError": "connection reset",
-    "BrokenPipeError": "connection reset",
-    "HTTPConnectionClosed": "closed without an answer",
-    "timeout": "timeout",
-    "TimeoutError": "timeout",
-}
-
-
-def _words(exception: BaseException | None) -> Iterator[str | None]:
-    """What is known of the exception, then of those that it came from."""
-    while exception is not None:
-        if isinstance(exception, HostNotAllowed):
-            yield exception.kind
-        if isinstance(exception, OSError):
-            yield _NUMBERED.get(exception.errno or 0)
-        for kind in type(exception).__mro__:
-            yield _KNOWN.get(kind.__name__)
-        # Where the library raises an error of its own, `original` is what it met: a timeout, say.
-        before = exception.__cause__ or exception.__context__
-        exception = before or getattr(exception, "original", None)

@@ -1,116 +1,113 @@
-"""One request on its way, as Locust sends and reports it; the same in both models."""
+"""One request on its way, and what is recorded of it; the same in both models."""
 
-from time import monotonic_ns, perf_counter, time
+from time import perf_counter, time
+from types import SimpleNamespace
 from typing import Any
 
-import gevent
-from geventhttpclient.url import URL
-from locust import User
-from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastHttpSession
+from loadtests import server_timing
+from loadtests.engine.calls import Call
+from loadtests.engine.connection import Connection, Endpoint
+from loadtests.engine.failures import RequestFailed, kind_of
+from loadtests.engine.flights import Flights
+from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
+from loadtests.engine.statistics import Statistics
+from loadtests.stages import Stage
 
-from loadtests import redaction, server_timing
-from loadtests.engine.recorder import PHASES, SERVICE_TIME, UnexpectedAnswer
-from loadtests.stages import RequestSpec
-
-_ENCODINGS = "gzip, deflate, br"  # as Locust's own requests have it
-_EVERY_STATUS = frozenset(range(100, 1000))
-
-
-def session(request_event: Any, timeout: float, user: User | None = None) -> FastHttpSession:
-    """A client that sends one request at a time; the library fixes its timeout here."""
-    made = FastHttpSession(
-        base_url="",
-        request_event=request_event,
-        user=user,
-        network_timeout=timeout,
-        connection_timeout=timeout,
-        # One connection for each deployment; also the library's hidden resends when a kept one
-        # turns out to be closed: at most one.
-        concurrency=1,
-        max_retries=0,  # it would send what timed out three times more, and time all of it as one
-    )
-    # Every answer is judged by the plan: none is followed, none an error by itself.
-    made.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # the library's default
-    made.client.valid_response_codes = _EVERY_STATUS  # type: ignore[misc]
-    return made
+_TIMING = server_timing.HEADER.encode()
+_FAILURES = (RequestFailed, OSError)  # ssl.SSLError is one of the latter
 
 
-def disconnect(client: FastHttpSession, target: str) -> None:
-    """Close the client's connections to a target, which its library would keep until the end."""
-    url = URL(target)
-    gone = client.client.clientpool.clients.pop((url.host, url.port), None)
-    if gone is not None:
-        gone.close()
-
-
-def send(
-    client: FastHttpSession,
-    target: str,
-    request: RequestSpec,
-    intended: float | None = None,
-    telemetry: bool = False,
-) -> None:
+class Sender:
     """
-    Send, wait, and judge the answer; Locust's request event tells the rest.
-
-    Not by the session's own `request`, which does more than is needed here: a tenth of the work of
-    each request.
+    Sends the requests of a stage, each on the connection of its user.
 
     Args:
-        intended: when it was meant to start (seconds, `perf_counter`), in the open model. The
-            time that Locust then sees, and shows in its tables, is the response time: from there.
-        telemetry: stamp it with the moment of sending, and read where its time went.
+        request_event: Locust's. It is fired for each request where somebody listens who is neither
+            the recorder nor Locust's own statistics; these two take what they need directly.
     """
-    here: Any = gevent.getcurrent()
-    here.gave_way = 0.0  # seconds; `keepalive` sets it when it takes up a kept connection
-    headers = dict(request.headers)
-    if "Accept-Encoding" not in headers and "accept-encoding" not in headers:
-        headers["Accept-Encoding"] = _ENCODINGS
-    if telemetry:
-        headers[server_timing.SENT] = str(monotonic_ns())
-    url = target + request.path
-    began_at, began = time(), perf_counter()
-    response: Any = client._send_request_safe_mode(
-        request.method, url, payload=request.body, headers=headers
-    )
-    error = getattr(response, "error", None)
-    try:
-        content = response.content or b""
-    except FAILURE_EXCEPTIONS as broken:
-        content, error = b"", broken
-    seconds = perf_counter() - began - here.gave_way
-    context: dict[str, Any] = {}
-    if error is None:
-        error = _unexpected(request, response)
-        if telemetry and error is None:
-            header = response.headers.get(server_timing.HEADER)
-            context[PHASES] = server_timing.phases(header, seconds, here.gave_way)
-    response_time = seconds * 1000
-    if intended is not None:
-        context[SERVICE_TIME] = response_time
-        response_time = (perf_counter() - intended) * 1000
-    client.request_event.fire(
-        request_type=request.method,
-        name=request.name,
-        response_time=response_time,
-        response_length=len(content),
-        response=response,
-        context=context,
-        exception=error,
-        start_time=began_at,
-        url=url,
-    )
 
+    def __init__(self, recorder: Recorder, request_event: Any, statistics: Statistics) -> None:
+        self.flights = Flights()
+        self.endpoint = Endpoint("")
+        self._recorder, self._statistics = recorder, statistics
+        self._event = request_event
+        self._heard = False
 
-def _unexpected(request: RequestSpec, response: Any) -> UnexpectedAnswer | None:
-    """What is wrong with an answer that came, by the plan."""
-    status = response.status_code
-    if status not in request.statuses if request.statuses else status >= 300:
-        # No redirect is followed: the work that was asked for is not done.
-        target = response.headers.get("location") if 300 <= status < 400 else None
-        target = target and redaction.text(target)
-        return UnexpectedAnswer(str(status), f"status {status}{f' to {target}' if target else ''}")
-    if request.contains and request.contains not in (response.text or ""):
-        text = f"the body does not contain {request.contains!r}"
-        return UnexpectedAnswer("unexpected content", text)
-    return None
+    def prepare(self, stage: Stage) -> list[Call]:
+        """The requests of a stage, ready to be sent; the name of its host is looked up here."""
+        self.endpoint = Endpoint(stage.target)
+        self.endpoint.resolve()
+        self._heard = self._statistics.others_listen(self._event)
+        self._statistics.begin(stage, self._heard)
+        self.flights.watch(min((request.timeout for request in stage.requests), default=0.0))
+        return [Call(self.endpoint, request, stage.telemetry) for request in stage.requests]
+
+    def send(self, call: Call, connection: Connection, intended: float | None = None) -> None:
+        """
+        Send, wait, judge the answer and record it.
+
+        Args:
+            intended: when it was meant to start (seconds, `perf_counter`), in the open model. The
+                response time is that from there, and the service time that from the sending.
+        """
+        spec, flights = call.spec, self.flights
+        begun = perf_counter()
+        number = flights.departs(spec.name, intended or begun, connection, spec.timeout)
+        error: BaseException | None = None
+        answer = None
+        try:
+            answer = connection.exchange(call)
+        except _FAILURES as failure:
+            error = failure
+        finally:
+            ended = perf_counter()
+            flights.returns(number)
+        phases = None
+        status = size = 0
+        if answer is not None:
+            status, size = answer.status, answer.size
+            error = call.unexpected(answer)
+            if call.stamped and error is None:
+                lines = [line.decode("latin-1") for line in answer.header(_TIMING)]
+                phases = server_timing.phases(
+                    lines[0] if len(lines) == 1 else lines or None, ended - begun
+                )
+        if self._heard:
+            self._fire(call, begun, ended, intended, status, size, error, phases)
+        else:
+            kind = None if error is None else kind_of(error)
+            within = self._recorder.record(
+                spec.name, begun, ended, connection.answered, status, size, kind, intended, phases
+            )
+            if error is not None or not within:
+                self._statistics.log(spec, ended - (intended or begun), size, error, within)
+        connection.answered = ended
+
+    def _fire(
+        self,
+        call: Call,
+        begun: float,
+        ended: float,
+        intended: float | None,
+        status: int,
+        size: int,
+        error: BaseException | None,
+        phases: list[float] | None,
+    ) -> None:
+        """Tell everybody who listens; the recorder is one of them."""
+        context: dict[str, Any] = {} if phases is None else {PHASES: phases}
+        response_time = (ended - begun) * 1000
+        if intended is not None:
+            context[SERVICE_TIME] = response_time
+            response_time = (ended - intended) * 1000
+        self._event.fire(
+            request_type=call.spec.method,
+            name=call.spec.name,
+            response_time=response_time,
+            response_length=size,
+            response=SimpleNamespace(status_code=status, url=call.url),
+            context=context,
+            exception=error,
+            start_time=time() - (perf_counter() - begun),
+            url=call.url,
+        )

@@ -3,16 +3,15 @@
 import random
 from typing import ClassVar
 
-from locust import FastHttpUser, constant, task
-from locust.contrib.fasthttp import FastHttpSession
+from locust import User, constant, task
 
 from loadtests import choices
+from loadtests.engine.connection import Connection
 from loadtests.engine.generator import Generator
-from loadtests.engine.sending import disconnect, send, session
-from loadtests.stages import RequestSpec, Stage
+from loadtests.stages import Stage
 
 
-class PlanUser(FastHttpUser):
+class PlanUser(User):
     """Sends one of the stage's requests at a time to the stage's deployment, and thinks."""
 
     host = choices.PLANNED  # Locust shows it; the stage names the target
@@ -24,45 +23,37 @@ class PlanUser(FastHttpUser):
         PlanUser._born += 1
         self._number = PlanUser._born
         self._draw = random.Random()
-        self._stage = -1
-        self._clients: dict[float, FastHttpSession] = {}
-        self._targets: dict[str, str] = {}  # of each deployment; a restart changes them
+        self._stage: Stage | None = None
+        self._connections: dict[str, Connection] = {}  # one for each deployment
 
     def on_stop(self) -> None:
-        """Close the connections, which else stay open until the garbage collector runs."""
-        for client in self._clients.values():
-            client.client.clientpool.close()
+        """Close the connections."""
+        for connection in self._connections.values():
+            connection.close()
 
     @task
     def play(self) -> None:
         """Until the user is stopped: what Locust does between two tasks costs a tenth of one."""
         generator = self.generator
+        sender = generator.sender
         while True:
             stage = generator.enter()
-            if stage.number != self._stage:
-                self._stage = stage.number
-                self._leave(self._targets.get(stage.deployment, stage.target), stage.target)
-                self._targets[stage.deployment] = stage.target
+            if stage is not self._stage:
+                self._stage = stage
+                connection = self._connection(stage)
                 self._draw = generator.begin(self._number)
                 continue  # the stage may be over
-            request = generator.choose(self._draw)
-            number = generator.departs(request)
-            try:
-                self._send(stage, request)
-            finally:
-                generator.returns(number)
+            sender.send(generator.choose(self._draw), connection)
             if stage.think_time:
                 generator.pause(stage.think_time)
 
-    def _leave(self, before: str, target: str) -> None:
-        """Without it, each restart would leave a dead connection of each user."""
-        if before != target:
-            for client in self._clients.values():
-                disconnect(client, before)
-
-    def _send(self, stage: Stage, request: RequestSpec) -> None:
-        client = self._clients.get(request.timeout)
-        if client is None:
-            client = session(self.environment.events.request, request.timeout, self)
-            self._clients[request.timeout] = client
-        send(client, stage.target, request, telemetry=stage.telemetry)
+    def _connection(self, stage: Stage) -> Connection:
+        """That to the stage's deployment; one that was started again has a new one."""
+        endpoint = self.generator.sender.endpoint
+        connection = self._connections.get(stage.deployment)
+        if connection is None:
+            connection = self._connections[stage.deployment] = Connection(endpoint)
+        elif connection.endpoint.target != endpoint.target:
+            connection.close()
+        connection.endpoint = endpoint
+        return connection

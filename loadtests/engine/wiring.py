@@ -119,12 +119,11 @@ def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner, guard: 
     def send(message: Message) -> None:
         runner.send_message(REPORT, message.model_dump())
 
-    request_event = environment.events.request
     generator = Generator(
-        runner.client_id, send, lambda: runner.user_count, request_event, guard.drain
+        runner.client_id, send, lambda: runner.user_count, environment, guard.drain
     )
     PlanUser.generator = generator
-    request_event.add_listener(generator.recorder.on_request)
+    environment.events.request.add_listener(generator.recorder.on_request)
 
     def prepare(msg: Any, **_: Any) -> None:
         stage = placeholders.filled_stage(Stage.model_validate(msg.data["stage"]))

@@ -1,0 +1,96 @@
+"""A plan's requests as bytes: made once a stage, sent many times."""
+
+from collections.abc import Iterator, Mapping
+from time import monotonic_ns
+from urllib.parse import quote
+
+from loadtests import redaction, server_timing
+from loadtests.engine.answers import Answer
+from loadtests.engine.bodies import Text
+from loadtests.engine.connection import Endpoint
+from loadtests.engine.failures import RequestFailed
+from loadtests.stages import RequestSpec
+
+SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1
+_WITH_BODY = ("POST", "PUT", "PATCH")  # RFC 9110, 8.6: these say the length of none, too
+_LITERAL = "%/?:@!$&'()*+,;=-._~[]#"  # of a path and a query; what is quoted already stays so
+_USUAL = (
+    ("User-Agent", "brownout"),
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+)
+
+
+def head(
+    endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes
+) -> bytes:
+    """The request line and the headers, without the empty line that ends them."""
+    target = quote((endpoint.prefix + path).partition("#")[0], safe=_LITERAL) or "/"
+    lines = [f"{method} {target} HTTP/1.1"]
+    lines += (f"{name}: {value}" for name, value in _fields(endpoint, method, headers, body))
+    return "\r\n".join(lines).encode() + b"\r\n"
+
+
+def _fields(
+    endpoint: Endpoint, method: str, given: Mapping[str, str], body: bytes
+) -> Iterator[tuple[str, str]]:
+    own = {name.lower() for name in given}
+    if "host" not in own:
+        yield "Host", endpoint.authority
+    yield from ((name, value) for name, value in _USUAL if name.lower() not in own)
+    yield from given.items()
+    measured = own & {"transfer-encoding", "content-length"}
+    if (body or method in _WITH_BODY) and not measured:
+        yield "Content-Length", str(len(body))
+
+
+class Call:
+    """
+    One kind of request to one endpoint.
+
+    Args:
+        stamped: each carries the moment of its sending, and its Server-Timing is read.
+    """
+
+    __slots__ = ("_after", "_before", "_needle", "bodiless", "endpoint", "safe", "spec", "stamped",
+                 "timeout", "url")  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint, spec: RequestSpec, stamped: bool) -> None:
+        self.endpoint, self.spec, self.stamped = endpoint, spec, stamped
+        self.safe = spec.method in SAFE
+        self.bodiless = spec.method == "HEAD"
+        self.timeout = spec.timeout
+        self.url = endpoint.target + spec.path
+        self._needle = spec.contains
+        body = (spec.body or "").encode()
+        self._before = head(endpoint, spec.method, spec.path, spec.headers, body)
+        self._after = b"\r\n" + body
+        if stamped:
+            self._before += server_timing.SENT.encode() + b": "
+            self._after = b"\r\n" + self._after
+
+    def data(self) -> bytes:
+        """The whole request, to be sent now."""
+        if self.stamped:
+            return b"%b%d%b" % (self._before, monotonic_ns(), self._after)
+        return self._before + self._after
+
+    def sink(self, answer: Answer) -> Text | None:
+        """What looks into the body of the answer; None: nothing does."""
+        if self._needle is None:
+            return None
+        return Text(self._needle.encode(), lambda: answer.header(b"content-encoding"))
+
+    def unexpected(self, answer: Answer) -> RequestFailed | None:
+        """What is wrong with an answer that came, by the plan."""
+        status = answer.status
+        if status not in self.spec.statuses if self.spec.statuses else status >= 300:
+            # No redirect is followed: the work that was asked for is not done.
+            places = answer.header(b"location") if 300 <= status < 400 else []
+            where = f" to {redaction.text(places[0].decode('latin-1'))}" if places else ""
+            return RequestFailed(str(status), f"status {status}{where}")
+        if isinstance(answer.sink, Text) and not answer.sink.found:
+            return RequestFailed(
+                "unexpected content", f"the body does not contain {self._needle!r}"
+            )
+        return None

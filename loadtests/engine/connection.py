@@ -1,0 +1,205 @@
+"""
+Requests and answers of HTTP/1.1 (RFC 9112) on one kept connection.
+
+No layer builds objects that nobody asks for: a request is one write, one wait, and one read.
+"""
+
+import os
+import ssl
+from functools import cache
+from time import perf_counter
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import gevent.socket
+import gevent.ssl
+
+from loadtests.engine.answers import Answer, Sink
+from loadtests.engine.failures import RequestFailed
+from loadtests.engine.wires import Plain, Secured, Wire
+
+
+class Endpoint:
+    """
+    Where a stage's requests go: name and addresses are looked up once.
+
+    `reopened` counts kept connections that turned out closed and were opened again.
+
+    Args:
+        target: URL of a deployment; a path in it comes before each request's path.
+    """
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        self.target = target
+        self.prefix = parts.path.rstrip("/")
+        self.authority = parts.netloc
+        self.reopened = 0
+        self._host = parts.hostname or ""
+        self._tls = _tls_context() if parts.scheme == "https" else None
+        self._port = parts.port or (443 if self._tls else 80)
+        self._found: list[Any] | OSError = []
+
+    def resolve(self) -> None:
+        """Look the name up; what fails here fails each request that needs a connection."""
+        try:
+            self._host.encode("idna")  # here, for gevent prints what fails in its thread
+            self._found = gevent.socket.getaddrinfo(
+                self._host, self._port, type=gevent.socket.SOCK_STREAM
+            )
+        except OSError as error:
+            self._found = error
+        except UnicodeError as error:  # a label that is too long, say
+            self._found = gevent.socket.gaierror(f"{self._host!r:.99} is no host name: {error}")
+
+    def connect(self, deadline: float) -> Wire:
+        """
+        A new connection to the first address that accepts one.
+
+        Args:
+            deadline: for all addresses together, TLS included; seconds, `perf_counter`.
+
+        Raises:
+            OSError: none does.
+        """
+        if isinstance(self._found, OSError):
+            raise self._found
+        refused: OSError = OSError("the host has no address")
+        for family, kind, protocol, _, address in self._found:
+            made = gevent.socket.socket(family, kind, protocol)
+            try:
+                made.settimeout(max(deadline - perf_counter(), 0.001))
+                made.connect(address)
+                made.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+                if self._tls is None:
+                    return Plain(made.detach())
+                made.settimeout(max(deadline - perf_counter(), 0.001))
+                secured = self._tls.wrap_socket(made, server_hostname=self._host)
+                secured.settimeout(None)
+                return Secured(secured)
+            except OSError as error:
+                refused = error
+                made.close()
+            except BaseException:
+                made.close()
+                raise
+        raise refused
+
+
+class Request(Protocol):
+    """
+    What is sent, again and again.
+
+    `timeout`: seconds until its answer must be complete. A connection is made within them;
+    `Connection.expire` must be called for the rest.
+    `safe`: it can be sent twice.
+    `bodiless`: its answer has no body, whatever the headers say: HEAD.
+    """
+
+    timeout: float
+    safe: bool
+    bodiless: bool
+
+    def data(self) -> bytes:
+        """The whole request, to be sent now."""
+
+    def sink(self, answer: Answer) -> Sink | None:
+        """What takes the body of the answer; None: nothing does."""
+
+
+class Connection:
+    """
+    Sends one request at a time, and is opened when it is needed.
+
+    A kept connection that turns out closed is opened again. The request is sent once more only if
+    not a byte of its answer came and its method is safe (RFC 9110, 9.2.1).
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.answered = 0.0
+        """When the last answer was complete (seconds, `perf_counter`)."""
+        self._wire: Wire | None = None
+        self._answer = Answer()
+        self._late = False
+
+    def exchange(self, request: Request) -> Answer:
+        """
+        Send a request and read its answer, which is valid until the next call.
+
+        Raises:
+            RequestFailed, OSError: there was no answer.
+        """
+        self._late = False
+        deadline = perf_counter() + request.timeout
+        if self._wire is not None and self._wire.readable():
+            # It was closed, or holds what no request asked for, which is not to be taken for an
+            # answer of this one.
+            self.close()
+            self.endpoint.reopened += 1
+        kept = self._wire is not None
+        while True:
+            try:
+                return self._exchange(request, deadline)
+            except (RequestFailed, OSError) as error:
+                self.close()
+                if self._late:
+                    raise TimeoutError("no complete answer in time") from error
+                if not (kept and request.safe and self._answer.untouched):
+                    raise
+            except BaseException:
+                self.close()  # killed in the middle
+                raise
+            kept = False
+            self.endpoint.reopened += 1
+
+    def _exchange(self, request: Request, deadline: float) -> Answer:
+        wire, answer = self._wire, self._answer
+        if wire is None:
+            answer = self._answer = Answer()
+            wire = self._wire = self.endpoint.connect(deadline)
+        elif answer.bodiless:
+            answer = self._answer = Answer()  # its parser still waits for the body of a HEAD
+        answer.begin(request.bodiless, request.sink(answer))
+        rest: bytes | memoryview = request.data()
+        refused = False
+        while not answer.done:
+            if rest and not refused:
+                try:
+                    rest = wire.send(rest)
+                except OSError:
+                    refused = True  # there can be an answer that says why
+            came = wire.receive()
+            if came:
+                answer.feed(came)
+            elif self._late:
+                raise TimeoutError
+            else:
+                answer.end()
+        if rest or not answer.reusable:
+            self.close()
+        return answer
+
+    def expire(self) -> None:
+        """Let the request that is on its way fail as one that took too long."""
+        self._late = True
+        if self._wire is not None:
+            self._wire.abort()
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+
+@cache
+def _tls_context() -> Any:
+    """
+    Certificates are checked where SSL_CERT_FILE or SSL_CERT_DIR names authorities; services that
+    are tested have certificates of their own more often than not.
+    """
+    context = gevent.ssl.create_default_context()
+    if not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
