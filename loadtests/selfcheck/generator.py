@@ -12,7 +12,7 @@ LEAST_RATE = 500.0  # answers a second
 LEAST_USERS = (
     50  # half of what the default plan asks for at 100 ms, and a service of one core gives
 )
-CROWDS = (25, 50, 100, 200, 400)
+CROWDS = (25, 50, 100, 200, 400, 1000, 2000)
 
 
 def check(bench: Bench) -> Findings:
