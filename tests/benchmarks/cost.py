@@ -1,12 +1,11 @@
-"""What measuring costs: recording, the generator beside stock Locust, files, and analysis.
+"""What measuring costs: recording, telemetry, files, and analysis.
 
-    python tests/benchmarks/cost.py [--rounds 5] [--seconds 5] [--only recording,throughput]
+    python tests/benchmarks/cost.py [--rounds 5] [--seconds 5] [--only recording,telemetry]
 
-Asked: at most 3 microseconds to record a request, and 3 more to read and record where its time
-went; at least 90 % of the requests a second that stock Locust's FastHttpUser makes of the same
-mock, on the same core (counted by the mock's ledger, rounds in turn, ratio of the medians); at ten
-times the requests a slices.jsonl of at most 1.5 times the bytes; and at most 2 seconds to analyse a
-run of ten minutes, reading included.
+Asked: at most 1 microsecond to record a plan's request, 3 for one that Locust's event brings, and 3
+more to read and record where its time went; at ten times the requests a slices.jsonl of at most 1.5
+times the bytes; and at most 2 seconds to analyse a run of ten minutes, reading included. The load
+generator as a whole is measured by generator.py.
 """
 
 import argparse
@@ -32,12 +31,11 @@ from simulated_engine import stage as simulated_stage
 from loadtests import plans, runfolder, server_timing, session, stages
 from loadtests.analysis import runs
 from loadtests.cores import Cores
-from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
+from loadtests.engine.recorder import Recorder
 from loadtests.histograms import Histogram
 from loadtests.phases import NAMES, PhaseSums
 from loadtests.slices import LENGTH, Slice
 
-STOCK = Path(__file__).with_name("stock_locustfile.py")
 USERS = 40
 KINDS = ("/external-data", "/data", "/health")
 TOLD = ", ".join(
@@ -53,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parts = {"recording": recording, "throughput": throughput, "files": files, "analysis": reading}
+    parts = {"recording": recording, "telemetry": telemetry, "files": files, "analysis": reading}
     parser.add_argument("--only", default=",".join(parts))
     arguments = parser.parse_args()
     rows = []
@@ -66,107 +64,95 @@ def main() -> None:
 
 
 def recording(rounds, _seconds):
-    """The listener alone, as Locust calls it; and with what its reports cost."""
+    """The recorder alone, by CPU; and with what its reports cost."""
     count = 100_000
     draw = random.Random(1)
-    times = [draw.lognormvariate(-3, 0.5) * 1000 for _ in range(count)]
-    bare = list(zip(times, [{}] * count, strict=True))
+    times = [draw.lognormvariate(-3, 0.5) for _ in range(count)]
+    ways = {
+        "closed model": (plan_request, 1, False),
+        "open model": (open_request, 1, False),
+        "by Locust's event": (event, 3, False),
+        "with phases": (plan_request, None, True),
+    }
     costs = {}
-    for model, events, told in (
-        ("closed model", bare, None),
-        ("open model", [(one, {SERVICE_TIME: one / 2}) for one in times], None),
-        ("with phases", bare, TOLD),
-    ):
+    for name, (record, asked, told) in ways.items():
         alone, reported = [], []
         for _ in range(rounds):
             recorder = Recorder()
             recorder.begin(0, time.perf_counter() - 10, 3600)
             began = time.process_time()
-            feed(recorder, events, told)
+            feed(recorder, times, record, told)
             alone.append((time.process_time() - began) / count)
             # As in a second of 2,000 requests: four slices, sent twice.
             recorder.begin(0, time.perf_counter() - 10, 3600)
             began = time.process_time()
             for first in range(0, 20_000, 500):
-                feed(recorder, events[first : first + 500], told)
+                feed(recorder, times[first : first + 500], record, told)
                 report = stages.Report(
                     stage=0, generator="local", sequence=0,
                     slices=tuple(stages.SliceMessage.of(part) for part in recorder.drain()),
                 )  # fmt: skip
                 stages.encode(report)
             reported.append((time.process_time() - began) / 20_000)
-        costs[model] = cost = statistics.median(alone) * 1e6
-        if told is None:
-            yield f"recording a request, {model}", "at most 3 us", f"{cost:.2f} us", cost <= 3
+        costs[name] = cost = statistics.median(alone) * 1e6
+        if asked is not None:
+            yield (
+                f"recording a request, {name}",
+                f"at most {asked} us",
+                f"{cost:.2f} us",
+                cost <= asked,
+            )
         else:
             more = cost - costs["closed model"]
-            yield f"reading and recording, {model}", "at most 3 more", f"{more:.2f} us", more <= 3
+            yield f"reading and recording, {name}", "at most 3 more", f"{more:.2f} us", more <= 3
         cost = statistics.median(reported) * 1e6
-        yield f"  with the reports at 2,000/s, {model}", "", f"{cost:.2f} us", True
+        yield f"  with the reports at 2,000/s, {name}", "", f"{cost:.2f} us", True
 
 
-def feed(recorder, events, told):
-    """Locust's `request` event, so often; and what is done before it with what a service told."""
-    listen = recorder.on_request
-    for milliseconds, context in events:
-        if told is not None:
-            phases = server_timing.phases(told, milliseconds / 1000, 0.0001)
-            context = {**context, PHASES: phases}
-        listen(
-            request_type="GET",
-            name="/external-data",
-            response_time=milliseconds,
-            exception=None,
-            response=None,
-            response_length=12,
-            context=context,
-            start_time=0.0,
-            url="http://127.0.0.1:8000/external-data",
-        )
+def feed(recorder, times, record, told):
+    """Record so many requests, and read before what a service told of each."""
+    ended = time.perf_counter()
+    for seconds in times:
+        phases = server_timing.phases(TOLD, seconds) if told else None
+        record(recorder, ended - seconds, ended, phases)
 
 
-def throughput(rounds, seconds):
-    ways = {"stock": [], "brownout": [], "with phases": []}
+def plan_request(recorder, begun, ended, phases):
+    recorder.record("/external-data", begun, ended, 0.0, 200, 12, None, None, phases)
+
+
+def open_request(recorder, begun, ended, phases):
+    recorder.record("/external-data", begun, ended, 0.0, 200, 12, None, begun - 0.001, phases)
+
+
+def event(recorder, begun, ended, phases):
+    recorder.on_request(
+        request_type="GET",
+        name="/external-data",
+        response_time=(ended - begun) * 1000,
+        exception=None,
+        response=None,
+        response_length=12,
+        context={},
+        start_time=0.0,
+        url="http://127.0.0.1:8000/external-data",
+    )
+
+
+def telemetry(rounds, seconds):
+    """The CPU of the whole generator, with stamps and phases of its requests, and without."""
+    ways = {"without": [], "with": []}
     with mock("0ms") as silent, mock("0ms", TOLD) as telling:
         for number in range(rounds):
             for way in list(ways)[:: 1 if number % 2 else -1]:
-                if way == "stock":
-                    ways[way].append(by_stock(silent, seconds))
-                else:
-                    tells = way == "with phases"
-                    ready = telling if tells else silent
-                    ways[way].append(by_brownout(ready, seconds, tells))
-    for number, what in enumerate(("requests a second", "microseconds of CPU for each")):
-        print(f"{what} at {USERS} users, by round")
-        for name, found in ways.items():
-            print(f"  {name:11}", *(f"{one[number]:7,.0f}" for one in found))
-    rates, costs = (
-        {way: statistics.median(one[number] for one in found) for way, found in ways.items()}
-        for number in (0, 1)
-    )
-    ratio = rates["brownout"] / rates["stock"]
-    yield "of stock FastHttpUser's throughput", "at least 90 %", f"{ratio:.1%}", ratio >= 0.9
-    ratio = costs["stock"] / costs["brownout"]
-    yield "  by the CPU of a request, which others change less", "", f"{ratio:.1%}", True
-    more = costs["with phases"] - costs["brownout"]
+                tells = way == "with"
+                ways[way].append(by_brownout(telling if tells else silent, seconds, tells))
+    print(f"microseconds of CPU for each request at {USERS} users, by round")
+    for name, found in ways.items():
+        print(f"  {name:11}", *(f"{cost:7,.0f}" for _, cost in found))
+    costs = {way: statistics.median(cost for _, cost in found) for way, found in ways.items()}
+    more = costs["with"] - costs["without"]
     yield "CPU of stamp, header and phases, of a request", "", f"{more:.1f} us", True
-
-
-def by_stock(ready, seconds):
-    words = [sys.executable, "-m", "locust", "-f", str(STOCK), "--headless", "--only-summary"]
-    words += ["--users", str(USERS), "--spawn-rate", "100", "--host", ready["url"]]
-    cores = Cores.here()
-    with cores.pinned_to(cores.generator):
-        locust = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        before = account(ready)["arrivals"]
-        while account(ready)["arrivals"] == before:
-            time.sleep(0.1)
-        time.sleep(1.5)
-        return rate(ready, locust.pid, seconds)
-    finally:
-        locust.terminate()
-        locust.wait()
 
 
 def by_brownout(ready, seconds, telemetry):

@@ -53,6 +53,7 @@ http {{
     listen 127.0.0.1:{port};
     default_type application/json;
     location / {{ echo -n '{{"ok": true}}'; }}
+    location /status {{ stub_status; }}
     location /wait {{ echo_sleep 0.05; echo -n '{{"ok": true}}'; }}
   }}
 }}

@@ -7,6 +7,7 @@ from time import perf_counter
 from locust import events
 
 from loadtests.engine.conductor import Levels as Levels
+from loadtests.engine.connection import Answer, Connection, Request
 from loadtests.engine.users import PlanUser
 from loadtests.engine.wiring import install
 
@@ -14,16 +15,17 @@ install()
 stamps: list[tuple[int, float, float]] = []  # stage, start, end
 
 
-class StampedUser(PlanUser):
-    """Stamps right before and right after the client's call."""
+def stamped(connection: Connection, request: Request) -> Answer:
+    """Stamp right before and right after the exchange."""
+    stage = PlanUser.generator._stage.number
+    start = perf_counter()
+    answer = exchange(connection, request)
+    stamps.append((stage, start, perf_counter()))
+    return answer
 
-    def _send(self, stage, request):
-        start = perf_counter()
-        super()._send(stage, request)
-        stamps.append((stage.number, start, perf_counter()))
 
-
-del PlanUser
+exchange = Connection.exchange
+Connection.exchange = stamped  # type: ignore[method-assign]
 
 
 @events.quitting.add_listener
