@@ -79,6 +79,10 @@ def test_the_host_is_that_of_the_target_as_it_is_written(target):
     assert sent(target)[1]["Host"] == target.partition("//")[2]
 
 
+def test_the_name_of_a_host_is_sent_in_ascii():
+    assert sent("http://bücher.example:80")[1]["Host"] == "xn--bcher-kva.example:80"
+
+
 def test_a_stamped_request_carries_the_moment_in_which_it_is_made():
     made = call(stamped=True, method="POST", body="x")
     before = time.monotonic_ns()

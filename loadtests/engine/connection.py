@@ -6,6 +6,7 @@ No layer builds objects that nobody asks for: a request is one write, one wait, 
 
 import os
 import ssl
+from contextlib import suppress
 from functools import cache
 from time import perf_counter
 from typing import Any, Protocol
@@ -34,6 +35,9 @@ class Endpoint:
         self.target = target
         self.prefix = parts.path.rstrip("/")
         self.authority = parts.netloc
+        if not self.authority.isascii():
+            with suppress(UnicodeError):  # then `resolve` fails, too
+                self.authority = self.authority.encode("idna").decode("ascii")
         self.reopened = 0
         self._host = parts.hostname or ""
         self._tls = _tls_context() if parts.scheme == "https" else None

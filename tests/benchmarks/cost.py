@@ -371,7 +371,7 @@ def account(ready):
 def generator():
     """The process id of the Locust that brownout has started."""
     children = psutil.Process().children(recursive=True)
-    return next(one.pid for one in children if "locust" in one.cmdline())
+    return next(one.pid for one in children if "loadtests.engine" in one.cmdline())
 
 
 def rate(ready, pid, seconds):
