@@ -4,6 +4,7 @@ import signal
 import sys
 from importlib.util import find_spec
 
+from loadtests import open_files
 from loadtests.interrupts import interruptible
 from mock_upstream import standard_streams
 
@@ -24,10 +25,16 @@ def _command() -> int:
             file=sys.stderr,
         )
         return 2
-    from loadtests.cli import app  # only now: the slim install lacks what it imports
+    try:
+        from loadtests.cli import app  # only now: the slim install lacks what it imports
 
-    with interruptible(until_exit=True):
-        app()
+        with interruptible(until_exit=True):
+            app()
+    except OSError as error:
+        if (known := open_files.exhausted(error)) is None:
+            raise
+        print(known, file=sys.stderr)
+        return known.exit_code
     return 0
 
 

@@ -1,7 +1,10 @@
 """How many files a process may have open: a connection takes one, a shell's limit is often 1024."""
 
+import errno
 import resource
 from contextlib import suppress
+
+from loadtests.exit_codes import NOT_MEASURABLE, Failure
 
 ENOUGH = 1 << 16
 """More than there are ports; some programs go through all the numbers that they might use."""
@@ -28,3 +31,19 @@ def limits() -> tuple[int, int]:
     if soft == resource.RLIM_INFINITY or soft > ENOUGH:
         return soft, hard
     return (ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)), hard
+
+
+class OutOfDescriptors(Failure):
+    """This process, or the machine, has as many files and connections open as it may."""
+
+    exit_code = NOT_MEASURABLE
+
+
+WAY_OUT = "raise the limit of open files (`ulimit -n`)"
+
+
+def exhausted(error: BaseException) -> OutOfDescriptors | None:
+    """Return what to tell of an error that says so; None: it says something else."""
+    if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    return OutOfDescriptors(f"brownout ran out of file descriptors: {WAY_OUT} and start it again.")

@@ -151,13 +151,19 @@ class ProcessGroup:
         return how
 
     def last_words(self) -> str:
-        """The end of its log and where the whole is, for a message; begins with a line end."""
+        """
+        The end of its log and where the whole is, for a message; begins with a line end.
+
+        Many a program ends when it cannot write its log, and cannot say why: a full disk is named.
+        """
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 4096))
             words = printable(redaction.text(log.read().decode(errors="replace")))
         lines = words.strip().splitlines()[-LAST_WORDS:]
         said = "\nIts last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
-        return f"{said}\nThe whole log: {self.log}"
+        disk = os.statvfs(self.log)
+        full = "\nIts disk is full: make room, or choose another folder with --out."
+        return f"{said}\nThe whole log: {self.log}{full if not disk.f_bavail else ''}"
 
     def descendants(self) -> set[int]:
         """Return the ids of its processes, also of those that have a session of their own."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from loadtests import choices, environment, interrupts, plans, report, runfolder
+from loadtests import choices, environment, interrupts, open_files, plans, report, runfolder
 from loadtests.analysis import capacity, runs
 from loadtests.analysis.trials import Bounds
 from loadtests.barrier import Barrier
@@ -125,8 +125,11 @@ class RunRecorder:
                 endings |= {Ending.DIED} if died else set()
             except (KeyboardInterrupt, StoppedByHand):
                 endings.add(Ending.INTERRUPTED)
-            except (DeploymentFailed, EngineFailed, Refused, StorageFailed) as error:
-                complaints.append(_told(error, folder.path))
+            except (DeploymentFailed, EngineFailed, Refused, StorageFailed, OSError) as error:
+                failure = open_files.exhausted(error) or error
+                if isinstance(failure, OSError):
+                    raise
+                complaints.append(_told(failure, folder.path))
                 gone = isinstance(error, DeploymentFailed)
                 endings.add(Ending.DIED if gone else Ending.INVALID)
                 with suppress(EngineFailed):

@@ -1,15 +1,18 @@
 """Descriptors: what is started may have more than a shell gives, and who lacks them says so."""
 
 import asyncio
+import errno
+import os
 import resource
 import shlex
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from loadtests import open_files
+from loadtests import open_files, runfolder
 from loadtests.engine.failures import kind_of
 from tests.brownout_runs import COMMAND, started
 from tests.servers import serving
@@ -109,3 +112,20 @@ def test_what_is_started_may_open_as_many_files_as_the_system_permits():
 )
 def test_what_the_generator_lacks_is_a_kind_of_failure(number, kind):
     assert kind_of(OSError(number, "no"), None) == kind
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_a_process_without_descriptors_is_told_to_raise_the_limit(number):
+    error = OSError(number, os.strerror(number))
+    assert "ran out of file descriptors" in str(open_files.exhausted(error))
+    assert "ulimit -n" in str(runfolder.failed(Path("runs/x"), error))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, ""), ValueError(errno.EMFILE)])
+def test_other_errors_say_nothing_of_descriptors(error):
+    assert open_files.exhausted(error) is None
+
+
+def test_a_full_disk_is_told_to_make_room():
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "Make room" in str(runfolder.failed(Path("runs/x"), error))

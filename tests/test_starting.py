@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import httpx
 import psutil
@@ -218,3 +219,17 @@ def test_an_inherited_control_socket_that_others_reach_needs_a_token():
             _, told = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "--control-token" in told
+
+
+def test_a_full_disk_is_named_where_a_program_that_writes_its_log_does_not_start(
+    tmp_path, monkeypatch
+):
+    room = os.statvfs(tmp_path)
+    values = {name: getattr(room, name) for name in dir(room) if name.startswith("f_")}
+    full = SimpleNamespace(**(values | {"f_bavail": 0}))
+    plan = plan_of(python("raise SystemExit(7)"))
+    for there, told in ((room, False), (full, True)):
+        monkeypatch.setattr(os, "statvfs", lambda _, there=there: there)
+        with pytest.raises(DeploymentFailed) as failed, running(plan, tmp_path):
+            pass
+        assert ("Its disk is full" in str(failed.value)) == told
