@@ -82,13 +82,14 @@ def play(
         record = _play_stage(stage, engine, folder)
         if targets.barrier:
             folder.write(targets.barrier.after(stage))
+        ended = {name: text for name, text in targets.dead().items() if name not in dead}
+        for name, text in ended.items():
+            folder.problem(text, name)
+        dead |= ended
         found = next(p for p in points([record], samples) if p.request == "all")
         observer.measured(found)
-        for name, text in targets.dead().items():
-            if name not in dead:
-                dead[name] = text
-                folder.problem(text, name)
-                observer.problem(text)
+        for text in ended.values():
+            observer.problem(text)
         alive = step.deployment not in dead
         measured, took = block(record, samples), monotonic() - begin
         so_far.append(played(step, record, found, measured=measured, alive=alive, seconds=took))

@@ -10,8 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
-from loadtests import private_files, redaction
-from loadtests.analysis.records import FORMAT, Header, Record, StageRecord
+from loadtests import open_files, private_files, redaction
+from loadtests.analysis.records import FORMAT, Header, Record
 from loadtests.characters import printable
 from loadtests.exit_codes import NOT_MEASURABLE, Failure
 from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
@@ -66,7 +66,7 @@ class RunFolder:
         match message:
             case Stage():
                 message = redaction.of_stage(message)
-                self.record.stages.append(StageRecord(message))
+                self.record.stages.append(self.record.new_stage(message))
             case Change():
                 self.record.changes.append(message)
             case _:
@@ -78,9 +78,7 @@ class RunFolder:
     def problem(self, text: str, deployment: str | None = None) -> None:
         """Something that concerns the run, or one deployment, as a whole. Raises StorageFailed."""
         text = printable(redaction.masked(text))
-        self.record.problems.append(f"{deployment}: {text}" if deployment else text)
-        if deployment:
-            self.record.dead[deployment] = text
+        self.record.add_problem(text, deployment)
         self._append(self._slices, {"type": "problem", "deployment": deployment, "text": text})
 
     def sample(self, sample: dict[str, Any]) -> None:
@@ -148,10 +146,10 @@ class RunFolder:
 
 def failed(path: Path, error: OSError) -> StorageFailed:
     """What to say of it."""
-    return StorageFailed(
-        f"{path} cannot be written: {error.strerror or error}. Make room, or choose another folder "
-        "with --out."
-    )
+    way_out = "Make room, or choose another folder with --out."
+    if open_files.exhausted(error):
+        way_out = f"To mend it, {open_files.WAY_OUT}."
+    return StorageFailed(f"{path} cannot be written: {error.strerror or error}. {way_out}")
 
 
 def make(out: Path, name: str) -> Path:

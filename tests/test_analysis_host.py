@@ -39,6 +39,19 @@ def test_a_machine_that_is_busy_with_us_alone_spoils_nothing():
     assert judged(cores=[0.34, 1.0], **full).valid
 
 
+@pytest.mark.parametrize(("name", "valid"), [("mock", False), ("app", True)])
+def test_who_has_no_descriptor_left_is_named_and_a_mock_without_spoils_the_point(name, valid):
+    short = OURS | {name: OURS[name] | {"spare_descriptors": 0}}
+    found = judged(cores=[0.34, 0.55], **short)
+    assert found.valid == valid
+    called = {"mock": "the mock upstream", "app": "the deployment"}[name]
+    assert found.problems == [
+        f"{called} had no file descriptor left: raise the limit of open files (`ulimit -n`)"
+    ]
+    enough = OURS | {name: OURS[name] | {"spare_descriptors": 1}}
+    assert judged(cores=[0.34, 0.55], **enough).problems == []
+
+
 def test_another_process_on_the_generators_core_is_found_and_named():
     found = judged(cores=[1.0, 0.55], **OURS)
     assert not found.valid

@@ -12,8 +12,9 @@ from simulated_engine import (
     threads,
 )
 
+from loadtests.analysis.blocks import block
 from loadtests.analysis.points import points
-from loadtests.analysis.records import StageRecord
+from loadtests.analysis.records import Header, Record, StageRecord
 from loadtests.stages import Usage
 
 SYSTEMS = {"fine": threads(40, exponential(0.05)), "instant": threads(40, constant(0.002))}
@@ -50,6 +51,29 @@ def test_users_who_are_neither_waiting_nor_thinking_contradict_little():
     (contradicted,) = (p for p in points(records) if p.request == "all")
     assert not contradicted.valid
     assert "42 users, but 40.0 in flight" in contradicted.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("fine", ["the deployment ended before the window was over"]),
+        ("mock", ["the mock upstream ended before the window was over"]),
+        ("another", []),
+    ],
+)
+def test_a_stage_in_which_the_deployment_or_the_mock_ended_is_not_valid(where, says):
+    first, second = (
+        record(SimulatedEngine(SYSTEMS), stage(number, "fine", level))
+        for number, level in enumerate((20, 40))
+    )
+    run = Record(Header(id="", name=""), stages=[first, second])
+    run.add_problem("it was killed by SIGKILL", where)
+    later = run.new_stage(stage(2, "fine", 60))
+    assert (later.died is None) == (where != "fine")
+    found = {p.level: p for p in points(run.stages) if p.request == "all"}
+    assert (found[20].valid, found[20].problems) == (True, [])
+    assert (found[40].valid, found[40].problems) == (not says, says)
+    assert block(second, []).wrong == says
 
 
 def test_a_stage_that_began_with_the_queue_of_the_one_before_is_not_valid():

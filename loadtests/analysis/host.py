@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loadtests.analysis import sampling
+from loadtests.analysis import sampling, stops
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, inside
 from loadtests.analysis.validity import BUSY, Validity, spoilt
@@ -102,7 +102,7 @@ def of_host(
         for _, sample in inside(record, samples)
         if (host := _Host.of(sample)) is not None
     ]
-    sampled = sampling.of_windows(records, samples)
+    sampled = stops.of_windows(records, samples).and_of(sampling.of_windows(records, samples))
     if not hosts:
         return sampled
     means = _Means(hosts)
@@ -118,6 +118,7 @@ def of_host(
             _stolen(means, deployment),
         ],
     }
+    sampled = sampled.and_of(_descriptors(hosts, deployment))
     found = [text for texts in reasons.values() for text in texts if text]
     limits = [spoilt(resource, texts) for resource, texts in reasons.items()]
     return Validity(
@@ -135,6 +136,7 @@ class _Process(_Part):
     cpu: float = 0.0
     wait: float | None = None
     runs: float = 0.0
+    spare_descriptors: int | None = None
     affinity: frozenset[int] = frozenset()
 
 
@@ -215,6 +217,19 @@ def _mean(values: Iterable[float]) -> float:
 def _share(values: Sequence[float], cores: frozenset[int]) -> float:
     known = [values[core] for core in cores if core < len(values)]
     return _mean(known)
+
+
+def _descriptors(hosts: Sequence[_Host], deployment: str) -> Validity:
+    """A mock without descriptors refuses calls; that a service has none is a finding about it."""
+
+    def out(name: str) -> bool:
+        seen = [host.processes[name] for host in hosts if name in host.processes]
+        return any(process.spare_descriptors == 0 for process in seen)
+
+    way_out = "had no file descriptor left: raise the limit of open files (`ulimit -n`)"
+    names = {MOCK: "the mock upstream", deployment: "the deployment"}
+    problems = tuple(f"{called} {way_out}" for name, called in names.items() if out(name))
+    return Validity(not out(MOCK), problems)
 
 
 def _near_limit(means: _Means) -> str | None:

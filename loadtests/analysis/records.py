@@ -27,7 +27,8 @@ class StageRecord:
     """
     Everything that came back about one stage; filled while it is played, or from its file.
 
-    `usage` is None in files of earlier versions, and for a stage that was cut short.
+    `usage` is None in files of earlier versions, and for a stage that was cut short. `died` says
+    who ended in it or before it, the stage's deployment or the mock upstream.
     """
 
     stage: Stage
@@ -36,6 +37,7 @@ class StageRecord:
     slices: list[Slice] = field(default_factory=list)
     dones: dict[str, Done] = field(default_factory=dict)
     losts: list[Lost] = field(default_factory=list)
+    died: Literal["deployment", "mock upstream"] | None = None
     _received: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, message: Begun | Report | Done | Lost | Usage) -> None:
@@ -122,6 +124,26 @@ class Record:
     dead: dict[str, str] = field(default_factory=dict)
     status: Literal["complete", "interrupted"] = "interrupted"
 
+    def new_stage(self, stage: Stage) -> StageRecord:
+        """Return the record of a stage that is about to be played; the caller adds it."""
+        return StageRecord(stage, died="deployment" if stage.deployment in self.dead else None)
+
+    def add_problem(self, text: str, where: str | None = None) -> None:
+        """
+        Add a problem of the run.
+
+        Args:
+            where: the deployment that ended, or "mock": in the latest stage, which is found to be
+                so at its end.
+        """
+        self.problems.append(f"{where}: {text}" if where else text)
+        if not where:
+            return
+        self.dead[where] = text
+        latest = self.stages[-1] if self.stages else None
+        if latest and where in ("mock", latest.stage.deployment):
+            latest.died = "mock upstream" if where == "mock" else "deployment"
+
 
 def read(folder: Path) -> Record:
     """
@@ -203,17 +225,16 @@ def _take(
     plain = _object(line)
     match plain.get("type"):
         case "problem":
-            where, text = plain.get("deployment"), str(plain.get("text", ""))
-            record.problems.append(f"{where}: {text}" if where else text)
-            if where:
-                record.dead[str(where)] = text
+            where = plain.get("deployment")
+            record.stages = list(by_number.values())
+            record.add_problem(str(plain.get("text", "")), str(where) if where else None)
         case "end":
             if plain.get("status") == "complete":
                 record.status = "complete"
         case _:
             message = _message(line, unknown)
             if isinstance(message, Stage):
-                by_number.setdefault(message.number, StageRecord(message))
+                by_number.setdefault(message.number, record.new_stage(message))
             elif isinstance(message, Change):
                 record.changes.append(message)
             elif isinstance(message, Begun | Report | Done | Lost | Usage):

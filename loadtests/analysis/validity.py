@@ -91,6 +91,7 @@ def of_level(
         _busy_generator(usable) or _late_generator(usable, batches),
     ]
     wrong = [
+        *dict.fromkeys(_death(record) for record in repeats),
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
         *(_carried(record) for record in usable),
@@ -115,6 +116,7 @@ def unusable(
     lost, or the generator itself is at its limit. That it was disturbed now and then is not.
     """
     wrong = [
+        _death(record),
         _loss(record),
         _unfinished(record),
         _carried(record),
@@ -169,6 +171,10 @@ def of_request(
             problems=(f"{whole.ok.count} successful requests are too few for {missing}",)
         )
     return Validity()
+
+
+def _death(record: StageRecord) -> str | None:
+    return f"the {record.died} ended before the window was over" if record.died else None
 
 
 def _loss(record: StageRecord) -> str | None:

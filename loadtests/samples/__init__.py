@@ -11,6 +11,7 @@ from loadtests.process_groups import uninterrupted
 from loadtests.samples import host, quota
 from loadtests.samples.mock import Ledger
 from loadtests.samples.processes import Processes
+from loadtests.samples.stops import Stops
 
 INTERVAL = 1.0  # seconds
 
@@ -24,9 +25,11 @@ class Sampler:
          "stolen": [the part of it that the host of this virtual machine gave to others],
          "processes": {name: {"cpu": cores used since the last sample, "rss": bytes,
                               "threads": count, "descriptors": count, "affinity": [cores],
+                              "spare_descriptors": those that it may still open,
                               "wait": seconds a second, "runs": times a second,
                               "switches": {"voluntary": times a second, "involuntary": likewise}}},
          "harness": the same of this process,
+         "stopped": {name: [[from, to]: monotonic seconds in which it was stopped by a signal]},
          "sockets": {"established": count, "time_wait": count, "orphaned": count},
          "ports": {"time_wait": connections, "of": ports that clients may take},
          "quota": {"cores": what the control group may use,
@@ -65,6 +68,7 @@ class Sampler:
         self._gauges = gauges
         self._ledger = Ledger(control_url, recent_peak=True) if control_url else None
         self._processes = Processes()
+        self._stops = Stops()
         self._cores: list[host.Core] = []
         self._limited: quota.Quota | None = None
         self._at = 0.0
@@ -106,7 +110,7 @@ class Sampler:
             self._attempt()
             stopping = False
             while not stopping:
-                stopping = self._stopping.wait(INTERVAL)
+                stopping = self._stops.wait(self._stopping, INTERVAL)
                 # Never sooner, as CPU time is counted in ticks; but once more at the end: what a
                 # sample tells is of the time before it.
                 time.sleep(max(self._at + INTERVAL - time.monotonic(), 0.0))
@@ -132,7 +136,9 @@ class Sampler:
         now = time.monotonic()
         cores = host.cores()
         spent = [core.since(then) for then, core in zip(self._cores, cores, strict=False)]
-        named = {**self._fleet_processes(), "": [os.getpid()]}  # this process has no name
+        fleet = self._fleet_processes()
+        self._stops.watch(fleet)
+        named = {**fleet, "": [os.getpid()]}  # this process has no name
         processes = self._processes.look(named, now - self._at)
         limited = self._quota()
         self._at, self._cores = now, cores
@@ -145,7 +151,9 @@ class Sampler:
             "harness": processes.pop("", None),
             "processes": processes,
         }
-        return sample | _sockets() | limited | self._told()
+        sample |= _sockets() | limited | self._told()
+        stopped = self._stops.take()
+        return sample | ({"stopped": stopped} if stopped else {})
 
     def _quota(self) -> dict[str, Any]:
         before, self._limited = self._limited, quota.quota()

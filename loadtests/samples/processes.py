@@ -1,6 +1,7 @@
 """What processes used since the last look."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class Processes:
                         switches=_since(then.switches, switches),
                         rss=process.memory_info().rss,
                         threads=threads,
-                        descriptors=process.num_fds(),
+                        descriptors=(used_files := process.num_fds()),
+                        spare=_spare(process, used_files),
                         affinity=_affinity(pid),
                     )
         return None
@@ -91,6 +93,7 @@ class _Part:
     rss: int
     threads: int
     descriptors: int
+    spare: int | None  # descriptors that it may still open
     affinity: frozenset[int]
 
 
@@ -111,8 +114,21 @@ def _together(parts: list[_Part], elapsed: float) -> dict[str, Any]:
             "voluntary": round(sum(one.voluntary for one in switches) / elapsed, 1),
             "involuntary": round(sum(one.involuntary for one in switches) / elapsed, 1),
         }
+    if spare := [part.spare for part in parts if part.spare is not None]:
+        found["spare_descriptors"] = min(spare)
     affinity = sorted(frozenset[int]().union(*(part.affinity for part in parts)))
     return found | ({"affinity": affinity} if affinity else {})
+
+
+def _spare(process: psutil.Process, used: int) -> int | None:
+    """How many more files it may open; None where that is not known, or has no limit."""
+    if sys.platform != "linux":
+        return None
+    try:
+        limit, _ = process.rlimit(psutil.RLIMIT_NOFILE)
+    except (psutil.Error, OSError):  # of another user's process
+        return None
+    return None if limit == psutil.RLIM_INFINITY else max(limit - used, 0)
 
 
 def _scheduled(pid: int) -> tuple[float, int]:

@@ -1,0 +1,64 @@
+"""When processes were stopped by a signal: such a process uses no CPU, and its answers are late."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+LOOK = 0.1  # seconds between two looks at the state of each process, which takes 10 microseconds
+_STOPPED = (b"T", b"t")  # by a signal; by a debugger: proc_pid_stat(5)
+
+
+class Stops:
+    """
+    Looks at the states of processes while it waits.
+
+    Linux only: without /proc no process is ever seen to be stopped.
+    """
+
+    def __init__(self) -> None:
+        self._named: Mapping[str, Sequence[int]] = {}
+        self._seen: dict[str, list[list[float]]] = {}
+
+    def watch(self, named: Mapping[str, Sequence[int]]) -> None:
+        """From now on, look at these processes: name -> process ids."""
+        self._named = named
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for the event as `Event.wait` does, and look meanwhile."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if event.wait(min(LOOK, left)):
+                return True
+            self._look()
+        return event.is_set()
+
+    def take(self) -> dict[str, list[list[float]]]:
+        """
+        Return the stops that were seen since the last call, by name: from when to when, in
+        monotonic seconds, each to `LOOK`.
+        """
+        seen, self._seen = self._seen, {}
+        return seen
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for name, pids in self._named.items():
+            if any(map(_is_stopped, pids)):
+                spells = self._seen.setdefault(name, [])
+                if spells and now - spells[-1][1] <= 2 * LOOK:
+                    spells[-1][1] = now
+                else:
+                    spells.append([now - LOOK, now])
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(OSError):
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        try:
+            # The state comes after the program's name, in parentheses and of any content.
+            return os.read(file, 512).rpartition(b") ")[2][:1] in _STOPPED
+        finally:
+            os.close(file)
+    return False
