@@ -59,6 +59,8 @@ Levels = Annotated[str, typer.Option(metavar="1,5,10", help="Numbers of users, o
 Bounds = Annotated[
     str, typer.Option("--levels", metavar="1,400", help="Lowest and highest level instead.")
 ]
+CONNECTING = 20  # seconds that the workers of a load generator may take to connect
+
 Settle = Annotated[str, typer.Option(metavar="2s", help="Time before each measurement instead.")]
 Measure = Annotated[str, typer.Option(metavar="5s", help="Length of each measurement instead.")]
 Repeats = Annotated[str, typer.Option(metavar="N", help="Measure each level so often instead.")]
@@ -479,8 +481,12 @@ def _shown(where: Console = console) -> AbstractContextManager[Observer]:
 def _several(processes: int) -> list[str]:
     """
     Return Locust's options for several processes: for one it would start a second that only waits.
+
+    A worker that ended before it was connected would be waited for without end.
     """
-    return ["--processes", str(processes)] if processes > 1 else []
+    if processes == 1:
+        return []
+    return ["--processes", str(processes), "--expect-workers-max-wait", str(CONNECTING)]
 
 
 def _finish(outcome: Outcome, unresolved: Unresolved | None) -> NoReturn:

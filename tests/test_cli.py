@@ -167,7 +167,7 @@ def test_an_interrupt_is_one_too_where_a_library_made_another_error_of_it():
 
 def test_one_process_is_locust_without_workers():
     assert cli._several(1) == []
-    assert cli._several(2) == ["--processes", "2"]
+    assert cli._several(2) == ["--processes", "2", "--expect-workers-max-wait", "20"]
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,9 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on_without_
     run = invocation.run()
     assert stages(run).count(("async", 4)) == 1
     assert ("mortal", 4) not in stages(run)
+    (last,) = (p for p in run.points if (p.deployment, p.request) == ("mortal", "all"))
+    assert not last.valid
+    assert "the deployment ended before the window was over" in last.problems
     assert run.plan["telemetry"] is False
     assert not any("gauges" in sample for sample in samples_of(tmp_path))
 
@@ -237,6 +240,14 @@ def test_a_service_that_does_not_start_ends_the_run_before_it_begins(tmp_path, p
     assert code == 4
     assert "deployment 'bad' ended with exit code 9 while starting" in invocation.output
     assert "Traceback" not in invocation.output
+
+
+def test_plain_locust_ends_when_its_controller_ends_before_it_is_ready(tmp_path, plan):
+    bad = "[deployments.bad]\ncommand = \"python -c 'raise SystemExit(9)' {port}\"\n"
+    plan.write_text(PLAN + bad, encoding="utf-8")
+    with started([*LOCUST, "--headless", "--plan", "plan.toml"], tmp_path) as invocation:
+        assert invocation.end() == 4, invocation.output
+    assert "deployment 'bad' ended with exit code 9 while starting" in invocation.output
 
 
 def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp_path, plan):

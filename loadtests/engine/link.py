@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from gevent.queue import Queue
 
 from loadtests import stages
 from loadtests.environment import COMMAND, PASSWORD
-from loadtests.exit_codes import INTERRUPTED
+from loadtests.exit_codes import INTERRUPTED, NOT_MEASURABLE
 
 LINK, TOKEN = "BROWNOUT_LINK", "BROWNOUT_TOKEN"
 ANSWERING = 30.0  # seconds that the controller may take to answer; it analyses a run meanwhile
@@ -93,7 +94,7 @@ class Link:
             # Closing alone would leave it open: the reader holds the descriptor, too.
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        return self.controller.wait() if self.controller else None
+        return _code_of(self.controller) if self.controller else None
 
     def _read(self) -> None:
         with suppress(OSError):
@@ -133,7 +134,9 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
     controller = subprocess.Popen(
         command, env=environment, pass_fds=[writes], start_new_session=True
     )
-    os.close(writes)
+    # Not os.close: gevent puts that off until other greenlets run, and none does in the wait for a
+    # line, which would never end with a controller that has ended.
+    os.fdopen(writes, "wb").close()
     try:
         with os.fdopen(reads, encoding="utf-8") as announced:
             line = announced.readline()
@@ -142,11 +145,20 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
         controller.wait()
         raise ControllerFailed(INTERRUPTED) from None
     if not line:
-        raise ControllerFailed(controller.wait())
+        raise ControllerFailed(_code_of(controller))
     where = json.loads(line)
     link = Link(where["link"], where["token"], web)
     link.controller = controller
     return link
+
+
+def _code_of(controller: subprocess.Popen[bytes]) -> int:
+    """Wait for its exit code; one that was killed could neither say why nor give one."""
+    code: int = controller.wait()
+    if code >= 0:
+        return code
+    print(f"the controller was killed by {signal.Signals(-code).name}", file=sys.stderr)
+    return NOT_MEASURABLE
 
 
 class ControllerFailed(Exception):
