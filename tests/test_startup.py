@@ -26,6 +26,7 @@ ALWAYS = {
     "loadtests.consoles",
     "loadtests.exit_codes",
     "loadtests.interrupts",
+    "loadtests.open_files",
     "mock_upstream",
     "mock_upstream.standard_streams",
 }
