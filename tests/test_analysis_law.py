@@ -100,6 +100,14 @@ def test_a_low_level_without_a_rare_timeout_is_less_certain_than_it_looks():
     assert all(found.follows(one) for one in seen)
 
 
+def test_users_who_wait_long_for_their_turn_do_not_hide_a_queue():
+    """A blocked loop serves some callers often and others late: 10 of 20 in a short window."""
+    low, high = point(1, 23.7, noise=0), point(20, 24.0, noise=0, in_flight=20.0)
+    high.response_time["mean"] = Estimate(value=0.4)
+    found = law([low, high])
+    assert not found.follows(high)
+
+
 def test_a_level_without_any_success_is_a_collapse():
     seen = [*hockey_stick(0.05, 1e9, (1, 5, 10)), point(40, 0.0, noise=0)]
     found = law(seen)

@@ -108,7 +108,8 @@ class ClosedLaw:
             return True
         high = self.cycle.high or math.inf
         known = math.log(high / self.cycle.value) / _DEVIATIONS
-        stuck = math.sqrt(_failing_users(point)) / (point.level * ratio)
+        waiting = _failing_users(point)
+        stuck = math.sqrt(waiting) / max(point.level - waiting, 1.0)
         error = math.hypot(_error(point), BETWEEN / _DEVIATIONS, known, stuck)
         return -math.log(ratio) < error * _certain(self.levels)
 
