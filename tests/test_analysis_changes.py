@@ -126,7 +126,7 @@ def test_a_point_that_was_invalid_already_keeps_its_reasons():
     stages[2].dones.clear()
     run = runs.run_of(changed((sum(stages[2].window) / 2, SLOW), stages=stages))
     (problems,) = invalid(run).values()
-    assert any("never said that it was done" in problem for problem in problems)
+    assert any("did not finish it" in problem for problem in problems)
     assert any("the upstream was changed" in problem for problem in problems)
 
 

@@ -54,7 +54,7 @@ def test_a_stage_is_complete_when_every_generator_sent_all_it_says():
     ("lacking", "words"),
     [
         (Begun, "never began"),
-        (Done, "never said that it was done"),
+        (Done, "did not finish it"),
         (Report, "reports of generator generator-0 are lost"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_run_whose_last_line_is_cut_short_is_read_to_there(tmp_path):
     assert any(problem.startswith(words) for problem in found.problems)
     (point,) = (p for p in points(found.stages) if p.request == "all")
     assert not point.valid
-    assert "never said that it was done" in point.problems[0]
+    assert "did not finish it" in point.problems[0]
 
 
 def test_what_a_newer_version_writes_beside_what_is_known_is_left_out_and_named(tmp_path):

@@ -45,9 +45,13 @@ def test_slos_and_problems_are_shown():
     assert "! async-httpx: answered 503 to 41 requests at 160 users" in text
 
 
-def test_a_knee_that_was_not_reached_says_so():
-    run = example_runs.single_level().model_copy(update={"knees": {"mine": Knee(level=None)}})
-    assert "none in range" in printed(run, 80)
+def test_a_knee_that_was_not_reached_is_not_in_range_and_one_without_bounds_is_not_known():
+    run = example_runs.single_level()
+    for knee, told in (
+        (Knee(level=None, low=20.0), "none in range"),
+        (Knee(level=None), "not known"),
+    ):
+        assert told in printed(run.model_copy(update={"knees": {"mine": knee}}), 80)
 
 
 def test_a_state_is_a_mark_in_eighty_columns_and_a_word_where_there_is_room():

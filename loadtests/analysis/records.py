@@ -87,7 +87,7 @@ class StageRecord:
             received = self._received.get(name, set())
             done = self.dones.get(name)
             if done is None:
-                words.append(f"generator {name} never said that it was done")
+                words.append(f"generator {name} did not finish it")
             elif gaps := done.reports - sum(number < done.reports for number in received):
                 words.append(f"{gaps} of {done.reports} reports of generator {name} are lost")
         return words

@@ -58,9 +58,11 @@ def level_estimate(estimate: Estimate) -> str:
 
 
 def knee_level(knee: Knee) -> str:
-    """E.g. "39.6 (38.1–41.2)", "at or below 80", "none in range"."""  # noqa: RUF002
+    """E.g. "39.6 (38.1–41.2)", "at or below 80", "none in range", "not known"."""  # noqa: RUF002
     if knee.level is None:
-        return "none in range" if knee.high is None else f"at or below {knee.high:,.0f}"
+        if knee.high is not None:
+            return f"at or below {knee.high:,.0f}"
+        return "not known" if knee.low is None else "none in range"
     return level_estimate(Estimate(value=knee.level, low=knee.low, high=knee.high))
 
 
