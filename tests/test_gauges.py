@@ -5,6 +5,7 @@ import math
 import os
 import re
 import socket
+import subprocess
 import threading
 from urllib.parse import unquote
 
@@ -179,14 +180,21 @@ def left_out(collector, count):
     assert sum(seen) == count
 
 
-def test_a_process_of_another_session_is_none_of_the_deployments():
-    with Collector(["shop"]) as collector, sending(collector) as sender:
+@pytest.mark.processes
+def test_gauges_from_a_process_of_another_session_are_left_out():
+    with (
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as sleeper,
+        Collector(["shop"]) as collector,
+        sending(collector) as sender,
+    ):
         collector.started("shop", os.getsid(0))
         sender.send(datagram(pid=os.getpid(), cpu=1.0))
-        sender.send(datagram(pid=1, cpu=9.0))
+        sender.send(datagram(pid=sleeper.pid, cpu=9.0))
         eventually(lambda: os.getpid() in collector._heard.get("shop", {}) and collector._left_out)
+        sleeper.kill()
         assert collector.take() == {"shop": {str(os.getpid()): {"at": 100.0, "cpu": 1.0}}}
-        assert collector.complaint().endswith("the first because process 1 is none of 'shop'")
+        said = f"the first because process {sleeper.pid} is none of 'shop'"
+        assert collector.complaint().endswith(said)
 
 
 def test_what_a_process_sent_that_has_ended_is_dropped_without_a_complaint():
