@@ -28,11 +28,17 @@ _LONG_FELT = 1.3
 Times the error of independent pieces: a mean time that is so uncertain is that of long queues. A
 high quantile lies in the few longest ones, which show their own dependence too late.
 """
+_QUEUES_SKEW = 2.5
+"""
+Skewness of what stretches of a queue that forget each other say of a high quantile; the sums of
+exponential times have 2. It is too rarely seen in a window to be estimated from it.
+"""
+_FARTHEST = 3.3  # standard errors to which such an interval reaches at most
 _SKEWED = 0.5  # of the skewness that is seen in a few stretches is believed
 _STRETCHES = 10  # in which skewness is looked for
 
 
-def order_statistics(count: float, q: float) -> tuple[float, float]:
+def order_statistics(count: float, q: float, bend: float = 0.0) -> tuple[float, float]:
     """
     The ranks (from 1) between which the q-quantile of independent values lies at 95 %.
 
@@ -41,8 +47,15 @@ def order_statistics(count: float, q: float) -> tuple[float, float]:
     whole ones are meant for interpolation, which makes the coverage nearly exact (Beran and Hall,
     Interpolated nonparametric prediction intervals and confidence intervals, JRSS B 1993). They are
     below 1 or above `count` where there is no such value.
+
+    Args:
+        bend: how much further up than down the interval reaches; see `_bent`.
     """
-    return _rank(count, q, 1 - TAIL), _rank(count, q, TAIL)
+    low, high = _bent(_NORMAL, bend), _bent(-_NORMAL, bend)
+    return (
+        _rank(count, q, float(special.ndtr(low))),
+        _rank(count, q, float(special.ndtr(max(high, -_FARTHEST)))),
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -200,12 +213,7 @@ def mean(
     error = half / _NORMAL / value
     bend = _SKEWED * _skewness(residuals) / (6 * math.sqrt(_STRETCHES))
 
-    def bent(z: float) -> float:
-        if bend < 1e-3:
-            return z
-        return (math.cbrt(1 + 6 * bend * (z - bend)) - 1) / (2 * bend)
-
-    low, high = -bent(_NORMAL) * error, -bent(-_NORMAL) * error
+    low, high = -_bent(_NORMAL, bend) * error, -_bent(-_NORMAL, bend) * error
     if high > math.log(10):  # ten times the mean: it says nothing
         return Estimate(value=value)
     return Estimate(value=value, low=value * math.exp(low), high=value * math.exp(high))
@@ -238,6 +246,10 @@ class Times:
         that these do not reach is None; when there are AMPLE times as many requests as independent
         ones would take, it is the smallest or the largest request.
 
+        A window without one of the rare long queues shows both too low a quantile and too short a
+        dependence. So the interval reaches further up, by as much as the stretches that forget each
+        other are few (Johnson's skewness term, as in `mean`), where requests depend on each other.
+
         Several windows also have a quantile each. Where all of them do, the interval holds that of
         Student's t for the logs of these, around their own mean: that of all requests is mostly the
         quantile of the slowest window. Where one has too few requests, what the shares differ by
@@ -261,7 +273,9 @@ class Times:
                 half = max(half, self._felt * _independent(within, self._sizes))
             effect = (half / _NORMAL) ** 2 * count / (q * (1 - q))
             worth = count / max(effect, _LEAST_EFFECT)
-            low, high = order_statistics(round(worth, 2), q)
+            skewed = max(0.0, 1 - 1 / effect) if effect else 0.0
+            bend = _QUEUES_SKEW * skewed * self._felt / (6 * math.sqrt(len(self.batches)))
+            low, high = order_statistics(round(worth, 2), q, bend)
             ranks = low * (count + 1) / (worth + 1), high * (count + 1) / (worth + 1)
         low_end = self._between(min(ranks[0], q * count), q)
         high_end = self._between(max(ranks[1], q * count), q)
@@ -349,6 +363,13 @@ def quantile(
 ) -> Estimate | None:
     """A single quantile of `Times`."""
     return Times(batches, failures, parts).quantile(q)
+
+
+def _bent(z: float, bend: float) -> float:
+    """The normal deviate z after Johnson's transformation; z itself where nothing is skewed."""
+    if bend < 1e-3:
+        return z
+    return (math.cbrt(1 + 6 * bend * (z - bend)) - 1) / (2 * bend)
 
 
 def _independent(numerators: Sequence[float], denominators: Sequence[float]) -> float:
