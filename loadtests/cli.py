@@ -92,7 +92,7 @@ Ats = Annotated[
     str,
     typer.Option(
         metavar="40[,10,80]",
-        help="The level that decides, and more that are told beside it.",
+        help="The level that decides, and others that are only reported.",
         show_default=False,
     ),
 ]

@@ -58,7 +58,7 @@ def facts(seed: int) -> dict[str, Any]:
 
 
 def _cores() -> int | None:
-    """Those that this process may use, as far as the system tells."""
+    """Those that this process may use, as far as the system reports them."""
     with suppress(AttributeError, OSError):  # there is no such call, or a sandbox forbids it
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

@@ -43,7 +43,7 @@ WAY_OUT = "raise the limit of open files (`ulimit -n`)"
 
 
 def exhausted(error: BaseException) -> OutOfDescriptors | None:
-    """Return what to tell of an error that says so; None: it says something else."""
+    """Return the message for an error of this kind; None: it is of another kind."""
     if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
         return None
     return OutOfDescriptors(f"brownout ran out of file descriptors: {WAY_OUT} and start it again.")

@@ -23,8 +23,8 @@ MARK = "{redacted}"
 SHORTEST = 4
 """Characters: a known value that is shorter is hidden in its own place alone, since it is likely to
 be part of other texts."""
-_SHORTEST_LITERAL = 8  # likewise, of a value that is only known by the name it stands under
-_SHORTEST_LINE = 8  # likewise, of a line of a longer value
+_SHORTEST_LITERAL = 8  # the same, for a value that is only known by the name it stands under
+_SHORTEST_LINE = 8  # the same, for a line of a longer value
 
 _SECRET = re.compile(
     r"authori[sz]ation|cookie|token|secret|passw|passphrase|pwd|credential|signature"

@@ -85,7 +85,7 @@ class RunRecorder:
         urls = {name: one.url for name, one in self._fleet.deployments.items()}
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
         folder = runfolder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
-        with interrupts.held() as held:  # whatever comes, the report is written
+        with interrupts.held() as held:  # after any error or signal, the report is written
             status, endings, complaints = self._played(plan, urls, folder, held)
             for text in complaints:
                 self._observer.problem(text)

@@ -33,7 +33,7 @@ class Latency(ABC):
         """The share of delays of at most x seconds."""
 
     def exceeds(self, most: float) -> bool:
-        """Whether the median is above so many seconds; a quantile takes much longer to find."""
+        """Whether the median is above `most` seconds; a quantile takes much longer to find."""
         return self.cdf(most) < 0.5 - 1e-9
 
     def jumps(self) -> tuple[float, ...]:

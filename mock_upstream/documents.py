@@ -1,4 +1,4 @@
-"""TOML and JSON of others: what cannot be read is a ValueError that says why, whatever it holds."""
+"""TOML and JSON of others: any that cannot be read is a ValueError that says why."""
 
 import json
 import tomllib

@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Any, TextIO, cast
 
 CRASHED = 70  # EX_SOFTWARE of sysexits.h
-UNWRITABLE = 74  # EX_IOERR, likewise
+UNWRITABLE = 74  # EX_IOERR of sysexits.h
 INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
-READER_GONE = 141  # likewise, SIGPIPE
+READER_GONE = 141  # as a shell reports a process that SIGPIPE ended
 
 _ENCODING_ERRORS = "brownout"
 
@@ -92,7 +92,7 @@ class _Guarded:
             os.close(nowhere)
         if error.errno == errno.EPIPE and not _interrupted:
             _interrupted.append(True)
-            os.kill(os.getpid(), signal.SIGINT)  # for the main thread, whoever writes
+            os.kill(os.getpid(), signal.SIGINT)  # for the main thread, in whichever thread this is
 
 
 _interrupted: list[bool] = []  # both streams may have the same reader

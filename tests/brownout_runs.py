@@ -76,7 +76,7 @@ class Invocation:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             preexec_fn=ignore_interrupts,
         )
         self.lines: list[str] = []

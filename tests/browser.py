@@ -37,7 +37,7 @@ def opened(page: str, folder: Path) -> tuple[str, list[str]]:
             file.as_uri(),
         ],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
         check=True,
     )

@@ -126,7 +126,7 @@ def _ends(played: Played, phase: str) -> list[str]:
 
 
 def _codes(trial: Trial, target: str) -> set[int]:
-    """The exit codes that are right, beside the usual ones."""
+    """The exit codes that are right, in addition to the usual ones."""
     first = "engine" if trial.command == "locust" else "controller"  # whose code it is
     match trial.act, target:
         case "kill", _ if target == first:
@@ -168,7 +168,7 @@ def _leaves_nothing(played: Played) -> list[str]:
     if left:
         failures.append(f"files are left: {', '.join(left[:5])}")
     started, cleaned = (_lines(played.folder / name) for name in (STARTED, CLEANED))
-    # Where it had no descriptors for it, the stop command fails, and that is told.
+    # Without descriptors the stop command fails, and the output says so.
     if cleaned < started and "the stop command of shell ended with" not in played.output:
         failures.append(f"{started} starts of the shell, {cleaned} stop commands")
     return failures

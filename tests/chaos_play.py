@@ -29,7 +29,7 @@ LOSING = 0.3  # seconds of a window in which a worker is lost; others take its u
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What was done: to whom, and from when to when, in monotonic seconds."""
+    """What was done: to which process, and from when to when, in monotonic seconds."""
 
     target: str
     begin: float

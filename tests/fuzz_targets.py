@@ -313,8 +313,8 @@ def _run_files() -> dict[str, bytes]:
     base = Path(tempfile.mkdtemp())
     folder = written(base / "a", (1, 5, 20), settle=0.5, measure=1.0)
     run = analyse(folder)
-    (folder / "run.json").write_text(results.to_json(run))
-    (folder / "plan.toml").write_text(tomli_w.dumps(run.plan))
+    (folder / "run.json").write_text(results.to_json(run), encoding="utf-8")
+    (folder / "plan.toml").write_text(tomli_w.dumps(run.plan), encoding="utf-8")
     names = ("slices.jsonl", "samples.jsonl", "plan.toml", "run.json")
     found = {name: (folder / name).read_bytes() for name in names}
     shutil.rmtree(base)

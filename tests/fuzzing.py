@@ -114,7 +114,7 @@ def check_message(error: object) -> None:
 
 def fuzz(make: Callable[[], Target], seed: int, inputs: int) -> Outcome:
     """
-    Play so many inputs to a target, in processes of their own; one that dies is replaced.
+    Play a number of inputs to a target, in processes of their own; one that dies is replaced.
 
     Args:
         make: a function of a module, which the processes call to make the target.

@@ -45,12 +45,12 @@ def isolated(folder: Path, command: Sequence[str]) -> tuple[int, str, Counter[st
     unshare = ["unshare", "--map-root-user", "--net", "--mount"]
     setup = [*unshare, "sh", "-c", _SETUP, str(folder)]
     try:
-        subprocess.run([*setup, "true"], check=True, capture_output=True, text=True)
+        subprocess.run([*setup, "true"], check=True, capture_output=True, encoding="utf-8")
     except (OSError, subprocess.CalledProcessError) as error:
         return f"no network namespace: {getattr(error, 'stderr', None) or error}"
     counted = [*setup, sys.executable, "-P", __file__, *command]
     ended = subprocess.run(
-        counted, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        counted, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8"
     )
     *lines, last = ended.stdout.splitlines()
     return ended.returncode, "\n".join(lines), Counter(json.loads(last))

@@ -25,7 +25,7 @@ from app_under_test.settings import Settings
 
 def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
     """
-    Waits until `condition` holds; fails if it does not within so many seconds.
+    Waits until `condition` holds; fails if it does not within `seconds`.
 
     Asking takes a fifth of a core at most: the rest is for what is waited for.
     """
@@ -260,7 +260,7 @@ def mock_upstream(*arguments: str, stop: int = signal.SIGINT) -> Iterator[MockUp
     command = [sys.executable, "-m", "mock_upstream", "serve", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=ignore_interrupts
+        command, stdout=pipe, stderr=pipe, encoding="utf-8", preexec_fn=ignore_interrupts
     ) as process:
         try:
             assert process.stdout

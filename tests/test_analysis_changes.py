@@ -300,7 +300,7 @@ FULL = {"latency": "2ms", "errors": {"503": 0.5}, "capacity": None, "faults": [{
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "plan.toml").write_text(tomli_w.dumps(PLAN))
+    (tmp_path / "plan.toml").write_text(tomli_w.dumps(PLAN), encoding="utf-8")
     return tmp_path
 
 
@@ -323,7 +323,7 @@ def test_a_run_of_a_version_that_knew_no_changes_reads_as_before(folder):
     assert analyse(folder).changes == []
     old = json.loads(results.to_json(UNCHANGED))
     del old["changes"]
-    (folder / "run.json").write_text(json.dumps(old))
+    (folder / "run.json").write_text(json.dumps(old), encoding="utf-8")
     assert results.read(folder) == UNCHANGED
 
 
@@ -331,11 +331,11 @@ def test_a_change_of_a_newer_version_is_read_as_far_as_it_is_known(folder):
     _, change = at_stage(1, SLOW)
     played(folder, (1, change))
     file = folder / "slices.jsonl"
-    written = [json.loads(line) for line in file.read_text().splitlines()]
+    written = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     for line in written:
         if line["type"] == "change":
             line["who"] = "somebody"
-    file.write_text("".join(json.dumps(line) + "\n" for line in written))
+    file.write_text("".join(json.dumps(line) + "\n" for line in written), encoding="utf-8")
     record = records.read(folder)
     assert record.changes == [change]
     assert "slices.jsonl: what this version does not know is left out: who." in record.problems
@@ -344,7 +344,7 @@ def test_a_change_of_a_newer_version_is_read_as_far_as_it_is_known(folder):
 def test_a_change_that_cannot_be_read_is_named_and_the_others_hold(folder):
     _, change = at_stage(1, SLOW)
     played(folder, (1, change))
-    with (folder / "slices.jsonl").open("a") as file:
+    with (folder / "slices.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"type": "change", "at": "noon", "text": "?", "profile": null}\n')
     record = records.read(folder)
     assert record.changes == [change]

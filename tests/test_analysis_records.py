@@ -30,7 +30,7 @@ def recorded(parts):
 
 
 def write(folder, lines):
-    (folder / "slices.jsonl").write_text("".join(line + "\n" for line in lines))
+    (folder / "slices.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return folder
 
 
@@ -115,7 +115,7 @@ def test_a_newer_format_is_read_as_far_as_it_goes_and_named(tmp_path):
 
 
 def test_a_plan_that_is_not_in_the_header_is_read_from_beside_it(tmp_path):
-    (tmp_path / "plan.toml").write_text('name = "other"')
+    (tmp_path / "plan.toml").write_text('name = "other"', encoding="utf-8")
     found = records.read(write(tmp_path, lines(plan={})))
     assert found.header.plan == {"name": "other"}
 
@@ -133,7 +133,9 @@ def test_something_else_is_not_a_run(tmp_path):
 
 
 def test_a_sample_without_a_time_is_left_out_and_named(tmp_path):
-    (tmp_path / "samples.jsonl").write_text('{"at": 1.5}\n{"cores": []}\n{"at": 2')
+    (tmp_path / "samples.jsonl").write_text(
+        '{"at": 1.5}\n{"cores": []}\n{"at": 2', encoding="utf-8"
+    )
     found = records.read(write(tmp_path, lines()))
     assert found.samples == [{"at": 1.5}]
     words = (
@@ -146,7 +148,9 @@ def test_a_sample_without_a_time_is_left_out_and_named(tmp_path):
 def test_a_run_whose_last_line_is_cut_short_is_read_to_there(tmp_path):
     written = lines()[:-2]  # without the end, and the Done before it
     whole = records.read(write(tmp_path, written))
-    (tmp_path / "slices.jsonl").write_text("\n".join(written) + "\n" + lines()[-2][:40])
+    (tmp_path / "slices.jsonl").write_text(
+        "\n".join(written) + "\n" + lines()[-2][:40], encoding="utf-8"
+    )
     found = records.read(tmp_path)
     assert found.stages == whole.stages
     assert found.status == "interrupted"
@@ -186,7 +190,7 @@ def test_a_field_of_a_newer_version_does_not_excuse_a_broken_one(tmp_path):
 def test_samples_of_another_shape_are_no_reason_to_fail(tmp_path):
     odd = {"at": 1003.5, "cores": "two", "processes": ["app"], "mock": 7, "ports": None}
     text = "".join(json.dumps(odd | {"at": 1000 + n}) + "\n" for n in range(9))
-    (tmp_path / "samples.jsonl").write_text(text)
+    (tmp_path / "samples.jsonl").write_text(text, encoding="utf-8")
     found = records.read(write(tmp_path, lines()))
     (point,) = (p for p in points(found.stages, found.samples) if p.request == "all")
     assert point.resources == {"generator_cpu": 0.2}
@@ -203,7 +207,7 @@ def test_an_empty_file_of_samples_is_named(tmp_path):
 def test_a_line_that_is_nested_too_deep_is_left_out_and_named(tmp_path):
     deep = '{"type": "problem", "text": ' + "[" * 100_000
     folder = write(tmp_path, [*lines(), deep])
-    (folder / "samples.jsonl").write_text(deep)
+    (folder / "samples.jsonl").write_text(deep, encoding="utf-8")
     problems = records.read(folder).problems
     assert f"slices.jsonl: line {len(lines()) + 1} cannot be read" in " ".join(problems)
     assert "samples.jsonl: line 1 cannot be read" in " ".join(problems)

@@ -84,7 +84,7 @@ def test_a_search_says_which_slos_it_left_out(tmp_path):
 
 def test_a_run_survives_the_way_through_json(folder, tmp_path):
     run = analyse(folder)
-    (tmp_path / "run.json").write_text(results.to_json(run))
+    (tmp_path / "run.json").write_text(results.to_json(run), encoding="utf-8")
     assert results.read(tmp_path) == run
 
 
@@ -170,6 +170,6 @@ def test_what_an_analysis_takes_grows_no_faster_than_the_run(tmp_path, longer):
     ],
 )
 def test_a_run_json_that_no_version_wrote_is_refused(tmp_path, content, why):
-    (tmp_path / "run.json").write_text(content)
+    (tmp_path / "run.json").write_text(content, encoding="utf-8")
     with pytest.raises(UnreadableRun, match=why):
         results.read(tmp_path)

@@ -34,7 +34,7 @@ SAID = "of the window only: what disturbed it is not known"
     [
         ((-3, -2, -1), "20 %"),  # one second after the last sample is not due yet
         ((-2, -1, 0), "40 %"),
-        ((-1, 6), "20 %"),  # a sample tells of two seconds at most
+        ((-1, 6), "20 %"),  # a sample covers two seconds at most
         ((-9, -8), "0 %"),
         ((8,), "0 %"),
     ],
@@ -51,7 +51,7 @@ def test_a_window_that_was_sampled_for_less_than_half_is_not_valid(seconds, shar
     "seconds",
     [
         (-1, 0, 1, 2, 3, 4, 5, 6),
-        (-1, 0, 1),  # the stage before the last second of which the next one will tell
+        (-1, 0, 1),  # the stage before the last second that the next one will cover
         (-1, 0.9, 2.8, 4.7),  # late, on a busy machine
         (2, 3, 4, 5),  # the first ones are missing
         (),  # of a version, or a system, without samples

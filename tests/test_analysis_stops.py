@@ -11,7 +11,7 @@ BEGIN, END = MADE.window
 
 
 def sampled(**stopped):
-    """Samples of which the last, taken after the window, tells of stops."""
+    """Samples of which the last, taken after the window, has stops."""
     first = [{"at": BEGIN + second} for second in range(-1, round(END - BEGIN) + 2)]
     return [*first, {"at": END + 2, "stopped": stopped}]
 

@@ -30,7 +30,7 @@ def started(errors: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
             [*COMMAND, *arguments],
             stdout=subprocess.PIPE,
             stderr=stderr,
-            text=True,
+            encoding="utf-8",
             start_new_session=True,  # a group of its own, as under a terminal
             preexec_fn=ignore_interrupts,
         )
@@ -175,7 +175,7 @@ def test_a_port_in_use_is_said_with_the_way_out() -> None:
         done = subprocess.run(
             [*COMMAND, "async-httpx", "--upstream", "http://u", "--port", port],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
     assert done.returncode == 2
     assert f"port {port}: Address already in use" in done.stderr

@@ -86,5 +86,5 @@ def test_a_plan_is_checked_without_a_framework_or_a_client() -> None:
         "import sys, app_under_test.settings, app_under_test.variants as v; v.names();"
         "print({'fastapi', 'httpx', 'httpx2', 'requests', 'aiohttp', 'uvicorn'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8")
     assert done.stdout == "set()\n", done.stderr

@@ -102,7 +102,7 @@ def serving(*command: str, **environment: str) -> Iterator[Service]:
             **environment,
         }
         process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=subprocess.PIPE, text=True
+            [sys.executable, *command], env=environment, stdout=subprocess.PIPE, encoding="utf-8"
         )
         with process:
             try:
@@ -284,7 +284,7 @@ def test_off_it_touches_nothing(upstream: Upstream) -> None:
         [sys.executable, "-c", words],
         env={**environment, "UPSTREAM": upstream.url},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     assert done.stdout.strip() == "['anyio', 'httpx', 'aiohttp', 'urllib3'] False 1"

@@ -55,7 +55,7 @@ class Burner:
 def burner() -> Iterator[Burner]:
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", BURN]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8") as process:
         try:
             made = Burner(process)
             made.does("pass")  # it has started

@@ -63,7 +63,7 @@ def test_a_problem_is_recorded_without_what_a_terminal_would_obey(tmp_path):
     folder.problem(HOSTILE, "shop")
     folder.end("complete")
     assert folder.record.problems == [f"shop: {printable(HOSTILE)}"]
-    assert "\\u001b" not in (tmp_path / "slices.jsonl").read_text()
+    assert "\\u001b" not in (tmp_path / "slices.jsonl").read_text(encoding="utf-8")
 
 
 @pytest.mark.processes

@@ -43,11 +43,12 @@ def test_a_value_that_cannot_be_is_told_with_its_place(values, says):
 
 
 def test_a_locustfiles_users_cannot_be_played_in_the_open_model(tmp_path):
-    (tmp_path / "own.py").write_text("")
+    (tmp_path / "own.py").write_text("", encoding="utf-8")
     file = tmp_path / "plan.toml"
     file.write_text(
         'name = "own"\nlocustfile = "own.py"\n'
-        '[deployments.a]\nvariant = "async-httpx"\n[load]\nlevels = [1]\n'
+        '[deployments.a]\nvariant = "async-httpx"\n[load]\nlevels = [1]\n',
+        encoding="utf-8",
     )
     with pytest.raises(plans.PlanError, match=r"load\.model: users of a locustfile wait"):
         choices.applied(plans.read(file), {"model": "open"})
@@ -241,8 +242,8 @@ def test_an_upstream_that_cannot_be_is_told(line, says):
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """A folder with a recording and a profile, which is the current one."""
-    (tmp_path / "calls.csv").write_text("1\n2\n3\n")
-    (tmp_path / "slow.toml").write_text('latency = "2s"\n')
+    (tmp_path / "calls.csv").write_text("1\n2\n3\n", encoding="utf-8")
+    (tmp_path / "slow.toml").write_text('latency = "2s"\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -42,7 +42,7 @@ def read(path: Path) -> dict[str, Any]:
 def tool(name: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     """One of this environment; nothing is asked of a network."""
     program = Path(sys.executable).with_name(name)
-    return subprocess.run([program, *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run([program, *words], capture_output=True, encoding="utf-8", timeout=60)
 
 
 def schema_of(path: Path) -> str:
@@ -114,14 +114,14 @@ def scripts() -> Mapping[str, str]:
 
 @pytest.mark.parametrize("name", scripts())
 def test_shell_scripts_parse(name: str) -> None:
-    subprocess.run(["bash", "-n"], input=scripts()[name], text=True, check=True)
+    subprocess.run(["bash", "-n"], input=scripts()[name], encoding="utf-8", check=True)
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 @pytest.mark.parametrize("name", scripts())
 def test_shellcheck_has_nothing_against_the_scripts(name: str) -> None:
     words = ["shellcheck", "--shell=bash", "-"]
-    found = subprocess.run(words, input=scripts()[name], text=True, capture_output=True)
+    found = subprocess.run(words, input=scripts()[name], encoding="utf-8", capture_output=True)
     assert found.stdout == ""
 
 
@@ -219,7 +219,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def git(shop: Path, *words: str) -> str:
     return subprocess.run(
-        ["git", *words], cwd=shop, check=True, capture_output=True, text=True
+        ["git", *words], cwd=shop, check=True, capture_output=True, encoding="utf-8"
     ).stdout
 
 
@@ -230,7 +230,7 @@ def commit(shop: Path) -> None:
 
 def gated(shop: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [GATE, *words], cwd=shop, env={**os.environ, **env}, capture_output=True, text=True
+        [GATE, *words], cwd=shop, env={**os.environ, **env}, capture_output=True, encoding="utf-8"
     )
 
 

@@ -114,5 +114,5 @@ def test_a_saved_run_is_a_path_or_a_folder_with_its_result(tmp_path, monkeypatch
     assert is_run("./base")
     assert is_run(str(tmp_path))
     assert not is_run("http://127.0.0.1:9000")
-    (tmp_path / "base" / "run.json").write_text("{}")
+    (tmp_path / "base" / "run.json").write_text("{}", encoding="utf-8")
     assert is_run("base")

@@ -258,10 +258,10 @@ def test_a_restarted_deployment_is_asked_at_its_own_port_whatever_the_others_are
 
 def test_a_ready_line_of_an_earlier_start_in_the_same_log_does_not_count(tmp_path):
     log = tmp_path / "a.log"
-    log.write_text('{"ready": true, "url": "http://127.0.0.1:1"}\n')
+    log.write_text('{"ready": true, "url": "http://127.0.0.1:1"}\n', encoding="utf-8")
     ask = announced(log)
     assert ask() == "it has not said that it is ready"
-    with log.open("a") as opened:
+    with log.open("a", encoding="utf-8") as opened:
         opened.write('{"ready": true, "url": "http://127')
         opened.flush()
         assert ask() == "it has not said that it is ready"
@@ -281,7 +281,9 @@ def test_a_proxy_of_the_environment_does_not_get_the_calls_to_the_mock(lent, tmp
         with running(plan, tmp_path, lent=lent) as fleet:
             assert fleet.deployments["mine"].env["NO_PROXY"] == "127.0.0.1,localhost,::1"
         assert proxy.paths == []
-    assert "the upstream answers 200" in (tmp_path / "logs" / "mine.log").read_text()
+    assert "the upstream answers 200" in (tmp_path / "logs" / "mine.log").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_another_process_on_the_chosen_port_is_named_and_gets_nothing_of_the_plan(

@@ -19,7 +19,7 @@ OPENING = {"open": "r", "read_text": "", "write_text": "", "fdopen": "r"}
 def sources() -> list[Path]:
     return [
         path
-        for package in ("mock_upstream", "app_under_test", "loadtests", ".ci")
+        for package in ("mock_upstream", "app_under_test", "loadtests", "tests", ".ci")
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
 
@@ -32,11 +32,9 @@ def unsaid(tree: ast.Module) -> Iterator[int]:
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         said = "encoding" in keywords or None in keywords
         constants = [one.value for one in call.args if isinstance(one, ast.Constant)]
-        binary = any(isinstance(one, str) and one in ("rb", "wb", "ab") for one in constants)
+        binary = any(one in ("rb", "wb", "ab", "r+b") for one in constants)
         texts = name in ("Popen", "run", "check_output") and "text" in keywords
-        of_os = isinstance(call.func, ast.Attribute) and ast.unparse(call.func) in (
-            *("os.open", "webbrowser.open", "laboratory.open"),
-        )
+        of_os = ast.unparse(call.func).endswith(("os.open", "webbrowser.open", "laboratory.open"))
         if (name in OPENING and not of_os and not binary and not said) or (texts and not said):
             yield call.lineno
 

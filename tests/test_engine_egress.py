@@ -207,10 +207,11 @@ class Fast(FastHttpUser):
 
 def made(folder, target, other, allowed=()):
     """The folder with a plan for `target` and a locustfile that tries to reach `other`."""
-    (folder / "own.py").write_text(TASKS.format(other=other, tried=not allowed))
+    (folder / "own.py").write_text(TASKS.format(other=other, tried=not allowed), encoding="utf-8")
     (folder / "plan.toml").write_text(
         f'name = "tasks"\nlocustfile = "own.py"\nallow_hosts = {list(allowed)!r}\n'
-        f'[deployments.one]\n{target}\n[load]\nlevels = [4]\nsettle = "0s"\nmeasure = "2s"\n'
+        f'[deployments.one]\n{target}\n[load]\nlevels = [4]\nsettle = "0s"\nmeasure = "2s"\n',
+        encoding="utf-8",
     )
     return folder
 
@@ -342,7 +343,7 @@ print(guard.drain())
 
 @pytest.mark.processes
 def test_a_named_host_is_reached_at_the_addresses_of_its_name(tmp_path):
-    (tmp_path / "names").write_text("192.0.2.9 shop.test stranger.test\n")
+    (tmp_path / "names").write_text("192.0.2.9 shop.test stranger.test\n", encoding="utf-8")
     ended = isolated(tmp_path, (sys.executable, "-P", "-c", NAMED))
     if isinstance(ended, str):
         pytest.skip(ended)

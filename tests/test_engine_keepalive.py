@@ -16,7 +16,7 @@ def test_connections_are_reused_above_1023_descriptors():
     answer = subprocess.run(
         ["bash", "-c", f"ulimit -n 4096 2>/dev/null; exec {sys.executable} {SCRIPT} install"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         timeout=60,
     )
@@ -28,7 +28,7 @@ def test_connections_are_reused_above_1023_descriptors():
 def test_a_user_holds_one_connection_for_each_deployment_however_often_these_restart():
     script = SCRIPT.with_name("gevent_restarts.py")
     answer = subprocess.run(
-        [sys.executable, script, "4"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, script, "4"], capture_output=True, encoding="utf-8", check=True, timeout=60
     )
     *held, stopped = json.loads(answer.stdout)
     assert [sum(servers) for servers in held] == [1] + [2] * 7

@@ -23,7 +23,7 @@ def exchanged(*names, **environment):
         [sys.executable, SCRIPT, *names],
         env=os.environ | {"TIMING": TIMING} | environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
     )
     assert answer.returncode == 0, answer.stderr
@@ -254,7 +254,9 @@ def certificate(tmp_path_factory):
     (folder / "names").write_text("subjectAltName=DNS:localhost", encoding="ascii")
     signed = ("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key")
     openssl(*signed, "-CAcreateserial", "-extfile", "names", "-out", "certificate.pem")
-    both = "".join((folder / name).read_text("ascii") for name in ("certificate.pem", "key.pem"))
+    both = "".join(
+        (folder / name).read_text(encoding="ascii") for name in ("certificate.pem", "key.pem")
+    )
     (folder / "both.pem").write_text(both, encoding="ascii")
     return folder
 

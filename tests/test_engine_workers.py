@@ -61,7 +61,9 @@ class Service:
 
 
 def made(folder, url, measure="3s"):
-    (folder / "plan.toml").write_text(PLAN.format(url=url, secret=SECRET, measure=measure))
+    (folder / "plan.toml").write_text(
+        PLAN.format(url=url, secret=SECRET, measure=measure), encoding="utf-8"
+    )
     return folder
 
 
@@ -148,7 +150,9 @@ def test_only_workers_that_were_forked_here_take_part(tmp_path):
     assert service.authorized == service.asked
     assert len(generators_of(folder)) == 2
     assert not any(
-        "evil" in file.read_text() for file in folder.glob("*.*") if file.suffix != ".png"
+        "evil" in file.read_text(encoding="utf-8")
+        for file in folder.glob("*.*")
+        if file.suffix != ".png"
     )
 
 

@@ -172,7 +172,7 @@ def test_two_signals_at_any_distance_cost_nothing_that_was_measured(tmp_path, mo
         assert results.read(outcome.folder) == outcome.run
         assert records.read(outcome.folder).problems == []
         assert (outcome.folder / "report.html").exists()
-        last = (outcome.folder / "slices.jsonl").read_text().splitlines()[-1]
+        last = (outcome.folder / "slices.jsonl").read_text(encoding="utf-8").splitlines()[-1]
         assert json.loads(last) == {"type": "end", "status": "interrupted"}
 
 

@@ -21,7 +21,7 @@ def put(out, name, text=None, at=None):
     path = out / name
     path.mkdir(parents=True, exist_ok=True)
     file = path / "run.json"
-    file.write_text(results.to_json(RUN) if text is None else text)
+    file.write_text(results.to_json(RUN) if text is None else text, encoding="utf-8")
     if at is not None:
         os.utime(file, (at, at))
     return path
@@ -75,8 +75,8 @@ def test_the_files_of_a_run_are_listed_as_they_come_and_go(out):
     path = put(out, NAMES[0])
     kept = Shelf(out)
     assert set(kept.listed()[0]["files"]) == {"run.json"}
-    (path / "report.html").write_text("<p>")  # which is written after run.json
-    (path / "secret.txt").write_text("hush")
+    (path / "report.html").write_text("<p>", encoding="utf-8")  # which is written after run.json
+    (path / "secret.txt").write_text("hush", encoding="utf-8")
     assert set(kept.listed()[0]["files"]) == {"run.json", "report.html"}
     (path / "report.html").unlink()
     assert set(kept.listed()[0]["files"]) == {"run.json"}
@@ -87,7 +87,7 @@ def test_a_link_or_a_pipe_is_no_file_of_a_run(out, tmp_path, kind):
     path = put(out, NAMES[0])
     put(out, NAMES[1])
     (path / kind).unlink(missing_ok=True)
-    (tmp_path / "elsewhere").write_text(results.to_json(RUN))
+    (tmp_path / "elsewhere").write_text(results.to_json(RUN), encoding="utf-8")
     for link in (tmp_path / "elsewhere", out / NAMES[1] / "run.json", tmp_path / "nowhere"):
         (path / kind).symlink_to(link)
         with pytest.raises(NoSuchRun):
@@ -103,14 +103,14 @@ def test_a_link_or_a_pipe_is_no_file_of_a_run(out, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["plan.toml", "slices.jsonl", "logs", "", "..", "run.json/"])
 def test_files_that_are_not_offered_are_no_files_of_a_run(out, kind):
     path = put(out, NAMES[0])
-    (path / "plan.toml").write_text("")
+    (path / "plan.toml").write_text("", encoding="utf-8")
     with pytest.raises(NoSuchRun):
         shelf.file(out, NAMES[0], kind)
 
 
 def test_without_a_folder_there_are_no_runs(out):
     assert Shelf(out).listed() == []
-    out.write_text("a file")
+    out.write_text("a file", encoding="utf-8")
     assert Shelf(out).listed() == []
 
 
@@ -150,7 +150,7 @@ def test_a_run_that_cannot_be_read_is_left_out_and_the_others_are_listed(out, ki
 def test_what_is_no_run_is_not_listed(out):
     put(out, NAMES[0])
     (out / "20261122-000000-going-on" / "logs").mkdir(parents=True)
-    (out / "20261122-000001-file").write_text(results.to_json(RUN))
+    (out / "20261122-000001-file").write_text(results.to_json(RUN), encoding="utf-8")
     (out / "20261122-000002-folder" / "run.json").mkdir(parents=True)
     put(out, "20261122-000003-bytes").joinpath("run.json").write_bytes(b"\xff\xfe{}")
     for name in (".hidden", "-dash", "_under", "two words", "größe", "a" * 202):
@@ -217,7 +217,7 @@ def place(tmp_path_factory):
     for name in ("a", "a.b"):
         (put(out, name) / "logs").mkdir()
     put(tmp_path, "elsewhere")
-    (out / "file").write_text("")
+    (out / "file").write_text("", encoding="utf-8")
     (out / "link").symlink_to(tmp_path / "elsewhere")
     return out
 

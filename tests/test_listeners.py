@@ -92,7 +92,9 @@ def test_a_child_that_listens_is_found_on_every_platform(monkeypatch, platform):
     if platform == "linux" != sys.platform:
         pytest.skip("reads /proc")
     monkeypatch.setattr(listeners.sys, "platform", platform)
-    with subprocess.Popen([sys.executable, "-c", LISTEN], stdout=subprocess.PIPE, text=True) as one:
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTEN], stdout=subprocess.PIPE, encoding="utf-8"
+    ) as one:
         try:
             port = int(one.stdout.readline())
             assert stranger("127.0.0.1", port, [one.pid]) is None

@@ -470,7 +470,7 @@ def test_nothing_that_is_sent_breaks_it(
     command += ["--request-timeout", "10"]
     command += ["--generation-database", "none", "--continue-on-failure", "--no-color"]
     run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "9 selected / 9 total" in run.stdout

@@ -195,7 +195,7 @@ def test_a_mock_ends_and_leaves_no_file_when_the_process_that_started_it_is_kill
     )
     command = [sys.executable, "-c", script]
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as user:
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, encoding="utf-8") as user:
         assert user.stdout
         url = user.stdout.readline().strip()
         assert answers(url)
@@ -217,5 +217,7 @@ def test_a_mock_ends_and_leaves_no_file_when_the_process_that_started_it_is_kill
 def test_imports_are_few(imports: str, absent: set[str]) -> None:
     script = f"import sys, {imports}; print(*sys.modules)"
     command = [sys.executable, "-c", script]
-    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=True
+    ).stdout.split()
     assert not absent & set(loaded)

@@ -213,7 +213,9 @@ def test_the_first_route_that_fits_answers() -> None:
 def test_reading_a_profile_loads_no_server() -> None:
     heavy = "{'uvicorn', 'fastapi', 'uvloop', 'hdrh', 'numpy', 'locust'}"
     code = f"import sys, mock_upstream.profiles; print({heavy} & set(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert run.stdout == "set()\n"
 
 

@@ -137,7 +137,7 @@ def test_the_quantiles_are_those_of_numpy(
     tmp_path_factory: pytest.TempPathFactory, seconds: list[float], share: float
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "numpy.jsonl"
-    path.write_text("".join(f"{value!r}\n" for value in seconds))
+    path.write_text("".join(f"{value!r}\n" for value in seconds), encoding="utf-8")
     latency = load(path, unit="s")
     assert latency.quantile(share) == pytest.approx(np.quantile(seconds, share), rel=1e-9)
     assert latency.cdf(latency.quantile(share) * (1 + 1e-9) + 1e-9) >= share - 1e-9

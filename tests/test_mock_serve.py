@@ -328,7 +328,7 @@ def test_the_control_api_tells_what_is_played(charge: MockUpstream) -> None:
 
 def refused(*arguments: str) -> str:
     command = [sys.executable, "-m", "mock_upstream", "serve", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
     assert (run.returncode, run.stdout) == (2, "")
     assert "Traceback" not in run.stderr
     return run.stderr
@@ -382,7 +382,9 @@ def test_recorded_delays_become_a_latency(tmp_path: Path) -> None:
         "took\n" + "\n".join(str(10 + n % 50) for n in range(500)), encoding="utf-8"
     )
     command = [sys.executable, "-m", "mock_upstream", "fit", str(recording), "--unit", "ms"]
-    fitted = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    fitted = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=True
+    ).stdout.strip()
     latency = parse(fitted)
     assert latency.quantile(0.5) == pytest.approx(0.0345, rel=0.05)
     with mock_upstream("--latency", fitted) as mock, connected(mock.url) as caller:

@@ -99,7 +99,7 @@ def test_what_is_started_may_open_as_many_files_as_the_system_permits():
     told = subprocess.run(
         ["bash", "-c", f"ulimit -Sn 300; {words} $(mktemp)"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         timeout=30,
     )

@@ -47,14 +47,20 @@ def folder(tmp_path):
     """A project in which everything has a name that something else has, too."""
     for name in PACKAGES:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text(f"raise RuntimeError('own {name}')\n")
+        (tmp_path / name / "__init__.py").write_text(
+            f"raise RuntimeError('own {name}')\n", encoding="utf-8"
+        )
     for name in MODULES:
-        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('own {name}')\n")
+        (tmp_path / f"{name}.py").write_text(
+            f"raise RuntimeError('own {name}')\n", encoding="utf-8"
+        )
     (tmp_path / "library").mkdir()
     for path in ("helper", "late", "library/rare"):
-        (tmp_path / f"{path}.py").write_text(f"NAME = {path.rpartition('/')[2] + ' '!r}\n")
-    (tmp_path / "loadtests.py").write_text(OWN)
-    (tmp_path / "plan.toml").write_text(PLAN)
+        (tmp_path / f"{path}.py").write_text(
+            f"NAME = {path.rpartition('/')[2] + ' '!r}\n", encoding="utf-8"
+        )
+    (tmp_path / "loadtests.py").write_text(OWN, encoding="utf-8")
+    (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
     return tmp_path
 
 
@@ -67,7 +73,7 @@ def plays(words, folder):
     with started(safely(words), folder) as invocation:
         code = invocation.end()
     (kept,) = (folder / "runs").iterdir()
-    log = "".join(file.read_text() for file in (kept / "logs").iterdir())
+    log = "".join(file.read_text(encoding="utf-8") for file in (kept / "logs").iterdir())
     assert code == 0, invocation.output + log
     assert "RuntimeError" not in invocation.output + log
     assert "AssertionError" not in log

@@ -101,7 +101,7 @@ def test_requests_without_placeholders_stay_as_they_are():
 def test_all_that_is_missing_is_said_with_its_place_and_the_way_out(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "large").write_bytes(b"a" * ((1 << 20) + 1))
-    (tmp_path / "lines").write_text("a\nb")
+    (tmp_path / "lines").write_text("a\nb", encoding="utf-8")
     made = plan(
         tmp_path,
         'env = { A = "{env.MISSING}", B = "{file.binary}", C = "{file.large}" }\n'

@@ -77,7 +77,9 @@ def test_no_module_hides_one_of_the_standard_library():
 @pytest.mark.processes
 def test_a_plan_is_read_without_anything_heavy():
     code = "import sys, loadtests.plans as p; p.default(); print('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     heavy = {"locust", "gevent", "fastapi", "uvicorn", "numpy", "httpx", "requests", "aiohttp"}
     assert not heavy & set(done.stdout.split())
 

@@ -19,7 +19,7 @@ def machine(root, mounts, cgroup, **files):
     for name, text in written.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return root
 
 

@@ -155,7 +155,7 @@ def test_logs_lose_the_known_values_and_nothing_else(tmp_path):
     (tmp_path / "deep" / "a.log").write_bytes(b"x hunter-22\nother \xff\xfe\r\nhunter-22")
     (tmp_path / "b.log").write_bytes(b"nothing\n")
     outside = tmp_path.with_name(f"{tmp_path.name}-outside")
-    outside.write_text("hunter-22")
+    outside.write_text("hunter-22", encoding="utf-8")
     (tmp_path / "link").symlink_to(outside)
     before = (tmp_path / "b.log").stat().st_ino
     redaction.scrub(tmp_path)
@@ -164,7 +164,7 @@ def test_logs_lose_the_known_values_and_nothing_else(tmp_path):
         b"x " + mark + b"\nother \xff\xfe\r\n" + mark
     )
     assert (tmp_path / "b.log").stat().st_ino == before
-    assert outside.read_text() == "hunter-22"
+    assert outside.read_text(encoding="utf-8") == "hunter-22"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.log", "b.log", "deep", "link"]
 
 

@@ -18,16 +18,16 @@ def page(tmp_path):
 
 def test_the_page_has_the_summary_but_for_the_picture(page):
     assert append(RUN, {VARIABLE: str(page)}) == ""
-    shown = page.read_text()
+    shown = page.read_text(encoding="utf-8")
     assert shown == markdown.render(RUN).replace(f"{markdown.PICTURE}\n\n", "")
     assert "![" not in shown
 
 
 def test_what_others_wrote_stays_and_is_no_part_of_the_heading(page):
-    page.write_text("| others | wrote |")
+    page.write_text("| others | wrote |", encoding="utf-8")
     assert append(RUN, {VARIABLE: str(page)}) == append(RUN, {VARIABLE: str(page)}) == ""
     text = markdown.render(RUN, picture=False)
-    assert page.read_text() == f"| others | wrote |\n{text}\n{text}"
+    assert page.read_text(encoding="utf-8") == f"| others | wrote |\n{text}\n{text}"
 
 
 @pytest.mark.parametrize("environment", [{}, {VARIABLE: ""}])
@@ -49,7 +49,7 @@ def test_a_page_is_never_longer_than_github_takes(page):
     page.write_bytes(b"x" * (LIMIT - 400))
     assert append(RUN, {VARIABLE: str(page)}) == ""
     assert page.stat().st_size <= LIMIT
-    assert page.read_text().endswith(CUT)
+    assert page.read_text(encoding="utf-8").endswith(CUT)
     full = page.read_bytes()
     assert append(RUN, {VARIABLE: str(page)}).endswith("is full: GitHub takes 1 MiB of a step.")
     assert page.read_bytes() == full
@@ -58,7 +58,7 @@ def test_a_page_is_never_longer_than_github_takes(page):
 def test_many_points_are_cut_after_a_whole_row(page, monkeypatch):
     monkeypatch.setattr(step_summary, "LIMIT", 4000)
     assert append(example_runs.many(12), {VARIABLE: str(page)}) == ""
-    text = page.read_text().removesuffix(CUT)
+    text = page.read_text(encoding="utf-8").removesuffix(CUT)
     assert text.endswith(" |\n")
     assert markdown.render(example_runs.many(12), picture=False).startswith(text)
 

@@ -31,7 +31,7 @@ def test_an_output_that_cannot_be_made_costs_no_other_and_is_a_problem(tmp_path,
     def fail(run):
         raise RuntimeError("no ink")
 
-    (tmp_path / "summary.md").write_text("of an earlier report")
+    (tmp_path / "summary.md").write_text("of an earlier report", encoding="utf-8")
     monkeypatch.setattr(markdown, "FILES", {"summary.md": fail})
     found = report.write(example_runs.single_level(), tmp_path)
     assert found.problems == ["summary.md could not be made: no ink"]
@@ -47,7 +47,7 @@ def test_pictures_that_cannot_be_drawn_are_named_and_nothing_else_is_lost(tmp_pa
         "curves.svg could not be made: no V8",
         "curves.png could not be made: no V8",
     ]
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("This picture could not be drawn: no V8.") == 4
     assert "<table" in page
     assert not (tmp_path / "curves.svg").exists()
@@ -80,7 +80,7 @@ def test_a_process_that_draws_and_ends_costs_a_picture_and_the_next_one_is_drawn
     monkeypatch, tmp_path, program, why
 ):
     words = f"exec {sys.executable} -c {shlex.quote(program)} $4"
-    (tmp_path / "python").write_text(f"#!/bin/sh\n{words}")
+    (tmp_path / "python").write_text(f"#!/bin/sh\n{words}", encoding="utf-8")
     (tmp_path / "python").chmod(0o755)
     pictures.close()
     with monkeypatch.context() as patch:
@@ -102,7 +102,9 @@ def test_too_little_memory_for_the_process_that_draws_costs_the_pictures_alone(t
         "print(*report.write(example_runs.single_level(), Path(sys.argv[1])).problems, sep='\\n')"
     )
     words = [sys.executable, "-c", code, str(tmp_path)]
-    ended = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    ended = subprocess.run(
+        words, capture_output=True, encoding="utf-8", cwd=Path(__file__).parents[1]
+    )
     assert ended.returncode == 0, ended.stderr
     said = "curves.svg could not be made: the process that draws was ended by signal"
     assert said in ended.stdout

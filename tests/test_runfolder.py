@@ -136,7 +136,7 @@ def in_ascii(code, *arguments):
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, **ascii_only},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert ended.returncode == 0, ended.stderr

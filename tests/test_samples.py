@@ -208,7 +208,7 @@ def test_a_sample_that_fails_does_not_end_the_others_and_is_counted():
     problem = sampler.problem()
     assert "samples of the machine and the processes could not be taken" in problem
     assert "the first because of OSError: [Errno 24] Too many open files: '/proc'" in problem
-    # The one after the gap tells of all of it, and no second counts twice.
+    # The one after the gap covers all of it, and no second counts twice.
     gap = found[seen]["at"] - found[seen - 1]["at"]
     assert gap >= 0.39
     assert all(sample["processes"]["myself"]["cpu"] <= os.cpu_count() for sample in found)

@@ -12,7 +12,8 @@ def plan(tmp_path, load, deployment='variant = "blocking-requests"'):
     file = tmp_path / "plan.toml"
     file.write_text(
         f'name = "a"\n[upstream]\nlatency = "50ms"\n[deployments.a]\n{deployment}\n'
-        f'[[requests]]\npath = "/external-data"\n[load]\n{load}\n'
+        f'[[requests]]\npath = "/external-data"\n[load]\n{load}\n',
+        encoding="utf-8",
     )
     return plans.read(file)
 

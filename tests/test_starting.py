@@ -93,7 +93,9 @@ sys.argv[1:] = ["run", "quick", "--out", sys.argv[1]]
 cli.app()
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
-    printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    printed = subprocess.run(
+        command, capture_output=True, encoding="utf-8", timeout=60, check=True
+    ).stdout
     assert printed.splitlines()[-1] == "[]"
 
 
@@ -171,7 +173,7 @@ def serve(*options: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[str
         [sys.executable, "-m", "mock_upstream", "serve", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         pass_fds=pass_fds,
     )
 

@@ -46,7 +46,7 @@ print(*sys.modules, file=sys.stderr)
 
 def imported(script: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
     """How a Python with that script ended, and the names of the modules that it had loaded."""
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8")
     return ended, set(ended.stderr.splitlines()[-1].split())
 
 

@@ -52,7 +52,7 @@ def starter(
     """A process that started a group: itself, the group's first process, the supervisor."""
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-c", STARTER, str(log), command, stop_command]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8") as process:
         try:
             yield process, *map(int, process.stdout.readline().split())
         finally:
@@ -195,7 +195,7 @@ while "sleep" not in Path(f"/proc/{groups[0].pid}/comm").read_text(encoding="utf
 process_groups.stop(groups)
 """
     words = ["setpriv", "--bounding-set=-kill", sys.executable, "-c", code, str(tmp_path)]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=60)
     theirs, ours = map(int, ended.stdout.split())
     try:
         assert ended.returncode == 0, ended.stderr
@@ -253,7 +253,9 @@ def test_a_later_process_with_the_same_id_is_no_leftover(tmp_path):
     leftovers.write(file, leader, ended.pid, ())
     [sentence] = leftovers.found(tmp_path)
     assert f"{leader} (" in sentence
-    file.write_text(file.read_text(encoding="utf-8").replace('"started": 1', '"started": 2'))
+    file.write_text(
+        file.read_text(encoding="utf-8").replace('"started": 1', '"started": 2'), encoding="utf-8"
+    )
     assert list(leftovers.found(tmp_path)) == []
     assert not file.exists()
 

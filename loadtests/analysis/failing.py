@@ -10,7 +10,7 @@ from scipy import special
 
 LARGE = 0.2
 """
-Of all requests. Where so many more fail on one side, no other metric is worth comparing: what a
+Of all requests. Where many more fail on one side, no other metric is worth comparing: what a
 quantile of the rest says is about other requests.
 """
 FEW = 8  # blocks of a side, at least, that show how far failures depend on each other
@@ -97,7 +97,7 @@ def _binomial(counts: NDArray[np.int_], shares: NDArray[np.float64]) -> NDArray[
 
 def design_effect(rounds: Sequence[Sequence[Counts]]) -> float:
     """
-    How many requests tell as much of the share of failures as an independent one; 1 at least.
+    How many requests say as much about the share of failures as an independent one; 1 at least.
 
     By how much more the share differs between stretches than that of independent requests does
     (Kish, Survey Sampling, 1965, 8.2): between blocks, of which it is the upper end of what so few

@@ -207,7 +207,7 @@ def _then(
     beyond: Sequence[Point], most: Value, usual: float
 ) -> Literal["flat", "falls", "errors"] | None:
     """
-    What throughput does beyond the knee; None where the windows are too short to tell.
+    What throughput does beyond the knee; None where the windows are too short to decide.
 
     Args:
         usual: the part that fails before it already.

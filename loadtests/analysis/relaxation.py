@@ -18,8 +18,9 @@ TIMES = 120.0
 """Relaxation times that a window takes; with fewer, a 95 % interval holds the truth less often."""
 TELLING = 20.0
 """
-Relaxation times after which a stable queue is told from one that grows, and a share of slow answers
-is known about as well as it will be: the queue's swings are then small against a random walk's.
+Relaxation times that distinguish a stable queue from one that grows, and after which a share of
+slow answers is known about as well as it will be: the queue's swings are then small against a
+random walk's.
 """
 LONGEST = 3600.0  # seconds of a window that is worth proposing
 

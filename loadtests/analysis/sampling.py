@@ -12,7 +12,7 @@ Sample = Mapping[str, Any]
 
 LONGEST = 2.0
 """
-Seconds that a sample tells of at most. It is taken once a second, and later on a busy machine. So
+Seconds that a sample covers at most. It is taken once a second, and later on a busy machine. So
 much after the last one is not missed: the next one may still come.
 """
 LEAST = 0.5  # of the windows: the part that must have been sampled
@@ -49,7 +49,7 @@ def of_windows(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Val
 
 
 def _spells(samples: Sequence[Sample]) -> Iterator[tuple[float, float]]:
-    """From when to when samples tell, in monotonic seconds."""
+    """From when to when samples cover the time, in monotonic seconds."""
     before = -math.inf
     for sample in samples:
         yield max(before, sample["at"] - LONGEST), sample["at"]

@@ -94,7 +94,7 @@ class Sender:
         error: BaseException | None,
         phases: list[float] | None,
     ) -> None:
-        """Tell everybody who listens; the recorder is one of them."""
+        """Fire the request event; the recorder is one of its listeners."""
         context: dict[str, Any] = {} if phases is None else {PHASES: phases}
         response_time = (ended - begun) * 1000
         if intended is not None:

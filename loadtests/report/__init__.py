@@ -66,8 +66,8 @@ def replace(path: Path, content: bytes, private: bool = True) -> None:
     Put the content in the place of what was there, so that no reader sees half of it.
 
     Args:
-        private: only its owner can read it. Else, as for a page that the user named, whoever the
-            umask permits.
+        private: only its owner can read it. Else the umask decides, as for a page that the user
+            named.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

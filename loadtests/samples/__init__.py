@@ -39,7 +39,7 @@ class Sampler:
          "mock": the mock's ledger, its peak that of this second; null: it did not answer}
 
     A process is left out while nothing of it was there at two samples in a row, the mock and the
-    quota where there is none, and the gauges where nobody collects them; a process that told
+    quota where there is none, and the gauges where nobody collects them; a process that sent
     nothing since the last sample is not among those. `wait` is how long the main thread of the
     process was ready to run and had no core, by the scheduler's own count, and `runs` how often it
     was given one; of several processes those of the one that waited most. `switches` are those of

@@ -246,7 +246,7 @@ def real(folder, rounds):
         threads = (10, 20)[number % 2]
         file = folder / f"capacity-{number}.toml"
         ladder = ", ".join(map(str, fine_ladder(4 * threads)))
-        file.write_text(PLAN.format(threads=threads, levels=ladder))
+        file.write_text(PLAN.format(threads=threads, levels=ladder), encoding="utf-8")
         plan = plans.read(file)
         search = Search({"threads": plan.slos}, BOUNDS)
         with shown(Console(stderr=True)) as observer:

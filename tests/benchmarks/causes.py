@@ -60,17 +60,17 @@ def played(folder, seed, groups, black_box):
     folder.mkdir(parents=True, exist_ok=True)
     for group in drawn(seed, groups):
         file = folder / f"{group.number}.toml"
-        file.write_text(group.plan(not black_box))
+        file.write_text(group.plan(not black_box), encoding="utf-8")
         with shown(Console(stderr=True)) as observer:
             outcome = session.run(plans.read(file), folder, observer, [])
         note = {"seed": seed, "groups": groups, "group": group.number, "black_box": black_box}
-        (outcome.folder / "drawn.json").write_text(json.dumps(note))
+        (outcome.folder / "drawn.json").write_text(json.dumps(note), encoding="utf-8")
         yield from judged(group, outcome.run, black_box)
 
 
 def again(folder, outside):
     for note in sorted(folder.glob("*/drawn.json")):
-        which = json.loads(note.read_text())
+        which = json.loads(note.read_text(encoding="utf-8"))
         group = drawn(which["seed"], which["groups"])[which["group"]]
         record = records.read(note.parent)
         if outside:

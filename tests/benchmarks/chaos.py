@@ -144,7 +144,7 @@ def _show(judged: Judged, took: float) -> None:
 
 
 def _show_table(played: list[Judged]) -> None:
-    """What was done to whom, and what came of it."""
+    """What was done to which process, and how it ended."""
     kinds = defaultdict(list)
     for judged in played:
         kinds[judged.trial.act, judged.target].append(judged)

@@ -110,7 +110,7 @@ def recording(rounds, _seconds):
 
 
 def feed(recorder, times, record, told):
-    """Record so many requests, and read before what a service told of each."""
+    """Record a request for each of `times`, and first read the phases sent with it."""
     ended = time.perf_counter()
     for seconds in times:
         phases = server_timing.phases(TOLD, seconds) if told else None
@@ -217,7 +217,7 @@ def analysed(path, rounds):
     words += "runs.analyse(Path(sys.argv[1])); print(time.perf_counter() - t)"
     command = [sys.executable, "-c", words, path]
     taken = [
-        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        float(subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout)
         for _ in range(rounds)
     ]
     return statistics.median(taken)
@@ -246,7 +246,7 @@ def write(out, ledger, told):
     levels = [10, 20, 40, 80, 160]
     plan = plan_of("http://127.0.0.1:1", levels, 0, 60, told)
     path = runfolder.make(out, plan.name)
-    (path / "plan.toml").write_text(plans.to_toml(plan))
+    (path / "plan.toml").write_text(plans.to_toml(plan), encoding="utf-8")
     folder = runfolder.RunFolder(path, runfolder.header(path, plan, {}, {"a": {}, "b": {}}))
     draw = random.Random(1)
     at = time.monotonic()

@@ -1,4 +1,4 @@
-"""The load generator beside stock Locust and wrk: throughput, CPU a request, and times of its own.
+"""The load generator, stock Locust and wrk: throughput, CPU a request, and times of its own.
 
     PYTHONPATH=. python tests/benchmarks/generator.py [--rounds 7] [--seconds 5] [--only throughput]
 

@@ -101,7 +101,7 @@ measure = "{math.ceil(4 * (measure or 3 + 6 * delay)) / 4}s"
 """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.toml"
-    file.write_text(plan)
+    file.write_text(plan, encoding="utf-8")
     with shown(Console(stderr=True)) as observer:
         return session.run(plans.read(file), folder, observer, [])
 

@@ -62,7 +62,7 @@ def measured(arguments):
     cpu = {True: [], False: []}
     opened = tabs if arguments.browser else pollers
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "plan.toml").write_text(PLAN)
+        (Path(folder) / "plan.toml").write_text(PLAN, encoding="utf-8")
         with ui(Path(folder), a_free_port()) as pages:
             for pair in range(arguments.pairs):
                 for watched in (True, False) if pair % 2 else (False, True):

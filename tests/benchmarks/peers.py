@@ -169,7 +169,9 @@ def drive(peer: Peer | Upstream, connections: int, seconds: float, path: str = "
     used, served = _children_cpu(), _cpu(peer.pid)
     began = time.monotonic()
     with on_core(DRIVER):
-        text = subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            [program, *words], capture_output=True, encoding="utf-8", check=True
+        ).stdout
     took = time.monotonic() - began
     used, served = _children_cpu() - used, _cpu(peer.pid) - served
     if Path(program).name == "wrk":

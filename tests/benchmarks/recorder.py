@@ -127,7 +127,7 @@ def by_hey(url, level, seconds, cores):
     with cores.pinned_to(cores.generator):
         answer = subprocess.run(
             ["hey", "-c", str(level), "-z", f"{seconds}s", f"{url}/external-data"],
-            capture_output=True, text=True, check=True,
+            capture_output=True, encoding="utf-8", check=True,
         ).stdout  # fmt: skip
     found = re.findall(r"(\d+)%+ in ([0-9.]+) secs", answer)
     return {int(percent) / 100: float(secs) for percent, secs in found}

@@ -62,7 +62,7 @@ def main():
         for name, python in pythons.items():
             words = [python, "-c", WRITES, str(Path(arguments.run).resolve())]
             printed = subprocess.run(
-                words, capture_output=True, text=True, check=True, cwd="/"
+                words, capture_output=True, encoding="utf-8", check=True, cwd="/"
             ).stdout
             taken[name].append(json.loads(printed))
     for name, found in taken.items():

@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/benchmarks/soak.py [--minutes 60] [--only ui|requests]
 
-First `brownout ui` for so many minutes, with tests one after another over HTTP, as a browser starts
+First `brownout ui` for some minutes, with tests one after another over HTTP, as a browser starts
 them. Then as many requests as 100 users with a pause of a second send in that time, as fast as they
 are answered and for that time at most, to the mock and to each variant in front of it, in bursts
 that open their connections each time and abandon what is under way. Asked of every process: in
@@ -112,7 +112,7 @@ def soak_ui(seconds: float) -> list[tuple[str, str, str, bool | None]]:
     deadline = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "plan.toml").write_text(PLAN)
+        (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
         with ui(folder, a_free_port()) as pages:
             pages.until("ready")
             while time.monotonic() < deadline:
@@ -138,7 +138,7 @@ def _tested(pages: Pages) -> list[str]:
 
 
 def soak_requests(count: int) -> list[tuple[str, str, str, bool | None]]:
-    """So many requests to the mock, and to each variant in front of it."""
+    """Send `count` requests to the mock, and to each variant in front of it."""
     rows: list[tuple[str, str, str, bool | None]] = []
     with mock_upstream.running(PROFILE) as upstream:
         rows += _soaked("mock", upstream.url, upstream.pid, count, "/")
@@ -165,7 +165,7 @@ def _soaked(name: str, url: str, pid: int, count: int, path: str) -> list:
 
 
 async def burst(url: str, path: str, count: int) -> int:
-    """Ask so often over new connections, then abandon a request on each; the answers that came."""
+    """Send `count` requests over new connections and abandon one on each; return the answers."""
     parts = urlsplit(url)
     question = f"GET {path} HTTP/1.1\r\nhost: {parts.netloc}\r\n\r\n".encode()
     left = count

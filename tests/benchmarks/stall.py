@@ -78,7 +78,7 @@ def main() -> None:
 
 def one_round(number, seconds, processes, folder):
     profile = folder / "profile.toml"
-    profile.write_text(PROFILE)
+    profile.write_text(PROFILE, encoding="utf-8")
     cores = Cores.here()
     with cores.pinned_to(cores.apps):
         mock = subprocess.Popen(

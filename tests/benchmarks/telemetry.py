@@ -145,7 +145,9 @@ def started(variant, upstream, told):
         environment["BROWNOUT_TELEMETRY"] = told
     command = [sys.executable, "-m", "app_under_test", variant, "--upstream", upstream]
     with peers.on_core(peers.SERVER):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
+        )
     try:
         yield peers.Peer(json.loads(process.stdout.readline())["url"], process.pid)
     finally:
@@ -161,7 +163,10 @@ def drive(service, seconds):
     before = peers._cpu(service.pid)
     with peers.on_core(peers.DRIVER):
         text = subprocess.run(
-            [*words, service.url + "/external-data"], capture_output=True, text=True, check=True
+            [*words, service.url + "/external-data"],
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
         ).stdout
     rate = float(peers._found(r"Requests/sec:\s*(\S+)", text))
     if "Non-2xx" in text or "Socket errors" in text:

@@ -136,7 +136,7 @@ def play(out, stages):
     text = PLAN.format(repeats=max(-(-stages // 8), 1))
     out.mkdir(parents=True, exist_ok=True)
     file = out / "validity.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     with shown(Console(stderr=True)) as observer:
         outcome = session.run(plans.read(file), out, observer, [])
     return judged(outcome.folder)

@@ -146,7 +146,8 @@ def record(options):
                 "rounds": list(rounds.values()),
             }
         )
-        + "\n"
+        + "\n",
+        encoding="utf-8",
     )
     logs = noise_of(options.out)
     print(found.sentence, *found.problems, sep="\n")
@@ -160,7 +161,7 @@ def record(options):
 def noise_of(path):
     """The log of B over A of each usable round."""
     logs = []
-    for one in json.loads(path.read_text())["rounds"]:
+    for one in json.loads(path.read_text(encoding="utf-8"))["rounds"]:
         sides = {"base": [], "head": []}
         for name, _, value, usable in one:
             if usable and value:

@@ -41,7 +41,7 @@ def install(web_ui: Any, base: str) -> None:
     @app.route(f"{base}/login-with-password", methods=["POST"])  # type: ignore[untyped-decorator]
     def check() -> Response:
         if not turn.acquire(timeout=_WAITING):
-            return make_response("Too many logins at a time; try again later.", 429)
+            return make_response("Too many logins at once; try again later.", 429)
         try:
             return judge()
         finally:
