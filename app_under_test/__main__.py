@@ -14,8 +14,12 @@ from pydantic import ValidationError
 from app_under_test import variants
 from app_under_test.settings import Settings, flag
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 def main() -> None:
+    for number in ENDING:
+        signal.signal(number, leave)
     parser = command_line()
     given = vars(parser.parse_args())
     variant, upstream = given.pop("variant"), given.pop("upstream")
@@ -30,8 +34,6 @@ def main() -> None:
             f"cannot listen on {host}, port {port}: {error.strerror or error}; pass --port 0 to "
             "let the system choose a free one, and as --host an address of this machine"
         )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
     # Not above: a mistake on the command line is answered without waiting for the imports.
     from app_under_test.server import serve
 
@@ -117,6 +119,10 @@ def command() -> None:
     except Exception:
         traceback.print_exc()
         os._exit(70)  # EX_SOFTWARE of sysexits.h; no thread is waited for
+    finally:
+        # Python takes its handlers away at its end, and the default action would be back.
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

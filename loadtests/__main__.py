@@ -1,6 +1,5 @@
 """`brownout`, and `python -m loadtests`: the slim install says what is missing."""
 
-import signal
 import sys
 from importlib.util import find_spec
 
@@ -10,9 +9,6 @@ from mock_upstream import standard_streams
 
 
 def main() -> None:
-    # A shell that starts a command in the background of a script has SIGINT ignored, and Python
-    # leaves it at that. All commands say that Ctrl-C ends them.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(standard_streams.run("brownout", _command, _masked))
 
 

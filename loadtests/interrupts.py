@@ -23,7 +23,7 @@ class _Signals:
     """What came so far, in the outermost `interruptible` block."""
 
     def __init__(self) -> None:
-        self.raises = True
+        self.raises = False
         self.came = False
         self.handled = False
         self._at = 0.0
@@ -58,15 +58,25 @@ def interruptible(*, until_exit: bool = False) -> Iterator[None]:
     ends = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         ends.append(signal.SIGHUP)
-    _signals = signals = _Signals()
+    signals = _Signals()
     before = {number: signal.signal(number, signals.handle) for number in ends}
+    _signals = signals
     try:
+        signals.raises = True  # only here: before, nothing would restore the handlers
+        if signals.came:
+            raise KeyboardInterrupt
         yield
     finally:
-        ignored = until_exit and signals.came
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if ignored else handler)
-        _signals = None
+        came = signals.came
+        try:
+            signals.raises = False
+        finally:
+            _signals = None
+            ignored = until_exit and signals.came
+            for number, handler in reversed(before.items()):  # last SIGINT's own, which may raise
+                signal.signal(number, signal.SIG_IGN if ignored else handler)
+        if signals.came and not came:  # in the lines above
+            raise KeyboardInterrupt
 
 
 class Held:

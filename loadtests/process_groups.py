@@ -341,15 +341,17 @@ def uninterrupted() -> Iterator[None]:
     def remember(number: int, frame: FrameType | None) -> None:
         came.append((number, frame))
 
-    before: dict[int, Any] = {}
-    for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if callable(signal.getsignal(caught)):
-            before[caught] = signal.signal(caught, remember)
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in ends}
     try:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, remember)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in reversed(before.items()):  # last SIGINT's, which may raise
+            if callable(handler):
+                signal.signal(number, handler)
         if came:
             first, frame = came[0]
             before[first](first, frame)

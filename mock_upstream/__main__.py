@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,8 +26,6 @@ def main(arguments: Sequence[str] | None = None, profile: Mapping[str, Any] | No
     Args:
         profile: values of the profile, in place of those of a file.
     """
-    # Ignored from birth in the background of a script, which Python would leave at that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = _parser().parse_args(arguments)
     given.values = profile or {}
     command = {"serve": _serve, "verify": _verify, "fit": _fit}[given.command]

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
+from mock_upstream.exit_signals import Interrupts
+
 CRASHED = 70  # EX_SOFTWARE of sysexits.h
 UNWRITABLE = 74  # EX_IOERR of sysexits.h
 INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
@@ -25,7 +27,7 @@ _ENCODING_ERRORS = "brownout"
 
 def run(name: str, command: Callable[[], object], masked: Callable[[str], str] = str) -> int:
     """
-    Run a command and return the exit code of the process.
+    Run the command of this process, which then ends; return its exit code.
 
     Args:
         command: returns its exit code, or raises SystemExit with it; None is 0.
@@ -35,10 +37,11 @@ def run(name: str, command: Callable[[], object], masked: Callable[[str], str] =
         READER_GONE or UNWRITABLE where standard output or error could not be written; CRASHED with
         a traceback on standard error after an exception; else the command's own.
     """
+    interrupts = Interrupts()
     codecs.register_error(_ENCODING_ERRORS, _encodable)
     out, error = _guarded("stdout"), _guarded("stderr")
     try:
-        code = command()
+        code = interrupts.during(command)
     except SystemExit as ended:
         code = ended.code
         if isinstance(code, str):

@@ -1,5 +1,6 @@
 """How a command ends that crashes, or whose output cannot be written: never as a verdict does."""
 
+import ctypes
 import os
 import pty
 import re
@@ -9,13 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.brownout_runs import COMMAND, PLAN, brownout
+from tests.brownout_runs import COMMAND, LOCUST, PLAN, brownout
 
 pytestmark = pytest.mark.processes
 
 MOCK = [sys.executable, "-m", "mock_upstream"]
 APP = [sys.executable, "-m", "app_under_test", "async-httpx", "--upstream", "http://127.0.0.1:1"]
 CRASH = "import sys; sys.argv = ['x', 'CRASH']; import {package}.__main__ as command; {work}"
+
+# Exit code 2 becomes the number of a signal, SIGINT, that C raises when Python is gone.
+AT_THE_END = """
+import ctypes, runpy, sys
+c = ctypes.CDLL(None)
+c.on_exit(getattr(c, "raise"), None)
+module, *sys.argv[1:] = sys.argv[1:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+INTERRUPTED = """
+import codecs, signal, sys
+from mock_upstream import standard_streams
+{before}
+sys.exit(standard_streams.run("brownout", lambda: {command}))
+"""
 
 
 def ended(words: list[str], cwd: Path, **options) -> subprocess.CompletedProcess[str]:
@@ -150,3 +166,36 @@ def test_a_bad_option_and_an_unknown_plan_end_with_2(tmp_path):
     for words in (["run", "--no-such-option"], ["run", "no-such-plan"]):
         with brownout(*words, cwd=tmp_path) as invocation:
             assert invocation.end() == 2, invocation.output
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "on_exit"), reason="there is no on_exit here")
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("loadtests", ["run", "no-such-plan"]),
+        ("mock_upstream", ["no-such-command"]),
+        ("app_under_test", ["no-such-variant"]),
+        ("locust", ["-f", LOCUST[-1], "--headless", "--plan", "no-such-plan"]),
+    ],
+)
+def test_ctrl_c_when_python_is_gone_changes_no_exit_code(tmp_path, module, words):
+    found = ended([sys.executable, "-c", AT_THE_END, module, *words], tmp_path)
+    assert found.returncode == 2, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "code"),
+    [
+        ("", "exec('signal.raise_signal(signal.SIGINT)')", 130),
+        ("codecs.register_error = lambda *_: signal.raise_signal(signal.SIGINT)", "0", 130),
+        ("standard_streams._code = lambda *_: signal.raise_signal(signal.SIGINT) or 7", "0", 7),
+    ],
+    ids=["in code from a string", "before the command", "after the command"],
+)
+def test_ctrl_c_at_any_moment_ends_a_command_with_its_own_exit_code(
+    tmp_path, before, command, code
+):
+    script = INTERRUPTED.format(before=before, command=command)
+    (tmp_path / "interrupted.py").write_text(script, encoding="utf-8")
+    found = ended([sys.executable, "-m", "interrupted"], tmp_path)
+    assert (found.returncode, found.stderr) == (code, "")

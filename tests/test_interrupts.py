@@ -239,3 +239,22 @@ def test_signals_after_the_last_block_of_a_process_do_not_change_its_exit_code()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_signal_at_the_edge_of_a_block_raises_and_the_handlers_are_restored(monkeypatch) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    install = signal.signal
+
+    def interrupted(number: int, handler: Any) -> Any:
+        if number == signal.SIGTERM and (handler is at_the_end) is ending:
+            signal.raise_signal(signal.SIGINT)
+        return install(number, handler)
+
+    at_the_end = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(signal, "signal", interrupted)
+    for ending in (False, True):
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            assert ending, "the block began"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is at_the_end
+        assert signal.getsignal(signal.SIGHUP) is before

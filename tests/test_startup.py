@@ -28,6 +28,7 @@ ALWAYS = {
     "loadtests.interrupts",
     "loadtests.open_files",
     "mock_upstream",
+    "mock_upstream.exit_signals",
     "mock_upstream.standard_streams",
 }
 VERSION = {"mock_upstream.version"}

@@ -1,5 +1,6 @@
 """Hooks the engine into Locust: options, recorder, barrier, the web form."""
 
+import atexit
 import signal
 import sys
 import sysconfig
@@ -24,6 +25,7 @@ from loadtests.engine.users import PlanUser
 from loadtests.plans import placeholders
 from loadtests.plans.deployments import UrlDeployment
 from loadtests.stages import Message, Stage
+from mock_upstream import exit_signals
 
 OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
 CONNECTING = 5.0  # seconds in which workers mostly connect
@@ -36,6 +38,7 @@ def install() -> dict[str, type[User]]:
     They are ours, which play the plan's requests, or those of the user's own locustfile when the
     plan names one.
     """
+    atexit.register(exit_signals.ignore_until_exit)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
