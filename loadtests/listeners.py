@@ -30,13 +30,25 @@ def stranger(host: str, port: int, own: Iterable[int]) -> str | None:
     if sys.platform != "linux":
         return None if any(_listens(pid, port) for pid in own) else _UNSEEN
     sockets = _listening(host, port)
-    others = sockets.difference(*map(_open_sockets, own))
+    others = sockets.difference(*map(open_sockets, own))
     if (sockets and not others) or not _shown():
         return None
     for name in os.listdir("/proc"):
-        if name.isdecimal() and others & _open_sockets(int(name)):
+        if name.isdecimal() and others & open_sockets(int(name)):
             return f"process {described(int(name))}"
     return _UNSEEN
+
+
+def open_sockets(pid: int) -> set[str]:
+    """Return the inodes of the sockets that a process has open, as far as it may be looked at."""
+    found = set()
+    with suppress(OSError):
+        for descriptor in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                target = os.readlink(descriptor.path)
+                if target.startswith("socket:["):
+                    found.add(target[len("socket:[") : -1])
+    return found
 
 
 def _listens(pid: int, port: int) -> bool:
@@ -69,7 +81,7 @@ def _listening(host: str, port: int) -> set[str]:
 def _shown() -> bool:
     """Return whether the system shows a listening socket of this process."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return bool(_listening(*listener.getsockname()) & _open_sockets(os.getpid()))
+        return bool(_listening(*listener.getsockname()) & open_sockets(os.getpid()))
 
 
 def _address(text: str) -> str:
@@ -78,15 +90,3 @@ def _address(text: str) -> str:
     packed = struct.pack(f"={len(words)}I", *words)
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
     return socket.inet_ntop(family, packed).removeprefix("::ffff:")
-
-
-def _open_sockets(pid: int) -> set[str]:
-    """Return the inodes of the sockets that a process has open, as far as it may be looked at."""
-    found = set()
-    with suppress(OSError):
-        for descriptor in os.scandir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                target = os.readlink(descriptor.path)
-                if target.startswith("socket:["):
-                    found.add(target[len("socket:[") : -1])
-    return found

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -156,15 +156,7 @@ def of_plan(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_deployment(table: Mapping[str, Any]) -> dict[str, Any]:
     """A deployment of a plan, or how it was started."""
-    shown = dict(table)
-    if "env" in shown:
-        shown["env"] = named(shown["env"])
-    if "argv" in shown:
-        shown["argv"] = words(shown["argv"])
-    for key in ("command", "stop"):
-        if key in shown:
-            shown[key] = command(shown[key])
-    return shown
+    return _shown(table, {"env": named, "argv": words, "command": command, "stop": command})
 
 
 def of_stage(stage: Stage) -> Stage:
@@ -190,15 +182,12 @@ def _scrub(path: Path, values: Sequence[bytes]) -> None:
 
 
 def _request(request: Mapping[str, Any]) -> dict[str, Any]:
-    shown = dict(request)
-    if "headers" in shown:
-        shown["headers"] = named(shown["headers"])
-    if "json" in shown:
-        shown["json"] = payload(shown["json"])
-    if "body" in shown:
-        shown["body"] = body(shown["body"])
-    shown["path"] = text(shown["path"])
-    return shown
+    return _shown(request, {"headers": named, "json": payload, "body": body, "path": text})
+
+
+def _shown(table: Mapping[str, Any], ways: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """A table in which each value is shown in the way of its key; without one, as it is."""
+    return {key: ways[key](value) if key in ways else value for key, value in table.items()}
 
 
 def _spec(spec: RequestSpec) -> RequestSpec:

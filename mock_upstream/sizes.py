@@ -105,10 +105,7 @@ def parse_size(text: str) -> Size:
     Raises:
         ValueError: which part of the text it is, and why.
     """
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(
-            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write 10kB, say"
-        )
+    _check_length(text)
     call = _FUNCTION.fullmatch(text.strip())
     if not call:
         return Constant(parse_bytes(text))
@@ -134,10 +131,7 @@ def parse_bytes(text: str) -> int:
     Raises:
         ValueError: not a number, no unit, an unknown one, negative, or above `LARGEST`.
     """
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(
-            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write 10kB, say"
-        )
+    _check_length(text)
     match = _BYTES.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a size; write a number and its unit, such as 10kB")
@@ -167,7 +161,7 @@ def format_bytes(size: int) -> str:
 def _check_length(text: str) -> None:
     if len(text) > LONGEST_TEXT:
         raise ValueError(
-            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write a size such as 10kB"
+            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write 10kB, say"
         )
 
 

@@ -28,22 +28,26 @@ LOCUST = [sys.executable, "-m", "locust", "-f", str(Path("loadtests/locustfile.p
 
 # A window of a second is all of it slow if the machine was for a moment: that is for other tests.
 BUDGET = 'budget = { late = "1m", lag = "1m", cpu = 1.0 }'
-PLAN = f"""
-name = "tiny"
-[upstream]
-latency = "20ms"
-{BUDGET}
+PAIR = """
 [deployments.threads]
 variant = "blocking-requests"
 [deployments.async]
 variant = "async-aiohttp"
 [[requests]]
 path = "/external-data"
+"""
+LOAD = """
 [load]
 levels = [1, 4]
 settle = "0s"
 measure = "1s"
 """
+PLAN = f"""
+name = "tiny"
+[upstream]
+latency = "20ms"
+{BUDGET}
+{PAIR}{LOAD}"""
 
 
 # Of what is started here; the summary is that of the job that runs these tests.

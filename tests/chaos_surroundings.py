@@ -1,6 +1,5 @@
 """What surrounds a trial of the chaos campaign: disks that fill, clocks that step, ports, files."""
 
-import os
 import resource
 import shutil
 import struct
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from loadtests import listeners
 from tests.brownout_runs import Invocation, marked
 
 ROOM = 32 << 20  # bytes of the disk that fills
@@ -84,7 +84,7 @@ class Listeners:
     def look(self) -> None:
         listening = _listening()
         for process in marked(self._invocation.mark):
-            for inode in _sockets(process.pid) & listening.keys():
+            for inode in listeners.open_sockets(process.pid) & listening.keys():
                 self._ours[inode] = listening[inode]
 
     def left(self) -> list[int]:
@@ -102,18 +102,6 @@ def _listening() -> dict[str, int]:
                 parts = line.split()
                 if parts[3] == "0A":
                     found[parts[9]] = int(parts[1].rpartition(":")[2], 16)
-    return found
-
-
-def _sockets(pid: int) -> set[str]:
-    """The inodes of the sockets of a process."""
-    found = set()
-    with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                link = os.readlink(entry.path)
-                if link.startswith("socket:["):
-                    found.add(link[8:-1])
     return found
 
 

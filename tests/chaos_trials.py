@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.brownout_runs import COMMAND, LOCUST
+from tests.brownout_runs import COMMAND, LOAD, LOCUST
 
 COMMANDS = ("run", "compare", "capacity", "ui", "workers", "locust")
 ACTS = ("kill", "stop", "term", "descriptors", "clock", "disk")
@@ -23,21 +23,18 @@ master of workers.
 FOLDER = "folder"  # what a full disk happens to
 HOUR = 3600  # seconds by which a clock steps
 
-_PLAN = """
+_PLAN = f"""
 name = "chaos"
 [upstream]
 latency = "20ms"
 [deployments.direct]
 variant = "async-aiohttp"
 [deployments.shell]
-command = {command}
-stop = {stop}
+command = {{command}}
+stop = {{stop}}
 [[requests]]
 path = "/external-data"
-[load]
-levels = [1, 4]
-settle = "0s"
-measure = "1s"
+{LOAD}
 [slos]
 answers = "errors < 50% at 4"
 """

@@ -53,7 +53,7 @@ def test_where_the_system_shows_no_sockets_nothing_is_called_a_stranger(monkeypa
         monkeypatch.setattr(listeners, "_listening", lambda *_: set())
         assert stranger("127.0.0.1", port, []) is None
         monkeypatch.undo()
-        monkeypatch.setattr(listeners, "_open_sockets", lambda _: set())
+        monkeypatch.setattr(listeners, "open_sockets", lambda _: set())
         assert stranger("127.0.0.1", port, []) is None
 
 

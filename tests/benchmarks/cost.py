@@ -8,7 +8,6 @@ times the bytes; and at most 2 seconds to analyse a run of ten minutes, reading 
 generator as a whole is measured by generator.py.
 """
 
-import argparse
 import json
 import random
 import statistics
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import peers
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -48,19 +48,8 @@ TOLD = ", ".join(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0)
     parts = {"recording": recording, "telemetry": telemetry, "files": files, "analysis": reading}
-    parser.add_argument("--only", default=",".join(parts))
-    arguments = parser.parse_args()
-    rows = []
-    for name in arguments.only.split(","):
-        rows += parts[name](arguments.rounds, arguments.seconds)
-    print(f"{'':48} {'asked':>18} {'measured':>14}")
-    for title, asked, measured, good in rows:
-        print(f"{title:48} {asked:>18} {measured:>14}  {'ok' if good else 'MISSED'}")
-    sys.exit(not all(good for *_, good in rows))
+    sys.exit(not peers.judged(peers.rows_of(__doc__, parts, rounds=5)))
 
 
 def recording(rounds, _seconds):

@@ -14,7 +14,6 @@ is installed, for the mock is slower than the generator; it counts what came. As
 - open: 5,000 arrivals a second: sent at most 1 ms late (p99), none unsent.
 """
 
-import argparse
 import math
 import random
 import re
@@ -70,17 +69,9 @@ class Cost:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parts = {"throughput": throughput, "delays": delays, "crowd": crowd, "open": open_model}
-    parser.add_argument("--only", default=",".join(parts))
-    arguments = parser.parse_args()
     peers.about_the_machine()
-    rows = []
-    for name in arguments.only.split(","):
-        rows += parts[name](arguments.rounds, arguments.seconds)
-    sys.exit(not peers.judged(rows))
+    parts = {"throughput": throughput, "delays": delays, "crowd": crowd, "open": open_model}
+    sys.exit(not peers.judged(peers.rows_of(__doc__, parts, rounds=7)))
 
 
 def throughput(rounds: int, seconds: float) -> Rows:

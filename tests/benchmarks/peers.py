@@ -3,6 +3,7 @@
 A server is pinned to the last core that this process may use, and the drivers to the first.
 """
 
+import argparse
 import math
 import os
 import re
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +233,19 @@ def judged(rows: Sequence[tuple[str, str, str, bool | None]]) -> bool:
         verdict = {True: "ok", False: "MISSED", None: ""}[holds]
         print(f"{what:44} {asked:>18} {measured:>18}  {verdict}".rstrip())
     return all(holds is not False for *_, holds in rows)
+
+
+def rows_of(
+    description: str, parts: Mapping[str, Callable[[int, float], Iterable[Any]]], rounds: int
+) -> list[Any]:
+    """Run the parts of a benchmark that its command line names; returns the rows for `judged`."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--only", default=",".join(parts))
+    given = parser.parse_args()
+    names = given.only.split(",")
+    return [row for name in names for row in parts[name](given.rounds, given.seconds)]
 
 
 def about_the_machine() -> None:

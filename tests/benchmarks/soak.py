@@ -33,6 +33,7 @@ import mock_upstream
 from app_under_test import variants
 from tests.benchmarks.mock_soak import PROFILE
 from tests.benchmarks.peers import judged
+from tests.brownout_runs import PAIR
 from tests.conftest import a_free_port
 from tests.webui import Pages, ui
 
@@ -41,16 +42,11 @@ CONNECTIONS, BURST = 32, 1000  # of a burst; requests
 MOST_GROWN = 2e6  # bytes
 FEWEST = 12  # samples; of fewer, the halves say nothing
 
-PLAN = """
+PLAN = f"""
 name = "soak"
 [upstream]
 latency = "5ms"
-[deployments.threads]
-variant = "blocking-requests"
-[deployments.async]
-variant = "async-aiohttp"
-[[requests]]
-path = "/external-data"
+{PAIR}
 [load]
 levels = [1, 8]
 settle = "250ms"

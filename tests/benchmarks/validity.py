@@ -31,6 +31,7 @@ from pathlib import Path
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from simulated_engine import (
     SimulatedEngine,
@@ -49,6 +50,7 @@ from loadtests.analysis import records
 from loadtests.analysis.points import points
 from loadtests.cores import Cores
 from loadtests.progress import shown
+from tests.brownout_runs import PAIR
 
 FALSE = 0.02
 LEAST = 300
@@ -60,21 +62,16 @@ SYSTEMS = {
 }
 LEVELS = (1, 5, 20, 80, 200)
 THINKING = (0.0, 0.1)
-PLAN = """
+PLAN = f"""
 name = "validity"
 [upstream]
 latency = "p50=50ms p95=80ms p99=150ms"
-[deployments.threads]
-variant = "blocking-requests"
-[deployments.async]
-variant = "async-aiohttp"
-[[requests]]
-path = "/external-data"
+{PAIR}
 [load]
 levels = [5, 10, 20, 40]
 settle = "500ms"
 measure = "2s"
-repeats = {repeats}
+repeats = {{repeats}}
 """
 BURN = "while True: pass"
 
