@@ -46,32 +46,41 @@ class PathPattern:
     Matches the paths of requests with the path of a route, in linear time.
 
     Each name takes as much of its segment as it can, the first name first: `{name}.{type}` has the
-    name `a.tar` in `/a.tar.gz`. Read backwards, that is the first place at which each text between
+    name `a.tar` in `/a.tar.gz`. With several names in a segment, an expression for that would try
+    each place for each of them. Read backwards, it is the first place at which each text between
     two names is found, so no place has to be tried twice. The groups are atomic for that reason.
     """
 
-    __slots__ = ("_backwards", "_names", "_start")
+    __slots__ = ("_backwards", "_expression", "_start")
 
     def __init__(self, path: str) -> None:
         pieces = _IN_BRACES.split(path)
-        self._start, self._names = pieces[0], pieces[1::2]
-        texts = [re.escape(text[::-1]) for text in pieces[::2]]
-        named = [
-            rf"(?>(?P<{name}>[^/]+?){text})" for name, text in zip(self._names, texts, strict=False)
-        ]
-        self._backwards = re.compile("".join([texts[-1], *reversed(named)]))
+        self._start, names, texts = pieces[0], pieces[1::2], pieces[::2]
+        self._backwards = any("/" not in between for between in texts[1:-1])
+        if self._backwards:
+            parts = [re.escape(text[::-1]) for text in texts]
+            for place, name in enumerate(names):
+                parts[place] = rf"(?>(?P<{name}>[^/]+?){parts[place]})"
+            parts.reverse()
+        else:
+            parts = [re.escape(texts[0])]
+            for name, text in zip(names, texts[1:], strict=True):
+                parts.append(rf"(?P<{name}>[^/]+){re.escape(text)}")
+        self._expression = re.compile("".join(parts))
 
-    def values(self, path: str, backwards: str) -> Mapping[str, str] | None:
+    def values(self, path: str) -> Mapping[str, str] | None:
         """
-        Return the value of each name; None where the path of a request does not match.
-
-        Args:
-            backwards: the path from its end to its start, which many patterns share.
+        Return the value of each name; None where the path of a request does not match, or is longer
+        than LONGEST_MATCHED.
         """
-        if not path.startswith(self._start):  # quicker, and so it is for most routes
+        # First what is quick and excludes most routes.
+        if not path.startswith(self._start) or len(path) > LONGEST_MATCHED:
             return None
-        found = self._backwards.fullmatch(backwards)
-        return {name: found[name][::-1] for name in self._names} if found else None
+        if not self._backwards:
+            found = self._expression.fullmatch(path)
+            return found.groupdict() if found else None
+        found = self._expression.fullmatch(path[::-1])
+        return {name: text[::-1] for name, text in found.groupdict().items()} if found else None
 
 
 @lru_cache(2 * MOST_ROUTES)  # every phase of a timeline has the same paths

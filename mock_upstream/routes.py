@@ -17,7 +17,7 @@ from mock_upstream.faults import Fault
 from mock_upstream.files import File
 from mock_upstream.latency import Constant, Latency
 from mock_upstream.profiles import Caps, Profile, Route
-from mock_upstream.route_paths import LONGEST_MATCHED, NAME, path_names, path_pattern
+from mock_upstream.route_paths import NAME, path_names, path_pattern
 from mock_upstream.sizes import Capped
 from mock_upstream.spells import Chain
 
@@ -74,18 +74,13 @@ class Responder:
         self._asks_query = any(piece.startswith(_PREFIX) for piece in self._pieces[1::2])
         self._error_statuses = frozenset(errors)
 
-    def match(self, method: str, path: str, backwards: str) -> Mapping[str, str] | None:
-        """
-        The path's values if the request is this route's; None if not.
-
-        Args:
-            backwards: the path from its end to its start; a longer one than is matched is empty.
-        """
+    def match(self, method: str, path: str) -> Mapping[str, str] | None:
+        """The path's values if the request is this route's; None if not."""
         if self._method is not None and method != self._method:
             return None
         if self._literal is not None:
             return _NO_VALUES if path == self._literal else None
-        return self._pattern.values(path, backwards)
+        return self._pattern.values(path)
 
     def draw(
         self, key: bytes | None = None, latency: Latency | None = None, at: float = 0.0
@@ -175,9 +170,8 @@ class Responders:
 
     def find(self, method: str, path: str) -> tuple[Responder, Mapping[str, str]]:
         """Whoever answers, and the path's values."""
-        backwards = path[::-1] if len(path) <= LONGEST_MATCHED else ""
         for responder in self._routes:
-            values = responder.match(method, path, backwards)
+            values = responder.match(method, path)
             if values is not None:
                 return responder, values
         return self._rest, _NO_VALUES

@@ -36,7 +36,7 @@ def greedy(path):
 @example("/$/{a}", "/$/x")
 def test_a_path_matches_as_a_greedy_expression_does(route, path):
     expected = greedy(route).fullmatch(path)
-    values = path_pattern(route).values(path, path[::-1])
+    values = path_pattern(route).values(path)
     assert values == (expected.groupdict() if expected else None)
 
 
@@ -44,13 +44,14 @@ def test_a_path_matches_as_a_greedy_expression_does(route, path):
     ("route", "path"),
     [
         ("/" + "-".join(f"{{n{n}}}" for n in range(200)) + "!", "/" + "-" * (LONGEST_MATCHED - 1)),
+        ("/" + "/".join(f"{{n{n}}}a" for n in range(200)) + "!", "/" + "/".join(["a" * 35] * 200)),
         ("/{a}" + "ab" * 400 + "c{b}", "/" + "ab" * (LONGEST_MATCHED // 2 - 1)),
     ],
 )
 @pytest.mark.timeout(10)  # a pattern that backtracks takes years
 def test_a_path_that_nearly_matches_in_many_ways_is_refused_at_once(route, path):
     assert len(route) <= LONGEST_PATH
-    assert path_pattern(route).values(path, path[::-1]) is None
+    assert path_pattern(route).values(path) is None
 
 
 def test_a_longer_path_matches_no_route_with_names():
