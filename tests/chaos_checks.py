@@ -23,6 +23,7 @@ only decides and samples, a supervisor sleeps, and a shell waits for its child.
 
 LADDERS = ("run", "workers", "locust")
 """Commands with a stage for each deployment and level, whose exit code says what came of it."""
+STAGES = 4  # of those: two deployments at two levels
 
 # By what was done: words of which the output or the run has one, if the run was harmed by it.
 NAMED = {
@@ -67,6 +68,7 @@ def judge(played: Played) -> Judged:
     if record and run:
         touched = [stage for stage in record.stages if _touched(stage, played.disturbance)]
         points = [point for point in run.points if point.request == "all"]
+        failures += _finishes(played, run)
         failures += _keeps(played, record)
         failures += _believes(played, record, run, touched)
     text = "\n".join([played.output, said, *(_words(run) if run else [])])
@@ -182,9 +184,8 @@ def _reported(played: Played, failures: list[str]) -> tuple[Record | None, Run |
     """The latest run as `brownout report` reads it, and what that prints."""
     record = latest(played.folder)
     if record is None:
-        if played.disturbance is None or _too_early(played):
-            return None, None, ""
-        failures.append("there is no run")
+        if not _too_early(played):
+            failures.append(f"exit code {played.code}, and there is no run")
         return None, None, ""
     path = max(p.parent for p in (played.folder / "runs").glob("*/slices.jsonl"))
     try:
@@ -203,8 +204,23 @@ def _reported(played: Played, failures: list[str]) -> tuple[Record | None, Run |
 
 
 def _too_early(played: Played) -> bool:
-    """Nothing had been measured yet, so there need not be anything."""
-    return played.disturbance is not None and not played.disturbance.saved
+    """
+    Nothing had been measured yet when it was disturbed, and the command does not say that it
+    measured anything: there need not be a run. Nobody starts a test in a web UI that is gone.
+    """
+    if played.disturbance is None or played.disturbance.saved:
+        return False
+    return played.trial.command == "ui" or played.code not in (FINE, FAILED)
+
+
+def _finishes(played: Played, run: Run) -> list[str]:
+    """A run that ends well is complete, and has a point for each stage of its plan."""
+    if played.trial.command not in LADDERS or played.code != FINE:
+        return []
+    points = sum(point.request == "all" for point in run.points)
+    if run.status == "complete" and points == STAGES:
+        return []
+    return [f"exit code 0, and the run is {run.status} with {points} of {STAGES} points"]
 
 
 def _keeps(played: Played, record: Record) -> list[str]:

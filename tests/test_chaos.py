@@ -7,8 +7,8 @@ moves the moment from one phase of the run to another.
 import pytest
 
 from tests.chaos_checks import judge
-from tests.chaos_play import play
-from tests.chaos_trials import ACTS, COMMANDS, FOLDER, Trial, drawn
+from tests.chaos_play import Disturbance, Played, play
+from tests.chaos_trials import ACTS, COMMANDS, FOLDER, Trial, drawn, undisturbed
 
 LIFE = 6.0  # seconds that these commands take on a machine with nothing else to do
 
@@ -29,6 +29,24 @@ def test_every_pair_of_command_and_act_is_drawn_once_in_36_trials():
 def test_the_same_seed_draws_the_same_trial():
     assert drawn(5, 3) == drawn(5, 3)
     assert [drawn(5, number) for number in range(9)] != [drawn(6, number) for number in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("trial", "disturbance", "code", "good"),
+    [
+        (undisturbed("run"), None, 0, False),
+        (undisturbed("ui"), None, 0, False),
+        (Trial(0, 0, "run", "clock", "engine", 0.1), Disturbance("engine", 1.0, 2.0), 0, False),
+        (Trial(0, 0, "ui", "clock", "engine", 0.1), Disturbance("engine", 1.0, 2.0), 0, True),
+        (Trial(0, 0, "run", "kill", "controller", 0.1), Disturbance("controller", 1, 1), -9, True),
+        (Trial(0, 0, "run", "kill", "mock", 0.5), Disturbance("mock", 1, 1, (0,)), 4, False),
+    ],
+)
+def test_a_command_without_a_run_must_have_been_disturbed_and_say_that_it_measured_nothing(
+    trial, disturbance, code, good, tmp_path
+):
+    played = Played(trial, tmp_path, code, "SIGKILL", 1.0, disturbance, [], [], [])
+    assert judge(played).good is good
 
 
 @pytest.mark.processes
