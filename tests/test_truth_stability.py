@@ -31,6 +31,7 @@ ABOVE = [
 
 
 def test_hardly_any_slo_on_times_is_met_above_the_capacity():
+    """Hundreds are in tests/benchmarks/slos.py."""
     met = []
     for (rate, capacity, threshold), measure in itertools.product(ABOVE, (5.0, 10.0)):
         for seed in range(RUNS):

@@ -1,10 +1,11 @@
 """How often are equals called different, and is the throughput of a comparison the true one?
 
-    python tests/benchmarks/false_alarms.py [N] [--parts duels,stored,throughput]
+    python tests/benchmarks/false_alarms.py [N] [--parts duels,modes,stored,throughput]
 
 Equal services are compared N times for each way of failing: none, 2 and 5 % of the requests, each
 for itself or in bursts of a tenth of a second. Interleaved comparisons are decided by one metric
-after the other, saved runs by p95. Asked: at most 1 % BETTER or WORSE of 2,000, each.
+after the other, saved runs by p95; and comparisons of equals whose times have two modes, with p95
+in either. Asked: at most 1 % BETTER or WORSE of 2,000, each.
 
 Throughput is compared of services that answer after 0.05 to 2 s, by the real schedule on the
 simulated engine. Asked: the ratio is within 1 % of the true one.
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from blocks import contested, terms
 from simulated_blocks import FAILING, Equals, point
 from simulated_engine import SimulatedEngine, Station, System, record, stage
+from test_truth_failures import SLOW_SHARES, with_two_modes
 
 from loadtests.analysis import duels, stored
 from loadtests.analysis.blocks import block
@@ -40,9 +42,10 @@ WITHIN = 180.0  # seconds of a comparison of equals: twelve rounds, nine looks
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("number", type=int, nargs="?", default=2000)
-    parser.add_argument("--parts", default="duels,stored,throughput")
+    parser.add_argument("--parts", default="duels,modes,stored,throughput")
     options = parser.parse_args()
-    parts = {"duels": of_duels, "stored": of_stored, "throughput": of_throughput}
+    parts = {"duels": of_duels, "modes": of_modes, "stored": of_stored}
+    parts["throughput"] = of_throughput
     good = [parts[name](options.number) for name in options.parts.split(",")]
     sys.exit(not all(good))
 
@@ -66,6 +69,15 @@ def duel(seed, share, bursts, metric):
     said = terms(seed=seed, metric=metric, within=WITHIN, margin=MARGIN)
     blocks = contested(said, Equals(seed, share, bursts).made)
     return duels.kind(blocks, said)
+
+
+def of_modes(number):
+    print(f"two modes at the quantile, {number:,} each: BETTER or WORSE")
+    good = True
+    for share in SLOW_SHARES:
+        found = Counter(with_two_modes(share, seed) for seed in range(number))
+        good &= judged(f"{share:.1%} slow", found, number)
+    return good
 
 
 def of_stored(number):
