@@ -13,8 +13,10 @@ import base64
 import math
 import struct
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import cache
+from itertools import accumulate
 from operator import mul
 
 from loadtests.packed import unpacked
@@ -31,12 +33,13 @@ _HALF = 1 << _BITS
 class Histogram:
     """Durations in seconds. Adding two histograms loses nothing."""
 
-    __slots__ = ("_counts", "_seconds", "_total")
+    __slots__ = ("_counts", "_ranks", "_seconds", "_total")
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
         self._total = 0
         self._seconds: float | None = 0.0  # of all durations; None: not added up yet
+        self._ranks: tuple[int, list[int], list[int]] = 0, [], []
 
     def record(self, seconds: float) -> None:
         """Count one duration; what lies outside the range counts at its border."""
@@ -86,18 +89,15 @@ class Histogram:
         """
         if not self.count:
             raise ValueError("an empty histogram has no quantiles")
-        rank = min(max(rank, 1), self.count)
-        passed, bucket = 0, 0
-        for bucket in sorted(self._counts):
-            passed += self._counts[bucket]
-            if passed >= rank:
-                break
-        return _middle(bucket)
+        buckets, reached = self._ranked()
+        return _middle(buckets[bisect_left(reached, min(max(rank, 1), self.count))])
 
     def up_to(self, seconds: float) -> int:
         """How many durations are in the bucket of `seconds` or below it."""
         last = _bucket(min(max(int(seconds * _TICKS + 0.5), 1), _MOST_TICKS))
-        return sum(count for bucket, count in self._counts.items() if bucket <= last)
+        buckets, reached = self._ranked()
+        below = bisect_right(buckets, last)
+        return reached[below - 1] if below else 0
 
     def total(self) -> float:
         """The sum of all durations, each as the middle of its bucket; seconds."""
@@ -115,6 +115,18 @@ class Histogram:
     def recorded(self) -> list[tuple[float, int]]:
         """The buckets in use: (middle in seconds, count), rising."""
         return [(_middle(bucket), count) for bucket, count in sorted(self._counts.items())]
+
+    def _ranked(self) -> tuple[list[int], list[int]]:
+        """
+        The buckets in use, rising, and how many durations are in each or below it. They are kept
+        until there are more durations: several quantiles are asked of the same histogram.
+        """
+        total, buckets, reached = self._ranks
+        if total != self._total:
+            buckets = sorted(self._counts)
+            reached = list(accumulate(map(self._counts.__getitem__, buckets)))
+            self._ranks = self._total, buckets, reached
+        return buckets, reached
 
     def encode(self) -> str:
         """Base64 text of HdrHistogram's compressed V2 encoding; some hundred bytes."""

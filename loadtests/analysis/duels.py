@@ -355,12 +355,13 @@ class _Seen:
         count = len(found.values)
         if count < FIRST:
             return (FIRST - count) * terms.round_seconds
-        spread, margin = found.error * math.sqrt(count), math.log1p(terms.margin)
+        mean, spread = abs(found.mean), found.error * math.sqrt(count)
+        margin = math.log1p(terms.margin)
         most = int(_LONGEST / terms.round_seconds) + count
         for wanted in range(count + 1, most + 1):
             difference = _needed(EACH, wanted) * spread / math.sqrt(wanted)
             equality = _needed(EQUAL, wanted) * spread / math.sqrt(wanted)
-            if abs(found.mean) > difference or abs(found.mean) + equality < margin:
+            if mean > difference or mean + equality < margin:
                 return (wanted - count) * terms.round_seconds
         return None
 

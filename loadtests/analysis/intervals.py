@@ -314,7 +314,7 @@ class Times:
     @cached_property
     def _windows(self) -> list[tuple[Histogram, int]]:
         """All times of each window that has a piece, and its failures."""
-        edges = [0, *accumulate(self.parts or ())]
+        edges = [0, *accumulate(self.parts or [len(self.batches)])]
         return [
             (merged(self.batches[start:end]), sum(self._failed[start:end]))
             for start, end in pairwise(edges)
@@ -323,7 +323,7 @@ class Times:
 
     @cached_property
     def _recorded(self) -> list[tuple[float, int]]:
-        return merged(self.batches).recorded()
+        return merged(whole for whole, _ in self._windows).recorded()
 
     @cached_property
     def _reached(self) -> list[int]:

@@ -125,10 +125,13 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
         (name, _Seen.of([window(record, name) for record in usable], settled) if several else seen)
         for name in names
     )
-    return [
-        _point(level, ALL, seen, seen),
-        *(_point(level, name, part, seen) for name, part in parts if part.whole.ended),
-    ]
+    stage = usable[0].stage
+    found = [_point(level, ALL, seen, _throughput(stage, seen, seen))]
+    for name, part in parts:
+        if part.whole.ended:
+            answered = _throughput(stage, part, seen) if several else found[0].throughput
+            found.append(_point(level, name, part, answered))
+    return found
 
 
 def _usable(repeats: list[StageRecord]) -> list[StageRecord]:
@@ -161,6 +164,26 @@ class _Seen:
         """Another thing than the response times in the open model alone."""
         return _times([batch.ok for batch in self.batches], self.parts)
 
+    # A single kind of request is all of them, and has two points.
+
+    @cached_property
+    def effective(self) -> float:
+        """How many independent requests tell as much of the share of failures."""
+        return intervals.effective_size(
+            [batch.failed.count for batch in self.batches],
+            [batch.started for batch in self.batches],
+            self.parts,
+        )
+
+    @cached_property
+    def size(self) -> Estimate:
+        """Bytes of a success' body."""
+        return intervals.ratio(
+            [batch.bytes for batch in self.batches],
+            [batch.ok.count for batch in self.batches],
+            self.parts,
+        )
+
 
 def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[Steadiness]:
     """Of each window, by all its requests."""
@@ -173,7 +196,7 @@ def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[S
     ]
 
 
-def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
+def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Point:
     stage = level.records[0].stage
     whole = seen.whole
     times = seen.response_times
@@ -200,22 +223,18 @@ def _point(level: _Level, request: str, seen: _Seen, every: _Seen) -> Point:
         level=stage.level,
         requests=whole.started,
         seconds=whole.seconds,
-        throughput=_throughput(stage, seen, every),
+        throughput=answered,
         response_time=times,
         service_time=service,
         slow_time={name: _finite(estimate) for name, estimate in slow.items()},
         errors=Errors(
             rate=whole.failed.count / whole.started if whole.started else 0.0,
-            effective=intervals.effective_size(
-                [batch.failed.count for batch in seen.batches],
-                [batch.started for batch in seen.batches],
-                seen.parts,
-            ),
+            effective=seen.effective,
             unanswered=max(one.unanswered for one in seen.windows) if request == ALL else 0,
             kinds=dict(kinds.most_common()),
         ),
         statuses=dict(statuses.most_common()),
-        size=_size(seen) if statuses and whole.ok.count else None,
+        size=seen.size if statuses and whole.ok.count else None,
         calls=cpu.calls_per_request(level.records) if request == ALL else None,
         phases={name: of for name, of in spent.items() if times[name] is not None},
         resources=level.resources if request == ALL else {},
@@ -249,15 +268,6 @@ def _throughput(stage: Stage, seen: _Seen, every: _Seen) -> Estimate:
         value=found.value,
         low=max(min(found.low, found.value - least), 0.0),
         high=max(found.high, found.value + least),
-    )
-
-
-def _size(seen: _Seen) -> Estimate:
-    """Bytes of a success' body."""
-    return intervals.ratio(
-        [batch.bytes for batch in seen.batches],
-        [batch.ok.count for batch in seen.batches],
-        seen.parts,
     )
 
 

@@ -226,6 +226,8 @@ def _late_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) 
     dones = [done for record in records for done in record.dones.values()]
     latest = max((done.lag for done in dones), default=0.0)
     sent = max((done.late for done in dones), default=0.0)
+    if max(latest, sent) <= LEAST_LATE:
+        return None
     times = intervals.quantile([batch.ok for batch in batches], 0.5)
     if times is None:
         return None

@@ -200,6 +200,8 @@ def _unanswered(record: StageRecord, first: int, last: int, hung: int) -> int:
     if record.stage.model == "open":
         return 0
     parts = [part for part in record.slices if part.index < last]
+    if not any(part.failed.count for part in parts):
+        return 0
     usual = merged_times(part.ok for part in parts)
     least = _IN_VAIN * usual.quantile(0.99) if usual.count else 0.0
     early, late, started = 0, Counter[int](), Counter[int]()
