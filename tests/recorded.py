@@ -4,8 +4,10 @@ import heapq
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from slices_of import slices_of
 
 from loadtests.analysis.records import Header, Record, StageRecord
@@ -53,10 +55,18 @@ def stage(
 def recorded(played: Stage, requests: Iterable[Request], kind: str = "timeout") -> StageRecord:
     """The record of a stage in which these requests were sent; `kind` of the failures."""
     length = played.settle + played.measure
-    those = [one for one in requests if 0 <= one[0] < length]
-    starts, ends, failed = zip(*those, strict=True) if those else ((), (), ())
+    sent = list(requests)
+    starts, ends, failed = zip(*sent, strict=True) if sent else ((), (), ())
+    start, end, wrong = np.array(starts), np.array(ends), np.array(failed, dtype=bool)
+    within = (start >= 0) & (start < length)
     slices = slices_of(
-        played.number, starts, ends, failed, model=played.model, kind=kind, status=""
+        played.number,
+        start[within],
+        end[within],
+        wrong[within],
+        model=played.model,
+        kind=kind,
+        status="",
     )
     made = StageRecord(played)
     made.begun = Begun(stage=played.number, at=1000.0 * (played.number + 1), generators={})
@@ -70,32 +80,33 @@ def users(
     rng: random.Random,
     *,
     servers: int | None = None,
-    failing: Callable[[random.Random], float | None] = lambda rng: None,
-    fails_at: Callable[[float], bool] = lambda start: False,
+    failing: Callable[[random.Random], float | None] | None = None,
+    fails_at: Callable[[float], bool] | None = None,
 ) -> list[Request]:
     """
     What users who start within half the settling time send, one request after the other.
 
     Args:
         servers: requests that are worked on at the same time; None: all.
-        failing: None, or how long the request takes to fail.
+        failing: None, or how long the request takes to fail; without it none fails so.
         fails_at: whether a request that starts then fails, after its usual time.
     """
     length, think = played.settle + played.measure, played.think_time
     ready = sorted(rng.uniform(0, played.settle / 2) for _ in range(played.level))
     free = [0.0] * (servers or 0)
-    found = []
-    while ready[0] < length:
-        start = begin = ready[0]
-        if servers:
-            begin = max(start, free[0])
-        wrong = failing(rng)
+    starts, ends, failed = list[float](), list[float](), list[bool]()
+    while (start := ready[0]) < length:
+        begin = max(start, free[0]) if servers else start
+        wrong = failing(rng) if failing else None
         end = begin + (draw(rng) if wrong is None else wrong)
         if servers:
             heapq.heapreplace(free, end)
-        found.append(Request(start, end, wrong is not None or fails_at(start)))
+        starts.append(start)
+        ends.append(end)
+        failed.append(wrong is not None or (fails_at is not None and fails_at(start)))
         heapq.heapreplace(ready, end + think)
-    return found
+    # Request() itself takes as long as all of the rest.
+    return list(map(partial(tuple.__new__, Request), zip(starts, ends, failed, strict=True)))
 
 
 def arrivals(
@@ -117,7 +128,8 @@ def hung(played: Stage, rng: random.Random, timeout: float = 10.0) -> StageRecor
 def lognormal(mean: float, variation: float) -> Draw:
     """`variation`: the standard deviation over the mean."""
     sigma = math.sqrt(math.log1p(variation**2))
-    return lambda rng: rng.lognormvariate(math.log(mean) - sigma**2 / 2, sigma)
+    mu = math.log(mean) - sigma**2 / 2
+    return lambda rng: math.exp(rng.normalvariate(mu, sigma))
 
 
 def analysed(

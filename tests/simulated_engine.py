@@ -105,8 +105,30 @@ class SimulatedEngine:
     _answers: dict[str, float] = field(default_factory=dict)  # mean, by deployment
 
     def play(self, stage: Stage) -> Iterator[Begun | Report | Done | Lost]:
+        begun, recorded = self.generated(stage)
+        yield begun
+        for name, slices in recorded.items():
+            reports = _reports(stage.number, name, slices)
+            yield from reports
+            yield self.ended(stage, name, len(reports))
+
+    def ended(self, stage: Stage, generator: str, reports: int) -> Done | Lost:
+        """What is the last of a generator in this stage."""
+        if self._is_silent(stage, generator):
+            return Lost(stage=stage.number, generator=generator, reason="fell silent")
+        return Done(
+            stage=stage.number,
+            generator=generator,
+            reports=reports,
+            unfinished=0,
+            cpu=self.cpu,
+            lag=self.lag,
+        )
+
+    def generated(self, stage: Stage) -> tuple[Begun, dict[str, dict[tuple[int, str], Slice]]]:
+        """How the stage begins, and what each generator records of it."""
         names = [f"generator-{number}" for number in range(self.generators)]
-        yield Begun(
+        begun = Begun(
             stage=stage.number,
             at=self.clock,
             generators={name: Clock(offset=0.0, uncertainty=0.0) for name in names},
@@ -121,27 +143,16 @@ class SimulatedEngine:
         tells = [n for n in range(count) if telling.random() < system.tells] if system.tells else []
         generator = np.array(sent.users) % len(names)
         recorded = {
-            name: _slices(stage, sent, generator == number, tells)
+            name: {}
+            if self._is_silent(stage, name)
+            else _slices(stage, sent, generator == number, tells)
             for number, name in enumerate(names)
         }
         if count:
             spent = map(sub, sent.ends, sent.starts)
             self._answers[stage.deployment] = sum(spent) / count
         self.clock += length + 0.2
-        for name in names:
-            if stage.number == self.dies_at and name == names[-1]:
-                yield Lost(stage=stage.number, generator=name, reason="fell silent")
-                continue
-            reports = _reports(stage.number, name, recorded[name])
-            yield from reports
-            yield Done(
-                stage=stage.number,
-                generator=name,
-                reports=len(reports),
-                unfinished=0,
-                cpu=self.cpu,
-                lag=self.lag,
-            )
+        return begun, recorded
 
     @property
     def times(self) -> list[float]:
@@ -163,6 +174,9 @@ class SimulatedEngine:
         """Start and end of each request of the last stage, in seconds since it began."""
         return list(zip(self._sent.starts, self._sent.ends, strict=True))
 
+    def _is_silent(self, stage: Stage, generator: str) -> bool:
+        return stage.number == self.dies_at and generator == f"generator-{self.generators - 1}"
+
     def _succeeded(self) -> list[int]:
         sent = self._sent
         window = (n for n, start in enumerate(sent.starts) if start >= self._settle)
@@ -170,10 +184,13 @@ class SimulatedEngine:
 
 
 def record(engine: SimulatedEngine, played: Stage) -> StageRecord:
-    """What the controller would hold after the stage."""
+    """What the controller would hold after the stage, had nothing to be encoded and read."""
     made = StageRecord(played)
-    for message in engine.play(played):
-        made.add(message)
+    begun, recorded = engine.generated(played)
+    made.add(begun)
+    for name, slices in recorded.items():
+        made.slices += [slices[key] for key in sorted(slices)]
+        made.add(engine.ended(played, name, 0))
     return made
 
 
