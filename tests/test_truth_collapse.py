@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import cache
 
 import pytest
 from blocks import block as made_block
@@ -32,15 +33,16 @@ def judged(found):
     return exit_codes(Run(id="", name="", started="", verdicts=[found]))
 
 
+@cache
+def answering(settle, measure):
+    """A ladder of an unlimited service."""
+    engine = SimulatedEngine({"a": System([Station(FAST)])})
+    return ladder(engine, "a", (1, 5, 10, 20, 40), settle=settle, measure=measure)
+
+
 def collapsing(*hanging, settle=2.0, measure=5.0, slos=()):
     """A ladder of an unlimited service that answers nothing at the `hanging` levels."""
-    records = ladder(
-        SimulatedEngine({"a": System([Station(FAST)])}),
-        "a",
-        (1, 5, 10, 20, 40),
-        settle=settle,
-        measure=measure,
-    )
+    records = [*answering(settle, measure)]
     for level in hanging:
         one = stage(len(records), "a", level, settle=settle, measure=measure)
         records.append(hung(one, random.Random(level)))
@@ -207,14 +209,17 @@ def test_levels_that_slos_name_are_played_after_a_collapse():
     assert played == [1, 5, 40, 80]
 
 
+@cache
+def always_failing():
+    """Three levels, each with what its users send."""
+    rng = random.Random(1)
+    stages = [stage(number, "a", level) for number, level in enumerate((1, 10, 40))]
+    return [(one, users(one, QUICK, rng, fails_at=lambda start: True)) for one in stages]
+
+
 @pytest.mark.parametrize("status", ["404", "307", "500"])
 def test_a_path_that_always_fails_misses_every_slo_and_says_so_first(status):
-    records = []
-    rng = random.Random(1)
-    for number, level in enumerate((1, 10, 40)):
-        one = stage(number, "a", level)
-        sent = users(one, QUICK, rng, fails_at=lambda start: True)
-        records.append(recorded(one, sent, status))
+    records = [recorded(one, sent, status) for one, sent in always_failing()]
     run = analysed(
         records,
         {"slow": "p95 < 250ms at 40", "failed": "errors < 1%", "rate": "throughput > 1/s at 40"},
