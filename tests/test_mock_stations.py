@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.stats import t as student
+from scipy import special
 
 from mock_upstream.capacity import Capacity, Slowdown
 from mock_upstream.stations import Load, Slot, Station, open_station
@@ -151,12 +151,23 @@ changes = st.lists(st.tuples(seconds, st.integers(1, 5)), max_size=3, unique_by=
 # --- laws that hold for every crowd
 
 
-@given(capacities, crowds(), changes)
+@given(capacities, crowds(), changes, st.lists(seconds, max_size=4))
 @settings(max_examples=300)  # fewer do not always find one server too many
-def test_no_server_idles_while_somebody_waits_and_none_serves_two(
-    capacity: Capacity, crowd: list[Request], changes: list[tuple[float, int]]
+def test_servers_neither_idle_nor_serve_two_and_what_they_did_is_accounted_for(
+    capacity: Capacity,
+    crowd: list[Request],
+    changes: list[tuple[float, int]],
+    reads: list[float],
 ) -> None:
-    played = play(capacity, crowd, changes=changes)
+    played = play(capacity, crowd, reads=[*reads, 1e6], changes=changes)
+    no_server_idles_while_somebody_waits_and_none_serves_two(capacity, played, changes)
+    first_come_first_served(played)
+    the_account_is_what_became_of_the_requests(capacity, played)
+
+
+def no_server_idles_while_somebody_waits_and_none_serves_two(
+    capacity: Capacity, played: Played, changes: list[tuple[float, int]]
+) -> None:
     admitted = [request for request in played.requests if request.slot]
     discipline = capacity.on_disconnect
     served = [request for request in admitted if request.start() < float("inf")]
@@ -184,11 +195,7 @@ def last_waited(request: Request, discipline: Discipline) -> float:
     return request.start()
 
 
-@given(capacities, crowds(), changes)
-def test_first_come_first_served(
-    capacity: Capacity, crowd: list[Request], changes: list[tuple[float, int]]
-) -> None:
-    played = play(capacity, crowd, changes=changes)
+def first_come_first_served(played: Played) -> None:
     starts = [r.start() for r in played.requests if r.slot and r.slot.start is not None]
     assert starts == sorted(starts)
     for request in played.requests:
@@ -209,15 +216,7 @@ def test_a_request_is_refused_only_by_a_full_queue(
             assert len(waiting) >= capacity.queue
 
 
-@given(capacities, crowds(), changes, st.lists(seconds, max_size=4))
-@settings(max_examples=300)  # fewer do not always find one server too many
-def test_the_account_is_what_became_of_the_requests(
-    capacity: Capacity,
-    crowd: list[Request],
-    changes: list[tuple[float, int]],
-    reads: list[float],
-) -> None:
-    played = play(capacity, crowd, reads=[*reads, 1e6], changes=changes)
+def the_account_is_what_became_of_the_requests(capacity: Capacity, played: Played) -> None:
     discipline = capacity.on_disconnect
     final = played.loads[-1][1]
     admitted = [request for request in played.requests if request.slot]
@@ -316,7 +315,8 @@ def blocking(servers: int, queue: int, load: float) -> float:
 
 def within(samples: Sequence[float], truth: float) -> bool:
     """Whether the 99.9 % interval of the mean of independent runs holds the truth."""
-    margin = float(student.ppf(0.9995, len(samples) - 1)) * stdev(samples) / len(samples) ** 0.5
+    t = float(special.stdtrit(len(samples) - 1, 0.9995))
+    margin = t * stdev(samples) / len(samples) ** 0.5
     return bool(abs(fmean(samples) - truth) <= margin)
 
 
