@@ -4,9 +4,9 @@ import random
 
 import numpy as np
 import pytest
+import scipy
 from blocks import terms
 from recorded import arrivals, recorded, stage, users
-from scipy import stats
 
 from loadtests.analysis import failing, stored
 from loadtests.analysis.blocks import Block, block
@@ -25,7 +25,7 @@ def test_the_p_value_is_that_of_the_exact_unconditional_test(failed, size) -> No
         (failed[1] / size[1], size[1]),
     )
     table = [[*failed], [size[0] - failed[0], size[1] - failed[1]]]
-    assert found == pytest.approx(stats.barnard_exact(table).pvalue, rel=0.15)
+    assert found == pytest.approx(scipy.stats.barnard_exact(table).pvalue, rel=0.15)
 
 
 def test_sides_without_a_difference_or_without_requests_have_a_p_value_of_one() -> None:

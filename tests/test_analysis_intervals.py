@@ -5,9 +5,9 @@ import random
 from collections import Counter
 
 import pytest
+import scipy
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scipy import stats
 from simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
 from loadtests.analysis import intervals
@@ -93,7 +93,7 @@ def test_failures_count_as_infinitely_slow():
 def test_the_interval_of_a_proportion_is_that_of_clopper_and_pearson(trials, part, tail):
     successes = round(part * trials)
     low, high = intervals.proportion(successes, trials, tail)
-    exact = stats.binomtest(successes, trials).proportion_ci(1 - 2 * tail, "exact")
+    exact = scipy.stats.binomtest(successes, trials).proportion_ci(1 - 2 * tail, "exact")
     assert (low, high) == pytest.approx((exact.low, exact.high), rel=1e-6, abs=1e-9)
 
 
@@ -184,7 +184,7 @@ def test_a_share_lies_within_its_interval_and_is_never_surer_than_independent_re
 
 def student(values):
     """Half the width that the textbook gives the mean of a few values."""
-    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return float(scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values))
 
 
 @given(st.lists(st.floats(0.8, 1.25), min_size=2, max_size=5), st.integers(0, 1000))

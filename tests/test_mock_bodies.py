@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
-from scipy import stats
 
 from mock_upstream import bodies
 from mock_upstream.bodies import Body, Padded, send
@@ -119,7 +119,7 @@ def test_sizes_are_distributed_as_they_say() -> None:
     assert lognormal.quantile(0.99) == 1_000_000
     u = [(n + 0.5) / 2000 for n in range(2000)]
     uniform = [parse_size("uniform(1kB,100kB)").quantile(each) for each in u]
-    assert stats.kstest(uniform, stats.uniform(1000, 99_000).cdf).statistic < 0.001
+    assert scipy.stats.kstest(uniform, scipy.stats.uniform(1000, 99_000).cdf).statistic < 0.001
     ends = [Uniform(1, 3).quantile(each) for each in u]
     assert [ends.count(value) for value in (1, 2, 3)] == pytest.approx([667, 667, 667], abs=1)
 

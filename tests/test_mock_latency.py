@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy  # its `stats` is imported by the tests that use it, since that takes long
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import special
 
 from loadtests.slos import parse as slo
 from mock_upstream import gamma
@@ -105,39 +106,41 @@ def test_the_cdf_is_the_inverse_of_the_quantile(latency: Latency, share: float) 
 
 
 @pytest.mark.parametrize(
-    ("text", "law"),
+    ("text", "named"),
     [
-        ("uniform(20ms,80ms)", stats.uniform(0.02, 0.06)),
-        ("exponential(50ms)", stats.expon(scale=0.05)),
-        ("gamma(mean=50ms,shape=0.3)", stats.gamma(0.3, scale=0.05 / 0.3)),
-        ("gamma(50ms,2.5)", stats.gamma(2.5, scale=0.02)),
-        ("erlang(mean=50ms,shape=100)", stats.gamma(100, scale=0.0005)),
-        ("lognormal(mean=60ms,p50=50ms)", stats.lognorm((2 * np.log(1.2)) ** 0.5, scale=0.05)),
-        ("pareto(min=10ms,alpha=1.2,max=10s)", stats.truncpareto(1.2, 1000, scale=0.01)),
+        ("uniform(20ms,80ms)", ("uniform", 0.02, 0.06)),
+        ("exponential(50ms)", ("expon", 0, 0.05)),
+        ("gamma(mean=50ms,shape=0.3)", ("gamma", 0.3, 0, 0.05 / 0.3)),
+        ("gamma(50ms,2.5)", ("gamma", 2.5, 0, 0.02)),
+        ("erlang(mean=50ms,shape=100)", ("gamma", 100, 0, 0.0005)),
+        ("lognormal(mean=60ms,p50=50ms)", ("lognorm", (2 * np.log(1.2)) ** 0.5, 0, 0.05)),
+        ("pareto(min=10ms,alpha=1.2,max=10s)", ("truncpareto", 1.2, 1000, 0, 0.01)),
     ],
 )
-def test_a_law_is_that_of_scipy(text: str, law: Any) -> None:
+def test_a_law_is_that_of_scipy(text: str, named: tuple[Any, ...]) -> None:
     latency = parse(text)
+    name, *parameters = named
+    law = getattr(scipy.stats, name)(*parameters)
     some = np.array([1e-9, 1e-4, *np.linspace(0.01, 0.99, 197), 0.9999, 1 - 1e-9])
     delays = [latency.quantile(u) for u in some]
     assert delays == pytest.approx(law.ppf(some), rel=2e-7)
     assert [latency.cdf(x) for x in delays] == pytest.approx(some, rel=1e-5)
     stream = Stream(11, "ANY /", "latency")
     drawn = [latency.quantile(stream.uniform(n)) for n in range(5000)]
-    assert stats.kstest(drawn, law.cdf).pvalue > 0.001
+    assert scipy.stats.kstest(drawn, law.cdf).pvalue > 0.001
 
 
 def test_a_mixture_draws_from_its_parts_by_their_weights() -> None:
     latency = parse("3*lognormal(p50=20ms,p99=80ms) + 1*gamma(mean=1.5s,shape=30)")
-    body = stats.lognorm(np.log(4) / stats.norm.ppf(0.99), scale=0.02)
-    slow = stats.gamma(30, scale=0.05)
+    body = scipy.stats.lognorm(np.log(4) / scipy.stats.norm.ppf(0.99), scale=0.02)
+    slow = scipy.stats.gamma(30, scale=0.05)
 
     def cdf(x: np.ndarray) -> np.ndarray:
         return 0.75 * body.cdf(x) + 0.25 * slow.cdf(x)
 
     stream = Stream(11, "ANY /", "latency")
     drawn = [latency.quantile(stream.uniform(n)) for n in range(5000)]
-    assert stats.kstest(drawn, cdf).pvalue > 0.001
+    assert scipy.stats.kstest(drawn, cdf).pvalue > 0.001
     some = np.linspace(0.001, 0.999, 333)
     assert [cdf(latency.quantile(u)) for u in some] == pytest.approx(some, rel=1e-8)
 
@@ -146,9 +149,9 @@ def test_a_mixture_draws_from_its_parts_by_their_weights() -> None:
 def test_the_inverse_gamma_function_is_scipys(shape: float) -> None:
     for z in np.linspace(-8, 8, 81).tolist():
         if z > 0:
-            truth = special.gammainccinv(shape, stats.norm.sf(z))
+            truth = special.gammainccinv(shape, scipy.stats.norm.sf(z))
         else:
-            truth = special.gammaincinv(shape, stats.norm.cdf(z))
+            truth = special.gammaincinv(shape, scipy.stats.norm.cdf(z))
         assert gamma.log_quantile(shape, z) == pytest.approx(np.log(truth), rel=1e-11, abs=1e-11)
     for x in (shape * np.logspace(-3, 1, 50)).tolist():
         assert gamma.cdf(shape, x) == pytest.approx(special.gammainc(shape, x), rel=1e-10)

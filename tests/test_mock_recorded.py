@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from mock_upstream import recorded
 from mock_upstream.draws import Stream
@@ -144,11 +144,11 @@ def test_the_quantiles_are_those_of_numpy(
 
 
 def test_draws_from_a_recording_are_spread_as_it_is(tmp_path: Path) -> None:
-    values = stats.gamma(2, scale=0.02).rvs(3000, random_state=np.random.default_rng(1))
+    values = scipy.stats.gamma(2, scale=0.02).rvs(3000, random_state=np.random.default_rng(1))
     path = written(tmp_path, "x.csv", "".join(f"{value!r}\n" for value in values.tolist()))
     latency, stream = load(path, unit="s"), Stream(1, "ANY /", "latency")
     drawn = [latency.quantile(stream.uniform(n)) for n in range(3000)]
-    assert stats.ks_2samp(drawn, values).pvalue > 0.001
+    assert scipy.stats.ks_2samp(drawn, values).pvalue > 0.001
 
 
 def in_mixture(latency: Latency) -> Latency:
@@ -240,7 +240,7 @@ def test_a_fit_lies_close_to_any_shape(text: str) -> None:
     fitted = parse(fit(values))
     again = [fitted.quantile((n + 0.5) / 5000) for n in range(5000)]
     # Rounded: where many values are the same, an ulp would set them apart.
-    assert stats.ks_2samp(np.round(values, 12), np.round(again, 12)).statistic < 0.03
+    assert scipy.stats.ks_2samp(np.round(values, 12), np.round(again, 12)).statistic < 0.03
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from itertools import groupby
 
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from scipy import stats
 
 from mock_upstream.durations import LONGEST
 from mock_upstream.latency import parse
@@ -45,7 +45,7 @@ def test_bad_spells_take_their_share_of_the_time() -> None:
 def test_at_any_one_time_the_share_is_that_of_all_time() -> None:
     for t in (0.0, 0.05, 1.7, 409.6):
         bad = sum(Chain(SPELLS, seed).bad(t) for seed in range(2000))
-        assert stats.binomtest(bad, 2000, SPELLS.share).pvalue > 1e-4
+        assert scipy.stats.binomtest(bad, 2000, SPELLS.share).pvalue > 1e-4
 
 
 def test_spells_last_exponential_times_of_their_means() -> None:
@@ -58,7 +58,7 @@ def test_spells_last_exponential_times_of_their_means() -> None:
         sample = lengths[state][1:-1]
         assert len(sample) > 700
         # The tick hides spells shorter than itself and joins their neighbours: a percent.
-        assert stats.kstest(sample, "expon", args=(0, mean)).statistic < 0.06
+        assert scipy.stats.kstest(sample, "expon", args=(0, mean)).statistic < 0.06
 
 
 def test_a_leap_far_ahead_and_back_takes_no_memory_of_what_lies_between() -> None:
