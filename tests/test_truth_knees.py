@@ -190,12 +190,13 @@ def test_throughput_that_falls_without_failures_falls_by_what_is_lost():
 
 
 def test_many_levels_around_the_knee_leave_it_unbiased():
+    """Hundreds of knees are in tests/benchmarks/knees_simulated.py."""
     levels = (1, 5, 10, 20, 30, 35, 40, 45, 50, 60, 80)
-    found = [played(threads(40, exponential(0.05)), levels, seed=s).knees["a"] for s in range(8)]
+    found = [played(threads(40, exponential(0.05)), levels, seed=s).knees["a"] for s in range(4)]
     known = [one for one in found if one.level is not None]
     assert len(known) == len(found)
-    # 5 % may not: three of eight or more are one in two hundred.
-    assert sum(one.low <= 40 <= one.high for one in known) >= 6
+    # 5 % may not: two of four or more are one in seventy.
+    assert sum(one.low <= 40 <= one.high for one in known) >= 3
     assert sum(one.level for one in known) / len(known) == pytest.approx(40, rel=0.02)
 
 
