@@ -1,13 +1,15 @@
 """Ports for tests, the order of parallel play, and a guard of what `make test-fast` may do."""
 
 import itertools
+import json
 import os
 import random
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -126,7 +128,7 @@ def _drawn_here() -> Iterator[None]:
 
     class Here:
         def ask(self, request: dict[str, Any]) -> dict[str, str]:
-            return vega.answer(request)
+            return _picture(vega.answer, json.dumps(request))
 
         def close(self) -> None: ...
 
@@ -134,6 +136,11 @@ def _drawn_here() -> Iterator[None]:
         patch.setattr(pictures, "_drawer", Here())
         pictures._svg.cache_clear()
         yield
+
+
+@lru_cache(maxsize=100)  # many tests show the same run
+def _picture(answer: Callable[[Any], dict[str, str]], request: str) -> dict[str, str]:
+    return answer(json.loads(request))
 
 
 def _guard(event: str, arguments: tuple[Any, ...]) -> None:
