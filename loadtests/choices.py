@@ -25,7 +25,7 @@ def of(plan: plans.Plan) -> dict[str, str]:
         "arrivals": load.arrivals,
         "levels": ", ".join(map(str, load.levels)),
         "settle": f"{load.settle:g}s",
-        "measure": f"{load.measure:g}s",
+        "measure": "" if load.measure is None else f"{load.measure:g}s",
         "think_time": f"{load.think_time:g}s",
         "repeats": str(load.repeats),
         "slos": lines.slos_line(plan.slos),

@@ -95,7 +95,7 @@ def contest(
     chosen = chosen.model_copy(update={"upstream": even})
     restarts = any(not isinstance(deployment, UrlDeployment) for _, deployment in named)
     load = chosen.load
-    block = load.settle + load.measure + SWITCHING
+    block = load.settle + load.longest + SWITCHING
     return chosen, Terms(
         a=one,
         b=other,
@@ -108,7 +108,7 @@ def contest(
         seed=plan.seed,
         restarts=restarts,
         settle=load.settle,
-        measure=load.measure,
+        measure=load.longest,
         fixed=bool(settle or measure),
     )
 

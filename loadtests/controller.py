@@ -1,12 +1,15 @@
 """Plays a plan: decides what comes next, writes the run's folder. No gevent in this process."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Protocol
 
 from loadtests import stages
+from loadtests.analysis import goals
 from loadtests.analysis.blocks import Block, block
+from loadtests.analysis.goals import Length
+from loadtests.analysis.knees import knees
 from loadtests.analysis.points import points, slow_quantiles
 from loadtests.analysis.records import StageRecord
 from loadtests.barrier import Barrier
@@ -55,9 +58,13 @@ def play(
     folder: RunFolder,
     observer: Observer,
     schedule: Schedule = ladder,
+    since: float | None = None,
 ) -> list[str]:
     """
     Have the engine play stages until the schedule ends; everything goes to the folder as it comes.
+
+    Args:
+        since: when the run's command began (seconds, `monotonic`); now, when it is not given.
 
     Returns:
         Who died on the way: deployments, or "mock".
@@ -69,17 +76,20 @@ def play(
     so_far: list[Played] = []
     dead: dict[str, str] = {}
     samples = folder.record.samples
+    since = monotonic() if since is None else since
     while (step := schedule.next_stage(plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
-        observer.begins(step, number + 1, number + left, _seconds(plan, step, left))
+        observer.begins(step, number + 1, number + left, _seconds(plan, step, left, so_far))
         begin = monotonic()
         if step.anew:
             targets.restart()
         stage = stage_of(plan, step, number, targets)
         if targets.barrier:
             targets.barrier.before()
-        record = _play_stage(stage, engine, folder)
+        most = _most(plan, step, so_far)
+        length = Length(stage, step.pace, most) if step.pace else None
+        record = _play_stage(stage, engine, folder, length)
         if targets.barrier:
             folder.write(targets.barrier.after(stage))
         ended = {name: text for name, text in targets.dead().items() if name not in dead}
@@ -92,18 +102,28 @@ def play(
             observer.problem(text)
         alive = step.deployment not in dead
         measured, took = block(record, samples), monotonic() - begin
-        so_far.append(played(step, record, found, measured=measured, alive=alive, seconds=took))
+        learnt = played(step, record, found, measured=measured, alive=alive, seconds=took)
+        needed = goals.need(record, record.stage.measure, most) if length and record.begun else None
+        so_far.append(replace(learnt, since=monotonic() - since, need=needed))
         if "mock" in dead:
             break  # nothing that comes would be an answer of the upstream
     engine.send(stages.Finish())
     return list(dead)
 
 
-def _seconds(plan: Plan, step: Step, stages: int) -> float:
+def _seconds(plan: Plan, step: Step, stages: int, so_far: Sequence[Played]) -> float:
     """How long so many stages as this one take."""
     if step.settle is None or step.measure is None:
-        return ladder.expected_seconds(plan, stages)
+        return ladder.seconds_left(plan, so_far, stages)
     return stages * (step.settle + step.measure + ladder.SWITCHING)
+
+
+def _most(plan: Plan, step: Step, so_far: Sequence[Played]) -> float | None:
+    """Answers a second that a deployment gives at most, as far as its open levels have shown."""
+    if plan.load.model == "closed":
+        return None
+    seen = [one.point for one in so_far if one.point and one.step.deployment == step.deployment]
+    return knees(seen)[step.deployment].level if seen else None
 
 
 def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.Stage:
@@ -117,15 +137,28 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         level=step.level,
         think_time=load.think_time,
         settle=load.settle if step.settle is None else step.settle,
-        measure=load.measure if step.measure is None else step.measure,
+        measure=_measure(plan, step),
         requests=tuple(request.spec() for request in plan.requests),
         seed=plan.seed,
         own_tasks=plan.locustfile is not None,
         telemetry=plan.telemetry,
+        replaces=step.replaces,
     )
 
 
-def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> StageRecord:
+def _measure(plan: Plan, step: Step) -> float:
+    if step.measure is not None:
+        return step.measure
+    return step.pace.longest if step.pace else plan.load.longest
+
+
+def _play_stage(
+    stage: stages.Stage, engine: Engine, folder: RunFolder, length: Length | None
+) -> StageRecord:
+    """
+    Args:
+        length: decides when the stage may end; None: when its time is over.
+    """
     engine.send(stage)
     folder.write(stage)
     record = folder.record.stages[-1]
@@ -135,9 +168,20 @@ def _play_stage(stage: stages.Stage, engine: Engine, folder: RunFolder) -> Stage
         match engine.receive(patience):
             case stages.Stopped():
                 raise StoppedByHand
-            case stages.Begun() | stages.Report() | stages.Done() | stages.Lost() as message:
-                if message.stage == stage.number:
-                    folder.write(message)
+            case (
+                stages.Begun()
+                | stages.Measured()
+                | stages.Report()
+                | stages.Done()
+                | stages.Lost() as message
+            ):
+                if message.stage != stage.number:
+                    continue
+                folder.write(message)
+                if length and isinstance(message, stages.Report):
+                    measure = length.after(record, message)
+                    if measure is not None:
+                        engine.send(stages.Enough(stage=stage.number, measure=measure))
             case other:
                 raise EngineFailed(f"the load generator sent {other!r} in the middle of a stage")
     return record
@@ -172,4 +216,5 @@ def played(
         slow,
         measured,
         seconds,
+        measured=record.stage.measure,
     )

@@ -41,7 +41,13 @@ class RunRecorder:
         observer: Observer,
         hello: Hello,
         schedule: Schedule = ladder,
+        since: float | None = None,
     ) -> None:
+        """
+        Args:
+            since: when the command that plays a single test began; seconds, `monotonic`.
+        """
+        self._since = since
         self._plan, self._out, self._folder = plan, out, folder
         self._fleet, self._line = fleet, line
         self._engine: Engine = line
@@ -119,7 +125,13 @@ class RunRecorder:
                         restart = lambda: self._restart(urls)  # noqa: E731
                         targets = Targets(urls, self._fleet.dead, restart, barrier)
                         died = play(
-                            plan, targets, self._engine, folder, self._observer, self._schedule
+                            plan,
+                            targets,
+                            self._engine,
+                            folder,
+                            self._observer,
+                            self._schedule,
+                            self._since,
                         )
                 status = "complete"
                 endings |= {Ending.DIED} if died else set()

@@ -14,7 +14,7 @@ from loadtests import open_files, private_files, redaction
 from loadtests.analysis.records import FORMAT, Header, Record
 from loadtests.characters import printable
 from loadtests.exit_codes import NOT_MEASURABLE, Failure
-from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
+from loadtests.stages import Begun, Change, Done, Lost, Measured, Report, Stage, Usage
 
 
 class StorageFailed(Failure):
@@ -57,7 +57,9 @@ class RunFolder:
             self._close()
             raise
 
-    def write(self, message: Stage | Begun | Report | Done | Lost | Usage | Change) -> None:
+    def write(
+        self, message: Stage | Begun | Measured | Report | Done | Lost | Usage | Change
+    ) -> None:
         """
         Raises:
             StorageFailed: it, or something before it, is not on disk.

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from loadtests import leftovers, plans, redaction, runfolder
@@ -43,13 +44,16 @@ def run(
     Raises:
         deployments.DeploymentFailed, EngineFailed: nothing was measured.
     """
+    since = monotonic()
     plans.check(plan)
     folder = runfolder.make(out, plan.name)
     with interruptible(), Line() as line, _launched(plan, folder, lent) as launch:
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, headless) as connected:
-            recorder = _recorder(plan, out, folder, launch, line, observer, connected, schedule)
+            recorder = _recorder(
+                plan, out, folder, launch, line, observer, connected, schedule, since
+            )
             return recorder.next() or _nothing_began(log)
 
 
@@ -143,6 +147,7 @@ def _recorder(
     observer: "Observer",
     connected: Callable[[], Hello],
     schedule: Schedule = ladder,
+    since: float | None = None,
 ) -> "RunRecorder":
     """
     Wait until everything is up.
@@ -153,4 +158,4 @@ def _recorder(
     from loadtests.run_recorder import RunRecorder
 
     fleet = launch.ready()
-    return RunRecorder(plan, out, folder, fleet, line, observer, connected(), schedule)
+    return RunRecorder(plan, out, folder, fleet, line, observer, connected(), schedule, since)

@@ -36,20 +36,20 @@ def too_short(plan: Plan) -> list[str]:
         short = {
             level: rate
             for level, rate in rates.items()
-            if rate * load.measure * load.repeats < needed
+            if rate * load.longest * load.repeats < needed
         }
         if short:
             least = min(short.values())
-            expected = math.floor(least * load.measure * load.repeats)
+            expected = math.floor(least * load.longest * load.repeats)
             found.append(
                 f"No interval of {name} is to be expected at {loads(list(short), load.model)}: it "
                 f"takes some {needed} requests, and at most {expected} come at the lowest. "
                 f"measure = {as_plan_says(needed / least / load.repeats)} would do."
             )
     least = _least_window(plan)
-    if load.measure < least:
+    if load.longest < least:
         found.append(
-            f"Windows of {duration(load.measure)} are too short to tell whether they are steady, "
+            f"Windows of {duration(load.longest)} are too short to tell whether they are steady, "
             f"and for sound intervals: measure = {as_plan_says(least)} would do."
         )
     return found

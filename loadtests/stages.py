@@ -8,6 +8,8 @@ controller                                        engine
     |  Stage ->                                      |   every generator is parked, has the stage
     |  <- Begun                                      |   all gates open at the same moment
     |  <- Report (slices, numbered) ...              |
+    |  Enough ->                                     |   if it may end before its time,
+    |  <- Measured                                   |   which all generators do together
     |  <- Done from each generator, or Lost          |   everybody is parked again
     |  Finish ->                                     |
     |  <- Stopped                                    |   the test was ended by hand
@@ -75,7 +77,10 @@ class Stage(Message):
     stages of a test from 0.
 
     `level` is a number of users in the closed model, requests per second of all generators
-    together in the open one, which come by `arrivals` and know no think time.
+    together in the open one, which come by `arrivals` and know no think time. `measure` is the
+    longest that is measured while the stage is played; afterwards, what was measured.
+    `replaces`: this stage is played for longer in place of those before at its level, which were
+    too short.
     """
 
     type: Literal["stage"] = "stage"
@@ -92,6 +97,7 @@ class Stage(Message):
     seed: int
     own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
     telemetry: bool = False  # stamp requests with when they were sent, and read Server-Timing
+    replaces: bool = False
 
 
 class Clock(Message):
@@ -111,6 +117,22 @@ class Begun(Message):
     stage: int
     at: Amount
     generators: dict[str, Clock]
+
+
+class Enough(Message):
+    """The stage may end when this much was measured, or as soon after as all generators can."""
+
+    type: Literal["enough"] = "enough"
+    stage: int
+    measure: Length
+
+
+class Measured(Message):
+    """All generators end the stage when this much is measured, which is less than was planned."""
+
+    type: Literal["measured"] = "measured"
+    stage: int
+    measure: Length
 
 
 class SliceMessage(Message):
@@ -335,6 +357,8 @@ AnyMessage = Annotated[
     | Started
     | Stage
     | Begun
+    | Enough
+    | Measured
     | Report
     | Done
     | Lost

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from loadtests import stages
 from loadtests.results import UnreadableRun, plausible
 from loadtests.slices import Slice
-from loadtests.stages import Begun, Change, Done, Lost, Report, Stage, Usage
+from loadtests.stages import Begun, Change, Done, Lost, Measured, Report, Stage, Usage
 from mock_upstream.documents import from_json, from_toml
 
 FORMAT = "brownout-slices/1"
@@ -27,6 +27,7 @@ class StageRecord:
     """
     Everything that came back about one stage; filled while it is played, or from its file.
 
+    `stage.measure` is what was measured, once that is known to be less than was planned.
     `usage` is None in files of earlier versions, and for a stage that was cut short. `died` says
     who ended in it or before it, the stage's deployment or the mock upstream.
     """
@@ -40,7 +41,7 @@ class StageRecord:
     died: Literal["deployment", "mock upstream"] | None = None
     _received: dict[str, set[int]] = field(default_factory=dict)
 
-    def add(self, message: Begun | Report | Done | Lost | Usage) -> None:
+    def add(self, message: Begun | Measured | Report | Done | Lost | Usage) -> None:
         """
         Take in a message about this stage; a report that came twice counts once.
 
@@ -52,6 +53,10 @@ class StageRecord:
         match message:
             case Begun():
                 self.begun = message
+            case Measured():
+                if not 0 < message.measure <= self.stage.measure:
+                    raise ValueError(f"{message.measure:g} s of {self.stage.measure:g} s")
+                self.stage = self.stage.model_copy(update={"measure": message.measure})
             case Done():
                 self.dones[message.generator] = message
             case Lost():
@@ -237,7 +242,7 @@ def _take(
                 by_number.setdefault(message.number, record.new_stage(message))
             elif isinstance(message, Change):
                 record.changes.append(message)
-            elif isinstance(message, Begun | Report | Done | Lost | Usage):
+            elif isinstance(message, Begun | Measured | Report | Done | Lost | Usage):
                 if message.stage not in by_number:
                     raise ValueError(f"stage {message.stage} is not known")
                 by_number[message.stage].add(message)

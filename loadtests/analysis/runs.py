@@ -12,6 +12,7 @@ from loadtests.analysis import (
     changes,
     collapse,
     comparisons,
+    goals,
     records,
     relaxation,
     sampling,
@@ -56,7 +57,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     # A comparison has one level or a few, of which none tells where throughput stops.
     bends = knees(found) if header.duel is None else {}
     bends = {name: knee for name, knee in bends.items() if name not in mixed}
-    found = relaxation.marked(found, bends)
+    found = goals.marked(relaxation.marked(found, bends), record)
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
     try:
         sought = searches.of_record(record)

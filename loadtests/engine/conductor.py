@@ -6,6 +6,8 @@ the web UI are the same thing.
 """
 
 import logging
+import math
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -16,14 +18,30 @@ from locust.runners import MasterRunner, Runner
 
 from loadtests.engine.generator import GRACE
 from loadtests.engine.link import Link
-from loadtests.stages import Begun, Clock, Done, Finish, Lost, Report, Stage, Started, Stopped
+from loadtests.slices import LENGTH
+from loadtests.stages import (
+    Begun,
+    Clock,
+    Done,
+    Enough,
+    Finish,
+    Lost,
+    Measured,
+    Report,
+    Stage,
+    Started,
+    Stopped,
+)
 
 log = logging.getLogger(__name__)
 
-PREPARE, READY, GO, REPORT = (f"brownout_{word}" for word in ("prepare", "ready", "go", "report"))
+PREPARE, READY, GO, END, REPORT = (
+    f"brownout_{word}" for word in ("prepare", "ready", "go", "end", "report")
+)
 SPAWNING = 30.0  # seconds that a change of the number of users may take
 ANSWERING = 10.0  # seconds in which a generator must acknowledge a stage
 LEAD = 0.05  # seconds from the last acknowledgement to the moment when all gates open
+NOTICE = 0.1  # seconds before a stage's end in which every generator learns of it
 
 
 class Levels(LoadTestShape):
@@ -64,11 +82,14 @@ class Conductor:
         self._ready: dict[str, Clock] = {}
         self._done: dict[str, Done] = {}
         self._stage: Stage | None = None
+        self._begun: float | None = None  # when the stage's gates open (seconds, `perf_counter`)
+        self._length = 0.0  # of the stage: seconds from its beginning to its end
         self._played = 0  # stages of this test
         self._news = Event()
         self._running: gevent.Greenlet[..., None] | None = None
         self._end = runner.shape_worker
         runner.shape_worker = self._follow  # type: ignore[method-assign]
+        link.enough = self._shorten
         runner.register_message(READY, self._on_ready)
         runner.register_message(REPORT, self._on_report)
 
@@ -96,7 +117,7 @@ class Conductor:
         if self._running is not None and self._running is not gevent.getcurrent():
             self._running.kill()
         self._running = None
-        self._stage = None
+        self._stage = self._begun = None
         self._levels.forget()
         self._runner.environment.host = self._host  # stages of own tasks have set it
         try:
@@ -121,6 +142,7 @@ class Conductor:
 
     def _play(self, stage: Stage) -> None:
         self._stage = stage
+        self._begun, self._length = None, stage.settle + stage.measure
         self._playing, self._ready, self._done = set(), {}, {}
         if stage.own_tasks:
             self._runner.environment.host = stage.target
@@ -144,18 +166,40 @@ class Conductor:
         self._link.send(
             Begun(stage=stage.number, at=at, generators={n: self._ready[n] for n in generators})
         )
-        length = stage.settle + stage.measure
+        self._begun = at
         if stage.own_tasks:
             self._levels.set(stage.level)
-            gevent.sleep(max(0.0, at + length - perf_counter()))
+            while (left := at + self._length - perf_counter()) > 0:
+                self._news.clear()
+                self._news.wait(left)
             self._levels.set(0)
         timeout = max((request.timeout for request in stage.requests), default=60.0)
-        patience = at + length + stage.settle + timeout + 2 * GRACE + 5 - perf_counter()
-        self._wait(patience, lambda: self._silent(generators) <= self._missing())
+        patience = stage.settle + timeout + 2 * GRACE + 5
+        self._wait_until(
+            lambda: at + self._length + patience,
+            lambda: self._silent(generators) <= self._missing(),
+        )
+        self._begun = None
         for name in self._silent(generators):
             reason = "lost its connection" if name in self._missing() else "fell silent"
             self._lose(name, reason)
         self._stage = None
+
+    def _shorten(self, enough: Enough) -> None:
+        """Have all generators end the stage at the same moment, at which a slice ends."""
+        stage = self._stage
+        if stage is None or self._begun is None or enough.stage != stage.number:
+            return
+        soonest = perf_counter() + NOTICE - self._begun - stage.settle
+        slices = math.ceil(round(max(enough.measure, soonest, LENGTH) / LENGTH, 6))
+        measure = slices * LENGTH
+        if stage.settle + measure >= self._length:
+            return
+        self._length = stage.settle + measure
+        self._link.send(Measured(stage=stage.number, measure=measure))
+        for name in self._playing:
+            self._runner.send_message(END, {"stage": stage.number, "measure": measure}, name)
+        self._news.set()
 
     def _users(self, stage: Stage) -> int:
         """In the open model users send nothing: there is one for each generator, to be seen."""
@@ -188,10 +232,15 @@ class Conductor:
         log.error("stage %d: generator %s %s", self._stage.number, name, reason)
         self._link.send(Lost(stage=self._stage.number, generator=name, reason=reason))
 
-    def _wait(self, patience: float, reached: Any, poll: float = 0.25) -> bool:
+    def _wait(self, patience: float, reached: Callable[[], bool], poll: float = 0.25) -> bool:
         deadline = perf_counter() + patience
+        return self._wait_until(lambda: deadline, reached, poll)
+
+    def _wait_until(
+        self, deadline: Callable[[], float], reached: Callable[[], bool], poll: float = 0.25
+    ) -> bool:
         while not reached():
-            if perf_counter() > deadline:
+            if perf_counter() > deadline():
                 return False
             self._news.clear()
             self._news.wait(poll)

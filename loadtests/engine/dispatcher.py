@@ -53,6 +53,7 @@ class Dispatcher:
         self._idle: list[Connection] = []
         self._length = stage.settle + stage.measure
         self._moment = 0.0  # intended start of the request that is sent next
+        self._hushed = False
         self.late = Histogram()
         """How much later than meant requests were sent, of those measured; seconds."""
 
@@ -67,8 +68,13 @@ class Dispatcher:
         """
         self._playing = gevent.spawn(self._play, at)
 
+    def shorten(self, length: float) -> None:
+        """Let the stage be no longer than this; seconds."""
+        self._length = min(self._length, length)
+
     def hush(self) -> None:
         """Send nothing more that is meant to start after the stage's end."""
+        self._hushed = True
         if self._playing is not None and self._moment >= self._length:
             self._playing.kill()
 
@@ -87,15 +93,16 @@ class Dispatcher:
     def _play(self, at: float) -> None:
         stage, share = self._stage, self._share
         draw = random.Random(f"requests/{stage.seed}/{stage.number}/{share.index}/{share.of}")
-        too_late = at + self._length + CATCH_UP
         with Alarm() as alarm:
             for moment in arrivals(stage, share, beyond=stage.settle):
                 self._moment = moment
+                if self._hushed and moment >= self._length:
+                    return
                 intended = at + moment
                 if intended > perf_counter():
                     alarm.sleep_until(intended)
                 call = self._choose(draw)
-                late = perf_counter() > max(too_late, intended + CATCH_UP)
+                late = perf_counter() > max(at + self._length, intended) + CATCH_UP
                 if late or len(self._sending) >= self._bound:
                     self._recorder.unsent(call.spec.name, intended)
                 else:

@@ -61,6 +61,8 @@ class Generator:
         self._shut = Event()  # the gate's opposite, which ends a pause
         self._stage: Stage | None = None
         self._share = Share()
+        self._length = 0.0  # of the stage: seconds from its beginning to its end
+        self._shortened = Event()
         self._answers: dict[str, float] = {}  # mean seconds, of each deployment's last stage
         self._dispatcher: Dispatcher | None = None  # of an open stage
         self._choices: tuple[list[Call], list[float]] = ([], [])
@@ -104,6 +106,7 @@ class Generator:
         """Take a stage up, or this generator's share of it; the gate stays closed."""
         self.abandon()
         self._stage, self._share = stage, share
+        self._length = stage.settle + stage.measure
         weights = list(accumulate(request.weight for request in stage.requests))
         self._choices = self.sender.prepare(stage), weights
         if stage.model == "open":
@@ -112,6 +115,16 @@ class Generator:
     def go(self, at: float) -> None:
         """Play the prepared stage from `at` on (seconds, this process's `perf_counter`)."""
         self._playing = gevent.spawn(self._play, at)
+
+    def shorten(self, stage: int, measure: float) -> None:
+        """End the stage of this number when so much is measured (seconds), or now if it was."""
+        if self._stage is None or self._stage.number != stage:
+            return
+        self._length = min(self._length, self._stage.settle + measure)
+        self.recorder.shorten(self._length)
+        if self._dispatcher is not None:
+            self._dispatcher.shorten(self._length)
+        self._shortened.set()
 
     def abandon(self) -> None:
         """Leave the stage that is being played, if there is one; nothing more is reported."""
@@ -128,21 +141,21 @@ class Generator:
     def _play(self, at: float) -> None:
         stage = self._stage
         assert stage is not None
-        length = stage.settle + stage.measure
         gevent.sleep(max(0.0, at - perf_counter()))
         self._statistics.feed(self.recorder.drain())  # what ended after a stage was abandoned
-        self.recorder.begin(stage.number, at, length)
+        self._shortened.clear()
+        self.recorder.begin(stage.number, at, self._length)
         if self._dispatcher is not None:
             self._dispatcher.start(at)
         else:
             self._shut.clear()
             self._gate.set()
         reporter = _Reporter(self.name, stage.number, self.recorder, self._statistics, self._send)
-        _until(at + stage.settle, reporter.report)
+        self._report_until(lambda: at + stage.settle, reporter)
         watched, lag = perf_counter(), Histogram()
         cpu = process_time()
         ticker = gevent.spawn(_watch, lag)
-        _until(at + length, reporter.report)
+        self._report_until(lambda: at + self._length, reporter)
         ticker.kill()
         share = (process_time() - cpu) / (perf_counter() - watched)
         self._hold(stage, at)
@@ -173,6 +186,17 @@ class Generator:
         )
         self._playing = None
 
+    def _report_until(self, moment: Callable[[], float], reporter: "_Reporter") -> None:
+        """Report every REPORT_EVERY seconds until the moment has come, which may come sooner."""
+        due = perf_counter() + REPORT_EVERY
+        while (left := moment() - perf_counter()) > 0:
+            self._shortened.wait(min(left, max(due - perf_counter(), 0.0)))
+            self._shortened.clear()
+            if perf_counter() >= due:
+                due += REPORT_EVERY
+                if moment() > perf_counter():
+                    reporter.report()
+
     def _hold(self, stage: Stage, at: float) -> None:
         """
         Keep the load on while what was measured is still in flight, without recording what starts.
@@ -184,13 +208,12 @@ class Generator:
         if mean is None or stage.own_tasks:
             return
         deadline = perf_counter() + min(HELD * mean, stage.settle)
-        while self._recorded(stage, at) and perf_counter() < deadline:
+        while self._recorded(at) and perf_counter() < deadline:
             gevent.sleep(min(mean / 4, TICK))
 
-    def _recorded(self, stage: Stage, at: float) -> list[Flight]:
+    def _recorded(self, at: float) -> list[Flight]:
         """The requests in flight that started within the stage, which began `at`."""
-        end = at + stage.settle + stage.measure
-        return self.sender.flights.within(at, end)
+        return self.sender.flights.within(at, at + self._length)
 
     def _close(self) -> None:
         """Let no request start."""
@@ -210,7 +233,7 @@ class Generator:
         elif not stage.own_tasks:
             self.sender.flights.wait(patience)
         if not stage.own_tasks:
-            given_up = self._recorded(stage, at)
+            given_up = self._recorded(at)
             for name, start, *_ in given_up:
                 self.recorder.gave_up(name, start)
             return len(given_up)
@@ -245,14 +268,6 @@ class _Reporter:
             )
             self._send(report)
             self.sent += 1
-
-
-def _until(moment: float, work: Callable[[], Any]) -> None:
-    """Do the work every REPORT_EVERY seconds until the moment has come."""
-    while (left := moment - perf_counter()) > 0:
-        gevent.sleep(min(left, REPORT_EVERY))
-        if left > REPORT_EVERY:
-            work()
 
 
 def _watch(lag: Histogram) -> None:

@@ -44,6 +44,7 @@ class Link:
         self._numbers = count()
         self._asked: dict[int, AsyncResult[str | None]] = {}
         self.shown: Callable[[stages.Show], None] = lambda _: None
+        self.enough: Callable[[stages.Enough], None] = lambda _: None
         self.gone = False
         self.controller: subprocess.Popen[bytes] | None = None
         self.send(stages.Hello(token=token, pid=os.getpid(), web=web))
@@ -102,6 +103,8 @@ class Link:
                 match message := stages.decode(line):
                     case stages.Show():
                         self.shown(message)
+                    case stages.Enough():
+                        self.enough(message)
                     case stages.Answer():
                         if answer := self._asked.get(message.number):
                             answer.set(message.problem)

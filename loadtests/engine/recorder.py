@@ -48,6 +48,10 @@ class Recorder:
         self._times = Histogram()
         self.beyond = 0
 
+    def shorten(self, length: float) -> None:
+        """Let the stage be no longer than this; seconds."""
+        self._count = min(self._count, round(length / LENGTH))
+
     @property
     def mean(self) -> float | None:
         """The mean time of all requests of the stage that have ended; seconds. None: none has."""

@@ -17,7 +17,7 @@ from locust.util.load_locustfile import load_locustfile
 from loadtests import choices, plans
 from loadtests.engine import egress, keepalive, options, webui, workers
 from loadtests.engine.arrivals import Share
-from loadtests.engine.conductor import GO, PREPARE, READY, REPORT, Conductor
+from loadtests.engine.conductor import END, GO, PREPARE, READY, REPORT, Conductor
 from loadtests.engine.egress import Egress
 from loadtests.engine.generator import Generator
 from loadtests.engine.link import ControllerFailed, Link, connect
@@ -137,6 +137,9 @@ def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner, guard: 
 
     runner.register_message(PREPARE, prepare)
     runner.register_message(GO, lambda msg, **_: generator.go(msg.data["at"]))
+    runner.register_message(
+        END, lambda msg, **_: generator.shorten(msg.data["stage"], msg.data["measure"])
+    )
     environment.events.test_stop.add_listener(lambda **_: generator.abandon())
 
 

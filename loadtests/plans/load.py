@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
+from loadtests.pace import LONGEST
 from loadtests.plans.fields import Duration, SlicesDuration, Table, Whole
 from mock_upstream.durations import format_duration
 
@@ -44,12 +45,18 @@ class Load(Table):
     ] = Field(default=(1, 5, 10, 20, 40, 80, 160), examples=[[1, 5, 10]])
     settle: SlicesDuration = 2.0
     """Unrecorded, at the begin of each stage."""
-    measure: Annotated[SlicesDuration, AfterValidator(_at_least_a_second)] = 5.0
+    measure: Annotated[SlicesDuration, AfterValidator(_at_least_a_second)] | None = None
+    """Recorded in each stage. Without, as long as it takes; see loadtests.pace."""
     think_time: Duration = 0.0
     """Between an answer and the same user's next request."""
     repeats: Annotated[Whole, Field(ge=1, le=1000)] = Field(default=1, examples=[3])
     restart: bool | None = None
     """Restart what was started before each repeat; without it, where there are repeats."""
+
+    @property
+    def longest(self) -> float:
+        """Seconds that are recorded in a stage, at most."""
+        return LONGEST if self.measure is None else self.measure
 
     @property
     def restarts(self) -> bool:

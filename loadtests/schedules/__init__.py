@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loadtests.pace import Need, Pace
+
 if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` need not wait for
     from loadtests.analysis.blocks import Block
     from loadtests.plans import Plan
@@ -20,7 +22,9 @@ if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` ne
 class Step:
     """
     One level on one deployment. `anew`: all that was started is started again before. `settle` and
-    `measure`: seconds, in place of the plan's.
+    `measure`: seconds, in place of the plan's. `pace`: how long it may last, where neither says it.
+
+    `again`: why the level is played once more, in words. `replaces`: see stages.Stage.
     """
 
     deployment: str
@@ -28,6 +32,9 @@ class Step:
     anew: bool = field(default=False, compare=False)
     settle: float | None = field(default=None, compare=False)
     measure: float | None = field(default=None, compare=False)
+    pace: Pace | None = field(default=None, compare=False)
+    again: str = field(default="", compare=False)
+    replaces: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,9 @@ class Played:
     What a schedule learns of a stage: `p95` (seconds) of the successes, `failures` in [0, 1].
 
     `point` is that of all requests, `slow` has its quantiles by name, a failure being infinitely
-    slow; `block` is the stage as a comparison takes it; `seconds`: how long the stage took.
+    slow; `block` is the stage as a comparison takes it; `seconds`: how long the stage took;
+    `since`: seconds from the beginning of the run's command to the stage's end; `measured`: seconds
+    that it measured, `need` those that it would have had to.
     """
 
     step: Step
@@ -47,6 +56,9 @@ class Played:
     slow: Mapping[str, Estimate | None] = field(default_factory=dict)
     block: Block | None = None
     seconds: float = 0.0
+    since: float = 0.0
+    measured: float = 0.0
+    need: Need | None = None
 
 
 class Schedule(Protocol):

@@ -1,16 +1,25 @@
-"""Fixed levels, climbed by all deployments together, so that a drift of the host hits all alike."""
+"""Fixed levels, climbed by all deployments together, so that a drift of the host hits all alike.
+
+Where the plan does not say how long a stage lasts, the run has a bound. What is left of it after
+the climb goes to levels that are played again: see `_again`.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from loadtests import pace
 from loadtests.analysis.collapse import collapse, unstable
+from loadtests.pace import Pace
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.schedules import Played, Step
+from loadtests.slices import whole_slices
 
 SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 RESTARTING = 2.0  # seconds that a restart of all deployments takes; for the same
+AGAIN = 2  # times that a level is played again, at most
+WORTH = 1.2  # times as long, at least, for which one that was too short is played again
 
 
 def expected(plan: Plan) -> list[Step]:
@@ -42,13 +51,105 @@ def restarts(plan: Plan) -> bool:
 
 
 def expected_seconds(plan: Plan, stages: int) -> float:
-    """How long so many stages of the plan take; seconds."""
+    """How long so many stages of the plan take, at most; seconds."""
     restarted = stages // _climb(plan) if restarts(plan) else 0
-    each = plan.load.settle + plan.load.measure + SWITCHING
-    return stages * each + restarted * RESTARTING
+    each = _beside(plan)
+    if plan.load.measure is None:
+        whole = min(pace.bound(stages, each), stages * (each + plan.load.longest))
+    else:
+        whole = stages * (each + plan.load.measure)
+    return whole + restarted * RESTARTING
+
+
+def seconds_left(plan: Plan, so_far: Sequence[Played], stages: int) -> float:
+    """How long the run goes on, at most, with so many stages to come."""
+    if plan.load.measure is not None or not so_far:
+        return expected_seconds(plan, stages)
+    whole = expected_seconds(plan, len(expected(plan)))
+    left = max(whole - sum(one.seconds for one in so_far), stages * (_beside(plan) + pace.LEAST))
+    return min(left, stages * (_beside(plan) + plan.load.longest))
 
 
 def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:
+    """What comes next, and how long it may last; None when the run is over."""
+    step = _next(plan, so_far)
+    if plan.load.measure is not None:
+        return step
+    if step is None:
+        return _again(plan, so_far)
+    ahead = [one.level for one in _to_come(plan, [*so_far, Played(step, None, 0.0)])]
+    left = (1 - pace.RESERVE) * _left(plan, so_far) - _beside(plan) * (len(ahead) + 1)
+    return replace(step, pace=Pace(left, ahead))
+
+
+def _left(plan: Plan, so_far: Sequence[Played]) -> float:
+    """Seconds that are left of the run's bound."""
+    whole = expected_seconds(plan, len(expected(plan)))
+    return whole - sum(one.seconds for one in so_far)
+
+
+def _beside(plan: Plan) -> float:
+    """Seconds that a stage takes beside what it measures."""
+    return plan.load.settle + SWITCHING
+
+
+def _again(plan: Plan, so_far: Sequence[Played]) -> Step | None:
+    """
+    A level whose numbers the machine spoiled, or which are not as narrow as they could be, for as
+    long as the bound allows; None when there is none.
+
+    A level that a lower one's collapse had ruled out is left as it is, and one that collapsed.
+    """
+    left = _left(plan, so_far) - _beside(plan)
+    for spoiled in (True, False):
+        for step in dict.fromkeys(one.step for one in so_far):
+            mine = [one for one in so_far if one.step.deployment == step.deployment]
+            here = [one for one in mine if one.step == step]
+            if _has_collapsed(mine, step.level + 1) or any(not one.alive for one in mine):
+                continue
+            if sum(bool(one.step.again) for one in here) >= AGAIN:
+                continue
+            found = _spoiled(here, left) if spoiled else _too_short(plan, mine, here, left)
+            if found is not None:
+                return found
+    return None
+
+
+def _spoiled(here: Sequence[Played], left: float) -> Step | None:
+    if any(one.point is None or one.point.valid for one in here):
+        return None
+    longest = max(one.measured for one in here)
+    if longest > left:
+        return None
+    step = here[0].step
+    return Step(
+        step.deployment,
+        step.level,
+        pace=Pace(left, least=longest),
+        again="the machine was busy",
+    )
+
+
+def _too_short(
+    plan: Plan, mine: Sequence[Played], here: Sequence[Played], left: float
+) -> Step | None:
+    """Once more for as long as its goal takes, if that is no more than a stage may last."""
+    last = here[-1]
+    if plan.load.repeats > 1 or last.need is None or last.point is None or not last.point.valid:
+        return None
+    seconds = whole_slices(last.need.goal)
+    if last.measured * WORTH > seconds or seconds > min(pace.LONGEST, left):
+        return None
+    return Step(
+        last.step.deployment,
+        last.step.level,
+        pace=Pace(left, least=seconds),
+        again="its window was too short",
+        replaces=True,
+    )
+
+
+def _next(plan: Plan, so_far: Sequence[Played]) -> Step | None:
     """
     The first step not yet played of a deployment that may still climb.
 
@@ -83,10 +184,16 @@ def _climb(plan: Plan) -> int:
 
 def remaining(plan: Plan, so_far: Sequence[Played]) -> int:
     """How many stages are still to come and not ruled out."""
+    left = len(_to_come(plan, so_far))
+    return left or int(next_stage(plan, so_far) is not None)
+
+
+def _to_come(plan: Plan, so_far: Sequence[Played]) -> list[Step]:
+    """What is left of the climb."""
     ahead = list(so_far)
-    while (step := next_stage(plan, ahead)) is not None:
+    while (step := _next(plan, ahead)) is not None:
         ahead.append(Played(step, None, 0.0))
-    return len(ahead) - len(so_far)
+    return [one.step for one in ahead[len(so_far) :]]
 
 
 def described() -> dict[str, Any]:

@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from loadtests import pace
 from loadtests.analysis.borders import Found, found
 from loadtests.analysis.trials import Bounds, Trial, searchable, trial
+from loadtests.pace import Pace
 from loadtests.plans import Plan, PlanError
 from loadtests.schedules import Played, Step
-from loadtests.slices import whole_slices
+from loadtests.schedules.ladder import SWITCHING
+from loadtests.slices import LENGTH, whole_slices
 from loadtests.slos import Slo
 
 _STEP = 3  # from one level to the next, until a promise is broken
 _MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends
 _OFTEN = 6  # stages at a level
+_MOST = 40.0  # seconds of a stage that is played for longer than usual
 _TYPICAL = 10  # stages after the bracket; only for telling the time left
 
 
@@ -49,19 +53,15 @@ class Search:
 
     def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:
         """One level on the deployment that had the fewest stages of those not done yet."""
-        if sum(one.seconds for one in so_far) >= self.bounds.within:
+        left = self._left(plan, so_far)
+        if left <= 0:
             return None
         steps = []
         for name in plan.deployments:
             played = [one for one in so_far if one.step.deployment == name]
             level = self._next(name, played)
             if level is not None:
-                steps.append(
-                    (
-                        len(played),
-                        Step(name, level, measure=self._measure(plan, level, name, played)),
-                    )
-                )
+                steps.append((len(played), self._step(plan, level, name, played, left)))
         return min(steps, key=lambda one: one[0])[1] if steps else None
 
     def described(self) -> dict[str, Any]:
@@ -75,16 +75,37 @@ class Search:
     def _trials(self, name: str, played: Sequence[Played]) -> list[Trial]:
         return [trial(self.slos[name], one.point, one.slow) for one in played if one.point]
 
-    def _measure(self, plan: Plan, level: int, name: str, played: Sequence[Played]) -> float | None:
-        """Longer than the plan says where a stage at this level was too short to tell."""
+    def _left(self, plan: Plan, so_far: Sequence[Played]) -> float:
+        """Seconds that the next stage may measure, so that the command ends in time."""
+        if not so_far:
+            return math.inf
+        spent = max(so_far[-1].since, math.fsum(one.seconds for one in so_far))
+        left = self.bounds.within - spent - plan.load.settle - SWITCHING
+        return left if left >= (plan.load.measure or pace.LEAST) else 0.0
+
+    def _step(
+        self, plan: Plan, level: int, name: str, played: Sequence[Played], left: float
+    ) -> Step:
+        """Longer than usual where a stage at this level was too short to tell."""
         before = [one for one in self._trials(name, played) if one.level == level]
         longer = before[-1].longer if before else 1.0
-        return whole_slices(longer * plan.load.measure) if longer > 1 else None
+        measure = plan.load.measure
+        if longer > 1:
+            usual = measure or max(one.measured for one in played if one.step.level == level)
+            seconds = min(whole_slices(longer * usual), _MOST if measure is None else math.inf)
+            return Step(name, level, measure=max(min(seconds, _down(left)), pace.LEAST))
+        if measure is None:
+            return Step(name, level, pace=Pace(left, usual=pace.USUAL))
+        return Step(name, level)
 
     def _climb(self) -> list[int]:
         low, high = self.bounds.lowest, self.bounds.highest
         steps = math.ceil(math.log(high / low, _STEP)) if high > low else 0
         return [min(low * _STEP**i, high) for i in range(steps + 1)]
+
+
+def _down(seconds: float) -> float:
+    return seconds if math.isinf(seconds) else math.floor(seconds / LENGTH) * LENGTH
 
 
 def search_of(plan: Plan, levels: Sequence[int], within: float) -> Search:
