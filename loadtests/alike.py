@@ -89,7 +89,10 @@ def _only(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
     is_open = "open" in (a.get("model"), b.get("model"))
-    yield from _unlike("load", a, b, (*_LOAD, "arrivals") if is_open else _LOAD)
+    keys: tuple[str, ...] = (*_LOAD, "arrivals") if is_open else _LOAD
+    if a.get("measure") is None or b.get("measure") is None:  # as long as it had to be
+        keys = tuple(key for key in keys if key != "measure")
+    yield from _unlike("load", a, b, keys)
 
 
 def _tells(plan: Mapping[str, Any]) -> bool:

@@ -142,7 +142,7 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         seed=plan.seed,
         own_tasks=plan.locustfile is not None,
         telemetry=plan.telemetry,
-        replaces=step.replaces,
+        again=bool(step.again),
     )
 
 

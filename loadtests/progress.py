@@ -42,6 +42,8 @@ class _Lines:
 
     def begins(self, step: Step, number: int, of: int, seconds_left: float) -> None:
         self._where = f"[{number}/{of}, {_time(seconds_left)} left]"
+        if step.again:
+            self._console.print(f"{self._where} {_again(step)}", markup=False, soft_wrap=True)
 
     def measured(self, point: Point) -> None:
         self._console.print(f"{self._where} {described(point)}", markup=False, soft_wrap=True)
@@ -59,7 +61,9 @@ class _Bar:
         self._progress.update(
             self._task,
             # The bar is drawn behind the console's filter.
-            description=printable(f"{step.deployment} at level {step.level:,}"),
+            description=printable(
+                _again(step) if step.again else f"{step.deployment} at level {step.level:,}"
+            ),
             total=of,
             completed=number - 1,
             left=_time(seconds_left),
@@ -90,6 +94,10 @@ def described(point: Point) -> str:
         parts.append(f"limit: {point.limit.resource}")
     parts += [f"{'note' if point.valid else 'INVALID'}: {text}" for text in states.remarks(point)]
     return ", ".join(parts)
+
+
+def _again(step: Step) -> str:
+    return f"again: {step.deployment} at level {step.level:,}, {step.again}"
 
 
 def _time(seconds: float) -> str:

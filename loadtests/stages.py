@@ -79,8 +79,8 @@ class Stage(Message):
     `level` is a number of users in the closed model, requests per second of all generators
     together in the open one, which come by `arrivals` and know no think time. `measure` is the
     longest that is measured while the stage is played; afterwards, what was measured.
-    `replaces`: this stage is played for longer in place of those before at its level, which were
-    too short.
+    `again`: this stage is played in place of those before at its level, which were disturbed or too
+    short.
     """
 
     type: Literal["stage"] = "stage"
@@ -97,7 +97,7 @@ class Stage(Message):
     seed: int
     own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
     telemetry: bool = False  # stamp requests with when they were sent, and read Server-Timing
-    replaces: bool = False
+    again: bool = False
 
 
 class Clock(Message):

@@ -21,7 +21,9 @@ from loadtests.stages import (
     Begun,
     Clock,
     Done,
+    Enough,
     Lost,
+    Measured,
     Report,
     RequestSpec,
     SliceMessage,
@@ -181,6 +183,36 @@ class SimulatedEngine:
         sent = self._sent
         window = (n for n, start in enumerate(sent.starts) if start >= self._settle)
         return [n for n in window if not sent.failed[n]]
+
+
+class SimulatedLine:
+    """The line to an engine: plays each stage that is sent, which ends sooner if it may."""
+
+    def __init__(self, engine: SimulatedEngine) -> None:
+        self.sent: list[Any] = []
+        self._engine = engine
+        self._stage: Stage | None = None
+        self._began = 0.0
+        self._coming: deque[Any] = deque()
+        self._given = 0  # messages about the stage
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+        match message:
+            case Stage():
+                self._stage, self._began, self._given = message, self._engine.clock, 0
+                self._coming = deque(self._engine.play(message))
+            case Enough() if self._stage is not None and message.measure < self._stage.measure:
+                # What came so far comes once more, since the seed is the same.
+                self._engine.clock = self._began
+                shorter = self._stage.model_copy(update={"measure": message.measure})
+                following = list(self._engine.play(shorter))[self._given :]
+                measured = Measured(stage=message.stage, measure=message.measure)
+                self._coming = deque([measured, *following])
+
+    def receive(self, patience: float | None) -> Any:
+        self._given += 1
+        return self._coming.popleft()
 
 
 def record(engine: SimulatedEngine, played: Stage) -> StageRecord:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from loadtests.analysis import (
     goals,
     records,
     relaxation,
+    repeats,
     sampling,
     searches,
 )
@@ -50,7 +52,14 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     """
     header = record.header
     samples = with_ledgers(sampling.expected(record))
-    measured = changes.marked(measure(record.stages, samples), record)
+    measured = measure(record.stages, samples)
+    notes: Mapping[tuple[str, int], str] = {}
+    if header.duel is None and header.search is None:
+        kept = repeats.counted(record.stages, samples, measured)
+        if kept is not None:
+            record, notes = replace(record, stages=list(kept.stages)), kept.notes
+            measured = measure(record.stages, samples)
+    measured = changes.marked(measured, record)
     found, bounds = _explained(record, measured, samples)
     mixed = changes.mixed(found, record)
     bounds = {name: these for name, these in bounds.items() if name not in mixed}
@@ -58,6 +67,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     bends = knees(found) if header.duel is None else {}
     bends = {name: knee for name, knee in bends.items() if name not in mixed}
     found = goals.marked(relaxation.marked(found, bends), record)
+    found = repeats.marked(found, notes)
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
     try:
         sought = searches.of_record(record)

@@ -24,7 +24,7 @@ class Step:
     One level on one deployment. `anew`: all that was started is started again before. `settle` and
     `measure`: seconds, in place of the plan's. `pace`: how long it may last, where neither says it.
 
-    `again`: why the level is played once more, in words. `replaces`: see stages.Stage.
+    `again`: why the level is played once more, in words; see stages.Stage.
     """
 
     deployment: str
@@ -34,7 +34,6 @@ class Step:
     measure: float | None = field(default=None, compare=False)
     pace: Pace | None = field(default=None, compare=False)
     again: str = field(default="", compare=False)
-    replaces: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

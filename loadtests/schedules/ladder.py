@@ -116,7 +116,8 @@ def _again(plan: Plan, so_far: Sequence[Played]) -> Step | None:
 
 
 def _spoiled(here: Sequence[Played], left: float) -> Step | None:
-    if any(one.point is None or one.point.valid for one in here):
+    seen = [one.point for one in here if one.point]
+    if len(seen) < len(here) or any(point.valid or not point.requests for point in seen):
         return None
     longest = max(one.measured for one in here)
     if longest > left:
@@ -145,7 +146,6 @@ def _too_short(
         last.step.level,
         pace=Pace(left, least=seconds),
         again="its window was too short",
-        replaces=True,
     )
 
 
