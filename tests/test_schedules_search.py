@@ -20,7 +20,7 @@ SLOS = {"quick": parse("p95 < 120ms at 1")}
 
 def searched(systems, bounds=BOUNDS, alive=lambda name, number: True):
     search = Search(dict.fromkeys(systems, SLOS), bounds)
-    plan = SimpleNamespace(deployments=systems, load=SimpleNamespace(measure=2.0))
+    plan = SimpleNamespace(deployments=systems, load=SimpleNamespace(settle=0.1, measure=2.0))
     engine, so_far = SimulatedEngine(systems), []
     while (step := search.next_stage(plan, so_far)) is not None:
         number = len(so_far)
@@ -65,7 +65,9 @@ def searched_for(text, failing, seed, measure=2.0):
     slos = {"x": parse(text)}
     bounds = Bounds(lowest=1, highest=40, within=400.0)
     search = Search({"a": slos}, bounds)
-    plan = SimpleNamespace(deployments={"a": None}, load=SimpleNamespace(measure=measure))
+    plan = SimpleNamespace(
+        deployments={"a": None}, load=SimpleNamespace(settle=0.1, measure=measure)
+    )
     system = System([Station(uniform(0.045, 0.055))], failing=lambda level: failing)
     engine, so_far, lengths = SimulatedEngine({"a": system}, seed), [], set()
     while (step := search.next_stage(plan, so_far)) is not None:

@@ -55,7 +55,8 @@ def expected_seconds(plan: Plan, stages: int) -> float:
     restarted = stages // _climb(plan) if restarts(plan) else 0
     each = _beside(plan)
     if plan.load.measure is None:
-        whole = min(pace.bound(stages, each), stages * (each + plan.load.longest))
+        longest = stages * (each + plan.load.longest) / (1 - pace.RESERVE)
+        whole = min(pace.bound(stages, each), longest)
     else:
         whole = stages * (each + plan.load.measure)
     return whole + restarted * RESTARTING
