@@ -62,7 +62,7 @@ Bounds = Annotated[
 CONNECTING = 20  # seconds that the workers of a load generator may take to connect
 
 Settle = Annotated[str, typer.Option(metavar="2s", help="Time before each measurement instead.")]
-Measure = Annotated[str, typer.Option(metavar="5s", help="Length of each measurement instead.")]
+Measure = Annotated[str, typer.Option(metavar="5s", help="Fixed length of each measurement.")]
 Repeats = Annotated[str, typer.Option(metavar="N", help="Measure each level so often instead.")]
 NoTelemetry = Annotated[
     bool, typer.Option("--no-telemetry", help="Do not ask the deployments where time goes.")
@@ -185,7 +185,9 @@ def capacity(
     levels: Bounds = "",
     settle: Settle = "",
     measure: Measure = "",
-    within: Annotated[str, typer.Option(metavar="10m", help="Time for the search.")] = "10m",
+    within: Annotated[
+        str, typer.Option(metavar="10m", help="Time until it ends, its start included.")
+    ] = "10m",
     no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
     unresolved: WhenUnresolved = None,

@@ -18,7 +18,7 @@ sure = "errors < 50% at 4"
 
 def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_again(tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN + SLOS, encoding="utf-8")
-    words = ["capacity", "plan.toml", "--levels", "1,2", "--within", "3s"]
+    words = ["capacity", "plan.toml", "--levels", "1,2", "--within", "30s"]
     code, invocation = called(*words, cwd=tmp_path)
     run = invocation.run()
     assert set(run.capacities) == {"threads", "async"}

@@ -199,15 +199,46 @@ def test_with_a_fixed_measure_nothing_is_played_again():
     assert climbed(plan([1, 4], measure="5s"), lambda s: learnt(s, valid=False)) == []
 
 
-def test_of_a_level_that_was_played_again_only_the_valid_stage_counts():
-    engine = SimulatedEngine({"a": threads(10, constant(0.05))})
-    first, second = record(engine, stage(0, "a", 5)), record(engine, stage(1, "a", 5))
-    second.stage = second.stage.model_copy(update={"again": True})
-    found = repeats.counted([first, second], [], points([first, second]))
-    assert [one.stage.number for one in found.stages] == [1]
-    lost = record(SimulatedEngine({"a": threads(10, constant(0.05))}, dies_at=2), stage(2, "a", 5))
-    lost.stage = lost.stage.model_copy(update={"again": True})
-    assert repeats.counted([first, lost], [], points([first, lost])) is None
+def judged(*several):
+    """The numbers of the stages of one level that count, and what its point says."""
+    header = records.Header(id="x", name="x", plan={"load": {"levels": [5], "measure": "5s"}})
+    [point] = [
+        one
+        for one in runs.run_of(records.Record(header, [*several])).points
+        if one.request == "all"
+    ]
+    found = repeats.counted(several, [], points(several))
+    return [one.stage.number for one in found.stages] if found else None, point
+
+
+def made(number, *, again=False, **engine):
+    system = {"a": threads(10, constant(0.05))}
+    found = record(SimulatedEngine(system, **engine), stage(number, "a", 5))
+    found.stage = found.stage.model_copy(update={"again": again})
+    return found
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_of_a_disturbed_and_a_valid_stage_only_the_valid_one_counts(again):
+    numbers, point = judged(made(0, cpu=0.97), made(1, again=again))
+    assert numbers == [1]
+    assert point.valid
+    assert point.seconds == 5.0
+    assert point.problems[-1].startswith("1 of 2 stages left out, since the machine disturbed them")
+
+
+def test_a_longer_stage_takes_the_place_of_one_that_was_too_short():
+    numbers, point = judged(made(0), made(1, again=True))
+    assert numbers == [1]
+    assert not any("left out" in text for text in point.problems)
+
+
+def test_where_no_stage_is_valid_or_all_are_they_all_count():
+    assert judged(made(0), made(1))[0] is None
+    numbers, point = judged(made(0, cpu=0.97), made(1, again=True, cpu=0.97))
+    assert numbers is None
+    assert not point.valid
+    assert judged(made(0), made(1, again=True, dies_at=1))[0] is None
 
 
 def test_the_length_of_a_stage_is_what_was_measured():

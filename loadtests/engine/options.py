@@ -18,7 +18,7 @@ HELP = {
     "arrivals": "Open model: requests come at random moments (poisson) or evenly",
     "levels": "Numbers of users (open model: requests per second), rising, separated by commas",
     "settle": "Time before each measurement, e.g. 2s",
-    "measure": "Length of each measurement, e.g. 5s",
+    "measure": "Fixed length of each measurement, e.g. 5s; empty: as the plan has it",
     "think_time": "Pause of each user after an answer, e.g. 500ms",
     "repeats": "How often each level is measured",
     # No per cent sign: argparse would take it for a placeholder, which the form would not fill.

@@ -93,8 +93,9 @@ class Laboratory:
         self._observer.begins(step, number, of, seconds_left)
         assert self._folder is not None
         model = self._folder.record.header.plan["load"]["model"]
+        text = f"{step.deployment} at {load(step.level, model)}"
         stage = {
-            "text": f"{step.deployment} at {load(step.level, model)}",
+            "text": f"again: {text}, {step.again}" if step.again else text,
             "number": number,
             "of": of,
             "left": round(seconds_left, 1),

@@ -79,14 +79,14 @@ def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:
     if step is None:
         return _again(plan, so_far)
     ahead = [one.level for one in _to_come(plan, [*so_far, Played(step, None, 0.0)])]
-    left = (1 - pace.RESERVE) * _left(plan, so_far) - _beside(plan) * (len(ahead) + 1)
+    left = _left(plan, so_far, 1 - pace.RESERVE) - _beside(plan) * (len(ahead) + 1)
     return replace(step, pace=Pace(left, ahead))
 
 
-def _left(plan: Plan, so_far: Sequence[Played]) -> float:
-    """Seconds that are left of the run's bound."""
+def _left(plan: Plan, so_far: Sequence[Played], part: float = 1.0) -> float:
+    """Seconds that are left of this part of the run's bound."""
     whole = expected_seconds(plan, len(expected(plan)))
-    return whole - sum(one.seconds for one in so_far)
+    return part * whole - sum(one.seconds for one in so_far)
 
 
 def _beside(plan: Plan) -> float:
@@ -110,7 +110,7 @@ def _again(plan: Plan, so_far: Sequence[Played]) -> Step | None:
                 continue
             if sum(bool(one.step.again) for one in here) >= AGAIN:
                 continue
-            found = _spoiled(here, left) if spoiled else _too_short(plan, mine, here, left)
+            found = _spoiled(here, left) if spoiled else _too_short(plan, here, left)
             if found is not None:
                 return found
     return None
@@ -132,9 +132,7 @@ def _spoiled(here: Sequence[Played], left: float) -> Step | None:
     )
 
 
-def _too_short(
-    plan: Plan, mine: Sequence[Played], here: Sequence[Played], left: float
-) -> Step | None:
+def _too_short(plan: Plan, here: Sequence[Played], left: float) -> Step | None:
     """Once more for as long as its goal takes, if that is no more than a stage may last."""
     last = here[-1]
     if plan.load.repeats > 1 or last.need is None or last.point is None or not last.point.valid:
