@@ -97,6 +97,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def planned(share: float, seed: int, core: int, seconds: float) -> list[tuple[float, float]]:
+    """The bursts (begin, end) that `noise` makes in a time, for simulations; none is late there."""
+    found, now = [], 0.0
+    for pause, length in _spells(_rng("burst", core, seed), share, BURST) if share > 0 else ():
+        begin = now + pause
+        if begin >= seconds:
+            break
+        now = begin + length
+        found.append((begin, min(now, seconds)))
+    return found
+
+
 # The processes.
 
 
@@ -108,7 +120,7 @@ def main() -> None:
     parser.add_argument("--core", type=int)
     parser.add_argument("--below", type=int)
     asked = parser.parse_args()
-    rng = random.Random(f"{asked.kind}/{asked.core}/{asked.seed}")
+    rng = _rng(asked.kind, asked.core, asked.seed)
     deadline = time.monotonic() + LONGEST
     if asked.kind == "burst":
         os.sched_setaffinity(0, {asked.core})
@@ -118,9 +130,11 @@ def main() -> None:
 
 
 def bursts(rng: random.Random, share: float, core: int, deadline: float) -> None:
-    while not _ends(_pause(rng, share, BURST), deadline):
+    for pause, length in _spells(rng, share, BURST):
+        if _ends(pause, deadline):
+            return
         begin, used = time.monotonic(), time.thread_time()
-        end = begin + _drawn(rng, BURST)
+        end = begin + length
         while (now := time.monotonic()) < end and not _ends(0, deadline):
             while time.monotonic() < min(now + _LOOK, end):
                 pass
@@ -128,8 +142,10 @@ def bursts(rng: random.Random, share: float, core: int, deadline: float) -> None
 
 
 def stops(rng: random.Random, share: float, root: int, deadline: float) -> None:
-    while not _ends(_pause(rng, share, STOP), deadline):
-        name, seconds = rng.choice(sorted(PROGRAMS)), _drawn(rng, STOP)
+    for pause, seconds in _spells(rng, share, STOP):
+        if _ends(pause, deadline):
+            return
+        name = rng.choice(sorted(PROGRAMS))
         stopped = []
         begin = time.monotonic()
         try:
@@ -161,17 +177,24 @@ def _running(name: str, root: int) -> list[psutil.Process]:
     return found
 
 
-def _drawn(rng: random.Random, limits: tuple[float, float]) -> float:
-    """A length between two, of which all orders of magnitude are as likely."""
-    shortest, longest = limits
-    return shortest * (longest / shortest) ** rng.random()
+def _rng(kind: str, core: int | None, seed: int) -> random.Random:
+    return random.Random(f"{kind}/{core}/{seed}")
 
 
-def _pause(rng: random.Random, share: float, limits: tuple[float, float]) -> float:
-    """Seconds until the next one, exponential, so that they take this share of the time."""
+def _spells(
+    rng: random.Random, share: float, limits: tuple[float, float]
+) -> Iterator[tuple[float, float]]:
+    """
+    Pauses and lengths in seconds, for ever.
+
+    All orders of magnitude of a length are as likely. Pauses are exponential, so that the spells
+    take this share of the time.
+    """
     shortest, longest = limits
     mean = (longest - shortest) / math.log(longest / shortest)
-    return rng.expovariate(share / ((1 - share) * mean))
+    rate = share / ((1 - share) * mean)
+    while True:
+        yield rng.expovariate(rate), shortest * (longest / shortest) ** rng.random()
 
 
 def _ends(seconds: float, deadline: float) -> bool:

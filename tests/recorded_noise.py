@@ -1,6 +1,7 @@
 """Noise of real runs, for simulations: tests/benchmarks/noise/recorded.json.gz.
 
-`tests/benchmarks/noise.py --record` adds to it. Times are seconds since the recording began.
+`tests/benchmarks/noise.py --record` adds to it. Times are seconds since the recording began, with
+the time of which the run's first sample tells.
 """
 
 import gzip
@@ -54,24 +55,27 @@ class Recording:
             (one[1], one[2], one[2] - one[1]) for one in self.bursts if one[0] == core
         )
 
-    def taken(self, core: int) -> list[float]:
+    def taken(self, core: int, *, others: bool = False) -> list[float]:
         """
         For each quarter second the part of the core that ours could not have.
 
-        The CPU that bursts got is known by the quarter, what the host and the rest of the machine
-        took by the second.
+        The CPU that the bursts got is known by the quarter, what the host took by the second.
+
+        Args:
+            others: with what the rest of the machine used, by the second; it is no part of the
+                noise that was made, and differs from recording to recording.
         """
         bursts = self._quarters((one[1], one[2], one[3]) for one in self.bursts if one[0] == core)
-        rest = [0.0] * len(bursts)
+        more = [0.0] * len(bursts)
         for sample in self.samples:
-            begin, end = sorted(
+            begin, end = (
                 min(max(round(at / QUARTER), 0), len(bursts)) for at in (sample.at - 1, sample.at)
             )
             if begin < end:
                 known = sum(bursts[begin:end]) / (end - begin)
-                more = max(sample.others[core] - known, 0.0) + sample.stolen[core]
-                rest[begin:end] = [more] * (end - begin)
-        return [min(burst + more, 1.0) for burst, more in zip(bursts, rest, strict=True)]
+                rest = max(sample.others[core] - known, 0.0) if others else 0.0
+                more[begin:end] = [sample.stolen[core] + rest] * (end - begin)
+        return [min(one + rest, 1.0) for one, rest in zip(bursts, more, strict=True)]
 
     def stopped(self, name: str) -> list[float]:
         """For each quarter second the part in which a process was stopped by a signal."""

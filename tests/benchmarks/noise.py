@@ -35,7 +35,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,7 +143,6 @@ def played(folder, asked, share, number):
     out.mkdir(parents=True, exist_ok=True)
     plan = out / "plan.toml"
     plan.write_text(text, encoding="utf-8")
-    began = time.monotonic()
     seed = asked.seed * 10_000 + number * 100 + round(share * 100)
     with brownout(plan, out) as process:
         below = None if asked.no_stops else process.pid
@@ -157,7 +155,7 @@ def played(folder, asked, share, number):
         output = (out / "output").read_text(encoding="utf-8").splitlines()[-3:]
         return Judged(f"? {drawn.fault.kind}: no run (exit code {code}): {' / '.join(output)}")
     record = records.read(runs[-1].parent)
-    recording = recorded(share, seed, began, made, record)
+    recording = recorded(share, seed, made, record)
     if asked.record:
         recorded_noise.add(recording)
     return judged(drawn, results.read(runs[-1]), recording)
@@ -183,11 +181,12 @@ def brownout(plan, out):
                     process.wait()
 
 
-def recorded(share, seed, began, made, record):
+def recorded(share, seed, made, record):
     """The noise of a run, as simulations and the table of this benchmark need it."""
     cores = sorted(os.sched_getaffinity(0))
     index = {core: place for place, core in enumerate(cores)}
     samples = [one for one in record.samples if one.get("cores")]
+    began = samples[0]["at"] - 1 if samples else 0.0
     names = {"generator": "generator", "mock": "mock"}
     names |= {one.stage.deployment: "service" for one in record.stages}
     roles, seconds = {}, []
@@ -212,8 +211,13 @@ def recorded(share, seed, began, made, record):
     bursts = sorted(
         (index[core], round(begin - began, 3), round(end - began, 3), round(cpu, 3))
         for core, begin, end, cpu in made.bursts
+        if end > began
     )
-    stops = [(name, round(a - began, 3), round(b - began, 3)) for name, a, b in made.stops]
+    stops = [
+        (name, round(begin - began, 3), round(end - began, 3))
+        for name, begin, end in made.stops
+        if end > began
+    ]
     length = round(seconds[-1].at, 2) if seconds else 0.0
     return Recording(share, seed, length, roles, bursts, stops, seconds)
 
