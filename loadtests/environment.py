@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from loadtests import redaction
+from loadtests.samples import frequencies
 from loadtests.samples.quota import quota
 
 COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
@@ -46,6 +47,8 @@ def facts(seed: int) -> dict[str, Any]:
         "system": platform.platform(),
         "cpu": _cpu(),
         "cores": _cores(),
+        "siblings": frequencies.siblings(_which()) or None,
+        "frequency": _clocks(),
         "cpu_quota": round(limited.cores, 3) if (limited := quota()) else None,
         "memory": psutil.virtual_memory().total,
         "load": _load(),
@@ -59,9 +62,21 @@ def facts(seed: int) -> dict[str, Any]:
 
 def _cores() -> int | None:
     """Those that this process may use, as far as the system reports them."""
+    return len(_which()) or os.cpu_count()
+
+
+def _which() -> list[int]:
     with suppress(AttributeError, OSError):  # there is no such call, or a sandbox forbids it
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+        return sorted(os.sched_getaffinity(0))
+    return []
+
+
+def _clocks() -> dict[str, Any] | None:
+    """What is told of the frequencies of these cores: the highest in hertz, and the governors."""
+    highest = frequencies.highest(_which())
+    governors = sorted(set(frequencies.governors(_which()).values()))
+    found = {"highest": max(highest.values(), default=None), "governors": governors or None}
+    return {name: fact for name, fact in found.items() if fact} or None
 
 
 def _load() -> float | None:

@@ -13,7 +13,9 @@ def process(cpu, *cores, wait=0.0, runs=1000.0):
     return {"cpu": cpu, "affinity": list(cores), "wait": wait, "runs": runs}
 
 
-def judged(*, cores, stolen=(0.0, 0.0), harness=0.02, ports=None, quota=None, **processes):
+def judged(
+    *, cores, stolen=(0.0, 0.0), harness=0.02, ports=None, quota=None, others=(), **processes
+):
     """The point of a good stage while the machine was so: two cores, one for the app."""
     sample = {
         "cores": cores,
@@ -23,6 +25,7 @@ def judged(*, cores, stolen=(0.0, 0.0), harness=0.02, ports=None, quota=None, **
         "harness": process(harness, 0),
         "ports": ports,
         "quota": quota,
+        "others": others,
     }
     samples = [{"at": BEGIN + second} | sample for second in range(9)]
     made = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), PLAYED)
@@ -60,6 +63,19 @@ def test_another_process_on_the_generators_core_is_found_and_named():
         "generator and the mock upstream run"
     ]
     assert (found.limit.resource, found.limit.why) == ("host", found.problems[0])
+
+
+def test_what_took_the_core_is_named_with_its_process_id():
+    others = [
+        {"name": "python3", "pid": 123, "cpu": 0.6, "core": 0},
+        {"name": "cc1", "pid": 9, "cpu": 0.3, "core": 1},
+    ]
+    found = judged(cores=[1.0, 0.55], others=others, **OURS)
+    assert found.problems[0].endswith(
+        "where the load generator and the mock upstream run: python3 (pid 123) used 60 % of core 0"
+    )
+    nobody = judged(cores=[1.0, 0.55], others=[{"name": "of another version"}], **OURS)
+    assert nobody.valid  # such a sample cannot be read
 
 
 def test_a_full_core_of_the_deployment_has_nothing_to_give_away():

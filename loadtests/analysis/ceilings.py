@@ -355,9 +355,10 @@ def usable_cores(one: Observation) -> float:
     As its processes were read. Where they were not: a process of ours runs Python on one core, and
     of another service it is not known which cores it leaves to others.
     """
-    if one.usable is not None:
-        return one.usable
-    return min(one.workers, one.cores or one.workers) if one.told else one.cores or one.workers
+    if (usable := one.usable) is None:
+        most = one.cores or one.workers
+        usable = min(one.workers, most) if one.told else most
+    return usable if one.quota is None else min(usable, one.quota)
 
 
 def _upstream(

@@ -10,7 +10,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loadtests.analysis import sampling, stops
+from loadtests.analysis import other_work, quotas, sampling, stops
+from loadtests.analysis.other_work import OtherProcess
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, inside
 from loadtests.analysis.validity import BUSY, Validity, spoilt
@@ -123,7 +124,7 @@ def of_host(
     limits = [spoilt(resource, texts) for resource, texts in reasons.items()]
     return Validity(
         not found,
-        (*found, *others.notes, *_ports(hosts)),
+        (*found, *others.notes, *quotas.notes(records, samples), *_ports(hosts)),
         next(filter(None, limits), None),
     ).and_of(sampled)
 
@@ -161,6 +162,7 @@ class _Host(_Part):
     harness: _Process | None = None
     ports: _Ports | None = None
     quota: _Quota | None = None
+    others: tuple[OtherProcess, ...] = ()
 
     @classmethod
     def of(cls, sample: Sample) -> Self | None:
@@ -264,6 +266,8 @@ def _others(means: _Means, deployment: str) -> "_Others":
         who = " and ".join(called[name] for name in names)
         verb = "runs" if len(names) == 1 else "run"
         where = f"{percent(part)} of {_named(cores)}, where {who} {verb}"
+        if which := other_work.named([host.others for host in means.hosts], cores):
+            where += f": {which}"
         if here is None or (here & cores and means.cpu(deployment) < UNSEEN):
             notes.append(f"processes that brownout did not start used {where}")
             continue

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from loadtests.analysis import cpu, services, upstreams
+from loadtests.analysis import cpu, quotas, services, upstreams
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, under_load
 from loadtests.analysis.services import Pairs, Told
@@ -27,7 +27,8 @@ class Observation:
     `cores` are the cores that the service used and was given; `idle` what it uses without load;
     `starved` is the part of the time in which it had work and no core. `usable` are the cores that
     its processes can use together, and `busiest` is the part of one core that the busiest of them
-    used; None where the processes were not read one by one.
+    used; None where the processes were not read one by one. `quota`: the cores that a CPU quota of
+    its own allows it, as in a container.
     """
 
     point: Point
@@ -37,6 +38,7 @@ class Observation:
     idle: float = 0.0
     starved: float = 0.0
     usable: float | None = None
+    quota: float | None = None
     busiest: float | None = None
     cpu_read: float | None = None
     """Seconds of CPU for a request, as read at the barriers."""
@@ -128,6 +130,7 @@ class _Service:
         self._idle = _idle(name, records, samples) if rest is None else rest
         everywhere = [pair for one in self._records for pair in under_load(one, samples)]
         self._cores = _cores(name, everywhere, how)
+        self._quota = quotas.cores(name, samples)
         self._processors = cpu.processors(name, self._records, self._cores)
 
     def levels(self, points: Sequence[Point], workers: int) -> list[Observation]:
@@ -153,6 +156,7 @@ class _Service:
             idle=self._idle,
             starved=_sampled(self._name, pairs, "wait") or 0.0,
             usable=self._processors.usable if self._processors else None,
+            quota=self._quota,
             busiest=busiest,
             cpu_read=cpu.per_request(self._name, complete, self._idle),
             workers=max(told.processes if told else 0, workers),

@@ -19,6 +19,7 @@ from loadtests.analysis import (
     repeats,
     sampling,
     searches,
+    siblings,
 )
 from loadtests.analysis.knees import knees
 from loadtests.analysis.ledgers import with_ledgers
@@ -85,6 +86,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         status=record.status,
         problems=[
             *record.problems,
+            *siblings.shared(header.environment),
             *changes.problems(record, mixed),
             *_skipped(record, found),
             *_refused(record),

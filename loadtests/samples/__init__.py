@@ -3,14 +3,16 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from loadtests.process_groups import uninterrupted
-from loadtests.samples import host, quota
+from loadtests.samples import frequencies, host, quota
 from loadtests.samples.mock import Ledger
+from loadtests.samples.other_work import OtherWork
 from loadtests.samples.processes import Processes
+from loadtests.samples.quota import Quota
 from loadtests.samples.stops import Stops
 
 INTERVAL = 1.0  # seconds
@@ -27,14 +29,19 @@ class Sampler:
                               "threads": count, "descriptors": count, "affinity": [cores],
                               "spare_descriptors": those that it may still open,
                               "wait": seconds a second, "runs": times a second,
-                              "switches": {"voluntary": times a second, "involuntary": likewise}}},
+                              "switches": {"voluntary": times a second, "involuntary": likewise},
+                              "quota": that of a control group that the harness is not in}},
          "harness": the same of this process,
+         "others": [{"name", "pid", "cpu": cores, "core": where it ran last} of the processes that
+                    are not ours and used most; where they used CPU on our cores],
+         "frequencies": {core: Hz},
          "stopped": {name: [[from, to]: monotonic seconds in which it was stopped by a signal]},
          "sockets": {"established": count, "time_wait": count, "orphaned": count},
          "ports": {"time_wait": connections, "of": ports that clients may take},
          "quota": {"cores": what the control group may use,
                    "periods": those in which it wanted to run since the last sample,
-                   "throttled": those of them in which it was stopped},
+                   "throttled": those of them in which it was stopped,
+                   "stopped": seconds for which it was, on all cores together},
          "gauges": {deployment: {process id: what it told of itself; see gauges.Collector.take}},
          "mock": the mock's ledger, its peak that of this second; null: it did not answer}
 
@@ -44,9 +51,11 @@ class Sampler:
     process was ready to run and had no core, by the scheduler's own count, and `runs` how often it
     was given one; of several processes those of the one that waited most. `switches` are those of
     all threads: the voluntary ones to wait for something, the involuntary ones for others to run.
-    `affinity`, `wait`, `runs`, `switches`, `sockets`, `ports`, `quota` and `stolen` are Linux's.
+    `affinity`, `wait`, `runs`, `switches`, `sockets`, `ports`, `quota`, `others`, `frequencies` and
+    `stolen` are Linux's.
 
-    A sample takes 2 ms of a core, and some 20 microseconds more for each thread of a service.
+    A sample takes 2 ms of a core, and some 20 microseconds more for each thread of a service, and
+    for each process of the machine while others use CPU.
     """
 
     def __init__(
@@ -68,9 +77,10 @@ class Sampler:
         self._gauges = gauges
         self._ledger = Ledger(control_url, recent_peak=True) if control_url else None
         self._processes = Processes()
+        self._others = OtherWork()
         self._stops = Stops()
         self._cores: list[host.Core] = []
-        self._limited: quota.Quota | None = None
+        self._quotas: dict[str, Quota] = {}
         self._at = 0.0
         self._failures = 0
         self._first_failure = ""
@@ -139,8 +149,10 @@ class Sampler:
         fleet = self._fleet_processes()
         self._stops.watch(fleet)
         named = {**fleet, "": [os.getpid()]}  # this process has no name
-        processes = self._processes.look(named, now - self._at)
-        limited = self._quota()
+        elapsed = now - self._at
+        processes = self._processes.look(named, elapsed)
+        others = self._other_work(spent, processes, named, now, elapsed)
+        limited = self._limits(fleet, processes)
         self._at, self._cores = now, cores
         sample = {
             "type": "sample",
@@ -151,22 +163,40 @@ class Sampler:
             "harness": processes.pop("", None),
             "processes": processes,
         }
-        sample |= _sockets() | limited | self._told()
+        sample |= _sockets() | limited | others | self._told()
         stopped = self._stops.take()
         return sample | ({"stopped": stopped} if stopped else {})
 
-    def _quota(self) -> dict[str, Any]:
-        before, self._limited = self._limited, quota.quota()
-        if before is None or self._limited is None:
-            return {}
-        now = self._limited
-        return {
-            "quota": {
-                "cores": round(now.cores, 3),
-                "periods": max(now.periods - before.periods, 0),
-                "throttled": max(now.throttled - before.throttled, 0),
-            }
-        }
+    def _other_work(
+        self,
+        spent: Sequence[host.Core],
+        processes: Mapping[str, Mapping[str, Any]],
+        named: Mapping[str, Sequence[int]],
+        now: float,
+        elapsed: float,
+    ) -> dict[str, Any]:
+        """Who else used the cores on which ours may run, and how fast those cores are."""
+        cores = {core for one in processes.values() for core in one.get("affinity", ())}
+        worked = sum(spent[core].worked for core in cores if core < len(spent))
+        taken = max(worked - sum(one["cpu"] for one in processes.values()), 0.0)
+        ours = {pid for pids in named.values() for pid in pids}
+        others = self._others.look(taken, ours, cores, now, elapsed)
+        clocks = frequencies.now(cores)
+        return ({"others": others} if others else {}) | (
+            {"frequencies": {str(core): hertz for core, hertz in clocks.items()}} if clocks else {}
+        )
+
+    def _limits(
+        self, fleet: Mapping[str, list[int]], processes: Mapping[str, dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The quota of the harness; those that others have alone are added to their processes."""
+        before, limit = self._quotas, quota.quota()
+        self._quotas = quota.own_quotas(fleet) | ({"": limit} if limit else {})
+        used = {name: one.since(before.get(name)) for name, one in self._quotas.items()}
+        for name, one in used.items():
+            if one and name in processes:
+                processes[name]["quota"] = one
+        return {"quota": one} if (one := used.get("")) else {}
 
     def _told(self) -> dict[str, Any]:
         """What the mock and the services say of themselves."""
