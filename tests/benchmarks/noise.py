@@ -35,7 +35,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ from noise_maker import noise
 from recorded_noise import Recording, Second
 
 from loadtests import exit_codes, results
-from loadtests.analysis import records
+from loadtests.analysis import cpu, records
 
 ROOT = Path(__file__).parents[2]
 KINDS = (
@@ -144,21 +144,23 @@ def played(folder, asked, share, number):
     plan = out / "plan.toml"
     plan.write_text(text, encoding="utf-8")
     seed = asked.seed * 10_000 + number * 100 + round(share * 100)
-    with brownout(plan, out) as process:
+    code = None
+    with brownout(plan, out) as process, suppress(subprocess.TimeoutExpired):
         below = None if asked.no_stops else process.pid
         with noise(share, seed, below=below) as made:
             code = process.wait(LONGEST)
     if code == exit_codes.INTERRUPTED:
         raise KeyboardInterrupt
     runs = sorted(out.glob("*/run.json"))
-    if not runs:
+    if code is None or not runs:
         output = (out / "output").read_text(encoding="utf-8").splitlines()[-3:]
-        return Judged(f"? {drawn.fault.kind}: no run (exit code {code}): {' / '.join(output)}")
+        why = f"not within {LONGEST:.0f} s" if code is None else f"exit code {code}"
+        return Judged(f"? {drawn.fault.kind}: no run, {why}: {' / '.join(output)}")
     record = records.read(runs[-1].parent)
     recording = recorded(share, seed, made, record)
     if asked.record:
         recorded_noise.add(recording)
-    return judged(drawn, results.read(runs[-1]), recording)
+    return judged(drawn, results.read(runs[-1]), recording, cpu_of_request(record))
 
 
 @contextmanager
@@ -209,8 +211,8 @@ def recorded(share, seed, made, record):
             )
         )
     bursts = sorted(
-        (index[core], round(begin - began, 3), round(end - began, 3), round(cpu, 3))
-        for core, begin, end, cpu in made.bursts
+        (index[core], round(begin - began, 3), round(end - began, 3), round(got, 3))
+        for core, begin, end, got in made.bursts
         if end > began
     )
     stops = [
@@ -245,12 +247,17 @@ class Judged:
         return not self.wrong and not (self.knee and self.cause)
 
 
-def judged(drawn, run, recording):
+def cpu_of_request(record):
+    """Seconds of CPU that a request took, as read at the barriers; of all stages together."""
+    name = record.stages[0].stage.deployment
+    return cpu.per_request(name, record.stages, cpu.resting(name, record.stages) or 0.0) or 0.0
+
+
+def judged(drawn, run, recording, used):
     fault = drawn.fault
     points = run.of(drawn.group.name(0))
     knee = next(iter(run.knees.values()), None)
-    cpu = points[-1].resources.get("app_cpu", 0.0) / max(points[-1].throughput.value, 0.1)
-    held = drawn.holds + cpu
+    held = drawn.holds + used
     base = drawn.group.seconds + held
     truth = base / held if drawn.one_by_one else fault.knee
     good, wrong_knee = of_knee(knee, truth)
@@ -261,8 +268,8 @@ def judged(drawn, run, recording):
     invalid = [point for point in points if not point.valid]
     alarms = [p for p in invalid if close(p, truth, base, held if drawn.one_by_one else 0.0)]
     cores = len(recording.samples[0].stolen) if recording.samples else 1
-    got = sum(cpu for *_, cpu in recording.bursts) / max(recording.seconds, 1) / cores
-    used = mean(other for one in recording.samples for other in one.others)
+    got = sum(seconds for *_, seconds in recording.bursts) / max(recording.seconds, 1) / cores
+    others = mean(other for one in recording.samples for other in one.others)
     marks = ("K" if good else "k" if wrong_knee else ".") + (
         "C" if right else "c" if wrong_cause else "."
     )
@@ -281,7 +288,7 @@ def judged(drawn, run, recording):
         len(invalid),
         len(alarms),
         mean(stolen for one in recording.samples for stolen in one.stolen),
-        max(used - got, 0.0),
+        max(others - got, 0.0),
         got,
     )
 
