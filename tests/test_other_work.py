@@ -64,7 +64,7 @@ def test_a_name_that_a_process_chose_cannot_hold_markup(machine):
     machine.runs(8, "a) (<b>`\x1b[1m|", 1.0)
     machine.look()
     machine.runs(8, "a) (<b>`\x1b[1m|", 1.5)
-    assert [one["name"] for one in machine.look()] == ["a) (?b???[1m?"]
+    assert [one["name"] for one in machine.look()] == ["a) (?b????1m?"]
 
 
 def test_what_is_ours_or_ran_elsewhere_is_not_named(machine):
