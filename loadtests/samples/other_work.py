@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 PROC = Path("/proc")
 TAKEN = 0.05  # cores that others used: below it no names are needed
 LEAST = 0.02  # cores that a process used which is named
-MOST = 3  # processes that are named
+MOST = 5  # processes that are named
 BASELINE = 10.0  # seconds after which there is a look in quiet, for a later one to be compared with
 COST = 0.01  # of a core that looks may take in the long run
 _UNUSUAL = re.compile(r"[^\w .:+()/-]")  # in a name that a process may choose itself
