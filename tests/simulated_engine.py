@@ -157,6 +157,15 @@ class SimulatedEngine:
         return begun, recorded
 
     @property
+    def state(self) -> tuple[float, dict[str, float]]:
+        """All that the next stage depends on."""
+        return self.clock, dict(self._answers)
+
+    @state.setter
+    def state(self, state: tuple[float, dict[str, float]]) -> None:
+        self.clock, self._answers = state[0], dict(state[1])
+
+    @property
     def times(self) -> list[float]:
         """Service times of the last stage's successes that started in the window; seconds."""
         return [self._sent.ends[n] - self._sent.starts[n] for n in self._succeeded()]
@@ -192,7 +201,7 @@ class SimulatedLine:
         self.sent: list[Any] = []
         self._engine = engine
         self._stage: Stage | None = None
-        self._began = 0.0
+        self._before: tuple[float, dict[str, float]] = (0.0, {})  # of the engine, at its beginning
         self._coming: deque[Any] = deque()
         self._given = 0  # messages about the stage
 
@@ -200,14 +209,19 @@ class SimulatedLine:
         self.sent.append(message)
         match message:
             case Stage():
-                self._stage, self._began, self._given = message, self._engine.clock, 0
+                self._stage, self._given = message, 0
+                self._before = self._engine.state
                 self._coming = deque(self._engine.play(message))
-            case Enough() if self._stage is not None and message.measure < self._stage.measure:
+            case Enough() if self._stage is not None:
+                reported = self._given * 2 * LENGTH - self._stage.settle
+                measure = max(message.measure, reported)
+                if measure >= self._stage.measure:
+                    return
                 # What came so far comes once more, since the seed is the same.
-                self._engine.clock = self._began
-                shorter = self._stage.model_copy(update={"measure": message.measure})
+                self._engine.state = self._before
+                shorter = self._stage.model_copy(update={"measure": measure})
                 following = list(self._engine.play(shorter))[self._given :]
-                measured = Measured(stage=message.stage, measure=message.measure)
+                measured = Measured(stage=message.stage, measure=measure)
                 self._coming = deque([measured, *following])
 
     def receive(self, patience: float | None) -> Any:

@@ -1,5 +1,6 @@
 """A stage lasts as long as its numbers need, and a run no longer than its bound."""
 
+import math
 import tomllib
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from simulated_engine import (
     SimulatedEngine,
     SimulatedLine,
+    Station,
+    System,
     constant,
     exponential,
     record,
@@ -58,12 +61,14 @@ class Silent:
     def problem(self, _): ...
 
 
-def run(folder, a_plan, systems, schedule=ladder):
-    """The record of a run on the simulated engine, as it stands in its files."""
+def run(folder, a_plan, simulated, schedule=ladder):
+    """The record of a run on the simulated engine, as it stands in its files, and its line."""
+    folder.mkdir(exist_ok=True)
+    engine = simulated if isinstance(simulated, SimulatedEngine) else SimulatedEngine(simulated)
     header = {"id": "x", "name": "x", "origin": 0.0}
     made = RunFolder(folder, header, tomllib.loads(plans.to_toml(a_plan)))
-    line = SimulatedLine(SimulatedEngine(systems))
-    targets = Targets(dict.fromkeys(systems, "http://127.0.0.1:1"), dict)
+    line = SimulatedLine(engine)
+    targets = Targets(dict.fromkeys(engine.systems, "http://127.0.0.1:1"), dict)
     play(a_plan, targets, line, made, Silent(), schedule)
     made.end("complete")
     (folder / "plan.toml").write_text(plans.to_toml(a_plan), encoding="utf-8")
@@ -86,6 +91,24 @@ def test_what_varies_more_is_measured_for_longer(tmp_path):
     [twenty, forty] = [one.stage.measure for one in found.stages]
     assert LONGEST >= twenty > forty > LEAST
     assert not [one for one in runs.run_of(found).points if "known to" in str(one.problems)]
+
+
+def test_intervals_hold_the_truth_of_stages_that_end_once_they_are_narrow(tmp_path):
+    """The short form of tests/benchmarks/stopping.py."""
+    deviation, count = 0.35, 16
+    service = lambda rng: rng.lognormvariate(math.log(0.05) - deviation**2 / 2, deviation)  # noqa: E731
+    truth = {"p95": 0.05 * math.exp(1.645 * deviation - deviation**2 / 2), "throughput": 200.0}
+    held, lengths = dict.fromkeys(truth, 0), set()
+    for seed in range(count):
+        engine = SimulatedEngine({"a": System([Station(service)])}, seed)
+        found, _ = run(tmp_path / str(seed), plan([10]), engine)
+        [point] = [one for one in runs.run_of(found).points if one.request == "all"]
+        lengths.add(found.stages[0].stage.measure)
+        for name in truth:
+            seen = point.throughput if name == "throughput" else point.response_time[name]
+            held[name] += seen.low <= truth[name] <= seen.high
+    assert LEAST <= min(lengths) < max(lengths) < LONGEST
+    assert min(held.values()) >= count - 2
 
 
 def test_what_would_have_needed_longer_says_how_long(tmp_path):

@@ -19,7 +19,7 @@ from loadtests.slices import whole_slices
 SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 RESTARTING = 2.0  # seconds that a restart of all deployments takes; for the same
 AGAIN = 2  # times that a level is played again, at most
-WORTH = 1.2  # times as long, at least, for which one that was too short is played again
+WORTH = 1.5  # times as long, at least, for which one that was too short is played again
 
 
 def expected(plan: Plan) -> list[Step]:
