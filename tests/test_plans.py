@@ -63,7 +63,7 @@ def test_every_shipped_plan_can_be_played(name):
 def test_the_default_plan_asks_threads_or_async():
     plan = plans.default()
     assert list(plan.deployments) == ["blocking-requests", "async-httpx", "async-aiohttp"]
-    assert plan.load.levels == (2, 10, 20, 40, 80, 160)
+    assert plan.load.levels == (4, 10, 20, 40, 80, 160)
     assert (plan.load.settle, plan.load.measure) == (1.5, None)
     assert [request.path for request in plan.requests] == ["/external-data"]
 

@@ -93,7 +93,8 @@ class Search:
         if longer > 1:
             usual = measure or max(one.measured for one in played if one.step.level == level)
             seconds = min(whole_slices(longer * usual), _MOST if measure is None else math.inf)
-            return Step(name, level, measure=max(min(seconds, _down(left)), pace.LEAST))
+            least = measure or pace.LEAST
+            return Step(name, level, measure=max(min(seconds, _down(left)), least))
         if measure is None:
             return Step(name, level, pace=Pace(left, usual=pace.USUAL))
         return Step(name, level)
