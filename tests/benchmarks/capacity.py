@@ -130,7 +130,9 @@ def searched(seed):
     system, noise, threshold, measure, told = drawn(seed)
     slos = {"asked": parse(f"p95 < {threshold * 1000:.2f}ms at 1")}
     search = Search({"a": slos}, BOUNDS)
-    plan = SimpleNamespace(deployments={"a": None}, load=SimpleNamespace(measure=measure))
+    plan = SimpleNamespace(
+        deployments={"a": None}, load=SimpleNamespace(settle=SETTLE, measure=measure)
+    )
     rng = random.Random(seed + 1)
     so_far = []
     while (step := search.next_stage(plan, so_far)) is not None:

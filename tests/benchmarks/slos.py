@@ -74,7 +74,7 @@ def bursts(count, gap, length, users=35, pieces=20):
 
 def searches(count, failing):
     slos, bounds = {"e": parse("errors < 0.1%")}, Bounds(lowest=1, highest=80, within=600.0)
-    plan = SimpleNamespace(deployments={"a": None}, load=SimpleNamespace(measure=5.0))
+    plan = SimpleNamespace(deployments={"a": None}, load=SimpleNamespace(settle=2.0, measure=5.0))
     system = System([Station(uniform(0.04, 0.06))], failing=lambda level: failing)
     said = Counter()
     for seed in range(count):
