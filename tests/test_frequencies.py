@@ -3,7 +3,7 @@
 import pytest
 
 from loadtests.analysis.siblings import shared
-from loadtests.samples import frequencies
+from loadtests.samples import Sampler, frequencies
 
 
 @pytest.fixture
@@ -43,6 +43,22 @@ def test_a_system_that_tells_nothing_has_no_frequency_and_no_siblings(tmp_path):
     (tmp_path / "cpu0/cpufreq").mkdir(parents=True)
     (tmp_path / "cpu0/cpufreq/scaling_cur_freq").write_text("<unknown>\n")
     assert frequencies.now([0], tmp_path) == {}
+
+
+@pytest.mark.parametrize("told", [{0: 2.4e9, 3: 8e8}, {}])
+def test_a_sample_has_the_frequencies_of_our_cores_where_they_are_told(told, monkeypatch):
+    asked = []
+
+    def now(cores):
+        asked.append(list(cores))
+        return told
+
+    monkeypatch.setattr(frequencies, "now", now)
+    sampler = Sampler(dict, None, lambda sample: None)
+    processes = {"mock": {"affinity": [0]}, "app": {"affinity": [3]}, "url": {}}
+    expected = {"frequencies": {"0": 2.4e9, "3": 8e8}} if told else {}
+    assert [sampler._frequencies(processes) for _ in range(2)] == [expected] * 2
+    assert asked == [[0, 3]] * (2 if told else 1)
 
 
 def used(mock, generator, apps, siblings, pinned=True):

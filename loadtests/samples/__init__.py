@@ -16,6 +16,7 @@ from loadtests.samples.quota import Quota
 from loadtests.samples.stops import Stops
 
 INTERVAL = 1.0  # seconds
+MOST_FREQUENCIES = 8  # cores whose frequency is read: older kernels take 10 ms for each
 
 
 class Sampler:
@@ -78,6 +79,7 @@ class Sampler:
         self._ledger = Ledger(control_url, recent_peak=True) if control_url else None
         self._processes = Processes()
         self._others = OtherWork()
+        self._tells_frequencies = True
         self._stops = Stops()
         self._cores: list[host.Core] = []
         self._quotas: dict[str, Quota] = {}
@@ -163,7 +165,7 @@ class Sampler:
             "harness": processes.pop("", None),
             "processes": processes,
         }
-        sample |= _sockets() | limited | others | self._told()
+        sample |= _sockets() | limited | others | self._told() | self._frequencies(processes)
         stopped = self._stops.take()
         return sample | ({"stopped": stopped} if stopped else {})
 
@@ -175,16 +177,21 @@ class Sampler:
         now: float,
         elapsed: float,
     ) -> dict[str, Any]:
-        """Who else used the cores on which ours may run, and how fast those cores are."""
-        cores = {core for one in processes.values() for core in one.get("affinity", ())}
+        """Who else used the cores on which ours may run."""
+        cores = _cores_of(processes)
         worked = sum(spent[core].worked for core in cores if core < len(spent))
         taken = max(worked - sum(one["cpu"] for one in processes.values()), 0.0)
         ours = {pid for pids in named.values() for pid in pids}
         others = self._others.look(taken, ours, cores, now, elapsed)
-        clocks = frequencies.now(cores)
-        return ({"others": others} if others else {}) | (
-            {"frequencies": {str(core): hertz for core, hertz in clocks.items()}} if clocks else {}
-        )
+        return {"others": others} if others else {}
+
+    def _frequencies(self, processes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Of our cores; a system that tells none is not asked again."""
+        if not self._tells_frequencies or not (cores := _cores_of(processes)):
+            return {}
+        found = frequencies.now(sorted(cores)[:MOST_FREQUENCIES])
+        self._tells_frequencies = bool(found)
+        return {"frequencies": {str(core): hertz for core, hertz in found.items()}} if found else {}
 
     def _limits(
         self, fleet: Mapping[str, list[int]], processes: Mapping[str, dict[str, Any]]
@@ -194,7 +201,7 @@ class Sampler:
         self._quotas = quota.own_quotas(fleet) | ({"": limit} if limit else {})
         used = {name: one.since(before.get(name)) for name, one in self._quotas.items()}
         for name, one in used.items():
-            if one and name in processes:
+            if one and name in fleet and name in processes:
                 processes[name]["quota"] = one
         return {"quota": one} if (one := used.get("")) else {}
 
@@ -206,6 +213,11 @@ class Sampler:
         if self._ledger:
             told["mock"] = self._ledger.read()
         return told
+
+
+def _cores_of(processes: Mapping[str, Mapping[str, Any]]) -> set[int]:
+    """Those on which ours may run, as far as that is told."""
+    return {core for one in processes.values() for core in one.get("affinity", ())}
 
 
 def _described(error: Exception) -> str:

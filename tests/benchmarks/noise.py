@@ -79,7 +79,8 @@ def main():
     parser.add_argument("--record", action="store_true", help="keep the noise for simulations")
     parser.add_argument("--out", type=Path, help="keep the runs' folders here")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(exit_codes.INTERRUPTED))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(number, signal.default_int_handler)
     keep = nullcontext(asked.out) if asked.out else tempfile.TemporaryDirectory()
     found = {}
     with keep as folder:
@@ -370,9 +371,13 @@ def report(found):
     numbers = {
         "false alarms": lambda runs: of_points(runs, "alarms"),
         "invalid points": lambda runs: of_points(runs, "invalid"),
-        "stolen, of a core": lambda runs: f"{mean(one.stolen for one in runs):.1%}",
-        "bursts got, of a core": lambda runs: f"{mean(one.bursts for one in runs):.1%}",
-        "other work, of a core": lambda runs: f"{mean(one.others for one in runs):.1%}",
+        "stolen, of a core": lambda runs: f"{mean(one.stolen for one in runs if one.points):.1%}",
+        "bursts got, of a core": lambda runs: (
+            f"{mean(one.bursts for one in runs if one.points):.1%}"
+        ),
+        "other work, of a core": lambda runs: (
+            f"{mean(one.others for one in runs if one.points):.1%}"
+        ),
     }
     for name, of in numbers.items():
         print(f"{name:>28}" + "".join(f"{of(runs):>22}" for runs in found.values()))
