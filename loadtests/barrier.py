@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from loadtests.samples.meter import Meter
 from loadtests.samples.mock import Ledger
+from loadtests.samples.taken import Takers
 from loadtests.stages import Stage, Usage
 
 EMPTYING = 30.0  # seconds that the upstream may take to answer what is left of a stage
@@ -23,18 +25,24 @@ class Barrier:
     """
 
     def __init__(
-        self, processes: Callable[[], Mapping[str, list[int]]], control_url: str | None
+        self,
+        processes: Callable[[], Mapping[str, list[int]]],
+        control_url: str | None,
+        ours: Callable[[], Mapping[str, list[int]]] | None = None,
     ) -> None:
         """
         Args:
             processes: gives the process ids of the mock and of the deployments by name.
             control_url: of the mock's control API.
+            ours: the same with those of the load generator, so that what others take of the cores
+                can be told; None: it is not.
         """
         self._meter = Meter(processes)
+        self._takers = Takers(ours) if ours else None
         self._ledger = Ledger(control_url) if control_url else None
         self._left: int | None = None
         self._carried: int | None = None
-        self._arrivals: tuple[str, int] | None = None
+        self._counts: _Counts | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -51,25 +59,35 @@ class Barrier:
     def before(self) -> None:
         """Read before a stage, with every deployment up."""
         self._carried = self._left
-        self._arrivals = self._arrived()
+        self._counts = self._counted()
         self._meter.begin()
+        if self._takers:
+            self._takers.begin()
 
     def after(self, stage: Stage) -> Usage:
         """Wait until the upstream has answered what the stage left, then read."""
+        taken = self._takers.end() if self._takers else ()
         self._left = self._emptied()
         usage = self._meter.end(stage.number, stage.deployment, self._carried)
-        begin, end = self._arrivals, self._arrived()
-        if begin is None or end is None or begin[0] != end[0]:
-            return usage
-        return usage.model_copy(update={"calls": end[1] - begin[1]})
+        found: dict[str, Any] = {"taken": taken}
+        begin, end = self._counts, self._counted()
+        if begin and end and begin.which == end.which:
+            found["calls"] = end.arrivals - begin.arrivals
+            found["late"] = (end.late - begin.late) / max(end.answers - begin.answers, 1)
+        return usage.model_copy(update=found)
 
-    def _arrived(self) -> tuple[str, int] | None:
-        """Of which counts, and how many calls have arrived so far; None: not known."""
+    def _counted(self) -> "_Counts | None":
+        """What the mock has counted so far; None: not known."""
         account = self._ledger.read() if self._ledger else None
         if not isinstance(account, dict):
             return None
         try:
-            return f"{account['epoch']}/{account['generation']}", int(account["arrivals"])
+            return _Counts(
+                f"{account['epoch']}/{account['generation']}",
+                int(account["arrivals"]),
+                int(account["late"]["count"]),
+                float(account["late"]["total"]),
+            )
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -101,3 +119,13 @@ class Barrier:
             return int(account["in_flight"]["now"]), queued
         except (KeyError, TypeError, ValueError):
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """`which` tells counts that began again from those before; `late`: seconds of all answers."""
+
+    which: str
+    arrivals: int
+    answers: int
+    late: float

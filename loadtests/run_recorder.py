@@ -121,7 +121,9 @@ class RunRecorder:
                     self._upstream.begin(plan.upstream)
                     if self._laboratory:
                         self._laboratory.began(folder)
-                    with Barrier(self._fleet.processes, self._fleet.mock.control) as barrier:
+                    with Barrier(
+                        self._fleet.processes, self._fleet.mock.control, self._processes
+                    ) as barrier:
                         restart = lambda: self._restart(urls)  # noqa: E731
                         targets = Targets(urls, self._fleet.dead, restart, barrier)
                         died = play(

@@ -274,6 +274,19 @@ class Rest(Message):
     cpu: Amount
 
 
+class Taken(Message):
+    """
+    What others took of these cores, as a share of their time.
+
+    `others`: used by processes that are not brownout's. `stolen`: by the host of this virtual
+    machine.
+    """
+
+    cores: tuple[Index, ...]
+    others: Amount
+    stolen: Amount
+
+
 class Usage(Message):
     """
     What processes used while a stage was played; the controller's, not the engine's.
@@ -289,6 +302,9 @@ class Usage(Message):
         carried: calls of earlier stages that the upstream's servers had yet to serve when this one
             began; None: not known.
         calls: that arrived at the upstream meanwhile; None: not known.
+        taken: by others meanwhile, of the cores of generator, mock and deployments; empty where it
+            is not known.
+        late: seconds in the mean by which the upstream's answers were late; None: not known.
     """
 
     type: Literal["usage"] = "usage"
@@ -299,6 +315,8 @@ class Usage(Message):
     rest: dict[str, Rest] = {}
     carried: Count | None = None
     calls: Count | None = None
+    taken: tuple[Taken, ...] = ()
+    late: Amount | None = None
 
 
 class Change(Message):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from loadtests.analysis import cpu, fidelity, host, validity
+from loadtests.analysis import covariates, cpu, fidelity, host, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, resources
 from loadtests.analysis.sample_size import enough
@@ -32,7 +32,8 @@ class Block:
     `length`: seconds to settle, and seconds that were measured. `cycle`: seconds from one request
     of a user to the next, of the successes; None when nothing succeeded. `rate`: requests a second
     that come. `growth`: in the open model, the part of the requests that came in the window by
-    which the number in flight grew meanwhile.
+    which the number in flight grew meanwhile. `disturbances`: what was taken from generator, mock
+    and deployment, measured apart from the answers; see `covariates`.
     """
 
     deployment: str
@@ -48,6 +49,7 @@ class Block:
     cycle: float | None = None
     rate: float = 0.0
     growth: float | None = None
+    disturbances: Mapping[str, float] = field(default_factory=dict)
 
 
 def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
@@ -98,6 +100,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         cycle=cycle,
         rate=rate,
         growth=_growth(stage, whole),
+        disturbances=covariates.of_block(record),
     )
 
 

@@ -1,16 +1,22 @@
-"""What the rounds of a comparison say of one figure: one number for each round, and its error."""
+"""What the rounds of a comparison say of one figure: one number for each round, and its error.
+
+Times, throughput and CPU are taken without what came of disturbances that were measured apart from
+them; see `covariates`.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from loadtests.analysis import sequential
+from loadtests.analysis import covariates, sequential
 from loadtests.analysis.blocks import FARTHEST, Block
+from loadtests.results import QUANTILES
 
 Figure = Callable[[Block], float | None]
 """A block's value; None where it was not measured."""
 
+_FOLLOWS = (*QUANTILES, "throughput", "cpu")  # metrics that disturbances change
 _WITHIN = 0.5
 """
 Of what the blocks of a round say of its error: that much is the least that is believed. Where
@@ -65,6 +71,7 @@ def effect(
     figure: Figure,
     *,
     share: bool = False,
+    adjust: bool = False,
 ) -> Effect:
     """
     What the rounds say of one figure at one level; rounds with a block that cannot be used, or that
@@ -76,29 +83,30 @@ def effect(
     Args:
         names: A and B.
         share: B less A, in place of the log of B over A.
+        adjust: without what came of disturbances.
     """
     usable = [sides for one in rounds if (sides := _sides(one, names, level, figure)) is not None]
-    values, means, spreads, endless = list[float](), list[list[float]](), list[float](), [0, 0]
-    requests, freedom = math.inf, 0
+    placed, endless, requests = list[_Side](), [0, 0], math.inf
     for sides in usable:
         numbers = [[value for value, _ in side] for side in sides]
-        placed = numbers if share else _logs(numbers)
-        if placed is None:
+        logs = numbers if share else _logs(numbers)
+        if logs is None:
             continue
-        means.append([fmean(side) for side in placed])
-        values.append(means[-1][1] - means[-1][0])
-        for side, found in enumerate(placed):
-            spreads += [(value - means[-1][side]) ** 2 for value in found]
-            freedom += len(found) - 1
-            endless[side] += sum(not _is_measured(value) for value in numbers[side] if not share)
-        requests = min(requests, *(count for side in sides for _, count in side))
-    if not values:
+        for number, (side, values) in enumerate(zip(sides, logs, strict=True)):
+            placed.append([(v, block) for v, (_, block) in zip(values, side, strict=True)])
+            endless[number] += sum(not _is_measured(v) for v in numbers[number] if not share)
+            requests = min(requests, *(block.requests for _, block in side))
+    if not placed:
         return Effect()
-    aside = len(spreads) / len(values) / 2
+    found, coefficients = _adjusted(placed, adjust and not any(endless))
+    means = [fmean(side) for side in found]
+    spreads = [(v - mean) ** 2 for side, mean in zip(found, means, strict=True) for v in side]
+    freedom = len(spreads) - len(found) - coefficients
+    aside = len(spreads) / len(found)
     spread = math.sqrt(math.fsum(spreads) / freedom) if freedom else 0.0
-    a, b = (fmean(side) for side in zip(*means, strict=True))
+    a, b = fmean(means[::2]), fmean(means[1::2])
     return Effect(
-        values=values,
+        values=[b - a for a, b in zip(means[::2], means[1::2], strict=True)],
         floor=max(
             _WITHIN * spread * math.sqrt(2 / aside), math.sqrt(2) / (aside * max(requests, 1))
         ),
@@ -110,27 +118,42 @@ def effect(
     )
 
 
+_Side = list[tuple[float, Block]]
+
+
+def _adjusted(sides: Sequence[_Side], adjust: bool) -> tuple[list[list[float]], int]:
+    """The values of each side, and how many coefficients were estimated to adjust them."""
+    if not adjust:
+        return [[value for value, _ in side] for side in sides], 0
+    return covariates.adjusted([[(v, block.disturbances) for v, block in side] for side in sides])
+
+
 def of_metric(
     rounds: Sequence[Sequence[Block]], names: tuple[str, str], level: int, metric: str
 ) -> Effect:
     """The same of a metric; `errors` are a share."""
     return effect(
-        rounds, names, level, lambda block: block.values.get(metric), share=metric == "errors"
+        rounds,
+        names,
+        level,
+        lambda block: block.values.get(metric),
+        share=metric == "errors",
+        adjust=metric in _FOLLOWS,
     )
 
 
 def _sides(
     one: Sequence[Block], names: tuple[str, str], level: int, figure: Figure
-) -> list[list[tuple[float, int]]] | None:
-    """The figures of A and of B in a round, each with the number of requests behind it."""
-    sides: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
+) -> list[_Side] | None:
+    """The figures of A and of B in a round, each with its block."""
+    sides: dict[str, _Side] = {name: [] for name in names}
     for block in one:
         if block.level != level:
             continue
         value = figure(block)
         if block.wrong or value is None:
             return None
-        sides[block.deployment].append((value, block.requests))
+        sides[block.deployment].append((value, block))
     return [*sides.values()] if all(sides.values()) else None
 
 

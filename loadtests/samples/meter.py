@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from loadtests.samples.processes import MOST_THREADS
+from loadtests.samples.processes import MOST_THREADS, cpu_clock
 from loadtests.stages import ProcessUsage, Rest, Usage
 
 QUIET = 0.1  # of a core: a deployment that uses less has come to rest
@@ -121,25 +120,21 @@ def _look(named: Named) -> dict[str, dict[int, _Look]]:
                     children = times.children_user + times.children_system
                     threads = dict(_threads(pid)) if process.num_threads() <= MOST_THREADS else {}
                     found[name][pid] = _Look(
-                        process, process.ppid(), _program(process), _cpu(pid), children, threads
+                        process,
+                        process.ppid(),
+                        _program(process),
+                        cpu_clock(pid),
+                        children,
+                        threads,
                     )
     return found
-
-
-def _cpu(pid: int) -> float:
-    if sys.platform == "linux":
-        with suppress(OSError):
-            # How Linux makes the id of another process's clock: <linux/posix-timers.h>.
-            return time.clock_gettime(~pid << 3 | 2)
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
 
 
 def _total(pids: Collection[int]) -> float:
     total = 0.0
     for pid in pids:
         with suppress(psutil.Error, OSError):
-            total += _cpu(pid)
+            total += cpu_clock(pid)
     return total
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,21 @@ MOST_THREADS = 500
 Of a process whose context switches are counted: the kernel tells them for each thread alone, which
 takes some 20 microseconds each.
 """
+
+
+def cpu_clock(pid: int) -> float:
+    """
+    Seconds of CPU that a process has used so far, by its own clock where the system has one.
+
+    Raises:
+        OSError, psutil.Error: it is gone.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            # How Linux makes the id of another process's clock: <linux/posix-timers.h>.
+            return time.clock_gettime(~pid << 3 | 2)
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 class Processes:

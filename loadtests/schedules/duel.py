@@ -17,7 +17,7 @@ from loadtests.analysis.duels import kind
 from loadtests.plans import Plan
 from loadtests.schedules import Played, Step
 
-_TURNS = (0, 1, 1, 0, 1, 0, 0, 1)  # Thue and Morse
+TURNS = (0, 1, 1, 0, 1, 0, 0, 1)  # Thue and Morse
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Duel:
         terms = self.terms
         first = random.Random(f"{terms.seed}/{number // 2}").random() < 0.5
         one, other = (terms.a, terms.b) if first == (number % 2 == 0) else (terms.b, terms.a)
-        steps = [Step((one, other)[turn], level) for turn in _TURNS for level in terms.at]
+        steps = [Step((one, other)[turn], level) for turn in TURNS for level in terms.at]
         if number and terms.restarts:
             steps[0] = Step(steps[0].deployment, steps[0].level, anew=True)
         return steps

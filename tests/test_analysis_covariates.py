@@ -1,0 +1,119 @@
+"""What is known of disturbances is taken out of the blocks of a comparison."""
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+from blocks import block, contested, terms
+from simulated_engine import SimulatedEngine, exponential, record, stage, threads
+
+from loadtests.analysis import blocks
+from loadtests.analysis.covariates import adjusted, of_block
+from loadtests.analysis.duels import verdict
+from loadtests.stages import ProcessUsage, Taken, Usage
+
+COST = 0.5  # of the log of a response time, for a core that others had all the time
+
+
+def disturbed(change=1.0, seed=1, known=True, worst=0.4):
+    """Blocks of which head's are `change` times as slow, and all are slowed down by other work."""
+    draw = random.Random(seed)
+
+    def made(step, number):
+        taken = worst * draw.random()
+        slow = math.exp(COST * taken + draw.gauss(0, 0.01))
+        one = block(step.deployment, times=slow * (change if step.deployment == "head" else 1.0))
+        return replace(one, disturbances={"cores 1": taken} if known else {})
+
+    return made
+
+
+def judged(made, **changed):
+    said = terms(**changed)
+    return verdict(contested(said, made), said)
+
+
+def test_what_follows_a_disturbance_is_taken_out() -> None:
+    draw = random.Random(3)
+    sides = [
+        [(0.1 * place + COST * x, {"cores 1": x, "mock": 0.0}) for x in map(draw.uniform, *limits)]
+        for place, limits in enumerate(((0, 0, 0, 0), (1, 1, 1, 1)) for _ in range(8))
+    ]
+    values, coefficients = adjusted(sides)
+    assert coefficients == 1, "the mock was never late"
+    for place, side in enumerate(values):
+        assert side == pytest.approx([side[0]] * 4)
+        assert side[0] - values[0][0] == pytest.approx(0.1 * place)
+
+
+def test_a_disturbance_that_changes_nothing_is_left_in() -> None:
+    draw = random.Random(4)
+    sides = [[(draw.gauss(0, 1), {"mock": draw.random()}) for _ in range(4)] for _ in range(40)]
+    values, _ = adjusted(sides)
+    changes = [a - b for side, new in zip(sides, values, strict=True)
+               for (a, _), b in zip(side, new, strict=True)]  # fmt: skip
+    assert max(map(abs, changes)) < 0.2
+
+
+@pytest.mark.parametrize("known", [{}, {"cores 1": 0.2}])
+def test_blocks_of_which_nothing_is_known_stay_as_they_are(known) -> None:
+    sides = [[(float(value), known) for value in range(4)] for _ in range(8)]
+    assert adjusted(sides) == ([[0.0, 1.0, 2.0, 3.0]] * 8, 0)
+    assert adjusted([]) == ([], 0)
+
+
+def test_a_single_round_is_too_little_to_know_what_a_disturbance_does() -> None:
+    sides = [[(float(value), {"mock": value / 10}) for value in range(4)] for _ in range(2)]
+    assert adjusted(sides)[1] == 0
+
+
+def test_a_slower_head_is_found_in_noise_that_is_known_and_not_in_other_noise() -> None:
+    found = judged(disturbed(1.05), within=120)
+    assert found.verdict == "WORSE"
+    assert found.ratio.low < 1.05 < found.ratio.high
+    other = judged(disturbed(1.05, known=False), within=120)
+    assert other.verdict == "UNRESOLVED"
+    assert found.smallest < other.smallest
+
+
+def test_equals_in_known_noise_are_not_called_different() -> None:
+    """The short form of `verdicts.py noisy`: one of a hundred at most, so none of these."""
+    for seed in range(8):
+        found = judged(disturbed(seed=seed), within=100, margin=0.001)
+        assert found.verdict not in ("BETTER", "WORSE")
+
+
+def test_who_is_a_and_who_is_b_makes_no_difference_in_known_noise() -> None:
+    said = terms()
+    played = contested(said, disturbed(1.03, seed=5))
+    found, other = verdict(played, said), verdict(played, terms(a="head", b="base"))
+    assert other.ratio.value == pytest.approx(1 / found.ratio.value)
+
+
+def used(cpu, **more):
+    return Usage(
+        stage=0,
+        seconds=6.0,
+        processes={"app": {1: ProcessUsage(role="python", cpu=cpu, busiest=cpu)}},
+        taken=(
+            Taken(cores=(0,), others=0.1, stolen=0.0),
+            Taken(cores=(1,), others=0.3, stolen=0.05),
+        ),
+        **more,
+    )
+
+
+def test_a_block_knows_what_others_took_and_who_was_late() -> None:
+    played = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
+    assert of_block(played) == {"generator": 0.0005}
+    played.usage = used(1.0, late=0.002)
+    asked = {"generator": 0.0005, "mock": 0.002, "cores 0": 0.1, "cores 1": pytest.approx(0.35)}
+    assert of_block(played) == asked
+    assert blocks.block(played, []).disturbances == asked
+
+
+def test_what_a_service_elsewhere_uses_is_not_what_others_take_from_it() -> None:
+    played = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
+    played.usage = used(0.0)
+    assert of_block(played) == {"generator": 0.0005, "cores 0": 0.0, "cores 1": 0.05}
