@@ -19,12 +19,11 @@ from loadtests.plans import Plan, PlanError
 from loadtests.plans.errors import explain
 from loadtests.results import Point, Run, SloResult
 from loadtests.schedules import Step
-from loadtests.shortness import least_measure
 from loadtests.slos import Slo, parse
 from mock_upstream import Upstream
 from mock_upstream.durations import format_duration
 
-SETTLE, MEASURE, LONGEST = 1.0, 3.0, 30.0  # seconds
+SETTLE = 1.0  # seconds
 NAME = "app"
 
 
@@ -119,23 +118,16 @@ def planned(asked: Asked, upstream: Upstream, place: Place) -> Plan:
     if "command" in deployment:
         deployment["command"] = _of_this_environment(deployment["command"])
         deployment.setdefault("cwd", str(place.root))
+    lengths = {"settle": asked.settle or format_duration(SETTLE), "measure": asked.measure}
     data = {
         "name": _folder_name(place.name),
         "upstream": upstream.profile(),
         "deployments": {deployment.get("variant", NAME): deployment},
         "requests": asked.requests or [{"path": asked.path}],
-        "load": {
-            "levels": levels,
-            "settle": asked.settle or format_duration(SETTLE),
-            "measure": asked.measure or format_duration(MEASURE),
-        },
+        "load": {"levels": levels, **{key: text for key, text in lengths.items() if text}},
         "slos": {name: slo.text for name, slo in slos.items()},
     }
-    plan = _checked(data, place.root)
-    if asked.measure is not None:
-        return plan
-    measure = min(max(MEASURE, least_measure(plan)), LONGEST)
-    return plans.altered(plan, measure=format_duration(measure))
+    return _checked(data, place.root)
 
 
 def _extended(asked: Asked, slos: Mapping[str, Slo], place: Place) -> Plan:

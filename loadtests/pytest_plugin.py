@@ -82,8 +82,8 @@ class Brownout:
             path: of the request, a GET.
             requests: several, or of another kind: the tables [[requests]] of a plan.
             settle: unrecorded before each measurement, 1s if it is not said.
-            measure: recorded at each level. 3s if it is not said, or up to 30s where the upstream
-                is too slow for as many requests as the SLOs' quantiles take in that time.
+            measure: recorded at each level. If it is not said, as long as the numbers need: from
+                3s to 20s, as the service's own answers show.
             plan: the path of a plan, or the name of a shipped one, in place of all the other
                 arguments; its SLOs count, too, and the mock plays its upstream.
             unresolved: "skip" skips the test where an SLO could not be decided, "fail" fails it.

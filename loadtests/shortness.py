@@ -6,7 +6,7 @@ from loadtests.analysis.sample_size import LEAST_QUARTERS, requests_for
 from loadtests.analysis.words import duration, loads
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.results import QUANTILES
-from loadtests.slices import LENGTH, whole_slices
+from loadtests.slices import LENGTH
 from mock_upstream.latency import Latency
 
 _CYCLES = 6  # response times that a window must last: a closed system forgets in about one
@@ -53,21 +53,6 @@ def too_short(plan: Plan) -> list[str]:
             f"and for sound intervals: measure = {as_plan_says(least)} would do."
         )
     return found
-
-
-def least_measure(plan: Plan) -> float:
-    """
-    The `measure`, in whole slices, that gives the quantiles of the plan's SLOs their intervals, as
-    far as `too_short` can foresee; seconds.
-    """
-    load = plan.load
-    cycle = max(mean_latency(plan) + load.think_time, 1e-4)
-    least = [_least_window(plan)]
-    for slo in plan.slos.values():
-        if slo.metric in QUANTILES and slo.level is not None:
-            rate = slo.level if load.model == "open" else slo.level / cycle
-            least.append(requests_for(QUANTILES[slo.metric]) / rate / load.repeats)
-    return whole_slices(max(least))
 
 
 def mean_latency(plan: Plan) -> float:

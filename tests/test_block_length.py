@@ -74,6 +74,24 @@ def test_blocks_that_are_long_enough_stay_as_they_are() -> None:
     assert {one.length for one in blocks} == {(0.25, 1.25)}
 
 
+def test_blocks_that_were_made_for_a_slow_upstream_are_shorter_where_the_service_is_fast() -> None:
+    """Such as one that keeps the upstream's answers: its blocks need no more than any others."""
+    said = terms("p95", settle=4.0, measure=6.0, round_seconds=83.2)
+    blocks = played(said, {"A": near(0.05), "B": near(0.05)})
+    assert trials(blocks) == 2
+    assert {one.length for one in blocks[2:]} == {(0.25, 1.25)}
+    assert len(blocks) == 2 + FIRST * said.size
+    assert verdict(blocks, said).verdict == "EQUIVALENT"
+    fixed = terms("p95", settle=4.0, measure=6.0, round_seconds=83.2, fixed=True)
+    assert following(fixed, blocks[:2]) == (4.0, 6.0)
+
+
+def test_blocks_stay_long_where_one_side_needs_it() -> None:
+    said = terms("p95", settle=4.0, measure=6.0, round_seconds=83.2)
+    blocks = played(said, {"A": near(0.05), "B": near(1.9)}, most=4)
+    assert {one.length for one in blocks} == {(4.0, 6.0)}
+
+
 def test_as_many_rounds_as_a_first_look_takes_fit_into_the_time() -> None:
     said = terms(within=360)
     blocks = played(said, {"A": near(2.0), "B": near(2.0)})

@@ -52,6 +52,17 @@ def test_it_ends_at_the_time_limit_with_a_whole_round() -> None:
     assert len(slower) == said.size * int(100 // (2 * said.round_seconds))
 
 
+def test_the_time_limit_counts_from_the_begin_of_the_command() -> None:
+    """Everything was started, which took a minute, before the first block."""
+    said = terms(within=100, margin=1e-6)
+    schedule, so_far, begun = Duel(said), [], 60.0
+    while (step := schedule.next_stage(None, so_far)) is not None:
+        begun += 1.8
+        made = block(step.deployment, times=1 + 0.1 * (len(so_far) % 7))
+        so_far.append(Played(step, None, 0.0, block=made, seconds=1.8, since=begun))
+    assert len(so_far) == 2 * said.size
+
+
 def test_it_ends_when_a_deployment_has_died() -> None:
     schedule = Duel(terms())
     [first, second, *_] = schedule.round(0)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from loadtests import plans
-from loadtests.shortness import least_measure, needed, too_short
+from loadtests.shortness import needed, too_short
 
 
 def plan(tmp_path, load, deployment='variant = "blocking-requests"'):
@@ -44,12 +44,6 @@ def test_nothing_is_said_of_a_url(tmp_path):
     assert too_short(known) == []
 
 
-def test_the_least_measure_fits_the_quantiles_that_the_slos_name(tmp_path):
-    slos = '[slos]\na = "p95 < 1s at 1"\nb = "p50 < 1s at 40"\nc = "errors < 1%"'
-    short = plan(tmp_path, f'levels = [1, 40]\nmeasure = "1s"\n{slos}')
-    measure = least_measure(short)
-    assert measure % 0.25 == 0
-    assert measure * 1 / 0.05 == pytest.approx(needed("p95"), rel=0.06)
+def test_only_quantiles_take_a_number_of_requests():
+    assert needed("p95") > 72
     assert needed("errors") == 0
-    without = short.model_copy(update={"slos": {}})
-    assert least_measure(without) == 3.0  # what tells whether a window is steady

@@ -1,16 +1,17 @@
 """How long the blocks of a comparison are: as long as the first ones show that it takes.
 
-The plan's upstream tells how long an answer takes at least. A URL tells nothing, and a service may
-take ten times as long as its upstream. So the first blocks say it: where they are too short, the
-comparison begins once more with longer ones, and those before are trials that count for nothing.
-What they show of one side's speed against the other's has no part in it.
+The plan's upstream tells how long an answer takes if a request calls it once. A URL tells nothing,
+and a service may call it ten times, or not at all. So the first blocks say it, by response times of
+the service: where they are too short, the comparison begins once more with longer ones; where the
+first of each side are much too long, with shorter ones. Those before are trials that count for
+nothing. What they show of one side's speed against the other's has no part in it.
 """
 
 import math
 from collections.abc import Sequence
 
 from loadtests.analysis.blocks import Block
-from loadtests.analysis.duel_terms import FIRST, STARTING, SWITCHING, Terms
+from loadtests.analysis.duel_terms import FIRST, MEASURE, SETTLE, STARTING, SWITCHING, Terms
 from loadtests.analysis.sample_size import least, requests_for
 from loadtests.results import QUANTILES
 from loadtests.slices import LENGTH, whole_slices
@@ -21,6 +22,7 @@ CYCLES = 3  # of a user, at least, in what is measured
 _ENOUGH = 0.75  # of that: a block is not made longer for less
 _LONGEST = 30.0  # seconds that are measured in a block, at most
 _WORTH = 1.2  # times as long, at least, for which a comparison begins once more
+_MUCH = 1.5  # times as long as would do, at least, for which it begins once more with shorter ones
 _FAILING = 0.5  # of the requests; how long these take says nothing
 
 
@@ -42,9 +44,12 @@ def following(terms: Terms, blocks: Sequence[Block]) -> tuple[float, float]:
     """The length of the next block: seconds to settle, and seconds that are measured."""
     now = played(terms, blocks)
     settle, measure = now.settle, now.measure
-    counted = blocks[trials(blocks) :]
+    first = trials(blocks)
+    counted = blocks[first:]
     if terms.fixed or len(counted) >= terms.size:
         return settle, measure
+    if not first and (shorter := _shorter(now, counted)) is not None:
+        return shorter
     for block in counted:
         if block.cycle is not None and block.values.get("errors", 0.0) <= _FAILING:
             longer = _wanted(now, block, block.cycle)
@@ -84,6 +89,24 @@ def too_short(terms: Terms, blocks: Sequence[Block]) -> str | None:
     longer = now.lasting(now.settle, measure)
     within = FIRST * longer.round_seconds / 60
     return f"{told}give it more time (--within {math.ceil(within)}m), {others}"
+
+
+def _shorter(now: Terms, blocks: Sequence[Block]) -> tuple[float, float] | None:
+    """The length that does where the first block of each side at each level was much too long."""
+    if {(one.deployment, one.level) for one in blocks} != {
+        (name, level) for name in now.names for level in now.at
+    }:
+        return None
+    settle, measure = SETTLE, MEASURE
+    for one in blocks:
+        if one.cycle is None or one.wrong or one.values.get("errors", 0.0) > _FAILING:
+            return None
+        needed = requests_for(QUANTILES[now.metric]) if now.metric in QUANTILES else 0
+        seconds = max(CYCLES * one.cycle, REQUESTS * needed / max(one.rate, 1e-3))
+        settle = max(settle, whole_slices(SETTLING * one.cycle))
+        measure = max(measure, whole_slices(seconds))
+    settle, measure = min(settle, now.settle), min(measure, now.measure)
+    return (settle, measure) if now.settle + now.measure > _MUCH * (settle + measure) else None
 
 
 def _wanted(now: Terms, block: Block, cycle: float) -> tuple[float, float]:

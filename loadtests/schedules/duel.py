@@ -76,7 +76,8 @@ class Duel:
             both = len({one.deployment for one in blocks}) == 2
             return rounds == 0 and both and kind(blocks, self.terms) == "INVALID"
         terms = block_length.played(self.terms, blocks)
-        seconds = sum(one.seconds for one in so_far)
+        # Since the command began: the first start of everything counts, too.
+        seconds = max(so_far[-1].since, sum(one.seconds for one in so_far))
         counted = sum(one.seconds for one in so_far[block_length.trials(blocks) :])
         if rounds >= terms.total or seconds + counted / rounds > terms.within:
             return True
