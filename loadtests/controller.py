@@ -14,6 +14,7 @@ from loadtests.analysis.points import points, slow_quantiles
 from loadtests.analysis.records import StageRecord
 from loadtests.barrier import Barrier
 from loadtests.engine_process import Engine, EngineFailed
+from loadtests.late_samples import LateSamples
 from loadtests.plans import Plan
 from loadtests.results import Point
 from loadtests.runfolder import RunFolder
@@ -77,7 +78,8 @@ def play(
     dead: dict[str, str] = {}
     samples = folder.record.samples
     since = monotonic() if since is None else since
-    while (step := schedule.next_stage(plan, so_far)) is not None:
+    late = LateSamples(samples)
+    while (step := late.next_stage(schedule, plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
         observer.begins(step, number + 1, number + left, _seconds(plan, step, left, so_far))
@@ -105,6 +107,7 @@ def play(
         learnt = played(step, record, found, measured=measured, alive=alive, seconds=took)
         needed = goals.need(record, record.stage.measure, most) if length and record.begun else None
         so_far.append(replace(learnt, since=monotonic() - since, need=needed))
+        late.records.append(record)
         if "mock" in dead:
             break  # nothing that comes would be an answer of the upstream
     engine.send(stages.Finish())

@@ -9,7 +9,7 @@ from blocks import block, contested, terms
 from simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
 from loadtests.analysis import blocks
-from loadtests.analysis.covariates import adjusted, of_block
+from loadtests.analysis.covariates import adjusted, of_block, stalls
 from loadtests.analysis.duels import verdict
 from loadtests.stages import ProcessUsage, Taken, Usage
 
@@ -117,3 +117,78 @@ def test_what_a_service_elsewhere_uses_is_not_what_others_take_from_it() -> None
     played = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
     played.usage = used(0.0)
     assert of_block(played) == {"generator": 0.0005, "cores 0": 0.0, "cores 1": 0.05}
+
+
+PLAYED = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
+BEGIN, END = PLAYED.window
+
+
+def sampled(**more):
+    return [{"at": BEGIN - 1}, {"at": END + 1, **more}]
+
+
+@pytest.mark.parametrize(
+    ("more", "stalled"),
+    [
+        ({}, []),
+        ({"stopped": {"app": [[BEGIN + 1.05, BEGIN + 1.15]]}}, [3, 4, 5]),
+        ({"stopped": {"mock": [[BEGIN - 0.2, BEGIN - 0.1]]}}, [0]),
+        ({"stopped": {"another": [[BEGIN + 1.05, BEGIN + 1.15]]}}, []),
+        ({"quarters": [{"at": BEGIN + 1.25, "stolen": [0.0, 0.5]}]}, [3, 4, 5]),
+        ({"quarters": [{"at": BEGIN + 1.25, "stolen": [0.0, 0.1, 0.9]}]}, []),
+        ({"quarters": [{"at": "soon"}, {"stolen": 3}, {"at": BEGIN + 1, "stolen": ["a"]}]}, []),
+        ({"quarters": "none"}, []),
+    ],
+)
+def test_quarter_seconds_in_which_something_stood_still_are_known(more, stalled) -> None:
+    played = replace(PLAYED, usage=used(1.0))
+    assert stalls(played, sampled(**more)) == stalled
+
+
+def test_a_block_is_measured_where_nothing_stood_still() -> None:
+    """The times are those of the other quarter seconds, whatever the stop made of its own."""
+    whole = blocks.block(PLAYED, [])
+    spells = [[BEGIN + second, BEGIN + second + 0.2] for second in range(5)]
+    found = blocks.block(PLAYED, sampled(stopped={"app": spells}))
+    assert found.values["p95"] != whole.values["p95"]
+    assert found.values["errors"] == whole.values["errors"]
+    assert not found.spoilt
+    still = blocks.block(PLAYED, sampled(stopped={"app": [[BEGIN, BEGIN + 9]]}))
+    assert still.spoilt
+    assert still.values["p95"] == whole.values["p95"]
+
+
+def bursts(step_taken):
+    """Blocks with a disturbance of their own, by the number of the block."""
+    count = iter(range(10**6))
+
+    def made(step, number):
+        taken = step_taken(next(count))
+        one = block(step.deployment, times=math.exp(2.0 * taken) * (1 + 0.001 * number))
+        return replace(one, disturbances={"cores 1": taken})
+
+    return made
+
+
+def test_a_block_that_says_nothing_is_left_out_and_the_share_that_was_taken_is_told() -> None:
+    found = judged(bursts(lambda count: 0.9 if count == 9 else 0.1 + 0.01 * (count % 3)))
+    assert found.verdict == "EQUIVALENT"
+    assert [one.usable for one in found.blocks].index(False) == 9
+    assert found.rounds == 4
+    taken, left_out = found.problems
+    assert "took 13.5 % of core 1 (up to 90 % in a block)" in taken
+    assert left_out.startswith("1 block is left out of 32: ")
+
+
+def test_a_round_without_enough_blocks_is_replaced_by_another() -> None:
+    found = judged(bursts(lambda count: 0.9 if 9 <= count < 15 else 0.1 + 0.01 * (count % 3)))
+    assert found.verdict == "EQUIVALENT"
+    assert found.rounds == 4
+    assert len(found.blocks) == 5 * 8
+    assert {one.ratio for one in found.blocks if one.round == 2} == {None}
+
+
+def test_a_machine_that_is_as_busy_all_the_time_leaves_out_nothing() -> None:
+    found = judged(bursts(lambda count: 0.7 + 0.01 * (count % 3)))
+    assert found.verdict == "EQUIVALENT"
+    assert all(one.usable for one in found.blocks)

@@ -8,7 +8,7 @@ from loadtests.analysis import covariates, cpu, fidelity, host, validity
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, resources
 from loadtests.analysis.sample_size import enough
-from loadtests.analysis.windows import Quarter, pieces, throughput, together, window
+from loadtests.analysis.windows import Quarter, Window, pieces, throughput, together, window
 from loadtests.analysis.words import percent
 from loadtests.histograms import Histogram, merged
 from loadtests.results import QUANTILES
@@ -33,7 +33,9 @@ class Block:
     of a user to the next, of the successes; None when nothing succeeded. `rate`: requests a second
     that come. `growth`: in the open model, the part of the requests that came in the window by
     which the number in flight grew meanwhile. `disturbances`: what was taken from generator, mock
-    and deployment, measured apart from the answers; see `covariates`.
+    and deployment, measured apart from the answers; `spoilt`: nothing of the window is left without
+    what stood still, or others took much more than in the other blocks, so that this one says
+    nothing. See `covariates`.
     """
 
     deployment: str
@@ -50,6 +52,7 @@ class Block:
     rate: float = 0.0
     growth: float | None = None
     disturbances: Mapping[str, float] = field(default_factory=dict)
+    spoilt: bool = False
 
 
 def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
@@ -75,10 +78,12 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
     requests = whole.started
     cycle, rate = _pace(record)
     statuses = seen.statuses
+    clear = _clear(seen, covariates.stalls(record, samples))
     values = {
         name: value
         for name, q in QUANTILES.items()
-        if (value := slow_quantile(whole.response, whole.failed.count, q)) is not None
+        for part in [clear if clear and enough(clear.started, q) else whole]
+        if (value := slow_quantile(part.response, part.failed.count, q)) is not None
     }
     if whole.seconds and requests:
         values["throughput"] = throughput(stage, seen.quarters).value
@@ -101,7 +106,15 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         rate=rate,
         growth=_growth(stage, whole),
         disturbances=covariates.of_block(record),
+        spoilt=clear is not None and not enough(clear.started, QUANTILES["p95"]),
     )
+
+
+def _clear(seen: Window, stalls: Sequence[int]) -> Quarter | None:
+    """What is left of a window without some quarters, counted from its first; None: all of it."""
+    if not stalls:
+        return None
+    return together([one for index, one in enumerate(seen.quarters) if index not in stalls])
 
 
 def _processes(record: StageRecord, used: Mapping[str, float], whole: Quarter) -> dict[str, float]:

@@ -17,24 +17,38 @@ What a badly estimated coefficient adds is part of the spread between the rounds
 knows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import fsum
+from statistics import fmean, median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadtests.analysis.records import StageRecord
+from loadtests.analysis.stops import stops
+from loadtests.analysis.words import percent
+from loadtests.slices import LENGTH
 
+Sample = Mapping[str, Any]
 Covariates = Mapping[str, float]
 Side = Sequence[tuple[float, Covariates]]
 """The blocks of one side of a round: a value, and what disturbed the block."""
 
+_CORES = "cores "
 UNSEEN = 0.01
 """
 Cores. A deployment's command that uses less is perhaps only the client of a container, whose own
 processes are then the others that use its cores.
 """
 _SPARE = 10  # degrees of freedom that must be left to the error of the coefficients
+_TOO_MUCH = 0.4
+"""Of the time of a group of cores, more than usual: a block in which others took it says nothing.
+What comes of so much is no longer in proportion to it."""
+_STOPPED = 0.01  # seconds of a quarter second, by a signal
+_STOLEN = 0.0375  # seconds of it; less comes in short slices all the time and stops nobody for long
+_SAMPLED = 2.0  # seconds after which a sample has told of a moment
+_TOLD = 0.05  # of that time, in the mean: it is told
 _SAME = 1e-6  # a standard deviation below which a disturbance was the same in all blocks
 
 
@@ -55,9 +69,92 @@ def of_block(record: StageRecord) -> dict[str, float]:
     # What a service at a URL uses is the work of others, as far as can be seen.
     seen = fsum(one.cpu for one in used.values()) >= UNSEEN * usage.seconds > 0
     for one in usage.taken:
-        name = f"cores {' '.join(map(str, one.cores))}"
+        name = f"{_CORES}{' '.join(map(str, one.cores))}"
         found[name] = one.stolen + (one.others if seen else 0.0)
     return found
+
+
+def stalls(record: StageRecord, samples: Sequence[Sample]) -> list[int]:
+    """
+    The quarter seconds of a stage's window, counted from its first, in which nothing of ours could
+    run for a while, or requests were in flight from before or just after.
+
+    That is where the host took a core away, or a signal stopped a process; other processes only
+    share a core. What that does to a few requests makes the tail of a block.
+    """
+    if record.window is None:
+        return []
+    start, end = record.window
+    names = record.stage.deployment, "mock", "generator"
+    stopped = [(begin, until) for name, begin, until in stops(samples) if name in names]
+    usage = record.usage
+    ours = {core for one in usage.taken for core in one.cores} if usage else set[int]()
+    stolen = list(_stolen(samples, ours, start, end))
+    count = round((end - start) / LENGTH)
+    found = set[int]()
+    for index in range(-1, count + 1):
+        low = start + index * LENGTH
+        if _within_quarter(stopped, low) > _STOPPED or _within_quarter(stolen, low) > _STOLEN:
+            found |= {index - 1, index, index + 1}
+    return sorted(index for index in found if 0 <= index < count)
+
+
+def _within_quarter(spells: Sequence[tuple[float, float]], start: float) -> float:
+    """Seconds of the spells in the quarter second that starts then."""
+    end = start + LENGTH
+    return fsum(max(min(until, end) - max(begin, start), 0.0) for begin, until in spells)
+
+
+def _stolen(
+    samples: Sequence[Sample], cores: Collection[int], start: float, end: float
+) -> Iterator[tuple[float, float]]:
+    """
+    Spells as long as what the host took of one core, from the quarter seconds that samples tell of
+    one by one; those of earlier versions do not.
+    """
+    for sample in samples:
+        looks = sample.get("quarters")
+        if not start <= sample["at"] <= end + _SAMPLED or not isinstance(looks, list):
+            continue
+        for look in looks:
+            try:
+                at = float(look["at"])
+                taken = [
+                    float(look["stolen"][core]) for core in cores if core < len(look["stolen"])
+                ]
+            except (KeyError, TypeError, ValueError):  # of another version
+                continue
+            yield at - min(max(taken, default=0.0), 1.0) * LENGTH, at
+
+
+def spoilt(blocks: Sequence[Covariates]) -> list[bool]:
+    """Whether others took so much more than usual in each block that it says nothing."""
+    usual = {
+        name: median(one[name] for one in blocks if name in one)
+        for name in {name for one in blocks for name in one if name.startswith(_CORES)}
+    }
+    return [
+        any(one.get(name, 0.0) - amount > _TOO_MUCH for name, amount in usual.items())
+        for one in blocks
+    ]
+
+
+def told(blocks: Sequence[Covariates]) -> str | None:
+    """How much others took of the cores, in words; None: hardly anything, or it is not known."""
+    found = []
+    for name in sorted({name for one in blocks for name in one if name.startswith(_CORES)}):
+        shares = [one[name] for one in blocks if name in one]
+        if fmean(shares) >= _TOLD:
+            numbers = name.removeprefix(_CORES).split()
+            cores = f"core{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}"
+            worst = percent(max(shares))
+            found.append(f"{percent(fmean(shares))} of {cores} (up to {worst} in a block)")
+    if not found:
+        return None
+    return (
+        f"other processes or the host of this machine took {' and '.join(found)}; what came of it "
+        "is taken out as far as it is known"
+    )
 
 
 def adjusted(sides: Sequence[Side]) -> tuple[list[list[float]], int]:

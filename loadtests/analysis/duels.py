@@ -4,8 +4,11 @@ The unit is the round: both deployments started again, then eight short blocks i
 A B B A B A A B or the other way about (Thue and Morse), which cancels what drifts, be it steadily
 or in a curve. A round gives one number for each metric, the log of B over A, and rounds are as good
 as independent: what one start of a service differs from another by, and what the machine does
-meanwhile, is in their spread. So the interval is Student's, of the mean over the rounds, and the
-verdict a group sequential test (`sequential`).
+meanwhile, is in their spread; what disturbed a block measurably is taken out of it before
+(`covariates`). So the interval is Student's, of the mean over the rounds, and the verdict a group
+sequential test (`sequential`). A block in which others took much more of a core than in most says
+nothing and is left out. A round of which too little is left does not count, and another one is
+played in its place while there is time.
 
 Two tests can call equals different: that of the metric, and that of failures. They share ALARMS.
 """
@@ -20,7 +23,7 @@ from typing import TypeVar
 
 from scipy import special
 
-from loadtests.analysis import answers, block_length, duel_words, failing
+from loadtests.analysis import answers, block_length, covariates, duel_words, failing
 from loadtests.analysis.blocks import Block
 from loadtests.analysis.duel_terms import BLOCKS, FIRST, Terms
 from loadtests.analysis.effects import Effect, of_metric
@@ -144,10 +147,10 @@ class _Seen:
 
     @classmethod
     def of(cls, blocks: Sequence[Block], terms: Terms) -> "_Seen":
-        trials = block_length.trials(blocks)
+        counted = _marked(blocks[block_length.trials(blocks) :])
         return cls(
-            blocks[trials:],
-            rounds_of(blocks, terms, trials),
+            counted,
+            rounds_of(counted, terms),
             block_length.played(terms, blocks),
             block_length.too_short(terms, blocks),
         )
@@ -175,7 +178,7 @@ class _Seen:
         if self.ratio is not None:
             for count in range(1, len(self.decides.values) + 1):
                 values = self.decides.values[:count]
-                yield _ratio(Effect(values, self.decides.floor), INTERVAL)
+                yield _ratio(Effect(values, floor=self.decides.floor), INTERVAL)
 
     def judged(self, dead: Mapping[str, str]) -> _Judged:
         found = self._judged(dead)
@@ -382,6 +385,14 @@ class _Seen:
         """What was left out, and what the two do not share."""
         wrong = Counter(text for one in self.blocks for text in one.wrong)
         unusable = len(self.rounds) - len(self.decides.values)
+        if taken := covariates.told([one.disturbances for one in self.blocks]):
+            yield taken
+        if spoilt := sum(one.spoilt for one in self.blocks):
+            which = "1 block is" if spoilt == 1 else f"{spoilt} blocks are"
+            yield (
+                f"{which} left out of {len(self.blocks)}: processes stood still there, or others "
+                "took much more of a core"
+            )
         if self.disturbed:
             text = f"{self.disturbed} of {len(self.blocks)} blocks were disturbed"
             reasons = Counter(one.disturbed[0] for one in self.blocks if one.disturbed)
@@ -416,6 +427,19 @@ class _Seen:
             if min(found.a, found.b) > beyond:
                 return duel_words.endless(terms, found.a, found.b)
         return duel_words.unmeasured(terms)
+
+
+def _marked(blocks: Sequence[Block]) -> list[Block]:
+    """All blocks, with those marked that say nothing; where most say nothing, none is."""
+    if 2 * sum(one.spoilt for one in blocks) > len(blocks):
+        blocks = [replace(one, spoilt=False) for one in blocks]
+    found = list(blocks)
+    for level in {one.level for one in blocks}:
+        places = [place for place, one in enumerate(blocks) if one.level == level]
+        spoilt = covariates.spoilt([blocks[place].disturbances for place in places])
+        for place in (place for place, bad in zip(places, spoilt, strict=True) if bad):
+            found[place] = replace(blocks[place], spoilt=True)
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -491,9 +515,10 @@ def _shown(seen: _Seen) -> Iterator[BlockShown]:
     """The blocks at the level that decides, for the picture."""
     terms = seen.terms
     begin = next((one.at for part in seen.rounds for one in part), 0.0)
+    found = dict(zip(seen.decides.rounds, seen.decides.values, strict=True))
     for number, part in enumerate(seen.rounds, 1):
-        alone = of_metric([part], terms.names, terms.at[0], terms.metric)
-        ratio = math.exp(alone.mean) if seen.ratio and alone.values else None
+        log = found.get(number - 1)
+        ratio = math.exp(log) if seen.ratio and log is not None else None
         for one in part:
             value = one.values.get(terms.metric)
             if one.level == terms.at[0]:
@@ -503,5 +528,5 @@ def _shown(seen: _Seen) -> Iterator[BlockShown]:
                     at=one.at - begin,
                     value=value if value is not None and math.isfinite(value) else None,
                     ratio=ratio,
-                    usable=not one.wrong,
+                    usable=not one.wrong and not one.spoilt,
                 )

@@ -25,18 +25,22 @@ be equal by chance; the spread of their blocks shows that they need not have bee
 would cost power, since the order of the blocks cancels what drifts.
 """
 
+_LEFT = 2  # blocks on each side of a round, or it does not count
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """
     B against A in each usable round: the log of B over A, or B less A for a share.
 
-    `floor`: the smallest standard deviation of a round that is believed. `a`, `b`: the figure of
-    each side, the geometric mean over the rounds (of a share the mean). `endless_a`, `endless_b`:
-    how many blocks of each side were infinitely slow, or did nothing at all, of `blocks` on a side.
+    `rounds`: which ones these are, counted from 0. `floor`: the smallest standard deviation of a
+    round that is believed. `a`, `b`: the figure of each side, the geometric mean over the rounds
+    (of a share the mean). `endless_a`, `endless_b`: how many blocks of each side were infinitely
+    slow, or did nothing at all, of `blocks` on a side.
     """
 
     values: Sequence[float] = ()
+    rounds: Sequence[int] = ()
     floor: float = 0.0
     a: float = 0.0
     b: float = 0.0
@@ -85,13 +89,15 @@ def effect(
         share: B less A, in place of the log of B over A.
         adjust: without what came of disturbances.
     """
-    usable = [sides for one in rounds if (sides := _sides(one, names, level, figure)) is not None]
-    placed, endless, requests = list[_Side](), [0, 0], math.inf
-    for sides in usable:
+    placed, numbered, endless, requests = list[_Side](), list[int](), [0, 0], math.inf
+    for round_number, one in enumerate(rounds):
+        if (sides := _sides(one, names, level, figure)) is None:
+            continue
         numbers = [[value for value, _ in side] for side in sides]
         logs = numbers if share else _logs(numbers)
         if logs is None:
             continue
+        numbered.append(round_number)
         for number, (side, values) in enumerate(zip(sides, logs, strict=True)):
             placed.append([(v, block) for v, (_, block) in zip(values, side, strict=True)])
             endless[number] += sum(not _is_measured(v) for v in numbers[number] if not share)
@@ -102,11 +108,12 @@ def effect(
     means = [fmean(side) for side in found]
     spreads = [(v - mean) ** 2 for side, mean in zip(found, means, strict=True) for v in side]
     freedom = len(spreads) - len(found) - coefficients
-    aside = len(spreads) / len(found)
+    aside = len(spreads) / len(found)  # blocks on a side
     spread = math.sqrt(math.fsum(spreads) / freedom) if freedom else 0.0
     a, b = fmean(means[::2]), fmean(means[1::2])
     return Effect(
         values=[b - a for a, b in zip(means[::2], means[1::2], strict=True)],
+        rounds=numbered,
         floor=max(
             _WITHIN * spread * math.sqrt(2 / aside), math.sqrt(2) / (aside * max(requests, 1))
         ),
@@ -145,16 +152,20 @@ def of_metric(
 def _sides(
     one: Sequence[Block], names: tuple[str, str], level: int, figure: Figure
 ) -> list[_Side] | None:
-    """The figures of A and of B in a round, each with its block."""
+    """The figures of A and of B in a round, each with its block; without those that are spoilt."""
     sides: dict[str, _Side] = {name: [] for name in names}
+    least = 1
     for block in one:
         if block.level != level:
             continue
         value = figure(block)
         if block.wrong or value is None:
             return None
-        sides[block.deployment].append((value, block))
-    return [*sides.values()] if all(sides.values()) else None
+        if block.spoilt:
+            least = _LEFT
+        else:
+            sides[block.deployment].append((value, block))
+    return [*sides.values()] if all(len(side) >= least for side in sides.values()) else None
 
 
 def _logs(sides: Sequence[Sequence[float]]) -> list[list[float]] | None:

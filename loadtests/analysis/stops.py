@@ -33,7 +33,7 @@ def of_windows(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Val
     called = {**CALLED, records[0].stage.deployment: "the deployment"}
     windows = [record.window for record in records if record.window is not None]
     times = dict.fromkeys(called, 0.0)
-    for name, begin, end in _stops(samples):
+    for name, begin, end in stops(samples):
         if name in times:
             times[name] += sum(max(min(end, w[1]) - max(begin, w[0]), 0.0) for w in windows)
     problems = tuple(
@@ -44,7 +44,8 @@ def of_windows(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Val
     return Validity(not problems, problems)
 
 
-def _stops(samples: Sequence[Sample]) -> Iterator[tuple[str, float, float]]:
+def stops(samples: Sequence[Sample]) -> Iterator[tuple[str, float, float]]:
+    """Who was stopped, from when to when; monotonic seconds."""
     for sample in samples:
         if "stopped" in sample:
             try:
