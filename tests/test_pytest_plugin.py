@@ -110,7 +110,8 @@ def test_holds(brownout, mock_upstream, tmp_path):
     assert not {{"locust", "gevent"}} & sys.modules.keys()
     assert [slo.status for slo in run.slos] == ["met", "met"]
     [point] = [point for point in run.points if point.request == "all"]
-    assert (point.level, point.seconds) == (8, 3.0)
+    assert point.level == 8
+    assert 3 <= point.seconds <= 20, "as long as its numbers need"
     assert mock_upstream.ledger().in_flight.peak == 8
     assert mock_upstream.ledger().arrivals > point.requests > 100
     assert run.plan["upstream"]["latency"] == "20ms"
