@@ -52,7 +52,7 @@ def test_it_ends_at_the_time_limit_with_a_whole_round() -> None:
     assert len(slower) == said.size * int(100 // (2 * said.round_seconds))
 
 
-def test_the_time_limit_counts_from_the_begin_of_the_command() -> None:
+def test_the_time_limit_counts_from_the_start_of_the_command() -> None:
     """Everything was started, which took a minute, before the first block."""
     said = terms(within=100, margin=1e-6)
     schedule, so_far, begun = Duel(said), [], 60.0
