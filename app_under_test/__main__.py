@@ -1,9 +1,11 @@
 """`python -m app_under_test VARIANT --upstream URL`: serves one variant of the service."""
 
 import argparse
+import errno
 import os
 import signal
 import socket
+import sys
 import traceback
 from types import FrameType
 from typing import NoReturn
@@ -116,7 +118,11 @@ def command() -> None:
     """`main`, with an exit code of its own for a crash."""
     try:
         main()
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            words = "out of file descriptors; raise the limit of open files (`ulimit -n`)"
+            print(f"app_under_test: {words}", file=sys.stderr)
+            os._exit(2)  # as for all that keeps it from a start
         traceback.print_exc()
         os._exit(70)  # EX_SOFTWARE of sysexits.h; no thread is waited for
     finally:

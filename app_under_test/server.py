@@ -26,7 +26,7 @@ def serve(variant: str, upstream: str, settings: Settings, listener: socket.sock
     config = uvicorn.Config(
         partial(create_app, variant, upstream, settings),
         factory=True,
-        loop="uvloop",
+        loop="app_under_test.loops:new_event_loop",
         http="httptools",
         lifespan="on",
         log_level="warning",

@@ -1,6 +1,7 @@
 """`python -m mock_upstream`: a slow upstream that says what it did."""
 
 import argparse
+import errno
 import os
 import socket
 import sys
@@ -33,6 +34,10 @@ def main(arguments: Sequence[str] | None = None, profile: Mapping[str, Any] | No
         return command(given)
     except ProfileError as error:
         return _refuse(str(error))
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        return _refuse("out of file descriptors; raise the limit of open files (`ulimit -n`)")
 
 
 def _serve(given: argparse.Namespace) -> int:

@@ -148,12 +148,21 @@ class _Server(uvicorn.Server):
 async def _in_thread(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     """Serve `app` on a loop and thread of its own for the length of the block."""
     server = uvicorn.Server(_config(app, http="h11"))  # which bounds the headers
-    thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="control")
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(server.serve(sockets=[listener]))
+        except Exception as error:
+            failures.append(error)
+
+    thread = Thread(target=run, name="control")
     thread.start()
     try:
         while not server.started:
             if not thread.is_alive():
-                raise RuntimeError("the control API did not start; its error is above")
+                raise failures.pop() if failures else RuntimeError("the control API did not start")
             await asyncio.sleep(0.001)
         yield
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -181,3 +182,16 @@ def test_a_port_in_use_is_said_with_the_way_out() -> None:
     assert f"port {port}: Address already in use" in done.stderr
     assert "pass --port 0" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_service_that_has_too_few_descriptors_is_told_to_raise_the_limit() -> None:
+    done = subprocess.run(
+        [*COMMAND, "async-httpx", "--upstream", "http://u"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "app_under_test: out of file descriptors; raise the limit of open files (`ulimit -n`)"
+    ]

@@ -4,12 +4,13 @@ import asyncio
 import http.client
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -327,8 +328,19 @@ def test_the_control_api_tells_what_is_played(charge: MockUpstream) -> None:
 
 
 def refused(*arguments: str) -> str:
-    command = [sys.executable, "-m", "mock_upstream", "serve", *arguments]
-    run = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    return refused_with(lambda: None, *arguments)
+
+
+def refused_with(prepare: Callable[[], None], *arguments: str) -> str:
+    """The message; `prepare` is called in the process before the mock starts."""
+    run = subprocess.run(
+        [sys.executable, "-m", "mock_upstream", "serve", *arguments],
+        preexec_fn=prepare,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
     assert (run.returncode, run.stdout) == (2, "")
     assert "Traceback" not in run.stderr
     return run.stderr
@@ -341,6 +353,16 @@ def test_a_port_in_use_is_refused_with_the_way_out() -> None:
         message = refused("--control-port", port)
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in message
     assert "Pass --control-port 0" in message
+
+
+@pytest.mark.parametrize("limit", [8, 24])  # for its first loop; for that of the control API
+def test_a_mock_that_has_too_few_descriptors_is_told_to_raise_the_limit(limit: int) -> None:
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+    assert refused_with(lower).splitlines() == [
+        "mock_upstream: out of file descriptors; raise the limit of open files (`ulimit -n`)"
+    ]
 
 
 @pytest.mark.parametrize(
