@@ -41,6 +41,7 @@ USERS = 100  # requests per second that the second part stands for
 CONNECTIONS, BURST = 32, 1000  # of a burst; requests
 MOST_GROWN = 2e6  # bytes
 FEWEST = 12  # samples; of fewer, the halves say nothing
+CLOSING = 2.0  # seconds in which a service closes what requests that were abandoned have opened
 
 PLAN = f"""
 name = "soak"
@@ -148,16 +149,29 @@ def soak_requests(count: int) -> list[tuple[str, str, str, bool | None]]:
 
 
 def _soaked(name: str, url: str, pid: int, count: int, path: str) -> list:
-    watch = Watch()
+    watch, process, idle = Watch(), psutil.Process(pid), 0
     began, answered = time.monotonic(), 0
     bursts = max(count // BURST, 2 * FEWEST)
     while bursts and time.monotonic() - began < count / USERS:  # one is slower than the users ask
         bursts -= 1
         answered += asyncio.run(burst(url, path, max(min(count // (2 * FEWEST), BURST), 1)))
+        idle = _idle(process, idle)
         watch.sample(pid)
     took = time.monotonic() - began
     print(f"{name}: {answered:,} answers in {took:,.0f} s", flush=True)
     return [*watch.rows(), (f"{name}: answers", f"{count:,}", f"{answered:,}", None)]
+
+
+def _idle(process: psutil.Process, before: int) -> int:
+    """
+    Wait until it has no more descriptors than `before`, at most CLOSING; returns how many it has.
+
+    A thread cannot be cancelled: where a client has gone, its call and its connection go on.
+    """
+    deadline = time.monotonic() + CLOSING
+    while (count := process.num_fds()) > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return count
 
 
 async def burst(url: str, path: str, count: int) -> int:
