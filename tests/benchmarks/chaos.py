@@ -34,6 +34,7 @@ from tests.chaos_trials import ACTS, COMMANDS, Trial, drawn, undisturbed
 
 AGAIN = 4  # times that a trial is played whose command ends before its moment
 SOONER = 0.7  # times its moment, each time
+LONGEST_LIFE = 180.0  # seconds that a command takes, undisturbed, on a very busy machine
 
 
 def main() -> None:
@@ -80,7 +81,9 @@ def campaign(trials: list[Trial], base: Path, jobs: int, minutes: float | None) 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         commands = [name for name in COMMANDS if name in {trial.command for trial in trials}]
-        controls = [pool.submit(one, undisturbed(name), base, 60.0, until) for name in commands]
+        controls = [
+            pool.submit(one, undisturbed(name), base, LONGEST_LIFE, until) for name in commands
+        ]
         lives, failed = {}, []
         for name, control in zip(commands, controls, strict=True):
             judged, took = control.result()
