@@ -169,8 +169,10 @@ def _play_stage(
     patience = 2 * stage.settle + stage.measure + longest + BRINGING_UP
     while not is_over(record):
         match engine.receive(patience):
-            case stages.Stopped():
+            case stages.Stopped(reason=""):
                 raise StoppedByHand
+            case stages.Stopped(reason=reason):
+                raise EngineFailed(reason)
             case (
                 stages.Begun()
                 | stages.Measured()

@@ -227,7 +227,8 @@ class Done(Message):
     was sent, at the 99th percentile too; `beyond` how many requests it sent after the stage's end,
     to hold the load until the last answer: they are in no report; `refused` how many connections
     to each host that is not the plan's were refused since the last stage; `reopened` how many kept
-    connections turned out closed and were opened again.
+    connections turned out closed and were opened again; `strangers` how many handshakes with the
+    master failed since the last stage, which the master adds to one of its workers'.
     """
 
     type: Literal["done"] = "done"
@@ -241,6 +242,7 @@ class Done(Message):
     beyond: Count = 0
     refused: dict[str, Count] = {}
     reopened: Count = 0
+    strangers: Count = 0
 
 
 class Lost(Message):
@@ -364,7 +366,7 @@ class Finish(Message):
 
 
 class Stopped(Message):
-    """The test was ended from the engine's side."""
+    """The test was ended from the engine's side: by hand, or for a reason that only Locust has."""
 
     type: Literal["stopped"] = "stopped"
     reason: str = ""

@@ -147,6 +147,7 @@ def test_only_workers_that_were_forked_here_take_part(tmp_path):
             folder = tmp_path / invocation.lines[-1].strip()
     assert received == []
     assert run.status == "complete"
+    assert [text for text in run.problems if "not a worker of this run" in text]
     assert service.authorized == service.asked
     assert len(generators_of(folder)) == 2
     assert not any(
@@ -195,6 +196,18 @@ def test_what_is_no_message_of_locust_does_not_end_a_test_on_several_machines(tm
     (folder,) = (tmp_path / "runs").iterdir()
     assert results.read(folder).status == "complete"
     assert len(generators_of(folder)) == 1
+
+
+def test_a_run_that_loses_all_of_its_workers_says_so_and_was_not_interrupted(tmp_path):
+    service = Service()
+    with serving(service) as url:
+        made(tmp_path, url)
+        with brownout("run", "plan.toml", "--processes", "2", cwd=tmp_path) as invocation:
+            eventually(lambda: service.asked, 60)
+            for worker in invocation.part("loadtests.engine").children():
+                worker.kill()
+            assert invocation.end() == 3, invocation.output
+            assert "the load generator is gone: each of its worker processes" in invocation.output
 
 
 def test_two_runs_with_several_processes_do_not_meet(tmp_path):

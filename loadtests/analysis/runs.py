@@ -90,6 +90,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
             *changes.problems(record, mixed),
             *_skipped(record, found),
             *_refused(record),
+            *_strangers(record),
             *problems,
         ],
         environment=header.environment,
@@ -198,4 +199,16 @@ def _refused(record: Record) -> list[str]:
         f"{'once' if count == 1 else f'{count:,} times'}, since no deployment of the plan runs "
         f"there. {how_to_allow(host)}."
         for host, count in sorted(counts.items())
+    ]
+
+
+def _strangers(record: Record) -> list[str]:
+    """The problem that processes other than the workers tried to become one; empty: none did."""
+    count = sum(done.strangers for stage in record.stages for done in stage.dones.values())
+    if not count:
+        return []
+    times = "once" if count == 1 else f"{count:,} times"
+    return [
+        "A process that is not a worker of this run connected to the port of the load "
+        f"generator's workers, and was refused {times}: it has sent and received nothing."
     ]

@@ -14,10 +14,11 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from locust import LoadTestShape
-from locust.runners import MasterRunner, Runner
+from locust.runners import HEARTBEAT_INTERVAL, HEARTBEAT_LIVENESS, MasterRunner, Runner
 
 from loadtests.engine.generator import GRACE
 from loadtests.engine.link import Link
+from loadtests.engine.workers import drain_failed_handshakes
 from loadtests.slices import LENGTH
 from loadtests.stages import (
     Begun,
@@ -121,9 +122,20 @@ class Conductor:
         self._levels.forget()
         self._runner.environment.host = self._host  # stages of own tasks have set it
         try:
-            self._link.send(Stopped())
+            self._link.send(Stopped(reason=self._reason()))
         except OSError:
             log.debug("the controller is gone already")
+
+    def _reason(self) -> str:
+        """Why Locust ended the test itself, which is then no interruption; empty: it did not."""
+        runner = self._runner
+        if not isinstance(runner, MasterRunner) or runner.worker_count:
+            return ""
+        return (
+            "the load generator is gone: each of its worker processes ended, or has been silent "
+            f"for {HEARTBEAT_LIVENESS * HEARTBEAT_INTERVAL:g} s, as one that was stopped or that "
+            "a busy machine leaves no CPU"
+        )
 
     def _conduct(self) -> None:
         while True:
@@ -267,6 +279,8 @@ class Conductor:
         if msg.node_id not in self._playing:
             log.warning("a report of %s, which plays no stage, was dropped", msg.node_id)
             return
+        if isinstance(message, Done):
+            message = message.model_copy(update={"strangers": drain_failed_handshakes()})
         self._link.send(message)
         if isinstance(message, Done):
             self._done[msg.node_id] = message

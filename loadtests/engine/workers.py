@@ -6,20 +6,29 @@ message. With `--master` and `--worker` on several machines there is no shared s
 that are not a message of Locust's are dropped.
 """
 
+import functools
 import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import zmq
+from locust import argument_parser
 from locust.exception import RPCError, RPCReceiveError
 from locust.rpc import Message, zmqrpc
 from locust.runners import MasterRunner
+from zmq.utils.monitor import parse_monitor_message
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 LONGEST = 200  # letters of a worker's name: that of its host, and 33 more
+_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
 
 
 class Family:
@@ -35,6 +44,7 @@ class Family:
         self._public, self._secret = zmq.curve_keypair()
         self._listener: socket.socket | None = socket.create_server((HOST, 0))
         self.address = f"tcp://{HOST}:{self._listener.getsockname()[1]}"
+        self.failed = 0  # handshakes with the master
 
     def serve(self, master: Any) -> None:
         """Let the master's ZeroMQ socket listen."""
@@ -43,7 +53,23 @@ class Family:
         if self._listener is not None:  # None: Locust opens its socket again
             master.setsockopt(zmq.USE_FD, self._listener.detach())
             self._listener = None
+        self._count_failures(master)
         master.bind(self.address)
+
+    def _count_failures(self, master: Any) -> None:
+        """Have a greenlet count the handshakes that fail, until the socket is closed."""
+        endpoint = f"inproc://handshakes-{id(master)}"
+        master.monitor(endpoint, _FAILED | zmq.EVENT_MONITOR_STOPPED)
+        events = master.context.socket(zmq.PAIR)
+        events.rcvhwm = 0  # a full queue would stop the thread that serves the workers
+        events.connect(endpoint)
+
+        def count() -> None:
+            with events:
+                while parse_monitor_message(events.recv_multipart())["event"] & _FAILED:
+                    self.failed += 1
+
+        gevent.spawn(count)
 
     def join(self, worker: Any) -> None:
         """Connect a worker's ZeroMQ socket."""
@@ -56,6 +82,14 @@ class Family:
 
 
 _family: Family | None = None
+
+
+def drain_failed_handshakes() -> int:
+    """Return how many processes failed to become workers of this master since the last call."""
+    if _family is None:
+        return 0
+    failed, _family.failed = _family.failed, 0
+    return failed
 
 
 def watch(parser: Any) -> None:
@@ -121,6 +155,9 @@ def install(allow: Callable[[str], None]) -> None:
         except Exception:  # Locust would end the run, as if by Ctrl-C
             log.exception("a message %.50r of %s was dropped", msg.type, client_id)
 
+    # At each change of level a worker calls it once for every option, 5 ms of CPU each time: on a
+    # busy machine it is silent for so long that the master gives it up.
+    argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
     zmqrpc.Server, zmqrpc.Client = Server, Client  # type: ignore[misc]
     MasterRunner.handle_message = handle_message  # type: ignore[method-assign]
 
