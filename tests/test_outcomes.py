@@ -88,6 +88,12 @@ def test_a_deployment_that_answers_nothing_well_is_a_failure():
     assert not answers_nothing_well([point(1, 0.0, requests=0)])
 
 
+def test_failures_of_levels_that_are_not_valid_do_not_fail_a_deployment_alone():
+    stopped = point(1, 1.0, None, valid=False)
+    assert not answers_nothing_well([stopped])
+    assert answers_nothing_well([stopped, point(10, 1.0, None)])
+
+
 def test_the_levels_that_a_collapse_left_out_are_said_with_the_reason():
     points = [point(1), point(10, p95=0.3), point(40, p95=2.4)]
     assert first_collapsed(points)[0].level == 40

@@ -80,6 +80,11 @@ def skipped(deployment: str, points: Sequence[Point], levels: Sequence[int]) -> 
 
 
 def answers_nothing_well(points: Sequence[Point]) -> bool:
-    """Whether most requests failed at every level; False where no request was made."""
+    """
+    Whether most requests failed at every level, and one of them is valid.
+
+    The failures of a level that was disturbed, as by a SIGSTOP, need not be the service's.
+    """
     asked = [point for point in points if point.requests]
-    return bool(asked) and all(point.errors.rate > TOO_MANY_FAILURES for point in asked)
+    failing = all(point.errors.rate > TOO_MANY_FAILURES for point in asked)
+    return failing and any(point.valid for point in asked)
