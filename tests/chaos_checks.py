@@ -63,7 +63,7 @@ def judge(played: Played) -> Judged:
     failures = _leaves_nothing(played)
     record, run, said = _reported(played, failures)
     phase = _phase(played.disturbance, record)
-    failures += _ends(played, phase)
+    failures += _ends(played, _loses(played.disturbance, record))
     points, touched = [], []
     if record and run:
         touched = [stage for stage in record.stages if _touched(stage, played.disturbance)]
@@ -101,7 +101,21 @@ def _usual(command: str) -> tuple[int, ...]:
     return (INTERRUPTED, FINE) if command == "ui" else (FINE, NOT_MEASURABLE)
 
 
-def _ends(played: Played, phase: str) -> list[str]:
+def _loses(disturbance: Disturbance | None, record: Record | None) -> bool:
+    """
+    Whether the end of a process is seen in what is measured.
+
+    A service that is asked to end in the last window, which is another one's, may take longer.
+    """
+    if disturbance is None or record is None or _phase(disturbance, record) != "measuring":
+        return False
+    starts = [stage.window[0] for stage in record.stages if stage.window]
+    if disturbance.begin < max(starts):
+        return True
+    return any(_touched(stage, disturbance) for stage in record.stages)
+
+
+def _ends(played: Played, loses: bool) -> list[str]:
     """The command ends, with an exit code that docs/ci.md has for this."""
     trial, found = played.trial, played.disturbance
     failures = []
@@ -112,7 +126,7 @@ def _ends(played: Played, phase: str) -> list[str]:
     allowed = set(_usual(trial.command))
     if found is not None:
         allowed |= _codes(trial, found.target)
-    if found is not None and phase == "measuring" and trial.command in LADDERS:
+    if found is not None and loses and trial.command in LADDERS:
         allowed &= _codes_of_a_loss(trial, found.target) or allowed
     asked = found is not None and trial.act == "term" and found.target == "controller"
     # Before the handlers are there, and after they are gone, when nothing is to be lost.
