@@ -211,7 +211,7 @@ def played(
 ) -> Played:
     """What a schedule learns of a stage, from its record and its point of all requests."""
     p95 = found.response_time.get("p95") or found.response_time.get("mean")
-    slow = slow_quantiles([record])
+    slow = slow_quantiles([record], found.noise)
     return Played(
         step,
         p95.value if p95 else None,

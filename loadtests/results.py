@@ -125,6 +125,13 @@ class Point(Result):
     as they would only tell how long the test was); "none" (it jumps between states); null when the
     window is too short to tell. `settled`: seconds of the window, at
     its beginning, that were still moving and are left out.
+
+    `noise`: how much of an interval is what disturbances can have done, at most: the requests a
+    second that "throughput" can be higher without them, and the seconds that "mean", "p50", "p95"
+    and "p99" can be lower. Without what did not move it. `left_out`: seconds of the window in which
+    too much was taken from the service, the mock or the generator; they are in no number. `noisy`:
+    it is not valid for its noise alone, which is more than is useful; its intervals still hold (in
+    the closed model).
     """
 
     deployment: str
@@ -146,9 +153,17 @@ class Point(Result):
     in_flight: float | None = None
     steady: Literal["steady", "drifting", "over-saturated", "none"] | None = None
     settled: float = 0.0
+    noise: dict[str, float] = {}
+    left_out: float = 0.0
+    noisy: bool = False
     valid: bool = True
     problems: list[str] = []
     limit: Limit | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its throughput may be used with its interval, however wide that is."""
+        return self.valid or self.noisy
 
 
 class Knee(Result):

@@ -217,6 +217,19 @@ class Report(Message):
     slices: tuple[SliceMessage, ...]
 
 
+class Lateness(Message):
+    """
+    How late a generator's timers woke in one quarter second of a stage; seconds.
+
+    `index` of the quarter second, `late` the sum over all timers that were due in it, `worst` the
+    largest one of them.
+    """
+
+    index: Index
+    late: Amount
+    worst: Amount
+
+
 class Done(Message):
     """
     A generator's last word on a stage: everybody is parked, every report is sent.
@@ -228,7 +241,9 @@ class Done(Message):
     to hold the load until the last answer: they are in no report; `refused` how many connections
     to each host that is not the plan's were refused since the last stage; `reopened` how many kept
     connections turned out closed and were opened again; `strangers` how many handshakes with the
-    master failed since the last stage, which the master adds to one of its workers'.
+    master failed since the last stage, which the master adds to one of its workers'. `lateness`
+    says how late its timers woke, for each quarter second that was measured (empty in files of
+    earlier versions).
     """
 
     type: Literal["done"] = "done"
@@ -243,6 +258,7 @@ class Done(Message):
     refused: dict[str, Count] = {}
     reopened: Count = 0
     strangers: Count = 0
+    lateness: tuple[Lateness, ...] = ()
 
 
 class Lost(Message):

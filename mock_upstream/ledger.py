@@ -1,9 +1,11 @@
 """What the mock truly did: the ground truth of every run. Written and read on one event loop."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from math import inf
 from time import monotonic
 from uuid import uuid4
@@ -12,6 +14,9 @@ from mock_upstream.delays import Delays, Record
 from mock_upstream.fidelity import Fidelity
 from mock_upstream.limiter import Limited
 from mock_upstream.stations import Load
+
+LATENESS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds; answers that are later than these are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,11 @@ class Account:
     """From arrival to the start of the answer, for every answer that was not a refusal."""
     late: Delays
     """delivered - (asked, or with a capacity: network + queued + service), for the same."""
+    overdue: dict[float, int]
+    """
+    How many of these were later than so many seconds, less what the client took to send the
+    request. Those that none were later than are left out.
+    """
     phases: dict[str, PhaseAccount]
     mock_ok: bool
     """Whether the mock kept up in its last full second; if not, do not blame the service."""
@@ -137,6 +147,7 @@ class Ledger:
         self._service = Record()
         self._delivered = Record()
         self._late = Record()
+        self._beyond = [0] * (len(LATENESS) + 1)  # answers by the place of their lateness
         self._phases: defaultdict[str, _Phase] = defaultdict(_Phase)
 
     def connection_opened(self) -> int:
@@ -185,6 +196,8 @@ class Ledger:
         self._late.record(late)
         if overdue > self.budget:
             self._overdue += 1
+        if overdue > LATENESS[0]:
+            self._beyond[bisect_left(LATENESS, overdue)] += 1
         if phase is not None:
             self._phases[phase].delivered.record(delay)
 
@@ -243,6 +256,7 @@ class Ledger:
             unanswered=self._unanswered,
             refused=dict(self._refused),
             faults=dict(self._faults),
+            overdue=self._later(),
             queue=queue,
             limits=limits,
             mock_ok=not fidelity.reasons,
@@ -259,6 +273,11 @@ class Ledger:
             late=late.delays(),
             phases={name: counts.account() for name, counts in phases.items()},
         )
+
+    def _later(self) -> dict[float, int]:
+        counts = accumulate(reversed(self._beyond[1:]))
+        later = zip(LATENESS, reversed(list(counts)), strict=True)
+        return {seconds: count for seconds, count in later if count}
 
     def _left(self, arrival: float) -> None:
         self._in_flight -= 1

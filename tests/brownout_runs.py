@@ -18,7 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 from loadtests import cli, results
-from loadtests.analysis import host, points, validity
+from loadtests.analysis import blocks, disturbances, host, points, validity
+from loadtests.analysis.noise import Noise
 from loadtests.analysis.steady import Steadiness
 from loadtests.report import pictures
 from tests.servers import eventually, ignore_interrupts
@@ -162,11 +163,14 @@ def calm() -> Iterator[None]:
     """Whatever else runs on this machine, and a mock that it holds up, is not what is tested."""
     with pytest.MonkeyPatch.context() as patch:
         for module, names in (
-            (host, ("OTHERS", "OTHERS_FULL", "WAIT", "STOLEN", "BUSY")),
+            (host, ("OTHERS", "BUSY")),
+            (disturbances, ("LARGE",)),
             (validity, ("LEAST_LATE", "BUSY")),
         ):
             for name in names:
                 patch.setattr(module, name, math.inf)
+        for module in (blocks, points):
+            patch.setattr(module, "noise", lambda *_, **__: Noise())
         # Long windows alone are asked whether response times jump, as they do on a busy machine.
         patch.setattr(points, "steadiness", lambda *_: Steadiness("steady"))
         yield

@@ -24,6 +24,7 @@ _PLURAL = re.compile(
     r"(?<!of )(?<![\d.,-])1 (?:users|rounds|levels|calls|threads|connections|stages"
     r"|repeats|blocks|cores|failures|minutes|seconds)\b"
 )
+_NOT_THE_SERVICE = ("host", "generator", "mock")
 _BLANKS = re.compile(r"  |\.\.(?!\.)| [.,;:](?!\d)|;;|,,")
 
 
@@ -124,13 +125,18 @@ def _number(text: str) -> float:
 
 def _said(run: Run, name: str) -> Iterator[str]:
     text, points = sentence(run, name), run.of(name)
-    valid = [point for point in points if point.valid]
+    valid = [point for point in points if point.counts]
     knee = run.knees.get(name)
     if wanted := re.search(rf"(?:flat|follows the load up) to ({_NUMBER})", text):
         yield from _follow(valid, _number(wanted[1]))
+    if wanted := re.search(rf"follows the load up to ({_NUMBER})", text):
+        yield from _equal(valid, _number(wanted[1]))
+    yield from _noise(text, points, knee)
     if wanted := re.search(rf"flat to ({_NUMBER})", text):
         yield from _flat(valid, _number(wanted[1]))
-    if re.search(r"follows the load up to [^;]*:", text) and any(p.limit for p in valid[-1:]):
+    if re.search(r"follows the load up to [^;]*:", text) and any(
+        p.limit and p.limit.resource not in _NOT_THE_SERVICE for p in valid[-1:]
+    ):
         yield "the highest level has a limit"
     if wanted := re.search(rf"throughput stops at ({_NUMBER})/s", text):
         most = _number(wanted[1])
@@ -196,6 +202,29 @@ def _follow(valid: list[Point], level: float) -> Iterator[str]:
             yield f"{point.level} has {point.throughput.value:.1f}/s of {promised:.1f}/s"
 
 
+def _equal(valid: list[Point], level: float) -> Iterator[str]:
+    """Throughput does not follow the load where it is the same at four times the load."""
+    below = [point for point in valid if point.level <= level and point.requests >= 30]
+    for point in below:
+        for other in below:
+            grown = other.throughput.value / max(point.throughput.value, 1e-9)
+            if other.level >= 4 * point.level and grown < 1.5:
+                yield f"{point.level} and {other.level} have the same throughput"
+
+
+def _noise(text: str, points: list[Point], knee) -> Iterator[str]:
+    """What disturbed the levels of a knee is said, and a level that does not count is in none."""
+    moved = [p for p in points if p.counts and _part(p) > 0.05]
+    if knee is not None and len(points) >= 3 and moved and "disturbed" not in text:
+        yield f"{moved[0].level} can have had {_part(moved[0]):.0%} more, and it is not said"
+    if knee is not None and knee.level is not None and not any(p.counts for p in points):
+        yield "no level counts"
+
+
+def _part(point: Point) -> float:
+    return point.noise.get("throughput", 0.0) / max(point.throughput.value, 1e-9)
+
+
 def _flat(valid: list[Point], level: float) -> Iterator[str]:
     known = [
         (point.level, time.value)
@@ -241,7 +270,10 @@ def _ceilings(run: Run) -> Iterator[str]:
             if ceiling.throughput < 0.93 * most and not ceiling.loaded:
                 told = f"{ceiling.resource} {ceiling.throughput:.1f}/s"
                 yield f"{name}: ceiling {told} below {most:.1f}/s"
-        reached = max((point.throughput.value for point in run.of(name) if point.valid), default=0)
+        reached = max((point.throughput.value for point in run.of(name)), default=0)
+        for ceiling in run.ceilings[name]:
+            if ceiling.throughput < 0.9 * reached:
+                yield f"{name}: ceiling {ceiling.throughput:.1f}/s below {reached:.1f}/s"
         for point in run.of(name):
             if point.limit and "is the ceiling" in point.limit.why:
                 above = reached > (point.limit.ceiling or reached)

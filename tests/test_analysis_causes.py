@@ -169,8 +169,11 @@ def test_a_loop_that_is_late_because_it_gets_no_core_is_not_blocked():
         level(n, x, told=told, upstream=uneven, starved=0.5) for n, x in ((20, 300), (40, 250))
     ]
     found = named(level(1), *beyond)
-    assert found.resource == "unknown"
-    assert found.why.endswith("and for 50 % of the time the service had work and no core")
+    assert found.resource == "cpu"
+    assert found.why.startswith(
+        "CPU, taken by others: for 50 % of the time the service had work and no core, and used 0.3 "
+        "of 1 core"
+    )
 
 
 def test_a_blocking_call_beside_async_ones_is_predicted_from_what_is_not_the_upstream():

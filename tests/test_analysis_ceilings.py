@@ -40,7 +40,7 @@ def test_threads_that_no_request_holds_are_no_ceiling():
 
 
 def test_two_calls_hold_a_thread_for_both():
-    found = of(blocking(1), blocking(20))
+    found = of(blocking(1), blocking(10))
     one = replace(blocking(1), told=replace(blocking(1).told, calls=2.02))
     assert of(one)["threads"].throughput == pytest.approx(found["threads"].throughput / 2)
 

@@ -1,4 +1,4 @@
-"""A window in which a process was stopped by a signal does not count."""
+"""A window in which a process was stopped by a signal counts as far as that cannot have worked."""
 
 import pytest
 from simulated_engine import SimulatedEngine, exponential, record, stage, threads
@@ -25,15 +25,24 @@ def judged(**stopped):
     [("app", "deployment"), ("mock", "mock upstream"), ("generator", "load generator")],
 )
 def test_a_stop_inside_the_window_is_named_and_makes_the_point_invalid(name, called):
-    found = judged(**{name: [[BEGIN - 5, BEGIN + 0.25], [BEGIN + 1, BEGIN + 2]]})
+    found = judged(**{name: [[BEGIN - 5, BEGIN + 0.25], [BEGIN + 1, BEGIN + 2.5]]})
     assert not found.valid
     assert (
-        f"the {called} was stopped by a signal (SIGSTOP) for 1.25 s of the window" in found.problems
+        f"the {called} was stopped by a signal (SIGSTOP) for 1.75 s: throughput can be 53.8 % "
+        "higher" in found.problems[0]
     )
+    assert found.limit.resource == (name if name != "app" else "host")
+
+
+def test_a_short_stop_widens_the_interval_and_is_told():
+    found = judged(app=[[BEGIN + 1, BEGIN + 1.2]])
+    assert found.valid
+    assert found.noise["throughput"] == pytest.approx(found.throughput.value * 0.04 / 0.96, rel=0.2)
+    assert "the deployment was stopped by a signal (SIGSTOP) for 200 ms" in found.problems[0]
 
 
 def test_a_block_of_a_comparison_is_disturbed_by_a_stop():
-    found = block(MADE, sampled(app=[[BEGIN, BEGIN + 1]]))
+    found = block(MADE, sampled(app=[[BEGIN, BEGIN + 2]]))
     assert any("was stopped by a signal" in text for text in found.disturbed)
 
 

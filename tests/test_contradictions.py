@@ -4,6 +4,7 @@ import random
 
 import pytest
 from contradictions import contradictions
+from disturbed import paused, samples, seconds_taken
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded import analysed, arrivals, hung, lognormal, recorded, stage, users
@@ -79,6 +80,29 @@ def played(service, levels, seed, *, model="closed", measure=3.0, own=False, dri
     return analysed(records, SLOS if model == "closed" else {}, samples=samples)
 
 
+def disturbed_run(service, levels, seed, share, bursts):
+    """The run of a ladder while everything stands still for a part of the time."""
+    rng, records, taken = random.Random(seed), [], []
+    for number, level in enumerate(levels):
+        one = stage(number, "a", level, settle=1.0, measure=3.0)
+        _, sent = _answered(service, one, rng, 0.0)
+        now, pauses = 0.0, []
+        while bursts and now < 6:
+            length = rng.uniform(0.02, 0.5)
+            now += rng.expovariate(share / (1 - share) / 0.26)
+            pauses.append((now, now + length))
+            now += length
+        moved = [
+            request._replace(start=paused(request.start, pauses), end=paused(request.end, pauses))
+            for request in sent
+        ]
+        record = recorded(one, moved, "503")
+        records.append(record)
+        steady = (lambda end: (share, 0.0)) if not bursts else None
+        taken += samples([record], steady or seconds_taken(pauses, record.begun.at))
+    return analysed(records, SLOS, samples=taken)
+
+
 def _answered(service, one, rng, drift):
     mean = service["mean"] * (1 + service["worse"] * max(one.level - 10, 0))
     scatter = lognormal(1.0, service["variation"]) if service["variation"] else lambda rng: 1.0
@@ -119,6 +143,20 @@ def _answered(service, one, rng, drift):
 def test_no_sentence_contradicts_the_points(service, levels, seed, model, measure, own, drift):
     run = played(service, levels, seed, model=model, measure=measure, own=own, drift=drift)
     assert contradictions(run) == []
+
+
+@settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    services(),
+    st.sampled_from(LADDERS),
+    st.integers(0, 10_000),
+    st.sampled_from((0.05, 0.15, 0.4)),
+    st.booleans(),
+)
+def test_no_sentence_contradicts_the_points_of_a_disturbed_run(
+    service, levels, seed, share, bursts
+):
+    assert contradictions(disturbed_run(service, levels, seed, share, bursts)) == []
 
 
 @pytest.mark.parametrize("seed", range(3))

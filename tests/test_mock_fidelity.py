@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from mock_upstream.fidelity import Punctuality
+from mock_upstream.fidelity import Fidelity, Punctuality
+from mock_upstream.ledger import Ledger
 
 
 def bad_seconds(seconds):
@@ -42,3 +43,24 @@ def test_a_second_in_which_most_are_late_is_seen_and_those_after_it_are_left_alo
 )
 def test_what_chance_explains_is_no_reason(answers, late, bad):
     assert bad_seconds([(answers, late)]) == bad
+
+
+def test_the_ledger_counts_how_late_answers_were():
+    ledger = Ledger()
+    for late in (0.0, 0.0005, 0.0015, 0.003, 0.003, 0.25, 30.0):
+        ledger.delivered(0.1 + late, late, late, None)
+    account = ledger.read(
+        reset_peak=False,
+        version=1,
+        phase=None,
+        queue=None,
+        limits=[],
+        fidelity=Fidelity([], 0.0, 0.0, 0),
+    )()
+    assert account.delivered.count == 7
+    assert account.overdue == {
+        0.001: 5,
+        0.002: 4,
+        **dict.fromkeys((0.005, 0.01, 0.02, 0.05, 0.1, 0.2), 2),
+        **dict.fromkeys((0.5, 1.0, 2.0, 5.0), 1),
+    }

@@ -20,7 +20,9 @@ HEADER = (
     "response_time_p99_s,response_time_p99_low_s,response_time_p99_high_s,"
     "response_time_mean_s,response_time_mean_low_s,response_time_mean_high_s,"
     "service_time_p95_s,service_time_p95_low_s,service_time_p95_high_s,"
-    "error_rate,error_kinds,in_flight,steady,valid,problems,limit"
+    "error_rate,error_kinds,in_flight,"
+    "noise_throughput_per_s,noise_p50_s,noise_p95_s,noise_p99_s,noise_mean_s,left_out_s,"
+    "steady,valid,problems,limit"
 )
 FIXED = HEADER.split(",")
 NAMES = ("pre_app", "thread_wait", "pool_wait", "connect", "upstream", "loop_wait", "own", "rest")

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from loadtests.analysis import covariates, cpu, fidelity, host, validity
+from loadtests.analysis import covariates, cpu, disturbances, fidelity, host, validity
+from loadtests.analysis.noise import disturbance
+from loadtests.analysis.noise_sources import noise
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, resources
 from loadtests.analysis.sample_size import enough
 from loadtests.analysis.windows import Quarter, Window, pieces, throughput, together, window
-from loadtests.analysis.words import percent
 from loadtests.histograms import Histogram, merged
 from loadtests.results import QUANTILES
 from loadtests.stages import Stage
@@ -58,6 +59,8 @@ class Block:
 def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
     """The block that a stage was; one of which nothing came back cannot be used."""
     stage = record.stage
+    disturbed = disturbances.of_record(record, samples)
+    record.cut = ()  # what stood still is left out of times alone; see `_clear`
     seen = window(record)
     whole = together(seen.quarters)
     kinds = dict(seen.kinds)
@@ -66,14 +69,21 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
     wrong = [
         *validity.unusable(record, batches, kinds),
         *fidelity.two_upstreams(record, samples),
-        *_busy_mock(used),
+        *host.of_mock(used).problems,
     ]
-    median = slow_quantile(whole.response, whole.failed.count, 0.5)
+    amount = noise(
+        [disturbed],
+        samples,
+        calls=cpu.calls_per_request([record]) or 1.0,
+        cycle=stage.level * whole.seconds / whole.started
+        if stage.model == "closed" and whole.started
+        else None,
+    )
     verdict = (
-        host.of_quota([record], samples)
-        .and_of(validity.of_level([record], [record], batches, kinds))
+        validity.of_level([record], [record], batches, kinds)
         .and_of(fidelity.of_mock([record], samples))
-        .and_of(host.of_host([record], samples, median))
+        .and_of(host.of_host([record], samples))
+        .and_of(disturbance(amount, whole.response))
     )
     requests = whole.started
     cycle, rate = _pace(record)
@@ -86,7 +96,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         if (value := slow_quantile(part.response, part.failed.count, q)) is not None
     }
     if whole.seconds and requests:
-        values["throughput"] = throughput(stage, seen.quarters).value
+        values["throughput"] = throughput(stage, seen.quarters, windows=seen.stretches).value
         values["errors"] = whole.failed.count / requests
     values |= _processes(record, used, whole)
     if statuses and whole.ok.count:
@@ -167,13 +177,6 @@ def _growth(stage: Stage, whole: Quarter) -> float | None:
     if stage.model == "closed" or not came:
         return None
     return (came - whole.ended) / came
-
-
-def _busy_mock(used: Mapping[str, float]) -> list[str]:
-    share = used.get("mock_cpu", 0.0)
-    if share <= validity.BUSY:
-        return []
-    return [f"the mock upstream was the bottleneck: it used {percent(share)} of a core"]
 
 
 def slow_quantile(times: Histogram, failures: int, q: float) -> float | None:

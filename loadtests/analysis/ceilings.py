@@ -35,6 +35,7 @@ IDLE = 0.7  # of the CPU: a loop that is late with less was blocked
 STARVED = 0.15  # of the time: a loop that waits so long for a core is late for that
 HELD = 0.002  # seconds, at least, that something holds the loop
 DEARER = 0.1  # of what a request takes: what is worth telling when it takes more under load
+FAILED = 1.1  # times a ceiling: what was measured beyond it, however short the window was
 REFUTED = 1.02  # times a ceiling: it cannot be one where so much was measured
 
 
@@ -60,7 +61,8 @@ class Demand:
 
 def lowest(seen: Sequence[Observation]) -> Observation | None:
     """The lowest level that may be believed."""
-    return next((one for one in seen if one.point.valid and one.throughput and one.time), None)
+    known = [one for one in seen if one.point.counts and one.throughput and one.time]
+    return next((one for one in known if one.point.valid), known[0] if known else None)
 
 
 def demand(seen: Sequence[Observation]) -> Demand | None:
@@ -104,7 +106,7 @@ def ceilings(
 
     found = permitted(takes)
     there = _loaded(seen, bounds)
-    most = max((_proven(one) for one in seen if one.point.valid), default=0.0)
+    most = max(map(_proven, seen), default=0.0)
     if there is not None:
         beyond = permitted(_under_load(there, takes))
         found = [
@@ -114,18 +116,28 @@ def ceilings(
             for one, other in zip(found, beyond, strict=True)
         ]
     reached = highest(seen)
+    most = max(most, reached / FAILED)
     known = [_met(one, reached) for one in found if one and one.throughput >= most]
     return sorted(known, key=lambda one: one.throughput)
 
 
 def highest(seen: Sequence[Observation]) -> float:
-    """The highest throughput of a level that may be believed; successes a second."""
-    return max((one.throughput for one in seen if one.point.valid), default=0.0)
+    """
+    The highest throughput that was measured; successes a second.
+
+    Of a level that is not valid as well: no disturbance makes a service faster.
+    """
+    return max((one.throughput for one in seen if one.point.seconds), default=0.0)
 
 
 def exceeded(one: Ceiling, reached: float) -> bool:
     """Whether more was measured than the ceiling says, as both are printed."""
     return reached > one.throughput and rate(reached) != rate(one.throughput)
+
+
+def refuted(one: Ceiling, reached: float) -> bool:
+    """Whether so much more was measured that it is no ceiling."""
+    return reached > REFUTED * one.throughput and exceeded(one, reached)
 
 
 def _met(one: Ceiling, reached: float) -> Ceiling:
@@ -144,7 +156,7 @@ def _proven(one: Observation) -> float:
 
 def _loaded(seen: Sequence[Observation], bounds: Law) -> Observation | None:
     """The lowest level beyond the knee; None where the lowest of all lies there, or none does."""
-    valid = [one for one in seen if one.point.valid and one.throughput]
+    valid = [one for one in seen if one.point.counts and one.throughput]
     there = next((one for one in valid if not bounds.follows(one.point)), None)
     return None if there is None or there is valid[0] else there
 
@@ -224,7 +236,7 @@ def _call(low: Observation, cpu: float | None) -> float | None:
 
 def _cpu(seen: Sequence[Observation]) -> float | None:
     """Of the lowest level at which there was enough of it to be counted."""
-    known = [(one, each) for one in seen if one.point.valid and (each := one.cpu_each)]
+    known = [(one, each) for one in seen if one.point.counts and (each := one.cpu_each)]
     counted = [each for one, each in known if _counted_cpu(one)]
     return next(iter(counted or [each for _, each in known[-1:]]), None)
 

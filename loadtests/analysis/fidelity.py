@@ -1,7 +1,9 @@
 """Whether the mock was the upstream that its profile describes, by its own word."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from loadtests.analysis.ledgers import Ledger
 from loadtests.analysis.records import StageRecord
@@ -28,6 +30,9 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     the same way. Where it could be read again later, its counts tell of the time between, and the
     silence is a note. A mock that was restarted or reset, or that took another profile, was two
     upstreams: invalid. One that had no request in the windows concerns nobody.
+
+    Where the mock tells how late its answers were, slow seconds are no more than a note: what they
+    can have done is known (see noise).
     """
     windows = [window for record in records if (window := record.window) is not None]
     inside = _inside(windows, samples)
@@ -42,7 +47,7 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     notes, bottleneck = [], list[str]()
     if slow:
         why = _reason(part.stretch for part in inside if part.slow)
-        if slow >= limit:
+        if slow >= limit and not any(part.stretch.exact for part in inside):
             bottleneck = [
                 f"the mock upstream was the bottleneck for {duration(slow)} of "
                 f"{duration(total)}: {why}"
@@ -61,6 +66,57 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     elif (silent := max(len(part.stretch.silent) for part in inside)) >= SILENT:
         notes.append(f"the mock upstream's ledger could not be read {silent} times in a row")
     return Validity(not wrong, (*wrong, *notes), spoilt("mock", bottleneck))
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """
+    How late the mock's answers were.
+
+    `answers`: how many there were. `overdue`: how many of them were later than so many seconds.
+    `lags`: for how long its event loop was away, at the longest, in each second (seconds).
+    """
+
+    answers: float
+    overdue: Mapping[float, float]
+    lags: Sequence[float]
+
+
+def lateness(
+    windows: Sequence[Sequence[tuple[float, float]]], samples: Sequence[Sample]
+) -> Late | None:
+    """
+    How late the mock was in these stretches of windows; None where it did not tell.
+
+    Its counts between two readings are left out where a part of that time is.
+    """
+    gaps = [(end, start) for spells in windows for (_, end), (start, _) in pairwise(spells)]
+    answers, lags, told = 0.0, list[float](), False
+    overdue: dict[float, float] = defaultdict(float)
+    for stretch in _stretches(samples):
+        before, after = stretch.before, stretch.after
+        if not before or not after or after.overdue is None or not after.continues(before):
+            continue
+        told = True
+        length = stretch.end - stretch.start
+        if any(_common(stretch, gap) for gap in gaps):
+            continue
+        part = sum(_common(stretch, one) for spells in windows for one in spells) / length
+        if not part or not after.delivered:
+            continue
+        first = before.delivered.count if before.delivered else 0.0
+        answers += part * (after.delivered.count - first)
+        earlier = before.overdue or {}
+        for at, count in after.overdue.items():
+            overdue[at] += part * (count - earlier.get(at, 0.0))
+        if part >= 0.5:
+            lags.append(after.fidelity.lag)
+    return Late(answers, {at: n for at, n in overdue.items() if n > 0}, lags) if told else None
+
+
+def _common(stretch: "_Stretch", spell: tuple[float, float]) -> float:
+    """Seconds that are in both."""
+    return max(min(stretch.end, spell[1]) - max(stretch.start, spell[0]), 0.0)
 
 
 def two_upstreams(record: StageRecord, samples: Sequence[Sample]) -> list[str]:
@@ -100,6 +156,11 @@ class _Stretch:
     @property
     def known(self) -> bool:
         return self.before is not None and self.after is not None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the mock counted how late its answers were."""
+        return self.after is not None and self.after.overdue is not None
 
     @property
     def slow(self) -> float:

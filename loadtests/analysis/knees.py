@@ -56,12 +56,12 @@ def _limited(found: Knee, points: Sequence[Point]) -> Knee:
 
 
 def limit_of(knee: Knee, points: Sequence[Point]) -> Limit | None:
-    """What binds at the lowest valid level beyond the knee; None where there is no knee."""
+    """What binds at the lowest level that counts beyond the knee; None where there is no knee."""
     if knee.level is None and knee.high is None:
         return None
     where = knee.level or 0.0
     beyond = sorted((p for p in points if p.level > where), key=lambda point: point.level)
-    return next((p.limit for p in beyond if p.valid and p.limit), None)
+    return next((p.limit for p in beyond if p.counts and p.limit), None)
 
 
 def knee(points: Sequence[Point]) -> Knee:

@@ -14,6 +14,7 @@ says only that the knee is not above.
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,11 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value and half the width of its interval; math.inf when that is not known."""
+    """
+    A value and the wider half of its interval; math.inf when that is not known.
+
+    What disturbances can have done makes one half wider: the value may be at its end.
+    """
 
     value: float
     half: float
@@ -54,7 +59,8 @@ class Value:
     def of(cls, estimate: Estimate) -> "Value":
         if estimate.low is None or estimate.high is None:
             return cls(estimate.value, math.inf)
-        return cls(estimate.value, (estimate.high - estimate.low) / 2)
+        half = max(estimate.high - estimate.value, estimate.value - estimate.low)
+        return cls(estimate.value, half)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +102,16 @@ class ClosedLaw:
         """
         Whether throughput follows the load at this level.
 
-        It does not when less than FOLLOWING of what the load would give succeeded, and the
-        intervals of both together exclude chance at any level of a service without a limit.
+        It does not when less than FOLLOWING of what the load would give succeeded, whatever
+        disturbed it, and the intervals of both together exclude chance at any level of a service
+        without a limit.
         """
         if point.level == 1:
             return True  # who is alone waits for nobody
         if self.saturated and point.level <= self.lowest:
             return False
-        ratio = math.exp(_logarithm(point)) * self.cycle.value / point.level
+        reached = math.exp(_logarithm(point) + _slack(point))
+        ratio = reached * self.cycle.value / point.level
         if ratio >= FOLLOWING:
             return True
         high = self.cycle.high or math.inf
@@ -189,7 +197,7 @@ def law(points: Iterable[Point]) -> Law | None:
 
 def usable(points: Iterable[Point]) -> list[Point]:
     """
-    The valid points of all requests by rising level, from the lowest at which something succeeded.
+    The points of all requests that count, from the lowest level at which something succeeded.
 
     A level at which nothing succeeds any more is a collapse, and as good a result as any; a rate
     whose answers all came after the window says nothing of throughput.
@@ -198,7 +206,7 @@ def usable(points: Iterable[Point]) -> list[Point]:
         point
         for point in points
         if point.request == "all"
-        and point.valid
+        and point.counts
         and point.seconds
         and (point.throughput.value or point.errors.rate or point.model == "closed")
     )
@@ -216,7 +224,7 @@ def plateau(seen: Sequence[Point]) -> list[Point]:
     """The levels whose throughput cannot be told from the highest one, that one first."""
     settled = [point for point in steady(seen, "over-saturated") if point.throughput.value]
     ranked = sorted(settled or seen, key=lambda point: point.throughput.value, reverse=True)
-    rates = [Value.of(point.throughput) for point in ranked]
+    rates = [Value.of(_undisturbed(point)) for point in ranked]
     count = _alike(rates, [point.seconds for point in ranked])
     return ranked[:count]
 
@@ -225,10 +233,15 @@ def most_of(points: Sequence[Point]) -> Value:
     """
     X_max: the mean over the levels of a plateau.
 
-    The highest one alone would be the luckiest one, and too high.
+    The highest one alone would be the luckiest one, and too high. Noise makes all of them lower, so
+    that of the mean is the mean of theirs.
     """
-    rates = [Value.of(point.throughput) for point in points]
-    return pooled(rates, [point.seconds for point in points])
+    rates = [Value.of(_undisturbed(point)) for point in points]
+    seconds = [point.seconds for point in points]
+    found = pooled(rates, seconds)
+    noise = [point.noise.get("throughput", 0.0) for point in points]
+    mean = sum(map(operator.mul, noise, seconds)) / sum(seconds)
+    return Value(found.value, found.half + mean)
 
 
 def pooled(values: Sequence[Value], weights: Sequence[float]) -> Value:
@@ -297,6 +310,24 @@ def _logarithm(point: Point) -> float:
     return math.log(max(point.throughput.value, 0.5 / point.seconds))
 
 
+def _undisturbed(point: Point) -> Estimate:
+    """The throughput with the interval that it would have without its noise."""
+    seen, noise = point.throughput, point.noise.get("throughput", 0.0)
+    if seen.high is None or not noise:
+        return seen
+    return seen.model_copy(update={"high": max(seen.high - noise, seen.value)})
+
+
+def _slack(point: Point) -> float:
+    """
+    Logarithm of how many times the throughput can have been what it is, without the disturbances.
+
+    They make it lower at all levels, so this is no error that several levels average out.
+    """
+    value = point.throughput.value
+    return math.log1p(point.noise.get("throughput", 0.0) / value) if value else 0.0
+
+
 def _error(point: Point) -> float:
     """
     The relative standard error of throughput.
@@ -308,7 +339,7 @@ def _error(point: Point) -> float:
         return _NOTHING
     if point.steady not in (None, "steady", "over-saturated"):
         return _UNSETTLED
-    rate = Value.of(point.throughput)
+    rate = Value.of(_undisturbed(point))
     if math.isfinite(rate.half):
         return rate.half / rate.value / _DEVIATIONS
     count = max(rate.value * point.seconds, 0.5)
@@ -343,7 +374,8 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     down = falls(seen[-1], most)
     users = np.array([float(point.level) for point in seen])
     rates = np.array([_logarithm(point) for point in seen])
-    band = _Band(users, rates, _errors(seen), _unbound(seen, highest, most, down))
+    slack = np.array([_slack(point) for point in seen])
+    band = _Band(users, rates, slack, _errors(seen), _unbound(seen, highest, most, down))
     (low, high), best, (short, long) = band.region()
     cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
     return ClosedLaw(
@@ -396,6 +428,7 @@ class _Band:
 
     users: Numbers
     rates: Numbers  # logarithms
+    slack: Numbers  # by which each can be higher
     errors: Numbers
     unbound: NDArray[np.bool_]
 
@@ -458,7 +491,7 @@ class _Band:
     def _misfit(self, low: Numbers, high: Numbers, places: Numbers) -> tuple[Numbers, Numbers]:
         """Squared distances from the band, and their derivative, at log(1 / cycle)."""
         above = np.maximum(self.rates - places[:, None] - high, 0.0)
-        below = np.maximum(places[:, None] + low - self.rates, 0.0)
+        below = np.maximum(places[:, None] + low - self.rates - self.slack, 0.0)
         weights = 1 / self.errors**2
         return (above**2 + below**2) @ weights, (below - above) @ weights
 
@@ -466,7 +499,7 @@ class _Band:
         """For each knee, the least misfit over all cycles, and where it is."""
         low, high = self._edges(knees)
         left = (self.rates - high).min(axis=1) - 1
-        right = (self.rates - high).max(axis=1) + 1
+        right = (self.rates + self.slack - high).max(axis=1) + 1
         for _ in range(_HALVINGS):
             places = (left + right) / 2
             rising = self._misfit(low, high, places)[1] >= 0

@@ -87,6 +87,8 @@ class Ledger(_Part):
     queued: Annotated[Delays | None, Lenient] = None
     service: Annotated[Delays | None, Lenient] = None
     delivered: Annotated[Delays | None, Lenient] = None
+    overdue: Annotated[dict[float, Count] | None, Lenient] = None
+    """How many of `delivered` were later than so many seconds; None in earlier versions."""
 
     @classmethod
     def of(cls, sample: Mapping[str, Any]) -> Self | None:

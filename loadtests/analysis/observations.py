@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from loadtests.analysis import cpu, quotas, services, upstreams
+from loadtests.analysis import cpu, disturbances, quotas, services, upstreams
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.resources import Sample, under_load
 from loadtests.analysis.services import Pairs, Told
@@ -28,7 +28,8 @@ class Observation:
     `starved` is the part of the time in which it had work and no core. `usable` are the cores that
     its processes can use together, and `busiest` is the part of one core that the busiest of them
     used; None where the processes were not read one by one. `quota`: the cores that a CPU quota of
-    its own allows it, as in a container.
+    its own allows it, as in a container. `host` and `others` are the parts of its cores that the
+    host of this virtual machine, and processes that are not ours, took from it.
     """
 
     point: Point
@@ -40,6 +41,8 @@ class Observation:
     usable: float | None = None
     quota: float | None = None
     busiest: float | None = None
+    host: float = 0.0
+    others: float = 0.0
     cpu_read: float | None = None
     """Seconds of CPU for a request, as read at the barriers."""
     workers: int = 1
@@ -148,6 +151,7 @@ class _Service:
             busiest = max((used * share for share in shares if share is not None), default=None)
         if used is None:
             used = told.cpu if told and told.cpu is not None else _sampled(self._name, pairs)
+        host, others = _taken(self._name, complete, self._samples)
         return Observation(
             point=point,
             rate=point.requests / point.seconds if point.seconds else 0.0,
@@ -158,11 +162,29 @@ class _Service:
             usable=self._processors.usable if self._processors else None,
             quota=self._quota,
             busiest=busiest,
+            host=host,
+            others=others,
             cpu_read=cpu.per_request(self._name, complete, self._idle),
             workers=max(told.processes if told else 0, workers),
             told=told,
             upstream=upstreams.upstream(pairs),
         )
+
+
+def _taken(
+    name: str, records: Sequence[StageRecord], samples: Sequence[Sample]
+) -> tuple[float, float]:
+    """The parts of its cores that the host, and others, took from a deployment."""
+    seen = [
+        one for record in records for one in disturbances.of_record(record, samples).taken(name)
+    ]
+    seconds = math.fsum(one.end - one.start for one in seen)
+    if not seconds:
+        return 0.0, 0.0
+    return (
+        math.fsum(one.host for one in seen) / seconds,
+        math.fsum(one.others for one in seen) / seconds,
+    )
 
 
 def _sampled(name: str, pairs: Pairs, what: str = "cpu") -> float | None:

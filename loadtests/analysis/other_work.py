@@ -1,9 +1,10 @@
 """Names of the processes that are not ours and used the cores, for sentences about the machine."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from loadtests.analysis.words import percent
 
@@ -20,6 +21,20 @@ class OtherProcess(BaseModel):
     pid: int
     cpu: float
     core: int
+
+
+_NAMED = TypeAdapter(tuple[OtherProcess, ...])
+
+
+def in_samples(samples: Sequence[Mapping[str, Any]], cores: Collection[int]) -> str:
+    """Return what `named` says of whole samples; those of other versions name nothing."""
+    found = []
+    for sample in samples:
+        try:
+            found.append(_NAMED.validate_python(sample.get("others", ())))
+        except ValidationError:
+            found.append(())
+    return named(found, cores) if found else ""
 
 
 def named(samples: Sequence[Sequence[OtherProcess]], cores: Collection[int]) -> str:

@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from loadtests.analysis import cpu, fidelity, host, intervals, phases, resources, validity
+from loadtests.analysis import (
+    cpu,
+    disturbances,
+    fidelity,
+    host,
+    intervals,
+    phases,
+    resources,
+    validity,
+)
+from loadtests.analysis.noise import NEGLIGIBLE, Noise, disturbance, higher, lower
+from loadtests.analysis.noise_sources import noise
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.analysis.windows import Quarter, Window, pieces, throughput, together, window
-from loadtests.analysis.words import rate
+from loadtests.analysis.words import duration, rate
 from loadtests.histograms import Histogram
 from loadtests.phases import merged
 from loadtests.results import QUANTILES, Errors, Estimate, Point
@@ -64,13 +75,18 @@ def _repeats(records: Iterable[StageRecord]) -> Iterable[list[StageRecord]]:
     return levels.values()
 
 
-def slow_quantiles(records: Iterable[StageRecord]) -> dict[str, Estimate | None]:
+def slow_quantiles(
+    records: Iterable[StageRecord], noise: Mapping[str, float] = {}
+) -> dict[str, Estimate | None]:
     """
     p50, p95 and p99 over all requests of one level, a failure being infinitely slow (math.inf).
 
     None where there are not enough requests.
+
+    Args:
+        noise: of the level's point, by which the intervals are wider.
     """
-    return _slow(_seen(records))
+    return _lower(_slow(_seen(records)), noise)
 
 
 def level_pieces(records: Iterable[StageRecord]) -> tuple[Sequence[Quarter], Sequence[int]]:
@@ -100,25 +116,37 @@ class _Level:
     resources: dict[str, float]
     verdict: validity.Validity
     steady: Steadiness
+    noise: Noise
+    noisy: bool
 
 
 def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     usable = _usable(repeats)
+    disturbed = [disturbances.of_record(record, samples) for record in usable]
+    for record, one in zip(usable, disturbed, strict=True):
+        record.cut = one.cut
     windows = [window(record) for record in usable]
     states = _states(usable, windows)
     settled = [one.settled for one in states]
     seen = _Seen.of(windows, settled)
     used = resources.resources(usable, samples)
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
-    median = seen.response_times["p50"]
-    problems = (
-        host.of_quota(usable, samples)
-        .and_of(validity.of_level(repeats, usable, seen.batches, kinds))
-        .and_of(validity.of_users(windows, usable[0].stage))
-        .and_of(host.of_host(usable, samples, median.value if median else None))
-        .and_of(fidelity.of_mock(usable, samples))
+    amount = noise(
+        disturbed, samples, calls=cpu.calls_per_request(usable) or 1.0, cycle=_cycle(usable, seen)
     )
-    level = _Level(usable, used, problems, worst(states))
+    problems = (
+        validity.of_level(repeats, usable, seen.batches, kinds)
+        .and_of(validity.of_users(windows, usable[0].stage))
+        .and_of(host.of_host(usable, samples))
+        .and_of(host.of_mock(used))
+    )
+    mock = fidelity.of_mock(usable, samples)
+    disturbed_by = disturbance(amount, seen.whole.response)
+    # An open queue that grows may have been made to by what was taken, whatever its interval says.
+    closed = usable[0].stage.model == "closed"
+    noisy = closed and problems.valid and mock.valid and not disturbed_by.valid
+    problems = problems.and_of(disturbed_by).and_of(mock)
+    level = _Level(usable, used, problems, worst(states), amount, noisy)
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
     several = len(names) > 1  # a single one is all of them
     parts = (
@@ -126,12 +154,21 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
         for name in names
     )
     stage = usable[0].stage
-    found = [_point(level, ALL, seen, _throughput(stage, seen, seen))]
+    of_all = _throughput(stage, seen, seen)
+    found = [_point(level, ALL, seen, of_all)]
     for name, part in parts:
         if part.whole.ended:
-            answered = _throughput(stage, part, seen) if several else found[0].throughput
+            answered = _throughput(stage, part, seen) if several else of_all
             found.append(_point(level, name, part, answered))
     return found
+
+
+def _cycle(records: Sequence[StageRecord], seen: "_Seen") -> float | None:
+    """Seconds from one request of a user to the next; None in the open model."""
+    stage, started = records[0].stage, seen.whole.started
+    if stage.model == "open":
+        return None
+    return stage.level * seen.whole.seconds / started if started else math.inf
 
 
 def _usable(repeats: list[StageRecord]) -> list[StageRecord]:
@@ -199,9 +236,12 @@ def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[S
 def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Point:
     stage = level.records[0].stage
     whole = seen.whole
-    times = seen.response_times
-    service = times if stage.model == "closed" else seen.service_times
+    less = _noise_of_times(level.noise, whole.response)
+    more = _noise_of_throughput(level.noise, answered.value)
+    times = _lower(seen.response_times, less)
+    service = times if stage.model == "closed" else _lower(seen.service_times, less)
     slow = _slow(seen) if request == ALL and whole.failed.count else {}
+    slow = _lower(slow, less)
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     verdict = level.verdict.and_of(validity.of_request(whole, times, kinds))
     problems = validity.failures_first(verdict.problems)
@@ -211,6 +251,12 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
         slow = {}
         if request == ALL:
             problems.append(_unstable(stage, whole, level.steady.growth))
+    if (out := sum(len(record.cut) for record in level.records)) and request == ALL:
+        length = sum(record.stage.measure for record in level.records)
+        problems.append(
+            f"{duration(out * LENGTH)} of {duration(length)} are left out, as others took too much "
+            "of the machine"
+        )
     statuses = sum((one.statuses for one in seen.windows), Counter[str]())
     sums = merged(one.phases for one in seen.windows)
     spent, unknown = phases.phases(sums, whole.ok.count)
@@ -223,7 +269,7 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
         level=stage.level,
         requests=whole.started,
         seconds=whole.seconds,
-        throughput=answered,
+        throughput=higher(answered, more),
         response_time=times,
         service_time=service,
         slow_time={name: _finite(estimate) for name, estimate in slow.items()},
@@ -241,10 +287,34 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
         in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
         steady=level.steady.state,
         settled=level.steady.settled * LENGTH,
+        noise={name: value for name, value in (("throughput", more), *less.items()) if value},
+        left_out=out * LENGTH,
+        noisy=level.noisy,
         valid=verdict.valid,
         limit=verdict.limit if request == ALL else None,
         problems=problems,
     )
+
+
+def _noise_of_times(found: Noise, times: Histogram) -> dict[str, float]:
+    """Seconds by which each time can be lower without the disturbances."""
+    if not found.sources or not times.count:
+        return {}
+    less = {name: (times.quantile(q), found.of_quantile(times, q)) for name, q in QUANTILES.items()}
+    less["mean"] = times.mean(), min(found.delay, times.mean())
+    return {name: part for name, (value, part) in less.items() if part > NEGLIGIBLE * value}
+
+
+def _noise_of_throughput(found: Noise, value: float) -> float:
+    """Successes a second by which it can be higher, at most twice as many as there are."""
+    part = found.of_throughput
+    return value * min(part, 2.0) if part > NEGLIGIBLE else 0.0
+
+
+def _lower(
+    times: Mapping[str, Estimate | None], less: Mapping[str, float]
+) -> dict[str, Estimate | None]:
+    return {name: lower(estimate, less.get(name, 0.0)) for name, estimate in times.items()}
 
 
 def _finite(estimate: Estimate | None) -> Estimate | None:
@@ -258,7 +328,9 @@ def _finite(estimate: Estimate | None) -> Estimate | None:
 def _throughput(stage: Stage, seen: _Seen, every: _Seen) -> Estimate:
     if not seen.batches:
         return Estimate(value=0.0)  # of a lost stage, whose point is not valid
-    rate = throughput(stage, seen.batches, every.batches, len(seen.windows))
+    rate = throughput(
+        stage, seen.batches, every.batches, sum(one.stretches for one in seen.windows)
+    )
     found = intervals.ratio(rate.successes, rate.seconds, seen.parts)
     if found.low is None or found.high is None:
         return found

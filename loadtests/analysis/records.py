@@ -5,7 +5,7 @@ it goes, and what is missing is named.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,8 @@ class StageRecord:
 
     `stage.measure` is what was measured, once that is known to be less than was planned.
     `usage` is None in files of earlier versions, and for a stage that was cut short. `died` says
-    who ended in it or before it, the stage's deployment or the mock upstream.
+    who ended in it or before it, the stage's deployment or the mock upstream. `cut` are the quarter
+    seconds of its window that are left out, once that is known; see `disturbances`.
     """
 
     stage: Stage
@@ -39,6 +40,7 @@ class StageRecord:
     dones: dict[str, Done] = field(default_factory=dict)
     losts: list[Lost] = field(default_factory=list)
     died: Literal["deployment", "mock upstream"] | None = None
+    cut: Sequence[int] = ()
     _received: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, message: Begun | Measured | Report | Done | Lost | Usage) -> None:

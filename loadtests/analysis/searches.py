@@ -66,4 +66,4 @@ def _trial(
     point = next((p for p in points([record], samples) if p.request == ALL), None)
     if point is None:
         return None
-    return trial(promises, point, slow_quantiles([record]))
+    return trial(promises, point, slow_quantiles([record], point.noise))

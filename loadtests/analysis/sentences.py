@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 from loadtests.analysis import knees, law
+from loadtests.analysis.noise import NOTABLE
 from loadtests.analysis.validity import DESCRIPTORS, NO_PORTS
 from loadtests.analysis.words import duration, load, loads, percent, rate, rounded
 from loadtests.results import Capacity, Knee, Point, Run
@@ -14,6 +15,8 @@ from loadtests.results import Capacity, Knee, Point, Run
 ONE_AT_A_TIME = 1.5  # users; a knee up to here is a service that blocks itself
 SWOLLEN = 1.5  # times the p95 of the lower levels: no longer flat
 GENERATOR_FAILURES = (DESCRIPTORS, NO_PORTS)  # kinds that are not the service's
+SHORT = 0.75  # of the throughput that the lowest level promises: it does not follow the load
+ENOUGH = 30  # requests of a level that promises what others have
 FEWER = 0.9  # of the throughput of the level before: it does not follow the load
 MANY = 3  # levels; more are counted instead of listed
 
@@ -27,7 +30,8 @@ def sentence(run: Run, deployment: str) -> str:
     elif found is not None:
         told = _kept(found, points)
     else:
-        told = _told(points, run.knees.get(deployment), cut)
+        knee = run.knees.get(deployment)
+        told = _told(points, knee, cut) + _unknown(points) + _disturbed(points, knee)
     return f"{deployment}: {told}{_moving(points)}.{_because(points, run.knees.get(deployment))}"
 
 
@@ -35,7 +39,7 @@ def _because(points: Sequence[Point], knee: Knee | None) -> str:
     """What limits it beyond the knee; without one, at the highest level; a sentence of its own."""
     found = knees.limit_of(knee, points) if knee else None
     if found is None:
-        valid = [point for point in points if point.valid]
+        valid = [point for point in points if point.counts]
         found = valid[-1].limit if valid else None
     return f" {found.why[:1].upper()}{found.why[1:]}." if found else ""
 
@@ -58,7 +62,7 @@ def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
     tried = [point for point in points if point.requests]
     if tried and all(map(_fails_wholly, tried)):
         return f"every request failed, from {_at(tried[0])} on ({_kinds(tried)})"
-    valid = [point for point in points if point.valid]
+    valid = [point for point in points if point.counts]
     if not valid:
         reason = next(iter(points[0].problems), "its points are invalid")
         return f"{_failing_first(tried)}no level can be relied on: {reason}"
@@ -75,7 +79,7 @@ def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
         )
         return f"{tell} too little{cut}: at {_at(seen[-1])} {_numbers(seen[-1])}{ends}"
     if knee.level is None and knee.high is None:
-        return _following(answered[-1], knee, cut) + ends
+        return _following(answered, knee, cut) + ends
     return _with_knee(seen, knee) + ends
 
 
@@ -86,15 +90,38 @@ def _tells_nothing(knee: Knee, answered: Sequence[Point]) -> bool:
     return knee.low is None or knee.low < answered[0].level
 
 
-def _following(top: Point, knee: Knee, cut: str) -> str:
+def _following(answered: Sequence[Point], knee: Knee, cut: str) -> str:
     """Without a knee in range: up to the highest level, or up to where that is certain."""
-    low = knee.low or 0.0
+    top, low = answered[-1], knee.low or 0.0
+    each = 1 / knee.cycle if knee.cycle and top.model == "closed" else _promised(answered[0])
+    short = next((point for point in answered[1:] if _falls_short(point, each)), None)
+    if short is not None:
+        before = max(point.level for point in answered if point.level < short.level)
+        return (
+            f"follows the load up to {load(before, top.model)}{cut}; where it stops is "
+            f"not known: at {_at(short)} {_numbers(short)}"
+        )
     if low >= law.FOLLOWING * top.level:
         return f"follows the load up to {_at(top)}{cut}: {_numbers(top)}"
     return (
         f"follows the load up to {load(low, top.model)} at least{cut}; the windows are too short "
         f"to tell whether it does at {_at(top)}: {_numbers(top)}"
     )
+
+
+def _promised(first: Point) -> float:
+    """The throughput for each user that the lowest level promises; 0: it had too few requests."""
+    return first.throughput.value / _came(first) if first.requests >= ENOUGH else 0.0
+
+
+def _falls_short(point: Point, each: float) -> bool:
+    """Whether a level has much less throughput than is promised for its load."""
+    return point.throughput.value < SHORT * each * _came(point)
+
+
+def _came(point: Point) -> float:
+    """Users, or in the open model what came in a second."""
+    return point.level if point.model == "closed" else point.requests / point.seconds
 
 
 def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
@@ -234,7 +261,7 @@ def _service_failures(point: Point) -> float:
 
 def _moving(points: Sequence[Point]) -> str:
     """The levels whose numbers had not come to rest. An unstable one is told of by itself."""
-    valid = [point for point in points if point.valid]
+    valid = [point for point in points if point.counts]
     moving = [p for p in valid if p.steady not in ("steady", None) and not _unstable(p)]
     if not moving:
         return ""
@@ -243,6 +270,40 @@ def _moving(points: Sequence[Point]) -> str:
     if len(moving) > MANY:
         return f"; {state} at {len(moving)} of {len(valid)} levels"
     return f"; {state} at {loads([point.level for point in moving], moving[0].model)}"
+
+
+def _disturbed(points: Sequence[Point], knee: Knee | None) -> str:
+    """That a knee rests on levels that were disturbed, and where it can be then."""
+    if knee is None or len(points) < knees.LEAST_LEVELS:
+        return ""
+    moved = [point for point in points if point.counts and _moved(point) > NOTABLE]
+    if not moved:
+        return ""
+    most = max(map(_moved, moved))
+    width = ""
+    if knee.level is not None and knee.low is not None and knee.high is not None:
+        low, high = rounded(knee.low, 3), rounded(knee.high, 3)
+        width = f", so that it can be {low} to {high}" if low != high else ""
+    share = "several times its throughput" if most > 1 else f"{percent(most)} of its throughput"
+    levels = f"{len(moved)} of {len(points)} levels {'was' if len(moved) == 1 else 'were'}"
+    return f"; {levels} disturbed, by up to {share}{width}"
+
+
+def _unknown(points: Sequence[Point]) -> str:
+    """The levels beyond the highest one that counts, which say nothing."""
+    top = max((point.level for point in points if point.counts), default=None)
+    beyond = [point for point in points if top is not None and point.level > top]
+    if not beyond:
+        return ""
+    levels = loads([point.level for point in beyond], beyond[0].model)
+    reason = next(iter(beyond[0].problems), "no reason is known")
+    return f"; what happens at {levels} is not known: {reason}"
+
+
+def _moved(point: Point) -> float:
+    """The part of its throughput by which disturbances can have lowered it."""
+    value = point.throughput.value
+    return point.noise.get("throughput", 0.0) / value if value else 0.0
 
 
 def _unstable(point: Point) -> bool:
@@ -259,7 +320,7 @@ def _flat(points: Sequence[Point], knee: float) -> str:
     a pool that opens a connection for every other request answers all, but late.
     """
     model = points[0].model
-    below = [point for point in points if point.level <= knee and point.valid]
+    below = [point for point in points if point.level <= knee and point.counts]
     times = [p95.value for point in below if (p95 := point.response_time.get("p95"))]
     usual = median(times[: (len(times) + 1) // 2]) if times else math.inf
     for before, point in pairwise(below):
@@ -268,7 +329,9 @@ def _flat(points: Sequence[Point], knee: float) -> str:
         if p95 and p95.value > SWOLLEN * usual:
             where = at if model == "open" else f"{point.level}"
             return f"{start}, at {where} p95 is already {duration(p95.value)}"
-        if point.throughput.value < FEWER * before.throughput.value:
+        if point.throughput.value < FEWER * before.throughput.value or _falls_short(
+            point, _promised(below[0])
+        ):
             return f"{start}, at {at} throughput is down to {rate(point.throughput.value)}"
     return f"flat to {load(knee, model)}"
 

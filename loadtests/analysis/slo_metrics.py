@@ -58,7 +58,8 @@ class Share:
     """
     The requests beyond a threshold, of which as many as `allowed` keep the promise.
 
-    `worth`: the number of independent requests that tell as much.
+    `worth`: the number of independent requests that tell as much. `least`: how many of them are
+    beyond it whatever disturbed them.
     """
 
     beyond: int
@@ -66,6 +67,7 @@ class Share:
     worth: float
     allowed: float
     threshold: float  # seconds
+    least: int
 
     @property
     def value(self) -> float:
@@ -73,7 +75,10 @@ class Share:
 
     @property
     def ends(self) -> tuple[float, float]:
-        return proportion(self.value * self.worth, self.worth, TAIL)
+        low, high = proportion(self.value * self.worth, self.worth, TAIL)
+        if self.least < self.beyond:
+            low, _ = proportion(self.least / self.requests * self.worth, self.worth, TAIL)
+        return low, high
 
     def below(self) -> bool | None:
         """Whether the quantile is below the threshold; None when that is not known."""
@@ -179,9 +184,9 @@ def _quantile(
         raise Unresolved(f"no request was measured at {at_level(point)}", valid=False)
     share = None
     if slo.against is None:
-        share = _share(slo, QUANTILES[name], pieces, parts, part)
+        share = _share(slo, QUANTILES[name], pieces, parts, part, point.noise.get(name, 0.0))
     longer = _longer_for_share(share.value, share.allowed, share.worth) if share else LONGER
-    estimate = slow_quantiles(evidence.at(point.level))[name]
+    estimate = slow_quantiles(evidence.at(point.level), point.noise)[name]
     if estimate is None:
         if share is None:
             few = f"{point.requests} requests at {at_level(point)} are too few for {name}"
@@ -205,7 +210,12 @@ def _quantile(
 
 
 def _share(
-    slo: Slo, q: float, pieces: Sequence[Quarter], parts: Sequence[int], part: bool
+    slo: Slo,
+    q: float,
+    pieces: Sequence[Quarter],
+    parts: Sequence[int],
+    part: bool,
+    noise: float,
 ) -> Share:
     """
     The requests beyond the threshold of the SLO.
@@ -214,6 +224,9 @@ def _share(
     effective size is not larger than at the median or at the quantile, whichever of the two is
     surer, but for what intervals.AMPLE allows. In a part of a window that moves these would show
     the motion.
+
+    Args:
+        noise: seconds by which the quantile can be lower without the disturbances.
     """
     sizes = [piece.started for piece in pieces]
     totals = [piece.response.total() for piece in pieces]
@@ -232,7 +245,9 @@ def _share(
     if times.count and not part:
         least = sum(sizes) / intervals.AMPLE
         found = min(found, max(least, *(worth(beyond(times.quantile(at))) for at in (0.5, q))))
-    return Share(sum(counted), sum(sizes), found, 1 - q, slo.threshold)
+    # Those that stay beyond it without the disturbances.
+    fewer = sum(beyond(slo.threshold + noise)) if noise else sum(counted)
+    return Share(sum(counted), sum(sizes), found, 1 - q, slo.threshold, fewer)
 
 
 def _mean(slo: Slo, point: Point, pieces: Sequence[Quarter], part: bool) -> Measured:

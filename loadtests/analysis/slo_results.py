@@ -32,7 +32,12 @@ from loadtests.analysis.slo_metrics import (
     why_unstable,
 )
 from loadtests.analysis.steady import times_to_tell
-from loadtests.analysis.validity import DESCRIPTORS, NO_PORTS
+from loadtests.analysis.validity import (
+    DESCRIPTORS,
+    FAR,
+    NO_PORTS,
+    answered_with_failures,
+)
 from loadtests.analysis.windows import Quarter, window
 from loadtests.analysis.words import load, percent, rate, rounded
 from loadtests.results import Estimate, Point, SloResult
@@ -128,7 +133,7 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> Measured:
     Raises:
         Unresolved: nothing valid was measured, or what moves or grows would be met.
     """
-    if not point.valid:
+    if not point.counts:
         return _failing_anyway(slo, point)
     if slo.against is not None:
         return _side(slo, evidence, point)
@@ -346,7 +351,8 @@ def _skipped(slo: Slo, evidence: Evidence, level: int) -> Measured:
 
 def _failing_anyway(slo: Slo, point: Point) -> Measured:
     """
-    What is certain though the measurement is not valid: that most requests failed.
+    What is certain though the measurement is not valid: that most requests failed, or that many of
+    them were answered with a failure.
 
     Raises:
         Unresolved: they did not, or it does not decide.
@@ -357,7 +363,10 @@ def _failing_anyway(slo: Slo, point: Point) -> Measured:
     if failed > 0 and slo.against is None:
         worth = min(effective(point), point.requests)
         low, _ = proportion(failed / point.requests * worth, worth, TAIL)
-        if low > collapse.TOO_MANY_FAILURES:
+        answered = answered_with_failures(point)
+        sure, _ = proportion(answered * worth, worth, TAIL)
+        far = slo.metric == "errors" and answered > FAR and not slo.holds(sure)
+        if far or low > collapse.TOO_MANY_FAILURES:
             kinds = ", ".join(kind for kind in list(point.errors.kinds)[:3] if kind not in _OWN)
             told = f"{of_them(failed, point.requests)} {where} failed ({kinds})"
             seen = replace(of_errors(slo, failed, point.requests, worth, where), why=told)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
+from loadtests.analysis.intervals import proportion
+from loadtests.analysis.sample_size import TAIL
+from loadtests.analysis.validity import FAR, answered_with_failures
 from loadtests.analysis.words import duration, percent, rate
 from loadtests.results import Estimate, Point
 from loadtests.slos import Slo
@@ -99,7 +102,7 @@ def compared(slos: Mapping[str, Slo]) -> list[str]:
 
 def trial(slos: Mapping[str, Slo], point: Point, slow: Mapping[str, Estimate | None]) -> Trial:
     """
-    What one stage says of the promises; nothing if it is not valid.
+    What one stage says of the promises; if it is not valid, only that far too many requests fail.
 
     A stage that moves, or of which it is not known whether its queue grows, keeps no promise but
     can break one.
@@ -109,8 +112,10 @@ def trial(slos: Mapping[str, Slo], point: Point, slow: Mapping[str, Estimate | N
     """
     margins, seen = {}, {}
     steady = point.steady == "steady" or (point.model == "closed" and point.steady is None)
-    longer = 1.0 if steady or not point.valid else 2.0
-    for name, slo in slos.items() if point.valid else ():
+    longer = 1.0 if steady or not point.counts else 2.0
+    for name, slo in slos.items():
+        if not point.counts and not (slo.metric == "errors" and _far(slo, point)):
+            continue
         found = _margin(slo, point, slow)
         if found is not None and (steady or found[0].value < 0 or slo.metric == "throughput"):
             margins[name], seen[name] = found
@@ -191,6 +196,13 @@ def _errors(slo: Slo, point: Point) -> tuple[Margin, str] | None:
     # Where the share is the one that is promised, both are zero, and their ratio is this.
     error = abs(margin) / sure if sure > 1e-6 else 1 / math.sqrt(count)
     return Margin(margin, math.hypot(error, BETWEEN * min(abs(margin), 1.0))), told
+
+
+def _far(slo: Slo, point: Point) -> bool:
+    """Whether far more requests are answered with a failure than is promised."""
+    answered, worth = answered_with_failures(point), _effective(point)
+    low, _ = proportion(answered * worth, worth, TAIL)
+    return answered > FAR and low > slo.threshold
 
 
 def _divergence(share: float, other: float) -> float:

@@ -12,7 +12,7 @@ from loadtests.analysis import intervals
 from loadtests.analysis.records import StageRecord
 from loadtests.analysis.windows import Quarter, Window
 from loadtests.analysis.words import duration, load, percent
-from loadtests.results import Estimate, Limit, Resource
+from loadtests.results import Estimate, Limit, Point, Resource
 from loadtests.stages import Stage
 
 BUSY = 0.9
@@ -42,6 +42,8 @@ _NOTHING_BUT_FAILURES = "every request failed"
 _KINDS = 3  # of failures that are listed
 DESCRIPTORS, NO_PORTS = "out of descriptors", "out of ports"
 """Kinds of failures, as the recorder calls them; both are the generator's own."""
+FAR = 0.1
+"""Of the requests: so many answers that are failures are the service's, whatever disturbed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class Validity:
             (*self.problems, *other.problems),
             self.limit or other.limit,
         )
+
+
+def answered_with_failures(point: Point) -> float:
+    """The share of the requests that were answered with a status that is a failure."""
+    if not point.requests or DESCRIPTORS in point.errors.kinds or NO_PORTS in point.errors.kinds:
+        return 0.0
+    count = sum(number for kind, number in point.errors.kinds.items() if kind.isdigit())
+    return min(count / point.requests, 1.0)
 
 
 def failures_first(problems: Sequence[str]) -> list[str]:
@@ -224,6 +234,8 @@ def _busy_generator(records: Sequence[StageRecord]) -> str | None:
 
 def _late_generator(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | None:
     dones = [done for record in records for done in record.dones.values()]
+    if any(done.lateness for done in dones):
+        return None  # what that can have done is known; see noise
     latest = max((done.lag for done in dones), default=0.0)
     sent = max((done.late for done in dones), default=0.0)
     if max(latest, sent) <= LEAST_LATE:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from scipy import special
 
@@ -54,7 +55,7 @@ class Window:
 
     quarters: Sequence[Quarter]
     slices: Sequence[Slice]
-    first: int  # index of the first quarter
+    places: Sequence[int]  # the index of each quarter; with gaps where some are left out
     model: str
     hung: int = 0
     """
@@ -93,17 +94,22 @@ class Window:
         """Where the time of the successes went, by start."""
         return merged(part.phases for part in self.slices)
 
+    @property
+    def stretches(self) -> int:
+        """How many there are without a gap."""
+        return 1 + sum(after != before + 1 for before, after in pairwise(self.places))
+
     def after(self, settled: int) -> "Window":
         """Without so many quarters at its beginning."""
         if not settled:
             return self
-        first = self.first + settled
-        early = [part for part in self.slices if part.index < self.first]
-        slices = [part for part in self.slices if part.index >= first]
+        places = self.places[settled:]
+        early = [part for part in self.slices if part.index < self.places[0]]
+        slices = [part for part in self.slices if part.index >= places[0]]
         quarters = list(self.quarters[settled:])
         if early:
             quarters[0] = together([_started(early, self.model), quarters[0]])
-        return replace(self, quarters=quarters, slices=[*early, *slices], first=first)
+        return replace(self, quarters=quarters, slices=[*early, *slices], places=places)
 
 
 def window(record: StageRecord, request: str | None = None) -> Window:
@@ -112,7 +118,8 @@ def window(record: StageRecord, request: str | None = None) -> Window:
 
     A stage that is not complete ends with the last quarter that was reported. Where users hang
     (`_hung`), or all pause, the first quarter also holds all that started before the window: those
-    that hang start nothing in it, and the others alone would look well.
+    that hang start nothing in it, and the others alone would look well. The quarters that the
+    record leaves out are not there.
     """
     stage = record.stage
     first = round(stage.settle / LENGTH)
@@ -136,10 +143,14 @@ def window(record: StageRecord, request: str | None = None) -> Window:
         _add_started(quarter, part)
         quarter.ended += part.ended
         quarter.succeeded += part.succeeded
+    out = {first + index for index in record.cut}
+    places = [index for index in range(first, last) if index not in out]
+    quarters = [quarters[index - first] for index in places]
+    slices = [part for part in slices if part.index not in out]
     if early and quarters:
         quarters[0] = together([_started(early, stage.model), quarters[0]])
     unanswered = _unanswered(record, first, last, hung)
-    return Window(quarters, [*early, *slices], first, stage.model, hung, unanswered)
+    return Window(quarters, [*early, *slices], places, stage.model, hung, unanswered)
 
 
 def _started(slices: Sequence[Slice], model: str) -> Quarter:
@@ -293,7 +304,7 @@ def throughput(
         stage: one of those that were measured; `level`, `think_time` and the model are read.
         quarters: of one kind of request or of all, in order.
         every: the same quarters of all requests, where the others are of one kind.
-        windows: from how many stages the quarters are.
+        windows: in how many stretches without a gap the quarters are.
     """
     every = every or quarters
     counted = Rate([one.succeeded for one in quarters], [one.seconds for one in quarters])

@@ -16,6 +16,7 @@ from loadtests.engine.arrivals import Share, first_starts
 from loadtests.engine.calls import Call
 from loadtests.engine.dispatcher import Dispatcher
 from loadtests.engine.flights import Flight
+from loadtests.engine.lag import TICK, Lag
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
@@ -23,7 +24,6 @@ from loadtests.histograms import Histogram
 from loadtests.stages import Done, Message, Report, SliceMessage, Stage
 
 REPORT_EVERY = 0.5  # seconds
-TICK = 0.02  # seconds between two looks at how late timers wake
 HELD = 4.0  # mean answers at most for which the load goes on after a stage's end
 GRACE = 2.0  # seconds beyond the longest request timeout before a request is given up
 
@@ -152,9 +152,9 @@ class Generator:
             self._gate.set()
         reporter = _Reporter(self.name, stage.number, self.recorder, self._statistics, self._send)
         self._report_until(lambda: at + stage.settle, reporter)
-        watched, lag = perf_counter(), Histogram()
+        watched, lag = perf_counter(), Lag(at)
         cpu = process_time()
-        ticker = gevent.spawn(_watch, lag)
+        ticker = gevent.spawn(lag.watch)
         self._report_until(lambda: at + self._length, reporter)
         ticker.kill()
         share = (process_time() - cpu) / (perf_counter() - watched)
@@ -177,7 +177,8 @@ class Generator:
                 reports=reporter.sent,
                 unfinished=unfinished,
                 cpu=share,
-                lag=lag.quantile(0.99) if lag.count else 0.0,
+                lag=lag.times.quantile(0.99) if lag.times.count else 0.0,
+                lateness=lag.quarters(),
                 late=late.quantile(0.99) if late.count else 0.0,
                 beyond=self.recorder.beyond,
                 refused=self._refused(),
@@ -268,11 +269,3 @@ class _Reporter:
             )
             self._send(report)
             self.sent += 1
-
-
-def _watch(lag: Histogram) -> None:
-    """Record how late a timer wakes: what this process adds to a response time when it is busy."""
-    while True:
-        due = perf_counter() + TICK
-        gevent.sleep(TICK)
-        lag.record(perf_counter() - due)

@@ -117,7 +117,7 @@ def chart(
 def told(rows: Iterable[dict[str, Any]], curves: Sequence[Curve], what: str) -> list[Any]:
     """The rows with what the pointer is told about each: the name, then a line for each fact."""
     titles = {unit(curves): "level", what: "measured"}
-    titles |= {name: name for name in ("requests", "errors", "state", "limit", "problems")}
+    titles |= {name: name for name in ("requests", "errors", "state", "limit", "noise", "problems")}
     titles |= {"run": "run"} if len({curve.run for curve in curves}) > 1 else {}
     found = []
     for row in rows:

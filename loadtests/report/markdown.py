@@ -64,6 +64,9 @@ def render(run: Run, *, picture: bool = True) -> str:
             f"{p.deployment} at {p.level}: {'; '.join(p.problems)}" for p in points if not p.valid
         ]
         blocks.append("\\* not valid: " + escaped(". ".join(broken)))
+    noisy = [f"{p.deployment} at {p.level}: {quantities.noise(p)}" for p in points if noted(p)]
+    if noisy:
+        blocks.append("Without what disturbed it: " + escaped(". ".join(noisy)))
     knees = [
         [
             name,
@@ -98,6 +101,11 @@ def render(run: Run, *, picture: bool = True) -> str:
 
 
 FILES = {"summary.md": render}
+
+
+def noted(point: Point) -> bool:
+    """Whether a point is valid, and was disturbed by enough to say so."""
+    return point.valid and any(text.startswith("disturbed") for text in point.problems)
 
 
 def _row(point: Point, limited: bool) -> list[str]:

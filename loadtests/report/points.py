@@ -14,6 +14,9 @@ interval is followed by its `_low` and `_high` (`throughput_low_per_s`):
     service_time_p95_s *                in the closed model that of the response
     error_rate, error_kinds             failures over requests; "503: 41; timeout: 9"
     in_flight                           requests, their mean
+    noise_throughput_per_s              the part of its interval that disturbances can have made
+    noise_..._s                         the same of p50, p95, p99 and mean
+    left_out_s                          of the window, for too large disturbances
     steady, valid, problems             valid is true or false
     limit                               the resource that holds throughput back
     resource_..._cores, _bytes          what this run has of them, by name; of request "all"
@@ -74,6 +77,10 @@ def _columns(points: Sequence[Point]) -> Iterator[tuple[str, Read]]:
     yield "error_rate", lambda p: p.errors.rate if p.requests else None
     yield "error_kinds", lambda p: _texts(f"{kind}: {n}" for kind, n in p.errors.kinds.items())
     yield "in_flight", lambda p: p.in_flight
+    yield "noise_throughput_per_s", _noise("throughput")
+    for name in ("p50", "p95", "p99", "mean"):
+        yield f"noise_{name}_s", _noise(name)
+    yield "left_out_s", lambda p: p.left_out or None
     yield "steady", lambda p: p.steady
     yield "valid", lambda p: "true" if p.valid else "false"
     yield "problems", lambda p: _texts(p.problems)
@@ -104,6 +111,10 @@ def _response_time(name: str) -> Callable[[Point], Estimate | None]:
 
 def _resource(name: str) -> Read:
     return lambda p: p.resources.get(name)
+
+
+def _noise(name: str) -> Read:
+    return lambda p: p.noise.get(name)
 
 
 def _phase(of: str, name: str) -> Read:

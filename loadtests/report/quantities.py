@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 from loadtests import slos
-from loadtests.results import Capacity, Errors, Estimate, Knee
+from loadtests.results import Capacity, Errors, Estimate, Knee, Point
 
 MISSING = "–"  # noqa: RUF001
 # "fitting": ±half, or (low to high) where the sides differ; "compact": these with a digit less.
@@ -131,6 +131,20 @@ def errors(errors: Errors) -> str:
     ranked = sorted(errors.kinds.items(), key=lambda item: (-item[1], item[0]))
     each = ", ".join(f"{count:,} × {kind}" for kind, count in ranked)  # noqa: RUF001
     return percent(errors.rate) + (f" ({each})" if each else "")
+
+
+def noise(point: Point) -> str:
+    """What disturbances can have done, e.g. "throughput up to 12.1/s higher"."""
+    found = point.noise
+    parts = (
+        [f"throughput up to {rate(found['throughput'])} higher"] if "throughput" in found else []
+    )
+    parts += [
+        f"{name} up to {duration(found[name])} lower" for name in ("mean", "p95") if name in found
+    ]
+    if point.left_out:
+        parts.append(f"{duration(point.left_out)} left out")
+    return ", ".join(parts) or "none"
 
 
 def _time_unit(seconds: float) -> tuple[float, str]:

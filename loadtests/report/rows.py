@@ -78,6 +78,7 @@ def _rows(
                     "errors": quantities.errors(point.errors),
                     "state": states.told(point),
                     "limit": limits.told(point),
+                    "noise": quantities.noise(point),
                     "problems": ("" if point.valid else "not valid: ")
                     + ("; ".join(point.problems) or "none"),
                 }

@@ -4,14 +4,16 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from loadtests.process_groups import uninterrupted
-from loadtests.samples import frequencies, host, quota
+from loadtests.samples import frequencies, host, quarters, quota
 from loadtests.samples.mock import Ledger
 from loadtests.samples.other_work import OtherWork
 from loadtests.samples.processes import Processes
+from loadtests.samples.quarters import Quarters
 from loadtests.samples.quota import Quota
 from loadtests.samples.stops import Stops
 
@@ -43,6 +45,7 @@ class Sampler:
                    "periods": those in which it wanted to run since the last sample,
                    "throttled": those of them in which it was stopped,
                    "stopped": seconds for which it was, on all cores together},
+         "quarters": [what cores and processes did in each quarter second; see quarters.Quarters],
          "gauges": {deployment: {process id: what it told of itself; see gauges.Collector.take}},
          "mock": the mock's ledger, its peak that of this second; null: it did not answer}
 
@@ -56,7 +59,8 @@ class Sampler:
     `stolen` are Linux's.
 
     A sample takes 2 ms of a core, and some 20 microseconds more for each thread of a service, and
-    for each process of the machine while others use CPU.
+    for each process of the machine while others use CPU; the looks of every quarter second take
+    1 ms of each second.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Sampler:
         self._others = OtherWork()
         self._tells_frequencies = True
         self._stops = Stops()
+        self._quarters = Quarters()
         self._cores: list[host.Core] = []
         self._quotas: dict[str, Quota] = {}
         self._at = 0.0
@@ -122,7 +127,7 @@ class Sampler:
             self._attempt()
             stopping = False
             while not stopping:
-                stopping = self._stops.wait(self._stopping, INTERVAL)
+                stopping = self._wait()
                 # Never sooner, as CPU time is counted in ticks; but once more at the end: what a
                 # sample tells is of the time before it.
                 time.sleep(max(self._at + INTERVAL - time.monotonic(), 0.0))
@@ -130,6 +135,15 @@ class Sampler:
         finally:
             if self._ledger:
                 self._ledger.close()
+
+    def _wait(self) -> bool:
+        """Wait until the next sample is due, or the end; look at the quarter seconds meanwhile."""
+        for _ in range(round(INTERVAL / quarters.LENGTH)):
+            if self._stops.wait(self._stopping, quarters.LENGTH):
+                return True
+            with suppress(Exception):  # the sample that comes next tells why
+                self._quarters.look()
+        return False
 
     def _attempt(self) -> None:
         """Take and write a sample; one that fails, for whatever reason, does not end the others."""
@@ -152,6 +166,7 @@ class Sampler:
         self._stops.watch(fleet)
         named = {**fleet, "": [os.getpid()]}  # this process has no name
         elapsed = now - self._at
+        self._quarters.watch(named)
         processes = self._processes.look(named, elapsed)
         others = self._other_work(spent, processes, named, now, elapsed)
         limited = self._limits(fleet, processes)
@@ -166,8 +181,9 @@ class Sampler:
             "processes": processes,
         }
         sample |= _sockets() | limited | others | self._told() | self._frequencies(processes)
-        stopped = self._stops.take()
-        return sample | ({"stopped": stopped} if stopped else {})
+        for key, seen in (("stopped", self._stops.take()), ("quarters", self._quarters.take())):
+            sample |= {key: seen} if seen else {}
+        return sample
 
     def _other_work(
         self,

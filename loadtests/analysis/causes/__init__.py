@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from loadtests.analysis.causes import evidence
 from loadtests.analysis.causes.cases import Found, Seen
-from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, threads
+from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
 from loadtests.analysis.causes.slots import slots
 from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
-from loadtests.analysis.ceilings import STARVED, demand, exceeded, highest, lowest
+from loadtests.analysis.ceilings import demand, exceeded, highest, lowest, refuted
 from loadtests.analysis.law import law
 from loadtests.analysis.observations import Observation
-from loadtests.analysis.words import percent, rate
+from loadtests.analysis.words import rate
 from loadtests.results import Ceiling, Limit, Resource
 
 
@@ -33,12 +33,14 @@ def limits(seen: Sequence[Observation], ceilings: Sequence[Ceiling]) -> dict[int
     bounds = law(one.point for one in seen)
     found = {}
     for now in seen:
-        if now.point.limit is not None:  # not the service: the generator, the mock or the host
-            found[now.level] = now.point.limit
-        elif low and takes and bounds and now.point.valid:
-            case = Seen(now, low, seen, takes, ceilings, bounds)
-            if limit := _limit(case):
-                found[now.level] = limit
+        # Not the service: the generator, the mock or the host.
+        spoilt, limit = now.point.limit, None
+        if low and takes and bounds and now.point.counts:
+            limit = _limit(Seen(now, low, seen, takes, ceilings, bounds))
+        if spoilt is not None and (limit is None or limit.resource == "unknown"):
+            limit = spoilt
+        if limit is not None:
+            found[now.level] = limit
     return found
 
 
@@ -49,12 +51,15 @@ def _limit(case: Seen) -> Limit | None:
             return None
     else:
         found = next((one for ask in _INSIDE_OUT if (one := ask(case))), None) or _unknown(case)
-    ceiling = found.ceiling or case.ceiling(found.resource)
+    ceiling, reached = found.ceiling or case.ceiling(found.resource), highest(case.levels)
+    why = found.why + (f"; {_equation(ceiling, reached)}" if ceiling else "")
+    if ceiling and refuted(ceiling, reached):
+        ceiling = None
     return Limit(
         resource=found.resource,
         utilisation=None if found.utilisation is None else min(found.utilisation, 1.0),
         ceiling=ceiling.throughput if ceiling else None,
-        why=found.why + (f"; {_equation(ceiling, highest(case.levels))}" if ceiling else ""),
+        why=why,
         next=_next(case, found.resource, ceiling),
         evidence=evidence.told(case, found.resource, ceiling),
         source="telemetry" if case.now.told else "outside",
@@ -62,6 +67,10 @@ def _limit(case: Seen) -> Limit | None:
 
 
 def _equation(ceiling: Ceiling, reached: float) -> str:
+    if refuted(ceiling, reached):
+        predicted = f"{ceiling.how} predicts {rate(ceiling.throughput)}"
+        measured = f"and {rate(reached)} was measured"
+        return f"{predicted}, {measured}: so a request takes less of it than was counted"
     if exceeded(ceiling, reached):
         predicted = rate(ceiling.throughput)
         return f"{ceiling.how} predicts {predicted}, and {rate(reached)} was measured"
@@ -108,8 +117,6 @@ def _unknown(case: Seen) -> Found:
     if expected is not None:
         short = f"where the load would give {rate(expected)}"
     seen = "nothing that is seen is used up"
-    if case.now.starved >= STARVED:
-        seen = f"for {percent(case.now.starved)} of the time the service had work and no core"
     return Found("unknown", None, f"unknown: {rate(case.now.throughput)} {short}, and {seen}")
 
 
@@ -126,4 +133,5 @@ _INSIDE_OUT: Sequence[_Ask] = (
     semaphore,
     threads,
     slots,
+    starved,
 )

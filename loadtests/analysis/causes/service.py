@@ -1,7 +1,7 @@
 """Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
 
 from loadtests.analysis.causes.cases import FULL, QUEUE, Found, Seen
-from loadtests.analysis.ceilings import late, usable_cores
+from loadtests.analysis.ceilings import STARVED, late, usable_cores
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import duration, percent, rounded
 from loadtests.results import Ceiling
@@ -14,20 +14,55 @@ DEARER = 0.25  # of the CPU of a request: what it costs more than at the lowest 
 CLIENT = 0.008  # seconds of CPU: a connection costs one ms, a client with its TLS settings 17 ms
 
 
+MUCH = 0.05  # of its cores: where others took less, the service had them to itself
+TAKEN = 0.01  # what one of them took of its cores, to be told
+
+
 def cpu(case: Seen) -> Found | None:
     share = case.cpu
-    if share is None or share < FULL:
-        return None
     now, each = case.now, case.now.cpu_each
+    taken = now.host + now.others
+    left = max(1 - taken, 0.0) if taken >= MUCH else 1.0
+    if share is None or share < FULL * left:
+        return None
     cores = usable_cores(now)
     used = min(share, 1.0) * cores
     text = f"{rounded(used, 2)} of {_cores(cores)} used"
+    if left < 1:
+        text = f"{text}, {_taken(now)}: it had {percent(left)} left"
+    share = share / left if share < left else 1.0
     ceiling, dearer = _there(case, each)
     churn = _churn(case, each)
     if churn:
         return Found("churn", share, f"connection churn: {churn}; {text}", ceiling)
     what = f", {duration(each)} for a request{dearer}" if each else ""
     return Found("cpu", share, f"CPU: {text}{what}", ceiling)
+
+
+def _taken(now: Observation) -> str:
+    """E.g. "its host took 6.8 % and other processes took 12 %"."""
+    parts = [
+        f"its host took {percent(now.host)}" if now.host >= TAKEN else "",
+        f"other processes took {percent(now.others)}" if now.others >= TAKEN else "",
+    ]
+    return " and ".join(filter(None, parts))
+
+
+def starved(case: Seen) -> Found | None:
+    """Work without a core, while nothing else is used up: others have it."""
+    now = case.now
+    if now.starved < STARVED:
+        return None
+    share = case.cpu or 0.0
+    cores = usable_cores(now)
+    used = f" and used {rounded(min(share, 1.0) * cores, 2)} of {_cores(cores)}" if share else ""
+    why = (
+        f"CPU, taken by others: for {percent(min(now.starved, 1.0))} of the time the service had "
+        f"work and no core,{used}"
+    ).rstrip(",")
+    if taken := _taken(now):
+        why += f"; {taken}"
+    return Found("cpu", None, why)
 
 
 def _there(case: Seen, each: float | None) -> tuple[Ceiling | None, str]:

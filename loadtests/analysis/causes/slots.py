@@ -86,6 +86,6 @@ def _flat(case: Seen) -> bool:
     beyond = [
         one.upstream.in_flight
         for one in case.levels
-        if one.upstream and one.point.valid and not case.law.follows(one.point)
+        if one.upstream and one.point.counts and not case.law.follows(one.point)
     ]
     return len(beyond) >= 2 and max(beyond) - min(beyond) <= FLAT * max(beyond)

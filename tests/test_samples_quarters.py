@@ -1,0 +1,37 @@
+"""What cores and processes do is looked at each quarter second, threads included."""
+
+import os
+import sys
+import time
+
+import pytest
+
+from loadtests.samples.quarters import Quarters
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="of /proc and its clocks")
+
+
+def test_what_a_process_used_between_two_looks_is_told_by_its_name():
+    quarters = Quarters()
+    quarters.watch({"me": [os.getpid()], "nobody": []})
+    quarters.look()
+    assert quarters.take() == []
+    begin, used = time.monotonic(), time.process_time()
+    while time.process_time() < used + 0.03:
+        pass
+    quarters.look()
+    elapsed = time.monotonic() - begin
+    (seen,) = quarters.take()
+    assert seen["used"]["me"] * elapsed >= 0.02
+    assert seen["used"]["nobody"] == seen["waited"]["nobody"] == 0
+    assert seen["waited"]["me"] >= 0
+    assert len(seen["worked"]) == len(seen["stolen"]) == os.cpu_count()
+    assert quarters.take() == []
+
+
+def test_a_process_that_is_gone_is_left_out():
+    quarters = Quarters()
+    quarters.watch({"gone": [2**22 - 1]})
+    quarters.look()
+    quarters.look()
+    assert quarters.take() == []
