@@ -295,7 +295,8 @@ def _use(invocation: Invocation, port: int, folder: Path, seconds: float) -> Non
     with suppress(httpx.HTTPError):
         httpx.post(f"http://127.0.0.1:{port}/swarm", data=FORM, timeout=30, trust_env=False)
     reports = lambda: list((folder / "runs").glob("*/report.html"))  # noqa: E731
-    _patiently(lambda: reports() or not alive(), seconds + ENDING / 2)
+    full = lambda: "cannot be written" in invocation.output  # noqa: E731
+    _patiently(lambda: reports() or full() or not alive(), seconds + ENDING / 2)
     if alive():
         time.sleep(0.5)
         invocation.interrupt()
