@@ -207,7 +207,7 @@ def test_a_knee_that_rests_on_disturbed_points_has_their_width_and_its_sentence_
 
 def test_levels_that_are_equal_do_not_follow_the_load():
     """Whatever the width of their intervals: 4 and 16 users had the same throughput."""
-    points = [disturbed(n, x, 3 * x) for n, x in ((1, 5.6), (2, 9.2), (4, 12.7), (16, 12.9))]
+    points = [disturbed(n, x, 3 * x) for n, x in ((1, 6.1), (2, 9.2), (4, 12.7), (16, 12.9))]
     knee = Knee(level=None, low=15.0)
     told = sentence(Run(id="r", name="r", started="", points=points, knees={"a": knee}), "a")
     assert told.startswith("a: follows the load up to 2 users; where it stops is not known: at 4 ")

@@ -93,8 +93,15 @@ def _tells_nothing(knee: Knee, answered: Sequence[Point]) -> bool:
 def _following(answered: Sequence[Point], knee: Knee, cut: str) -> str:
     """Without a knee in range: up to the highest level, or up to where that is certain."""
     top, low = answered[-1], knee.low or 0.0
-    each = 1 / knee.cycle if knee.cycle and top.model == "closed" else _promised(answered[0])
-    short = next((point for point in answered[1:] if _falls_short(point, each)), None)
+    each = 1 / knee.cycle if knee.cycle and top.model == "closed" else 0.0
+    short = next(
+        (
+            point
+            for number, point in enumerate(answered)
+            if number and _falls_short(point, max(each, *map(_promised, answered[:number])))
+        ),
+        None,
+    )
     if short is not None:
         before = max(point.level for point in answered if point.level < short.level)
         return (
@@ -109,9 +116,9 @@ def _following(answered: Sequence[Point], knee: Knee, cut: str) -> str:
     )
 
 
-def _promised(first: Point) -> float:
-    """The throughput for each user that the lowest level promises; 0: it had too few requests."""
-    return first.throughput.value / _came(first) if first.requests >= ENOUGH else 0.0
+def _promised(lower: Point) -> float:
+    """The throughput for each user that a lower level promises; 0: it had too few requests."""
+    return lower.throughput.value / _came(lower) if lower.requests >= ENOUGH else 0.0
 
 
 def _falls_short(point: Point, each: float) -> bool:
