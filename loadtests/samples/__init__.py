@@ -138,12 +138,15 @@ class Sampler:
 
     def _wait(self) -> bool:
         """Wait until the next sample is due, or the end; look at the quarter seconds meanwhile."""
-        for _ in range(round(INTERVAL / quarters.LENGTH)):
-            if self._stops.wait(self._stopping, quarters.LENGTH):
+        due = time.monotonic() + INTERVAL
+        while True:
+            left = max(due - time.monotonic(), 0.0)
+            if self._stops.wait(self._stopping, min(left, quarters.LENGTH)):
                 return True
             with suppress(Exception):  # the sample that comes next tells why
                 self._quarters.look()
-        return False
+            if left <= quarters.LENGTH:
+                return False
 
     def _attempt(self) -> None:
         """Take and write a sample; one that fails, for whatever reason, does not end the others."""
