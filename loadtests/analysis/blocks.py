@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadtests.analysis import covariates, cpu, disturbances, fidelity, host, validity
 from loadtests.analysis.noise import disturbance
@@ -60,8 +60,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
     """The block that a stage was; one of which nothing came back cannot be used."""
     stage = record.stage
     disturbed = disturbances.of_record(record, samples)
-    record.cut = ()  # what stood still is left out of times alone; see `_clear`
-    seen = window(record)
+    seen = window(replace(record, cut=()))  # `_clear` leaves out what stood still, of times alone
     whole = together(seen.quarters)
     kinds = dict(seen.kinds)
     [batches] = pieces([seen])
