@@ -26,6 +26,7 @@ LONGEST = (
     *("test_pytest_plugin", "test_engine_generator", "test_open_model"),
 )
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
 LONG = 0.1  # seconds; `eventually` sleeps for less
 
@@ -110,11 +111,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     global _unmarked
     _unmarked = "" if item.get_closest_marker("processes") else item.nodeid
     drawer = _drawn_here() if _unmarked else nullcontext()
+    # A command that a test calls in this process installs its own, some of which end the process.
+    handlers = {number: signal.getsignal(number) for number in ENDING}
     try:
         with drawer:
             return (yield)
     finally:
         _unmarked = ""
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

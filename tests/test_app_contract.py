@@ -144,7 +144,7 @@ def test_async_variants_hold_more_callers_than_there_are_threads() -> None:
         with service(variant, timeout=60) as (users, upstream):
             upstream.held = True
             started = users.start("/external-data", times=45)
-            eventually(lambda: upstream.in_flight == 45)
+            eventually(lambda: upstream.in_flight == 45, 60)
             assert users.get("/health-sync").status_code == 200
             upstream.held = False
             assert answers(started) == [(200, {"ok": True})] * 45

@@ -189,7 +189,7 @@ def test_a_service_that_has_too_few_descriptors_is_told_to_raise_the_limit() -> 
         [*COMMAND, "async-httpx", "--upstream", "http://u"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8)),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 2
     assert done.stderr.splitlines() == [

@@ -12,7 +12,7 @@ import pytest
 
 from loadtests import barrier
 from loadtests.barrier import Barrier
-from loadtests.samples import meter
+from loadtests.samples import meter, quarters
 from loadtests.samples.meter import Meter
 from loadtests.stages import RequestSpec, Stage
 from tests.servers import MockUpstream, eventually, mock_upstream
@@ -102,7 +102,7 @@ def test_children_that_ended_count_once():
         program = "import time, sys\nwhile time.process_time() < 0.1: pass\nsys.stdin.read()"
         one.does(f"p = subprocess.Popen([sys.executable, '-c', {program!r}], stdin=-1)")
         alive.extend(child.pid for child in meter.psutil.Process(one.pid).children())
-        while meter._cpu(alive[0]) < 0.1:
+        while quarters._cpu(alive[0]) < 0.1:
             pass
         reader.begin()  # what the child has used by now is past
         one.does("p.stdin.close(); p.wait()")

@@ -18,12 +18,12 @@ def cpus(tmp_path):
         for name, text in {**files, "topology/thread_siblings_list": threads}.items():
             path = tmp_path / f"cpu{core}" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{text}\n")
+            path.write_text(f"{text}\n", encoding="utf-8")
     return tmp_path
 
 
 def test_frequencies_are_told_by_core_in_hertz(cpus):
-    (cpus / "cpu1/cpufreq/scaling_cur_freq").write_text("800000\n")
+    (cpus / "cpu1/cpufreq/scaling_cur_freq").write_text("800000\n", encoding="utf-8")
     assert frequencies.now([0, 1, 3], cpus) == {0: 2.4e9, 1: 8e8}
     assert frequencies.highest([0], cpus) == {0: 3.8e9}
     assert frequencies.governors([0, 3], cpus) == {0: "powersave"}
@@ -31,9 +31,9 @@ def test_frequencies_are_told_by_core_in_hertz(cpus):
 
 def test_threads_of_a_physical_core_are_siblings(cpus):
     assert frequencies.siblings([0, 1, 2], cpus) == [[0, 2], [1, 3]]
-    (cpus / "cpu0/topology/thread_siblings_list").write_text("0-1,4\n")
+    (cpus / "cpu0/topology/thread_siblings_list").write_text("0-1,4\n", encoding="utf-8")
     assert frequencies.siblings([0], cpus) == [[0, 1, 4]]
-    (cpus / "cpu0/topology/thread_siblings_list").write_text("0\n")
+    (cpus / "cpu0/topology/thread_siblings_list").write_text("0\n", encoding="utf-8")
     assert frequencies.siblings([0], cpus) == []
 
 
@@ -41,7 +41,7 @@ def test_a_system_that_tells_nothing_has_no_frequency_and_no_siblings(tmp_path):
     assert frequencies.now([0], tmp_path) == {}
     assert frequencies.siblings([0], tmp_path) == []
     (tmp_path / "cpu0/cpufreq").mkdir(parents=True)
-    (tmp_path / "cpu0/cpufreq/scaling_cur_freq").write_text("<unknown>\n")
+    (tmp_path / "cpu0/cpufreq/scaling_cur_freq").write_text("<unknown>\n", encoding="utf-8")
     assert frequencies.now([0], tmp_path) == {}
 
 

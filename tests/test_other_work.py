@@ -22,15 +22,15 @@ class Machine:
 
     def __init__(self, folder):
         self.folder, self.work, self.now = folder, OtherWork(folder), 100.0
-        (folder / "cpuinfo").write_text("none of them\n")
+        (folder / "cpuinfo").write_text("none of them\n", encoding="utf-8")
 
     def runs(self, pid, name, cpu, *, children=0.0, parent=1, started=7, core=1):
         file = self.folder / str(pid) / "stat"
         file.parent.mkdir(exist_ok=True)
         times = [round(cpu * TICKS), 0, round(children * TICKS), 0]
         words = ["R", parent, *[0] * 9, *times, 20, 0, 1, 0, started, *[0] * 16, core, 0]
-        file.write_text(f"{pid} ({name}) {' '.join(map(str, words))}\n")
-        (file.parent / "cmdline").write_text("python\0--password=hunter2\0")
+        file.write_text(f"{pid} ({name}) {' '.join(map(str, words))}\n", encoding="utf-8")
+        (file.parent / "cmdline").write_text("python\0--password=hunter2\0", encoding="utf-8")
 
     def ends(self, pid):
         (self.folder / str(pid) / "stat").unlink()

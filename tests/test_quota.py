@@ -117,7 +117,7 @@ def test_a_deployment_in_a_group_of_its_own_has_the_quota_of_that_group(two_grou
     found = quota.own_quotas(named, two_groups)
     assert found == {"boxed": Quota(0.5, 120, 36, 0.5)}
     assert quota.quota(two_groups) == Quota(2.0, 120, 36, 0.5)
-    (two_groups / "sys/fs/cgroup/ci/job/box/cpu.max").write_text("max 100000\n")
+    (two_groups / "sys/fs/cgroup/ci/job/box/cpu.max").write_text("max 100000\n", encoding="utf-8")
     assert quota.own_quotas(named, two_groups) == {}
 
 
@@ -128,7 +128,7 @@ def test_a_sample_has_what_each_quota_did_since_the_one_before(two_groups, monke
     fleet, processes = {"boxed": [8], "plain": [9]}, {"boxed": {}, "plain": {}}
     assert sampler._limits(fleet, processes) == {}
     counts = "nr_periods 130\nnr_throttled 40\nthrottled_usec 750000\n"
-    (two_groups / "sys/fs/cgroup/ci/job/box/cpu.stat").write_text(counts)
+    (two_groups / "sys/fs/cgroup/ci/job/box/cpu.stat").write_text(counts, encoding="utf-8")
     told = sampler._limits(fleet, processes)
     assert told == {"quota": {"cores": 2.0, "periods": 0, "throttled": 0, "stopped": 0.0}}
     own = {"cores": 0.5, "periods": 10, "throttled": 4, "stopped": 0.25}

@@ -75,11 +75,13 @@ def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(co
 def test_an_slo_that_is_missed_decides_the_exit_code(complete):
     code, invocation = complete
     good = measured(invocation.run(), 4)
-    assert code == (1 if any(good.values()) else 3), invocation.output
     statuses = {(slo.name, slo.deployment): slo.status for slo in invocation.run().slos}
+    assert code == (1 if "missed" in statuses.values() else 3), invocation.output
     for name, valid in good.items():
-        assert statuses["few", name] == ("met" if valid else "unresolved")
-        assert statuses["fast", name] == ("missed" if valid else "unresolved")
+        # Noise leaves undecided what it can have changed, and nothing else.
+        undecided = set() if valid else {"unresolved"}
+        assert statuses["few", name] in {"met"} | undecided
+        assert statuses["fast", name] in {"missed"} | undecided
         # One user and a second: too few requests for a p99.
         assert statuses["sharp", name] == "unresolved"
 
@@ -389,9 +391,7 @@ def test_the_users_own_locustfile_keeps_its_tasks(tmp_path, plan):
     }
 
 
-def test_plain_locust_plays_the_plan_and_a_mock_later_than_its_profile_allows_spoils_it(
-    tmp_path, plan
-):
+def test_plain_locust_plays_the_plan_and_names_a_mock_later_than_its_profile_allows(tmp_path, plan):
     plan.write_text(PLAN.replace(BUDGET, 'budget = { late = "0.001ms" }'), encoding="utf-8")
     words = [*LOCUST, "--headless", "--only-summary", "--plan", "plan.toml", "--levels", "2"]
     with started(words, tmp_path) as invocation:
@@ -400,7 +400,6 @@ def test_plain_locust_plays_the_plan_and_a_mock_later_than_its_profile_allows_sp
     run = results.read(folder)
     assert stages(run) == [("async", 2), ("threads", 2)]
     for point in run.points:
-        assert not point.valid
         assert "answers were more than 0.001 ms late" in "; ".join(point.problems)
     assert "0.001 ms late" in invocation.output
 
