@@ -21,7 +21,7 @@ from tests.brownout_runs import Invocation, marked, started
 from tests.chaos_surroundings import Listeners, clock, disk, fill, step, temporary
 from tests.chaos_trials import FOLDER, Trial, words, write_plan
 
-ENDING = 60.0  # seconds that a command may take longer than it usually does
+ENDING = 120.0  # seconds that a command may take longer than it usually does
 LEAVING = 25.0  # seconds in which supervisors end what a killed controller leaves
 STARTED_UP = 1.0  # seconds in which an interpreter has read its modules
 LOSING = 0.3  # seconds of a window in which a worker is lost; others take its users then

@@ -68,15 +68,16 @@ def pytest_configure() -> None:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
-    How many modules run at a time: twice as many as there are cores.
+    How many modules run at a time: half as many again as there are cores.
 
-    Tests that start processes wait for half of their time. The others only compute, and one worker
-    for each core is enough for them.
+    Tests that start processes wait for half of their time, but with two for each core a slow
+    machine is late for what they wait for. The others only compute, and one worker for each core
+    is enough for them.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     computing = config.getoption("markexpr") == "not processes"
-    return cores if computing else 2 * cores
+    return cores if computing else cores + (cores + 1) // 2
 
 
 @pytest.fixture

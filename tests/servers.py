@@ -23,7 +23,7 @@ from app_under_test import variants
 from app_under_test.settings import Settings
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
     """
     Waits until `condition` holds; fails if it does not within `seconds`.
 
