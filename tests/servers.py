@@ -210,13 +210,13 @@ class Callers:
         self.url = url
         self.pool = ThreadPoolExecutor(100)
         self.client = httpx.Client(
-            timeout=30,
+            timeout=120,
             verify=False,
             trust_env=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         )
 
-    def get(self, path: str, timeout: float = 30) -> httpx.Response:
+    def get(self, path: str, timeout: float = 120) -> httpx.Response:
         return self.client.get(self.url + path, timeout=timeout)
 
     def start(self, path: str, times: int = 1) -> list[Future[httpx.Response]]:

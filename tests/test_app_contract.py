@@ -141,10 +141,10 @@ def test_blocking_in_async_calls_one_at_a_time_and_stops_every_route() -> None:
 
 def test_async_variants_hold_more_callers_than_there_are_threads() -> None:
     def check(variant: str) -> None:
-        with service(variant, timeout=60) as (users, upstream):
+        with service(variant, timeout=200) as (users, upstream):
             upstream.held = True
             started = users.start("/external-data", times=45)
-            eventually(lambda: upstream.in_flight == 45, 60)
+            eventually(lambda: upstream.in_flight == 45, 100)
             assert users.get("/health-sync").status_code == 200
             upstream.held = False
             assert answers(started) == [(200, {"ok": True})] * 45
