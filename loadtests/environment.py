@@ -72,7 +72,7 @@ def _which() -> list[int]:
 
 
 def _clocks() -> dict[str, Any] | None:
-    """What is told of the frequencies of these cores: the highest in hertz, and the governors."""
+    """Return the frequencies of these cores: the highest in hertz, and the governors."""
     highest = frequencies.highest(_which())
     governors = sorted(set(frequencies.governors(_which()).values()))
     found = {"highest": max(highest.values(), default=None), "governors": governors or None}

@@ -74,7 +74,7 @@ def bound(stages: int, each: float) -> float:
     Seconds that a run of so many stages takes, at most.
 
     Args:
-        each: seconds that a stage takes beside what it measures.
+        each: seconds that a stage takes in addition to what it measures.
     """
     return stages * each + max(USUAL * stages, SMALL)
 

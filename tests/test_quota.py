@@ -101,7 +101,7 @@ def test_a_quota_that_stopped_nothing_spoils_nothing():
 
 @pytest.fixture
 def two_groups(tmp_path):
-    """A harness in a group with a quota, and a container beside it whose quota is lower."""
+    """A harness in a group with a quota, and a container next to it whose quota is lower."""
     groups = {"ci/job": "200000", "ci/job/box": "50000"}
     files = {
         f"sys/fs/cgroup/{name}/{file}": text

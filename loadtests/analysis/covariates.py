@@ -47,7 +47,7 @@ _TOO_MUCH = 0.4
 What comes of so much is no longer in proportion to it."""
 _STOPPED = 0.01  # seconds of a quarter second, by a signal
 _STOLEN = 0.0375  # seconds of it; less comes in short slices all the time and stops nobody for long
-_SAMPLED = 2.0  # seconds after which a sample has told of a moment
+_SAMPLED = 2.0  # seconds after which a sample has covered a moment
 _TOLD = 0.05  # of that time, in the mean: it is told
 _SAME = 1e-6  # a standard deviation below which a disturbance was the same in all blocks
 

@@ -33,7 +33,7 @@ class Source:
     One thing that delays steps of requests.
 
     `steps`: how often a request passes there. `pauses`: (seconds, how many) in which nothing goes
-    on; whoever comes in one waits until its end. `late`: the share of the steps that were later
+    on; requests then wait for the end. `late`: the share of the steps that were later
     than so many seconds. `seconds`: of the windows. `what`: in words.
     """
 

@@ -79,7 +79,7 @@ class Takers:
 def _cores() -> list[tuple[float, float]]:
     """
     Seconds that each core was idle or worked for interrupts, which are nobody's, and those that
-    the host took; empty where the host is not told of.
+    the host took; empty where the host is not known.
     """
     found = []
     with suppress(psutil.Error, OSError, AttributeError):

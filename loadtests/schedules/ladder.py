@@ -90,7 +90,7 @@ def _left(plan: Plan, so_far: Sequence[Played], part: float = 1.0) -> float:
 
 
 def _beside(plan: Plan) -> float:
-    """Seconds that a stage takes beside what it measures."""
+    """Seconds that a stage takes in addition to what it measures."""
     return plan.load.settle + SWITCHING
 
 
