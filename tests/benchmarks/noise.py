@@ -100,7 +100,7 @@ def main():
 
 @dataclass(frozen=True)
 class Case:
-    """A service with one limit; `holds` is what a request holds it for without its CPU (seconds)."""
+    """A service with one limit; `holds`: seconds that a request holds it for, without its CPU."""
 
     group: faults.Group
     fault: faults.Fault
