@@ -54,6 +54,7 @@ Resource = Literal[
     "churn",  # connections, or whole clients, opened for each call: CPU that need not be spent
     "retries",  # calls that are sent again, and load what fails already
     "upstream",  # its own capacity, or its rate limit
+    "refusals",  # the service turns requests away itself
     "generator",
     "mock",
     "host",

@@ -422,3 +422,22 @@ def test_what_lies_below_a_throughput_that_was_measured_is_not_called_the_ceilin
         assert bounds[0].finding == "the prediction was met: 200/s was measured"
     else:
         assert bounds[0].finding is None
+
+
+def refused(users, share, **upstream):
+    """A level at which the service answers this share of the requests with 429."""
+    seen = level(users, 50.0, failing=share, upstream={"calls": 50.0, **upstream})
+    kinds = {"429": round(share * seen.point.requests)}
+    errors = seen.point.errors.model_copy(update={"kinds": kinds})
+    return replace(seen, point=seen.point.model_copy(update={"errors": errors}), cpu=0.97)
+
+
+def test_requests_that_the_service_refuses_itself_are_the_cause_also_where_refusing_takes_all_cpu():
+    limit = named(level(1), level(2), refused(4, 0.9), refused(8, 0.95))
+    assert limit.resource == "refusals"
+    assert "95 % of the requests get 429, and the upstream refused none" in limit.why
+
+
+def test_refusals_that_the_upstream_made_are_not_those_of_the_service():
+    passed_on = {"calls": 500.0, "refused": 0.9, "failing": 0.9}
+    assert resource(level(1), level(2), refused(4, 0.9, **passed_on)) == "upstream"

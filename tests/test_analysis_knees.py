@@ -219,3 +219,29 @@ def test_throughput_without_an_interval_is_as_sure_as_its_requests():
     plateau = [*rising(1, 5, 10), point(40, 200, noise=0.02)]
     assert knee([*plateau, few]).then is None
     assert knee([*plateau, many]).then == "flat"
+
+
+def refusing(level, good, share, *, noise):
+    """A level at which most requests are refused, with a throughput that is hardly known."""
+    return point(level, good, rate=share, noise=noise)
+
+
+def test_a_level_at_which_most_requests_fail_is_beyond_the_knee_however_unsure_its_throughput():
+    seen = [*rising(1, 2), refusing(4, 50.0, 0.95, noise=0.6)]
+    bend = knee(seen)
+    assert bend.then == "errors"
+    assert bend.level == pytest.approx(2.5, rel=0.05)
+    assert bend.low >= 1.5
+    assert bend.high == 4
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.3])
+def test_a_service_that_fails_as_often_at_every_level_has_no_knee(share):
+    seen = [point(level, 20.0 * level, rate=share) for level in (1, 2, 4, 8, 16)]
+    assert knee(seen).level is None
+    assert knee(seen).high is None
+
+
+def test_a_failure_or_two_at_a_level_of_few_requests_make_no_knee():
+    seen = [*rising(1, 2, 4), point(8, 150.0, rate=0.04, seconds=0.2), *rising(16)]
+    assert knee(seen).high is None

@@ -16,6 +16,7 @@ import numpy as np
 
 from loadtests.analysis.law import (
     ANSWERED,
+    FAILING,
     FALLING,
     ClosedLaw,
     OpenLaw,
@@ -34,7 +35,6 @@ from loadtests.results import Estimate, Knee, Limit, Point
 
 LEAST_LEVELS = 3
 BEYOND = 0.95  # a knee must lie below this part of the highest level to have been seen
-FAILING = 0.05  # of the requests, beyond those that fail before the knee already
 UNSEEN = 0.15  # of X_max: where such a loss is within the interval, throughput is not called flat
 APART = 0.02  # of the highest level: with less between two levels, there is no slope
 RISING = 0.05  # of p95, from the knee to the highest level: with less, no slope is given

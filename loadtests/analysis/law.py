@@ -22,26 +22,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from loadtests.analysis.band import DEVIATIONS, Band, Numbers
 from loadtests.results import Estimate, Point
 
 FOLLOWING = 0.9  # of N / (R_0 + Z): with less throughput, a level does not follow the load
 ANSWERED = 0.95  # ... of the open model's arrivals
 FALLING = 0.05  # of X_max
+FAILING = 0.05  # of the requests, beyond those that fail at lower levels already
 CHANCE = 0.01  # that one level or more of a service without a limit is said not to follow
 BETWEEN = 0.01  # half of an interval: what two stages differ by beyond what their own ones say
 
 _SIGNIFICANCE = 0.01
-_DEVIATIONS = float(special.ndtri(0.975))  # in half an interval
-_INSIDE = _DEVIATIONS**2  # of twice the log likelihood that a 95 % interval gives away
 _UNSETTLED = 0.25  # relative error of a level that had not come to rest
 _NOTHING = 1.0  # ... and of the half request that stands for a level without any success
 _AT = 0.95  # of the knee: a level from here on may be on the plateau
 _MANY = 3.0  # times as many requests show what is rare
-_HALVINGS = 24  # of the range of a cycle, to a millionth
-_COARSE, _FINE = 200, 300  # knees that are tried
 _GROWN = 1.1  # times as long in the service as at the lowest rate: a queue was built
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +68,8 @@ class ClosedLaw:
     beyond the knee. `most` is X_max. `low` and `high` bound the knee, in users: `low` is None when
     it may be at or below the lowest level, `high` when it may be beyond the highest one; `best` is
     the one that fits the levels best. `falls`: throughput at the highest level is lower than X_max.
+    `failing`: the share of failures from which a level does not follow the load; None where no
+    level has so large a share.
     """
 
     cycle: Estimate
@@ -82,6 +80,7 @@ class ClosedLaw:
     falls: bool
     levels: int
     lowest: int
+    failing: float | None = None
 
     @property
     def knee(self) -> float:
@@ -104,21 +103,23 @@ class ClosedLaw:
 
         It does not when less than FOLLOWING of what the load would give succeeded, whatever
         disturbed it, and the intervals of both together exclude chance at any level of a service
-        without a limit.
+        without a limit; or when many more requests fail than at the levels below.
         """
         if point.level == 1:
             return True  # who is alone waits for nobody
         if self.saturated and point.level <= self.lowest:
+            return False
+        if self.failing is not None and _failing_at_least(point, self.levels) > self.failing:
             return False
         reached = math.exp(_logarithm(point) + _slack(point))
         ratio = reached * self.cycle.value / point.level
         if ratio >= FOLLOWING:
             return True
         high = self.cycle.high or math.inf
-        known = math.log(high / self.cycle.value) / _DEVIATIONS
+        known = math.log(high / self.cycle.value) / DEVIATIONS
         waiting = _failing_users(point)
         stuck = math.sqrt(waiting) / max(point.level - waiting, 1.0)
-        error = math.hypot(_error(point), BETWEEN / _DEVIATIONS, known, stuck)
+        error = math.hypot(_error(point), BETWEEN / DEVIATIONS, known, stuck)
         return -math.log(ratio) < error * _certain(self.levels)
 
 
@@ -164,7 +165,7 @@ class OpenLaw:
         due = self.usual * came
         rate = Value.of(point.throughput)
         known = rate.half if math.isfinite(rate.half) else math.sqrt(due / (point.seconds or 1.0))
-        slack = math.hypot(known, self.unsure * came) * _certain(self.levels) / _DEVIATIONS
+        slack = math.hypot(known, self.unsure * came) * _certain(self.levels) / DEVIATIONS
         if rate.value + slack >= due or (not unstable and rate.value >= ANSWERED * due):
             return True
         if 1 - point.errors.rate < ANSWERED * self.usual or point.in_flight is None or not came:
@@ -278,7 +279,7 @@ def _combined(values: Sequence[Value], weights: Sequence[float]) -> tuple[float,
     halves = np.maximum(halves, 1e-6 * means.max() + 1e-12)  # of a value of zero
     shares = np.array(weights) / sum(weights)
     mean = float(shares @ means)
-    deviations = (means - mean) / (halves / _DEVIATIONS)
+    deviations = (means - mean) / (halves / DEVIATIONS)
     return mean, halves, float(deviations @ deviations)
 
 
@@ -287,7 +288,26 @@ def share_error(points: Sequence[Point]) -> float:
     came = sum(point.requests for point in points)
     failed = sum(point.errors.rate * point.requests for point in points)
     share = failed / came if came else 0.0
-    return _DEVIATIONS * math.sqrt(share * (1 - share) / came) if came else 0.0
+    return DEVIATIONS * math.sqrt(share * (1 - share) / came) if came else 0.0
+
+
+def _failing_at_least(point: Point, levels: int) -> float:
+    """The lower bound of the share that fails at one of so many levels; of independent requests."""
+    share, size = point.errors.rate, point.errors.effective or point.requests
+    error = math.sqrt(share * (1 - share) / size) if size else math.inf
+    return share - _certain(levels) * error
+
+
+def _more_fail(seen: Sequence[Point]) -> tuple[int, float] | None:
+    """The lowest level at which many more requests fail than below it, and the share from which."""
+    for index, point in enumerate(seen[1:], 1):
+        below = seen[:index]
+        came = sum(one.requests for one in below)
+        failed = sum(one.errors.rate * one.requests for one in below)
+        from_here = failed / max(came, 1) + share_error(below) + FAILING
+        if _failing_at_least(point, len(seen)) > from_here:
+            return point.level, from_here
+    return None
 
 
 def falls(top: Point, most: Value) -> bool:
@@ -301,7 +321,7 @@ def may_fall(top: Point, most: Value, part: float) -> bool:
     """Whether the interval of what is lost at this level reaches beyond this part of X_max."""
     half = Value.of(top.throughput).half
     if math.isinf(half):
-        half = _DEVIATIONS * _error(top) * top.throughput.value
+        half = DEVIATIONS * _error(top) * top.throughput.value
     return most.value - top.throughput.value + math.hypot(half, most.half) > part * most.value
 
 
@@ -341,9 +361,9 @@ def _error(point: Point) -> float:
         return _UNSETTLED
     rate = Value.of(_undisturbed(point))
     if math.isfinite(rate.half):
-        return rate.half / rate.value / _DEVIATIONS
+        return rate.half / rate.value / DEVIATIONS
     count = max(rate.value * point.seconds, 0.5)
-    return math.sqrt(1 / count) + point.level / count / _DEVIATIONS
+    return math.sqrt(1 / count) + point.level / count / DEVIATIONS
 
 
 def _errors(seen: Sequence[Point]) -> Numbers:
@@ -359,7 +379,7 @@ def _errors(seen: Sequence[Point]) -> Numbers:
     each = own**2 * counts
     others = [each[counts >= _MANY * count] for count in counts]
     shared = np.array([float(np.median(more)) if len(more) else 0.0 for more in others])
-    errors: Numbers = np.hypot(np.maximum(own, np.sqrt(shared / counts)), BETWEEN / _DEVIATIONS)
+    errors: Numbers = np.hypot(np.maximum(own, np.sqrt(shared / counts)), BETWEEN / DEVIATIONS)
     return errors
 
 
@@ -375,9 +395,13 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     users = np.array([float(point.level) for point in seen])
     rates = np.array([_logarithm(point) for point in seen])
     slack = np.array([_slack(point) for point in seen])
-    band = _Band(users, rates, slack, _errors(seen), _unbound(seen, highest, most, down))
+    band = Band(users, rates, slack, _errors(seen), _unbound(seen, highest, most, down))
     (low, high), best, (short, long) = band.region()
     cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
+    more = _more_fail(seen)
+    if more is not None and low is not None:
+        high = min(high or math.inf, float(more[0]))
+        low, best = min(low, high), min(best, high)
     return ClosedLaw(
         cycle=Estimate(value=cycle, low=short, high=long),
         most=most,
@@ -387,6 +411,7 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
         falls=down,
         levels=len(seen),
         lowest=seen[0].level,
+        failing=None if more is None else more[1],
     )
 
 
@@ -420,103 +445,3 @@ def _unbound(
     if len(flat) >= 2:
         return np.array([point.level > max(flat) for point in seen])
     return np.array([point.level >= highest[0].level for point in seen])
-
-
-@dataclass(frozen=True, slots=True)
-class _Band:
-    """Measured levels, and how far they lie outside of the band of each knee that is possible."""
-
-    users: Numbers
-    rates: Numbers  # logarithms
-    slack: Numbers  # by which each can be higher
-    errors: Numbers
-    unbound: NDArray[np.bool_]
-
-    def region(
-        self,
-    ) -> tuple[tuple[float | None, float | None], float, tuple[float | None, float]]:
-        """The bounds of the knee, the one that fits best, and the bounds of the cycle."""
-        top = float(self.users[-1])
-        knees = np.geomspace(1.0, 8 * top, _COARSE)
-        misfits, _ = self._best(knees)
-        inside = misfits <= self._allowed(misfits)
-        first, last = (int(index) for index in np.flatnonzero(inside)[[0, -1]])
-        at_start, at_end = first == 0, last >= np.searchsorted(knees, top)
-        step = knees[1] / knees[0]
-        fine = np.geomspace(max(knees[first] / step, 1.0), min(knees[last], top) * step, _FINE)
-        misfits, places = self._best(fine)
-        allowed = self._allowed(misfits)
-        best = float(np.median(fine[misfits <= misfits.min() * (1 + 1e-6) + 1e-9]))
-        within = np.flatnonzero(misfits <= allowed)
-        fine, places = fine[within], places[within]
-        slowest, fastest = self._ends(fine, places, allowed)
-        alone = self.users[0] <= 1
-        low, high = float(fine[0]), float(fine[-1])
-        known = alone or not at_start
-        return (
-            (low if known else None, None if at_end else high),
-            best,
-            (math.exp(-fastest) if known else None, math.exp(-slowest)),
-        )
-
-    def _allowed(self, misfits: Numbers) -> float:
-        """The largest misfit inside; with the Birge ratio where even the best knee fits badly."""
-        least = float(misfits.min())
-        return least + _INSIDE * max(least / max(len(self.users) - 2, 1), 1.0)
-
-    def _edges(self, knees: Numbers) -> tuple[Numbers, Numbers]:
-        """
-        Logarithms of the least and the most throughput, for each knee and level; in 1 / cycle.
-
-        With one server of demand D = 1 / N* in a cycle of 1, Q requests are with it: Q = X D (1 +
-        Q (N - 1) / N) and N = X (1 - D) + Q, which is a quadratic equation.
-        """
-        knee = knees[:, None]
-        most = np.minimum(self.users, knee)
-        demand = np.minimum(1 / knee, 1 - 1e-9)
-        load = demand / (1 - demand)
-        seen = (self.users - 1) / self.users
-        linear = 1 + load - seen * load * self.users
-        square = np.sqrt(linear**2 + 4 * seen * load**2 * self.users)
-        # The positive root, in the form that does not cancel out.
-        queue = np.where(
-            linear > 0,
-            2 * load * self.users / (linear + square),
-            (square - linear) / np.maximum(2 * seen * load, 1e-300),
-        )
-        least = np.minimum((self.users - queue) / (1 - demand), most)
-        least = np.where(self.unbound & (self.users > knee), 1e-12, least)
-        return np.log(np.maximum(least, 1e-12)), np.log(most)
-
-    def _misfit(self, low: Numbers, high: Numbers, places: Numbers) -> tuple[Numbers, Numbers]:
-        """Squared distances from the band, and their derivative, at log(1 / cycle)."""
-        above = np.maximum(self.rates - places[:, None] - high, 0.0)
-        below = np.maximum(places[:, None] + low - self.rates - self.slack, 0.0)
-        weights = 1 / self.errors**2
-        return (above**2 + below**2) @ weights, (below - above) @ weights
-
-    def _best(self, knees: Numbers) -> tuple[Numbers, Numbers]:
-        """For each knee, the least misfit over all cycles, and where it is."""
-        low, high = self._edges(knees)
-        left = (self.rates - high).min(axis=1) - 1
-        right = (self.rates + self.slack - high).max(axis=1) + 1
-        for _ in range(_HALVINGS):
-            places = (left + right) / 2
-            rising = self._misfit(low, high, places)[1] >= 0
-            right = np.where(rising, places, right)
-            left = np.where(rising, left, places)
-        places = (left + right) / 2
-        return self._misfit(low, high, places)[0], places
-
-    def _ends(self, knees: Numbers, places: Numbers, allowed: float) -> tuple[float, float]:
-        """The least and the largest log(1 / cycle) that are allowed for one of the knees."""
-        low, high = self._edges(knees)
-        ends = []
-        for side in (-1.0, 1.0):
-            near, far = places, places + side * 3.0
-            for _ in range(_HALVINGS):
-                middle = (near + far) / 2
-                good = self._misfit(low, high, middle)[0] <= allowed
-                near, far = np.where(good, middle, near), np.where(good, far, middle)
-            ends.append(near)
-        return float(ends[0].min()), float(ends[1].max())

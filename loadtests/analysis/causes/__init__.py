@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from loadtests.analysis.causes import evidence
 from loadtests.analysis.causes.cases import Found, Seen
+from loadtests.analysis.causes.refusals import refusals
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
 from loadtests.analysis.causes.slots import slots
 from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
@@ -86,6 +87,7 @@ _LIFTED: Mapping[Resource, str] = {
     "churn": "With connections that are kept",
     "retries": "Without the repeated calls",
     "upstream": "With a faster upstream",
+    "refusals": "Without the limit that refuses",
 }
 _NOUNS: Mapping[Resource, str] = {
     "threads": "the threads",
@@ -126,6 +128,7 @@ _INSIDE_OUT: Sequence[_Ask] = (
     retries,
     refusing,
     servers,
+    refusals,
     cpu,
     slower,
     blocked,

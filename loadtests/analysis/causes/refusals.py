@@ -1,0 +1,41 @@
+"""Whether the service itself turns requests away: a rate limit, or a limit of concurrency."""
+
+from collections.abc import Mapping
+
+from loadtests.analysis.causes.cases import Found, Seen
+from loadtests.analysis.words import percent, rounded
+from loadtests.results import Errors
+
+REFUSING = 0.05  # of the requests, beyond those at the lowest level
+_STATUSES = ("429", "503")  # RFC 6585, 4; RFC 9110, 15.6.4
+_PASSED_ON = 0.5  # refused calls for a refused request: then the upstream refuses
+
+
+def refusals(case: Seen) -> Found | None:
+    """Requests that are refused by status, while the upstream refuses few calls."""
+    now = case.now
+    point = now.point
+    refused = _refused(point.errors)
+    usual = 0.0 if case.low is now else _share(case.low.point.errors, case.low.point.requests)
+    share = _share(point.errors, point.requests)
+    if share - usual < REFUSING:
+        return None
+    up = now.upstream
+    upstream = ""
+    if up is not None:
+        calls = up.calls * max(up.failing, up.refused)
+        if calls >= _PASSED_ON * sum(refused.values()) / point.seconds:
+            return None
+        many = f"{rounded(calls, 3)} calls a second" if calls else "none"
+        upstream = f", and the upstream refused {many}"
+    status = max(refused, key=lambda one: refused[one])
+    why = f"refused by the service: {percent(share)} of the requests get {status}{upstream}"
+    return Found("refusals", None, why)
+
+
+def _refused(errors: Errors) -> Mapping[str, int]:
+    return {kind: errors.kinds[kind] for kind in _STATUSES if kind in errors.kinds}
+
+
+def _share(errors: Errors, requests: int) -> float:
+    return sum(_refused(errors).values()) / requests if requests else 0.0
