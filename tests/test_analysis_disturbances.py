@@ -88,6 +88,20 @@ def test_others_take_no_more_than_the_process_waited_for_nor_than_they_used():
     assert hidden.taken("a").others == 0
 
 
+def test_a_niced_process_takes_a_tenth_of_what_it_uses_however_many_threads_of_ours_wait():
+    look = disturbances.Look(
+        0.0,
+        0.25,
+        worked=(0.2, 1.0),
+        stolen=(0.0, 0.0),
+        used={"a": 0.3},
+        waited={"a": 5.0},  # its threads wait for one another
+        affinity={"a": frozenset({1})},
+        niced=(0.0, 0.66),
+    )
+    assert look.taken("a").others == pytest.approx(0.066 * 0.25)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_left_out_does_not_depend_on_response_times(seed):
     fast, slow = (

@@ -26,6 +26,7 @@ def test_what_a_process_used_between_two_looks_is_told_by_its_name():
     assert seen["used"]["nobody"] == seen["waited"]["nobody"] == 0
     assert seen["waited"]["me"] >= 0
     assert len(seen["worked"]) == len(seen["stolen"]) == os.cpu_count()
+    assert all(n <= w for n, w in zip(seen.get("niced", ()), seen["worked"], strict=False))
     assert quarters.take() == []
 
 

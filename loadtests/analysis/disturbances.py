@@ -31,6 +31,11 @@ UNSEEN = 0.01
 Cores. A deployment's command that uses less is perhaps only the client of a container, whose own
 processes are then the others that use its cores.
 """
+_TAKES = 0.1
+"""
+What a process of a lower priority takes of what it uses: at nice 10 its share beside one that wants
+the whole core (sched(7)). The rest it uses while ours wait for one another, or for nothing.
+"""
 _TICK = 0.01  # seconds: the system counts what cores do in these
 _SECOND = 1.5  # seconds that a sample tells of at most, where it does not say so itself
 
@@ -50,6 +55,7 @@ class _Looked(_Part):
 
     at: float
     worked: tuple[float, ...] = ()
+    niced: tuple[float, ...] = ()
     stolen: tuple[float, ...] = ()
     used: dict[str, float] = {}
     waited: dict[str, float] = {}
@@ -108,6 +114,7 @@ class Look:
     affinity: Mapping[str, frozenset[int]]
     hidden: frozenset[int] = frozenset()
     """Cores of a deployment that is not seen: what others use there may be its own work."""
+    niced: Sequence[float] = ()
 
     def taken(self, name: str) -> Taken:
         """
@@ -122,7 +129,8 @@ class Look:
         stolen, worked = self._sum(self.stolen, cores), self._sum(self.worked, cores)
         host = stolen / max(stolen + worked, 1.0)
         waited = self.waited.get(name)
-        others = max(worked - self._ours(cores) - _TICK / length, 0.0)
+        gave_way = (1 - _TAKES) * self._sum(self.niced, cores)
+        others = max(worked - gave_way - self._ours(cores) - _TICK / length, 0.0)
         others = min(others, math.inf if waited is None else waited, 1.0 - host)
         if cores & self.hidden:
             others = 0.0
@@ -265,6 +273,7 @@ def _looks(
                         {**look.waited} if one.quarters else _waits(one),
                         affinity,
                         hidden,
+                        look.niced,
                     ),
                     bool(one.quarters),
                 )

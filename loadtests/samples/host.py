@@ -8,17 +8,22 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What one core did: seconds so far, or shares of the time between two looks."""
+    """
+    What one core did: seconds so far, or shares of the time between two looks.
+
+    `niced`: the part of `worked` that was for processes of a lower priority (nice above 0).
+    """
 
     busy: float
     worked: float
+    niced: float
     stolen: float
     total: float
 
     def since(self, then: "Core") -> "Core":
         elapsed = self.total - then.total
         if elapsed <= 0:
-            return Core(0.0, 0.0, 0.0, 0.0)
+            return Core(0.0, 0.0, 0.0, 0.0, 0.0)
 
         def share(now: float, before: float) -> float:
             return round(min(max((now - before) / elapsed, 0.0), 1.0), 3)
@@ -26,6 +31,7 @@ class Core:
         return Core(
             share(self.busy, then.busy),
             share(self.worked, then.worked),
+            share(self.niced, then.niced),
             share(self.stolen, then.stolen),
             1.0,
         )
@@ -40,7 +46,7 @@ def cores() -> list[Core]:
         stolen = getattr(times, "steal", 0.0)
         busy = worked + stolen + getattr(times, "irq", 0.0) + getattr(times, "softirq", 0.0)
         total = busy + times.idle + getattr(times, "iowait", 0.0)
-        found.append(Core(busy, worked, stolen, total))
+        found.append(Core(busy, worked, times.nice, stolen, total))
     return found
 
 

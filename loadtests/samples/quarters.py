@@ -10,6 +10,7 @@ from loadtests.samples import host
 
 LENGTH = 0.25  # seconds between two looks
 MOST_THREADS = 100  # of a process, whose waits are read one by one, in some 10 microseconds each
+_NICED = hasattr(os, "getpriority") and os.getpriority(os.PRIO_PROCESS, 0) > 0
 _WORKS = 0.01  # of a core: the waits of a process that uses less are those of its main thread
 
 
@@ -18,6 +19,8 @@ class Quarters:
     Looks at all cores, and at processes by name. `take` gives what was seen since it was called:
 
         {"at": monotonic seconds, "worked": [share of each core that processes used],
+         "niced": [part of it for processes of a lower priority, which give way to ours; left out
+                   where ours have one themselves],
          "stolen": [share that the host of this virtual machine gave to others],
          "used": {name: cores}, "waited": {name: seconds a second in which a thread of it was ready
                                            to run and had no core, all threads together}}
@@ -66,6 +69,7 @@ class Quarters:
                 {
                     "at": now,
                     "worked": [core.worked for core in spent],
+                    **({} if _NICED else {"niced": [core.niced for core in spent]}),
                     "stolen": [core.stolen for core in spent],
                     "used": {name: round(cpu / elapsed, 4) for name, (cpu, _) in by_name.items()},
                     "waited": {
