@@ -251,7 +251,7 @@ def _failing_first(tried: Sequence[Point]) -> str:
     """What matters more than that the levels are not valid; empty where few requests fail."""
     worst = max(tried, key=_service_failures, default=None)
     share = 0.0 if worst is None else _service_failures(worst)
-    if worst is None or share < knees.FAILING:
+    if worst is None or share < law.FAILING:
         return ""
     return f"{percent(share)} of the requests fail at {_at(worst)}, and "
 
