@@ -112,10 +112,10 @@ class Point(Result):
     slow; null where that is infinite, or not known. Empty without failures, when it is
     `response_time`.
 
-    `phases`: for "mean", "p50" and "p95" the seconds that such responses spend in each phase, by
-    the names in loadtests.phases, with "rest" for what the service does not account for; they add
-    up to the time. Empty when the service does not tell, or nonsense. `limit`: what holds throughput back at
-    this level; null while it follows the load.
+    `phases`: for "mean", "p50" and "p95" the seconds that such responses spend in each phase, named
+    as in loadtests.phases, with "rest" for what the service does not account for; they add up to
+    the time. Empty when the service does not tell, or nonsense. `limit`: what holds throughput back
+    at this level; null while it follows the load.
 
     `statuses` of the successes, e.g. {"200": 1200}; `size`: the mean of their bodies in bytes;
     `calls`: of the upstream for each request of the level. Empty or null in runs of older versions,
