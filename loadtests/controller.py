@@ -43,13 +43,14 @@ class Targets:
     Where the deployments answer, name -> URL; `dead` says who has ended since, and how.
 
     `restart` starts anew all that was started, and changes the URLs; `barrier` is None where
-    nothing of them can be read.
+    nothing of them can be read; `watch` is called with the name of the one that is measured next.
     """
 
     urls: Mapping[str, str]
     dead: Callable[[], Mapping[str, str]]
     restart: Callable[[], None] = lambda: None
     barrier: Barrier | None = None
+    watch: Callable[[str], None] = lambda deployment: None
 
 
 def play(
@@ -87,6 +88,7 @@ def play(
         if step.anew:
             targets.restart()
         stage = stage_of(plan, step, number, targets)
+        targets.watch(step.deployment)
         if targets.barrier:
             targets.barrier.before()
         most = _most(plan, step, so_far)

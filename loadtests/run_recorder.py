@@ -26,6 +26,7 @@ from loadtests.samples import Sampler
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.stages import Finish, Hello, Started
+from loadtests.watcher.process import Watcher
 
 
 class RunRecorder:
@@ -113,19 +114,25 @@ class RunRecorder:
         complaints: list[str] = []
         cores, gauges = self._fleet.cores, self._fleet.gauges
         take = gauges.take if gauges else None
-        sampler = Sampler(self._processes, self._fleet.mock.control, folder.sample, take)
+        every = cores.apps | cores.mock | cores.generator if cores.pinned else ()
+        watcher = Watcher(self._fleet.processes, every)
+
+        def processes() -> dict[str, list[int]]:
+            return {**self._processes(), "": watcher.pids}
+
+        control = self._fleet.mock.control
+        sampler = Sampler(processes, control, folder.sample, take, watcher.take)
         # This process samples and analyses.
-        with cores.pinned_to(cores.mock | cores.generator), sampler:
+        with cores.pinned_to(cores.mock | cores.generator), watcher, sampler:
             try:
                 with held.released():
                     self._upstream.begin(plan.upstream)
                     if self._laboratory:
                         self._laboratory.began(folder)
-                    with Barrier(
-                        self._fleet.processes, self._fleet.mock.control, self._processes
-                    ) as barrier:
+                    with Barrier(self._fleet.processes, control, processes) as barrier:
                         restart = lambda: self._restart(urls)  # noqa: E731
-                        targets = Targets(urls, self._fleet.dead, restart, barrier)
+                        dead = self._fleet.dead
+                        targets = Targets(urls, dead, restart, barrier, watcher.watch)
                         died = play(
                             plan,
                             targets,
@@ -150,7 +157,11 @@ class RunRecorder:
                     self._engine.send(Finish())
             finally:
                 self._upstream.end()
-        for complaint in (gauges.complaint() if gauges else None, sampler.problem()):
+        for complaint in (
+            gauges.complaint() if gauges else None,
+            sampler.problem(),
+            watcher.problem(),
+        ):
             complaints += [complaint] if complaint else []
         return status, endings, complaints
 

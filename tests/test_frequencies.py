@@ -3,14 +3,13 @@
 import pytest
 
 from loadtests.analysis.siblings import shared
-from loadtests.samples import Sampler, frequencies
+from loadtests.samples import frequencies
 
 
 @pytest.fixture
 def cpus(tmp_path):
     """Two physical cores of two threads each, of which the last is offline."""
     files = {
-        "cpufreq/scaling_cur_freq": "2400000",
         "cpufreq/cpuinfo_max_freq": "3800000",
         "cpufreq/scaling_governor": "powersave",
     }
@@ -23,9 +22,8 @@ def cpus(tmp_path):
 
 
 def test_frequencies_are_told_by_core_in_hertz(cpus):
-    (cpus / "cpu1/cpufreq/scaling_cur_freq").write_text("800000\n", encoding="utf-8")
-    assert frequencies.now([0, 1, 3], cpus) == {0: 2.4e9, 1: 8e8}
-    assert frequencies.highest([0], cpus) == {0: 3.8e9}
+    (cpus / "cpu1/cpufreq/cpuinfo_max_freq").write_text("800000\n", encoding="utf-8")
+    assert frequencies.highest([0, 1, 3], cpus) == {0: 3.8e9, 1: 8e8}
     assert frequencies.governors([0, 3], cpus) == {0: "powersave"}
 
 
@@ -38,27 +36,11 @@ def test_threads_of_a_physical_core_are_siblings(cpus):
 
 
 def test_a_system_that_tells_nothing_has_no_frequency_and_no_siblings(tmp_path):
-    assert frequencies.now([0], tmp_path) == {}
+    assert frequencies.highest([0], tmp_path) == {}
     assert frequencies.siblings([0], tmp_path) == []
     (tmp_path / "cpu0/cpufreq").mkdir(parents=True)
-    (tmp_path / "cpu0/cpufreq/scaling_cur_freq").write_text("<unknown>\n", encoding="utf-8")
-    assert frequencies.now([0], tmp_path) == {}
-
-
-@pytest.mark.parametrize("told", [{0: 2.4e9, 3: 8e8}, {}])
-def test_a_sample_has_the_frequencies_of_our_cores_where_they_are_told(told, monkeypatch):
-    asked = []
-
-    def now(cores):
-        asked.append(list(cores))
-        return told
-
-    monkeypatch.setattr(frequencies, "now", now)
-    sampler = Sampler(dict, None, lambda sample: None)
-    processes = {"mock": {"affinity": [0]}, "app": {"affinity": [3]}, "url": {}}
-    expected = {"frequencies": {"0": 2.4e9, "3": 8e8}} if told else {}
-    assert [sampler._frequencies(processes) for _ in range(2)] == [expected] * 2
-    assert asked == [[0, 3]] * (2 if told else 1)
+    (tmp_path / "cpu0/cpufreq/cpuinfo_max_freq").write_text("<unknown>\n", encoding="utf-8")
+    assert frequencies.highest([0], tmp_path) == {}
 
 
 def used(mock, generator, apps, siblings, pinned=True):

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from loadtests.process_groups import uninterrupted
-from loadtests.samples import frequencies, host, quarters, quota
+from loadtests.samples import host, quarters, quota
 from loadtests.samples.mock import Ledger
 from loadtests.samples.other_work import OtherWork
 from loadtests.samples.processes import Processes
@@ -18,7 +18,6 @@ from loadtests.samples.quota import Quota
 from loadtests.samples.stops import Stops
 
 INTERVAL = 1.0  # seconds
-MOST_FREQUENCIES = 8  # cores whose frequency is read: older kernels take 10 ms for each
 
 
 class Sampler:
@@ -37,7 +36,6 @@ class Sampler:
          "harness": the same of this process,
          "others": [{"name", "pid", "cpu": cores, "core": where it ran last} of the processes that
                     are not ours and used most; where they used CPU on our cores],
-         "frequencies": {core: Hz},
          "stopped": {name: [[from, to]: monotonic seconds in which it was stopped by a signal]},
          "sockets": {"established": count, "time_wait": count, "orphaned": count},
          "ports": {"time_wait": connections, "of": ports that clients may take},
@@ -46,6 +44,7 @@ class Sampler:
                    "throttled": those of them in which it was stopped,
                    "stopped": seconds for which it was, on all cores together},
          "quarters": [what cores and processes did in each quarter second; see quarters.Quarters],
+         "threads", "canary", "denied": [see watcher.process.Watcher.take]
          "gauges": {deployment: {process id: what it told of itself; see gauges.Collector.take}},
          "mock": the mock's ledger, its peak that of this second; null: it did not answer}
 
@@ -55,8 +54,8 @@ class Sampler:
     process was ready to run and had no core, by the scheduler's own count, and `runs` how often it
     was given one; of several processes those of the one that waited most. `switches` are those of
     all threads: the voluntary ones to wait for something, the involuntary ones for others to run.
-    `affinity`, `wait`, `runs`, `switches`, `sockets`, `ports`, `quota`, `others`, `frequencies` and
-    `stolen` are Linux's.
+    `affinity`, `wait`, `runs`, `switches`, `sockets`, `ports`, `quota`, `others` and `stolen` are
+    Linux's.
 
     A sample takes 2 ms of a core, and some 20 microseconds more for each thread of a service, and
     for each process of the machine while others use CPU; the looks of every quarter second take
@@ -69,6 +68,7 @@ class Sampler:
         control_url: str | None,
         write: Callable[[dict[str, Any]], None],
         gauges: Callable[[], Mapping[str, Any]] | None = None,
+        watched: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """
         Args:
@@ -76,14 +76,15 @@ class Sampler:
             control_url: of the mock's control API.
             write: takes each sample; called from the sampler's thread.
             gauges: gives what was told since it was called before.
+            watched: gives what threads and canary did since it was called before.
         """
         self._fleet_processes = fleet_processes
         self._write = write
         self._gauges = gauges
+        self._watched = watched
         self._ledger = Ledger(control_url, recent_peak=True) if control_url else None
         self._processes = Processes()
         self._others = OtherWork()
-        self._tells_frequencies = True
         self._stops = Stops()
         self._quarters = Quarters()
         self._cores: list[host.Core] = []
@@ -167,7 +168,8 @@ class Sampler:
         spent = [core.since(then) for then, core in zip(self._cores, cores, strict=False)]
         fleet = self._fleet_processes()
         self._stops.watch(fleet)
-        named = {**fleet, "": [os.getpid()]}  # this process has no name
+        # This process has no name, and others that work for it have none.
+        named = {**fleet, "": [os.getpid(), *fleet.get("", ())]}
         elapsed = now - self._at
         self._quarters.watch(named)
         processes = self._processes.look(named, elapsed)
@@ -183,7 +185,7 @@ class Sampler:
             "harness": processes.pop("", None),
             "processes": processes,
         }
-        sample |= _sockets() | limited | others | self._told() | self._frequencies(processes)
+        sample |= _sockets() | limited | others | self._told() | dict(self._watched())
         for key, seen in (("stopped", self._stops.take()), ("quarters", self._quarters.take())):
             sample |= {key: seen} if seen else {}
         return sample
@@ -203,14 +205,6 @@ class Sampler:
         ours = {pid for pids in named.values() for pid in pids}
         others = self._others.look(taken, ours, cores, now, elapsed)
         return {"others": others} if others else {}
-
-    def _frequencies(self, processes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Of our cores; a system that tells none is not asked again."""
-        if not self._tells_frequencies or not (cores := _cores_of(processes)):
-            return {}
-        found = frequencies.now(sorted(cores)[:MOST_FREQUENCIES])
-        self._tells_frequencies = bool(found)
-        return {"frequencies": {str(core): hertz for core, hertz in found.items()}} if found else {}
 
     def _limits(
         self, fleet: Mapping[str, list[int]], processes: Mapping[str, dict[str, Any]]

@@ -10,11 +10,6 @@ from pathlib import Path
 CPUS = Path("/sys/devices/system/cpu")
 
 
-def now(cores: Iterable[int], cpus: Path = CPUS) -> dict[int, float]:
-    """Return the frequency of each core, in hertz, as far as it is told."""
-    return _hertz(cores, "scaling_cur_freq", cpus)
-
-
 def highest(cores: Iterable[int], cpus: Path = CPUS) -> dict[int, float]:
     """Return the highest frequency of each core, in hertz, as far as it is told."""
     return _hertz(cores, "cpuinfo_max_freq", cpus)
