@@ -97,6 +97,25 @@ class Limit(Result):
     source: Literal["telemetry", "outside"] = "outside"
 
 
+class Outside(Result):
+    """
+    What the threads of a deployment did, as a process saw that looked at them from outside.
+
+    `looks` at the main threads of the `loops` processes that serve with an event loop; of all its
+    processes where `loops` is 0. `main`: the share of these looks by what the thread did (see
+    loadtests.watcher.states). `threads`: the mean number of all other threads, without those that
+    do something while nothing is asked; `busy` is the mean number that works or waits for an
+    answer, `most` the highest.
+    """
+
+    looks: int
+    loops: int
+    main: dict[str, float]
+    threads: float = 0.0
+    busy: float = 0.0
+    most: int = 0
+
+
 class Point(Result):
     """
     The answer for one (deployment, level, request); request "all" takes them together.
@@ -133,6 +152,10 @@ class Point(Result):
     too much was taken from the service, the mock or the generator; they are in no number. `noisy`:
     it is not valid for its noise alone, which is more than is useful; its intervals still hold (in
     the closed model).
+
+    Of request "all" alone: `outside`; `canary`, the seconds of CPU that a fixed loop took on the
+    deployment's cores; `request_cpu`, those that a request took, and `request_canaries`, the same
+    in canaries, which can be compared between machines and hours.
     """
 
     deployment: str
@@ -151,6 +174,10 @@ class Point(Result):
     errors: Errors
     phases: dict[str, dict[str, float]] = {}
     resources: dict[str, float] = {}
+    outside: Outside | None = None
+    canary: float | None = None
+    request_cpu: float | None = None
+    request_canaries: float | None = None
     in_flight: float | None = None
     steady: Literal["steady", "drifting", "over-saturated", "none"] | None = None
     settled: float = 0.0

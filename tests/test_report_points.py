@@ -22,7 +22,7 @@ HEADER = (
     "service_time_p95_s,service_time_p95_low_s,service_time_p95_high_s,"
     "error_rate,error_kinds,in_flight,"
     "noise_throughput_per_s,noise_p50_s,noise_p95_s,noise_p99_s,noise_mean_s,left_out_s,"
-    "steady,valid,problems,limit"
+    "steady,valid,problems,limit,request_cpu_s,canary_s,request_canaries"
 )
 FIXED = HEADER.split(",")
 NAMES = ("pre_app", "thread_wait", "pool_wait", "connect", "upstream", "loop_wait", "own", "rest")

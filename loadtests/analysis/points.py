@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from loadtests.analysis import (
+    canaries,
     cpu,
     disturbances,
     fidelity,
     host,
     intervals,
+    outside,
     phases,
     resources,
     validity,
@@ -155,7 +157,9 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     )
     stage = usable[0].stage
     of_all = _throughput(stage, seen, seen)
-    found = [_point(level, ALL, seen, of_all)]
+    whole = _point(level, ALL, seen, of_all)
+    watched = outside.of_level(usable, samples), canaries.of_level(usable, samples)
+    found = [whole.model_copy(update=dict(zip(("outside", "canary"), watched, strict=True)))]
     for name, part in parts:
         if part.whole.ended:
             answered = _throughput(stage, part, seen) if several else of_all

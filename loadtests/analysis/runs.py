@@ -8,12 +8,14 @@ from typing import Any
 
 from loadtests import slos
 from loadtests.analysis import (
+    canaries,
     causes,
     ceilings,
     changes,
     collapse,
     comparisons,
     goals,
+    outside,
     records,
     relaxation,
     repeats,
@@ -91,6 +93,8 @@ def run_of(record: Record, measure: Measure = points) -> Run:
             *_skipped(record, found),
             *_refused(record),
             *_strangers(record),
+            *outside.denied(samples),
+            *canaries.problems(found),
             *problems,
         ],
         environment=header.environment,
@@ -119,8 +123,12 @@ def _explained(
     for name, levels in seen.items():
         bounds[name] = ceilings.ceilings(levels, settings.get(name, {}), profile)
         limits[name] = causes.limits(levels, bounds[name])
+    each = {(name, one.level): one.cpu_each for name, levels in seen.items() for one in levels}
     explained = [
-        point.model_copy(update={"limit": limits[point.deployment].get(point.level)})
+        point.model_copy(
+            update={"limit": limits[point.deployment].get(point.level)}
+            | canaries.with_cpu(point, each.get((point.deployment, point.level)))
+        )
         if point.request == ALL
         else point
         for point in found

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from scipy import special
 
-from loadtests.analysis import answers, failing
+from loadtests.analysis import answers, canaries, failing
 from loadtests.analysis.duel_words import amount, change, minutes
 from loadtests.analysis.intervals import proportion
 from loadtests.analysis.ratios import ratio
@@ -293,6 +293,8 @@ class _Pair:
             kinds = [", ".join(sorted(p.errors.kinds)) or "nothing" for p in (self.a, self.b)]
             what = f"{kinds[1]} against {kinds[0]} in {BASELINE}"
             yield f"what fails at {self.at} differs: {what}"
+        if text := canaries.apart(self.a, self.b):
+            yield f"at {self.at} {NEW} is not comparable in what needs CPU: {text}"
         if self.valid:
             yield from self.answers
 

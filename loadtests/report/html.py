@@ -6,7 +6,7 @@ from typing import Any
 
 import tomli_w
 
-from loadtests.analysis import knees
+from loadtests.analysis import knees, outside
 from loadtests.analysis.sentences import sentence
 from loadtests.report import ceilings, charts, curves, limits, page, phases
 from loadtests.report.curves import Curve
@@ -42,6 +42,7 @@ def values(run: Run) -> dict[str, Any]:
         "short": curves.short_unit(lines),
         "looks": page.looks(names),
         "sentences": {name: without_name(sentence(run, name), name) for name in names},
+        "outside": {name: outside.line(run.of(name)) for name in names},
         "tables": _tables(run),
         "limited": limits.any_of(run.points),
         "causes": [found for line in lines if (found := _cause(line))],

@@ -2,6 +2,7 @@
 
 import re
 
+from loadtests.analysis import outside
 from loadtests.analysis.sentences import sentence
 from loadtests.analysis.stored import NOTE
 from loadtests.report import ceilings, curves, limits, quantities, states, verdicts
@@ -31,7 +32,7 @@ def render(run: Run, *, picture: bool = True) -> str:
         rows = [[*cells, "yes" if apart else "no"] for *cells, apart in _changes(run, one)]
         if rows:
             blocks.append(table(["metric", "change", "95 % interval", "more than chance"], rows))
-    blocks.append("\n".join(f"- {escaped(sentence(run, name))}" for name in names))
+    blocks.append("\n".join(f"- {escaped(_told(run, name))}" for name in names))
     if picture:
         blocks.append(PICTURE)
     if run.problems:
@@ -101,6 +102,10 @@ def render(run: Run, *, picture: bool = True) -> str:
 
 
 FILES = {"summary.md": render}
+
+
+def _told(run: Run, name: str) -> str:
+    return " ".join(filter(None, (sentence(run, name), outside.line(run.of(name)))))
 
 
 def noted(point: Point) -> bool:

@@ -19,6 +19,8 @@ interval is followed by its `_low` and `_high` (`throughput_low_per_s`):
     left_out_s                          of the window, for too large disturbances
     steady, valid, problems             valid is true or false
     limit                               the resource that holds throughput back
+    request_cpu_s, canary_s             CPU that a request took, and a fixed loop; of request "all"
+    request_canaries                    the first over the second
     resource_..._cores, _bytes          what this run has of them, by name; of request "all"
     phase_mean_..._s, phase_p95_..._s   what this run has of them, as time goes by
 
@@ -85,6 +87,9 @@ def _columns(points: Sequence[Point]) -> Iterator[tuple[str, Read]]:
     yield "valid", lambda p: "true" if p.valid else "false"
     yield "problems", lambda p: _texts(p.problems)
     yield "limit", lambda p: p.limit.resource if p.limit else None
+    yield "request_cpu_s", lambda p: p.request_cpu
+    yield "canary_s", lambda p: p.canary
+    yield "request_canaries", lambda p: p.request_canaries
     for name in sorted({name for point in points for name in point.resources}):
         unit = _UNITS.get(name.rpartition("_")[2], "")
         yield f"resource_{name}{unit}", _resource(name)

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadtests.analysis import outside
 from loadtests.analysis.sentences import sentence
 from loadtests.analysis.stored import NOTE
 from loadtests.report import ceilings, curves, limits, quantities, states, verdicts
@@ -70,6 +71,8 @@ class Shown:
         yield Text()
         for name in names:
             yield _named(sentence(run, name), name)
+            if seen := outside.line(run.of(name)):
+                yield Text(f"  {seen}", style="dim")
         for problem in run.problems:
             yield Text.assemble(("! ", "yellow"), problem)
         if any(one.method == "stored" for one in run.verdicts):

@@ -9,7 +9,7 @@ permits. Where nothing does, the answer is "unknown".
 
 from collections.abc import Callable, Mapping, Sequence
 
-from loadtests.analysis.causes import evidence
+from loadtests.analysis.causes import evidence, outside
 from loadtests.analysis.causes.cases import Found, Seen
 from loadtests.analysis.causes.refusals import refusals
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
@@ -132,9 +132,11 @@ _INSIDE_OUT: Sequence[_Ask] = (
     cpu,
     slower,
     blocked,
+    outside.loop,
     pool,
     semaphore,
     threads,
+    outside.threads,
     slots,
     starved,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from loadtests.analysis.causes.cases import Seen
 from loadtests.analysis.ceilings import usable_cores
 from loadtests.analysis.observations import Observation
+from loadtests.analysis.outside import said
 from loadtests.analysis.words import duration, percent, rate, rounded
 from loadtests.results import Ceiling, Resource
 
@@ -16,6 +17,7 @@ _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resou
     "loop": ("loop",),
     "cpu": ("cpu", "churn"),
     "clients": ("churn",),
+    "outside": ("loop", "threads"),
     "calls": ("slots", "upstream"),
     "upstream": ("upstream", "retries"),
     "repeats": ("retries",),
@@ -39,6 +41,8 @@ def _rates(now: Observation, ceiling: Ceiling | None) -> Iterator[Fact]:
 def _facts(case: Seen) -> Iterator[tuple[str, Fact]]:
     now, low = case.now, case.low
     yield from _service(now, case.cpu)
+    if text := said(now.point):
+        yield "outside", ("seen from outside", text)
     up = now.upstream
     if up is None:
         return
@@ -67,6 +71,10 @@ def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
         cores = usable_cores(now)
         used = f"{percent(cpu)} of {'1 core' if cores == 1 else f'{rounded(cores, 3)} cores'}"
         yield "cpu", ("CPU", used)
+    if each := now.cpu_each:
+        canary = now.point.canary
+        unit = f", {rounded(each / canary, 3)} canaries" if canary else ""
+        yield "cpu", ("CPU of a request", f"{duration(each)}{unit}")
     told = now.told
     if told is None:
         return

@@ -44,7 +44,8 @@ def slots(case: Seen) -> Found | None:
     if len(set_so) == 1:
         resource = set_so[0].resource
         return Found(resource, mean, f"{text}, as {_SET[resource]} is set to", set_so[0])
-    rest = "; so a blocked event loop looks, too" if count <= case.now.workers else ""
+    hidden = count <= case.now.workers and case.now.point.outside is None
+    rest = "; so a blocked event loop looks, too" if hidden else ""
     return Found("slots", mean, f"{text}, whatever limits them{rest}", ceiling)
 
 
