@@ -271,7 +271,7 @@ def test_the_watching_process_imports_the_standard_library_alone():
     found = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({root!r}); {code}"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     ).stdout.split()
     first = {name.partition(".")[0] for name in found} - {"loadtests", "__main__"}

@@ -29,9 +29,7 @@ from loadtests.watcher.states import (
     SOCKET,
 )
 
-LEAST = (
-    3  # looks in which a main thread waits for events: one that computes rarely enough is a loop
-)
+LEAST = 3  # looks in which a main thread waits for events: then it is an event loop's
 DOES = {
     COMPUTES: "computes",
     EVENTS: "waits for events",
