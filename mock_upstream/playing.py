@@ -235,6 +235,10 @@ class Playing:
             job.fault = responder.fault(job.ordinal, key, exchange.connection.requests)
         if asked is not None:
             job.override(asked)
+        if (scale := self.profile.scale) != 1.0:
+            job.network *= scale
+            if latency is None:
+                job.service *= scale
         if state is not None:
             job.phase = state.phase
             if latency is None:

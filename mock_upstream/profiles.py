@@ -148,6 +148,8 @@ class Profile(BaseModel):
     """None: no slow spells."""
     network: Duration = 0.0
     """On the way: half before the server and half after it, and added to the latency."""
+    scale: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    """Times every latency and network delay, so that a whole upstream is made faster or slower."""
     errors: Errors = {}
     """Error status -> probability; such an answer takes as long as a good one."""
     capacity: Capacity | None = None

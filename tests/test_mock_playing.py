@@ -168,6 +168,20 @@ def test_the_network_is_outside_of_the_server(server: MockUpstream) -> None:
     assert ledger["queue"]["busy_seconds"] == pytest.approx(4 * 0.02)
 
 
+def test_a_scale_makes_latency_and_network_shorter_but_not_what_a_request_asks_for(
+    server: MockUpstream,
+) -> None:
+    routes = [{"path": "/other", "latency": "300ms"}]
+    with playing(server, latency="100ms", network="20ms", scale=0.5, routes=routes) as mock:
+        for path, headers, asked in (
+            ("/other", {}, 0.16),
+            ("/other", {"X-Mock-Latency": "50ms"}, 0.06),
+        ):
+            before = mock.ledger()["asked"]["total"]
+            httpx.get(f"{mock.url}{path}", headers=headers).raise_for_status()
+            assert mock.ledger()["asked"]["total"] - before == pytest.approx(asked, abs=1e-6)
+
+
 @pytest.mark.parametrize("on_disconnect", ["keep", "release"])
 def test_a_request_that_is_still_on_its_way_holds_up_nobody(
     server: MockUpstream, on_disconnect: str
