@@ -69,12 +69,14 @@ class Ceiling(Result):
     `throughput` in requests per second; `how` says what it was computed from, e.g.
     "40 threads / 52.3 ms". `loaded` is the same with what a request takes at the lowest level
     beyond the knee, null where that is not known; `finding` says in words by how much the two
-    differ, where they do.
+    differ, where they do. `capacity`: how much there is of the resource, e.g. 40 (threads of all
+    workers together); null for a rate limit.
     """
 
     resource: Resource
     throughput: float
     how: str
+    capacity: float | None = None
     loaded: float | None = None
     finding: str | None = None
 
@@ -84,8 +86,10 @@ class Limit(Result):
     The resource that binds: `utilisation` in [0, 1], `ceiling` in requests per second.
 
     `why` is one sentence with its numbers, `next` another one: what binds next were this one
-    lifted. `evidence`: what was seen, as (what, value in words). `source`: whether the service told
-    of itself ("telemetry"), or only what is seen from outside was there.
+    lifted. `advice`: what to change, and what that would give. `experiment`: what an experiment
+    said of it, in words; see Experiment. `evidence`: what was seen, as (what, value in words).
+    `source`: whether the service told of itself ("telemetry"), or only what is seen from outside
+    was there.
     """
 
     resource: Resource
@@ -93,6 +97,8 @@ class Limit(Result):
     ceiling: float | None = None
     why: str
     next: str | None = None
+    advice: str | None = None
+    experiment: str | None = None
     evidence: list[tuple[str, str]] = []
     source: Literal["telemetry", "outside"] = "outside"
 

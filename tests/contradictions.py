@@ -37,7 +37,8 @@ def texts(run: Run) -> Iterator[str]:
         yield from point.problems
         if point.limit is not None:
             yield point.limit.why
-            yield from filter(None, [point.limit.next])
+            limit = point.limit
+            yield from filter(None, [limit.next, limit.advice, limit.experiment])
     for these in run.ceilings.values():
         yield from (one.how for one in these)
     yield from (slo.why for slo in run.slos)
@@ -279,6 +280,11 @@ def _ceilings(run: Run) -> Iterator[str]:
                 above = reached > (point.limit.ceiling or reached)
                 if above and words.rate(reached) != words.rate(point.limit.ceiling):
                     yield f"{name}: {point.limit.why!r}, and {words.rate(reached)} was measured"
+        for point in run.of(name):
+            advice = (point.limit and point.limit.advice) or ""
+            for told in re.findall(rf"(?:ceiling to|at about) ({_NUMBER})/s", advice):
+                if float(told.replace(",", "")) < 0.99 * reached:
+                    yield f"{name}: {advice!r}, and {words.rate(reached)} was measured"
         for point in valid:
             if point.limit and point.limit.ceiling and point.limit.ceiling < 0.93 * most:
                 told = f"{point.limit.why} {point.limit.ceiling:.1f}/s"

@@ -163,13 +163,18 @@ def test_levels_that_did_not_come_to_rest_are_used_only_where_there_are_no_other
     assert knee([*rising(1, 5), grows]).level == pytest.approx(10, rel=0.02)
 
 
-def test_a_knee_is_limited_by_what_binds_at_the_first_valid_level_beyond_it():
+def test_a_knee_is_limited_by_what_most_valid_levels_beyond_it_show():
     def limited(level, resource, valid=True):
         seen = point(level, 400.0, mean=level / 400)
         limit = Limit(resource=resource, why="-")
         return seen.model_copy(update={"limit": limit, "valid": valid})
 
-    beyond = [limited(40, "generator", False), limited(60, "threads"), limited(80, "cpu")]
+    beyond = [
+        limited(30, "cpu"),
+        limited(40, "generator", False),
+        limited(60, "threads"),
+        limited(80, "threads"),
+    ]
     (bend,) = knees([*rising(1, 5, 10), *beyond]).values()
     assert bend.level == pytest.approx(20, rel=0.02)
     assert bend.limit == "threads"

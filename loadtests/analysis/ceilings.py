@@ -406,6 +406,5 @@ def _counted(count: float, noun: str) -> str:
 def _ceiling(resource: Resource, capacity: float, seconds: float, words: str) -> Ceiling | None:
     if seconds <= 0 or not math.isfinite(seconds):
         return None
-    return Ceiling(
-        resource=resource, throughput=capacity / seconds, how=f"{words} / {duration(seconds)}"
-    )
+    how = f"{words} / {duration(seconds)}"
+    return Ceiling(resource=resource, throughput=capacity / seconds, how=how, capacity=capacity)

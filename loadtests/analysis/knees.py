@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from loadtests.analysis.headline import limit_of
 from loadtests.analysis.law import (
     ANSWERED,
     FAILING,
@@ -31,7 +32,7 @@ from loadtests.analysis.law import (
     steady,
     usable,
 )
-from loadtests.results import Estimate, Knee, Limit, Point
+from loadtests.results import Estimate, Knee, Point
 
 LEAST_LEVELS = 3
 BEYOND = 0.95  # a knee must lie below this part of the highest level to have been seen
@@ -50,18 +51,9 @@ def knees(points: Iterable[Point]) -> dict[str, Knee]:
 
 
 def _limited(found: Knee, points: Sequence[Point]) -> Knee:
-    """With what limits the first level beyond it."""
+    """With what limits most levels beyond it."""
     limit = limit_of(found, points)
     return found if limit is None else found.model_copy(update={"limit": limit.resource})
-
-
-def limit_of(knee: Knee, points: Sequence[Point]) -> Limit | None:
-    """What binds at the lowest level that counts beyond the knee; None where there is no knee."""
-    if knee.level is None and knee.high is None:
-        return None
-    where = knee.level or 0.0
-    beyond = sorted((p for p in points if p.level > where), key=lambda point: point.level)
-    return next((p.limit for p in beyond if p.counts and p.limit), None)
 
 
 def knee(points: Sequence[Point]) -> Knee:

@@ -122,7 +122,8 @@ def _explained(
     bounds, limits = {}, {}
     for name, levels in seen.items():
         bounds[name] = ceilings.ceilings(levels, settings.get(name, {}), profile)
-        limits[name] = causes.limits(levels, bounds[name])
+        table = _table(_table(header.plan, "deployments"), name)
+        limits[name] = causes.limits(levels, bounds[name], table)
     each = {(name, one.level): one.cpu_each for name, levels in seen.items() for one in levels}
     explained = [
         point.model_copy(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from loadtests.analysis import knees, law
+from loadtests.analysis import headline, knees, law
 from loadtests.analysis.noise import NOTABLE
 from loadtests.analysis.validity import DESCRIPTORS, NO_PORTS
 from loadtests.analysis.words import duration, load, loads, percent, rate, rounded
@@ -32,16 +32,8 @@ def sentence(run: Run, deployment: str) -> str:
     else:
         knee = run.knees.get(deployment)
         told = _told(points, knee, cut) + _unknown(points) + _disturbed(points, knee)
-    return f"{deployment}: {told}{_moving(points)}.{_because(points, run.knees.get(deployment))}"
-
-
-def _because(points: Sequence[Point], knee: Knee | None) -> str:
-    """What limits it beyond the knee; without one, at the highest level; a sentence of its own."""
-    found = knees.limit_of(knee, points) if knee else None
-    if found is None:
-        valid = [point for point in points if point.counts]
-        found = valid[-1].limit if valid else None
-    return f" {found.why[:1].upper()}{found.why[1:]}." if found else ""
+    why = headline.told(run, deployment)
+    return f"{deployment}: {told}{_moving(points)}.{' ' if why else ''}{why}"
 
 
 def _cut(run: Run) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 import tomli_w
 
-from loadtests.analysis import knees, outside
+from loadtests.analysis import headline, outside
 from loadtests.analysis.sentences import sentence
 from loadtests.report import ceilings, charts, curves, limits, page, phases
 from loadtests.report.curves import Curve
 from loadtests.report.phases import Panel
-from loadtests.results import Limit, Point, Run
+from loadtests.results import Point, Run
 
 
 def render(run: Run) -> str:
@@ -45,7 +45,7 @@ def values(run: Run) -> dict[str, Any]:
         "outside": {name: outside.line(run.of(name)) for name in names},
         "tables": _tables(run),
         "limited": limits.any_of(run.points),
-        "causes": [found for line in lines if (found := _cause(line))],
+        "causes": [found for line in lines if (found := _cause(line, run))],
         "ceilings": [(line.name, list(ceilings.met(line))) for line in lines if line.ceilings],
         "failing": [p for p in run.points if p.request == "all" and p.errors.kinds],
     }
@@ -63,19 +63,16 @@ class Cause:
     name: str
     panels: list[Panel]
     phases: list[str]  # those that can be seen
-    limit: Limit | None  # beyond the knee, or where the load was highest
+    headline: str  # what limits it, and advice; empty: nothing does
     limits: list[Point]
 
 
-def _cause(curve: Curve) -> Cause | None:
+def _cause(curve: Curve, run: Run) -> Cause | None:
     shown = phases.panels(curve)
     bound = [point for point in curve.points if point.limit is not None]
     if not shown and not bound:
         return None
-    limit = knees.limit_of(curve.knee, curve.points) if curve.knee else None
-    if limit is None and bound:
-        limit = bound[-1].limit
-    return Cause(curve.name, shown, phases.used(shown), limit, bound)
+    return Cause(curve.name, shown, phases.used(shown), headline.told(run, curve.name), bound)
 
 
 FILES = {"report.html": render}

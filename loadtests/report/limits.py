@@ -22,8 +22,8 @@ def told(point: Point) -> str:
 
 
 def sentences(limit: Limit) -> str:
-    """Why it binds, and what would bind next."""
-    told = [text for text in (limit.why, limit.next) if text]
+    """Why it binds, what an experiment said, what would bind next, and what to do."""
+    told = [text for text in (limit.why, limit.experiment, limit.next, limit.advice) if text]
     return " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in told)
 
 

@@ -8,7 +8,9 @@ permits. Where nothing does, the answer is "unknown".
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from loadtests.analysis.advice import NOUNS, Remedy, advice
 from loadtests.analysis.causes import evidence, outside
 from loadtests.analysis.causes.cases import Found, Seen
 from loadtests.analysis.causes.refusals import refusals
@@ -22,13 +24,18 @@ from loadtests.analysis.words import rate
 from loadtests.results import Ceiling, Limit, Resource
 
 
-def limits(seen: Sequence[Observation], ceilings: Sequence[Ceiling]) -> dict[int, Limit]:
+def limits(
+    seen: Sequence[Observation],
+    ceilings: Sequence[Ceiling],
+    deployment: Mapping[str, Any] | None = None,
+) -> dict[int, Limit]:
     """
     By level, what holds throughput back there; a level that follows the load is left out.
 
     Args:
         seen: the levels of one deployment, rising.
         ceilings: the same deployment's, the lowest first.
+        deployment: its table in the plan, for advice.
     """
     takes, low = demand(seen), lowest(seen)
     bounds = law(one.point for one in seen)
@@ -37,7 +44,7 @@ def limits(seen: Sequence[Observation], ceilings: Sequence[Ceiling]) -> dict[int
         # Not the service: the generator, the mock or the host.
         spoilt, limit = now.point.limit, None
         if low and takes and bounds and now.point.counts:
-            limit = _limit(Seen(now, low, seen, takes, ceilings, bounds))
+            limit = _limit(Seen(now, low, seen, takes, ceilings, bounds), deployment or {})
         if spoilt is not None and (limit is None or limit.resource == "unknown"):
             limit = spoilt
         if limit is not None:
@@ -45,7 +52,7 @@ def limits(seen: Sequence[Observation], ceilings: Sequence[Ceiling]) -> dict[int
     return found
 
 
-def _limit(case: Seen) -> Limit | None:
+def _limit(case: Seen, deployment: Mapping[str, Any]) -> Limit | None:
     if case.law.follows(case.now.point):
         found = next((one for ask in _QUEUES if (one := ask(case))), None)
         if found is None or (found.utilisation or 0.0) < 0.95:
@@ -56,12 +63,14 @@ def _limit(case: Seen) -> Limit | None:
     why = found.why + (f"; {_equation(ceiling, reached)}" if ceiling else "")
     if ceiling and refuted(ceiling, reached):
         ceiling = None
+    remedy = _remedy(case, found.resource, ceiling, deployment)
     return Limit(
         resource=found.resource,
         utilisation=None if found.utilisation is None else min(found.utilisation, 1.0),
         ceiling=ceiling.throughput if ceiling else None,
         why=why,
-        next=_next(case, found.resource, ceiling),
+        next=_next(remedy),
+        advice=advice(remedy),
         evidence=evidence.told(case, found.resource, ceiling),
         source="telemetry" if case.now.told else "outside",
     )
@@ -89,28 +98,28 @@ _LIFTED: Mapping[Resource, str] = {
     "upstream": "With a faster upstream",
     "refusals": "Without the limit that refuses",
 }
-_NOUNS: Mapping[Resource, str] = {
-    "threads": "the threads",
-    "pool": "the connection pool",
-    "slots": "the number at a time",
-    "loop": "the event loop",
-    "cpu": "CPU",
-    "upstream": "the upstream",
-}
 
 
-def _next(case: Seen, resource: Resource, ceiling: Ceiling | None) -> str | None:
-    """What binds when this one is lifted."""
-    lifted = _LIFTED.get(resource)
+def _remedy(
+    case: Seen, resource: Resource, ceiling: Ceiling | None, deployment: Mapping[str, Any]
+) -> Remedy:
+    reached = highest(case.levels)
     least = ceiling.throughput if ceiling else 0.0
     if resource != "retries":
-        least = max(least, highest(case.levels))
+        least = max(least, reached)
     same = {resource, "cpu"} if resource == "churn" else {resource}
     others = [one for one in case.ceilings if one.resource not in same and one.throughput > least]
-    if lifted is None or not others:
+    clients = case.now.told is None or bool(case.now.told.clients)
+    workers = case.now.workers
+    return Remedy(resource, ceiling, reached, others, workers, deployment, clients)
+
+
+def _next(remedy: Remedy) -> str | None:
+    """What binds when this one is lifted."""
+    lifted, then = _LIFTED.get(remedy.resource), remedy.next()
+    if lifted is None or then is None:
         return None
-    then = others[0]
-    return f"{lifted} the next ceiling is {_NOUNS[then.resource]}, at about {rate(then.throughput)}"
+    return f"{lifted} the next ceiling is {NOUNS[then[0].resource]}, at about {rate(then[1])}"
 
 
 def _unknown(case: Seen) -> Found:

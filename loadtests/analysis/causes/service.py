@@ -75,7 +75,7 @@ def _there(case: Seen, each: float | None) -> tuple[Ceiling | None, str]:
         return ceiling, ""
     cores = usable_cores(case.now)
     how = f"{_cores(cores)} / {duration(each)}"
-    here = Ceiling(resource="cpu", throughput=cores / each, how=how)
+    here = Ceiling(resource="cpu", throughput=cores / each, how=how, capacity=cores)
     return here, f", {percent(more)} more than at low load"
 
 

@@ -24,9 +24,8 @@ def slots(case: Seen) -> Found | None:
     if not count or case.takes.call is None or _users(case, count):
         return None
     held = case.takes.calls * case.takes.call
-    made = Ceiling(
-        resource="slots", throughput=count / held, how=f"{count} at a time / {duration(held)}"
-    )
+    how = f"{count} at a time / {duration(held)}"
+    made = Ceiling(resource="slots", throughput=count / held, how=how, capacity=count)
     ceiling = case.ceiling("slots") or made
     if not NEAR <= case.now.throughput / ceiling.throughput <= 1 / NEAR:
         return None
