@@ -67,15 +67,17 @@ class Ceiling(Result):
     The throughput that one resource permits, predicted from settings and from the lowest level.
 
     `throughput` in requests per second; `how` says what it was computed from, e.g.
-    "40 threads / 52.3 ms". `loaded` is the same with what a request takes at the lowest level
-    beyond the knee, null where that is not known; `finding` says in words by how much the two
-    differ, where they do. `capacity`: how much there is of the resource, e.g. 40 (threads of all
-    workers together); null for a rate limit.
+    "40 threads / 52.3 ms". Where more was measured than that gives, within what chance allows,
+    `throughput` is what was measured, and `predicted` the prediction; null otherwise. `loaded` is
+    the ceiling with what a request takes at the lowest level beyond the knee, null where that is
+    not known; `finding` says in words by how much the two differ, where they do. `capacity`: how
+    much there is of the resource, e.g. 40 (threads of all workers); null for a rate limit.
     """
 
     resource: Resource
     throughput: float
     how: str
+    predicted: float | None = None
     capacity: float | None = None
     loaded: float | None = None
     finding: str | None = None

@@ -272,9 +272,12 @@ def _ceilings(run: Run) -> Iterator[str]:
                 told = f"{ceiling.resource} {ceiling.throughput:.1f}/s"
                 yield f"{name}: ceiling {told} below {most:.1f}/s"
         reached = max((point.throughput.value for point in run.of(name)), default=0)
-        for ceiling in run.ceilings[name]:
-            if ceiling.throughput < 0.9 * reached:
-                yield f"{name}: ceiling {ceiling.throughput:.1f}/s below {reached:.1f}/s"
+        bounds = [one.throughput for one in run.ceilings[name]]
+        bounds += [one.loaded for one in run.ceilings[name] if one.loaded]
+        bounds += [p.limit.ceiling for p in run.of(name) if p.limit and p.limit.ceiling]
+        for bound in bounds:
+            if bound < reached and words.rate(bound) != words.rate(reached):
+                yield f"{name}: ceiling {bound:.1f}/s below {reached:.1f}/s"
         for point in run.of(name):
             if point.limit and "is the ceiling" in point.limit.why:
                 above = reached > (point.limit.ceiling or reached)

@@ -419,7 +419,8 @@ def test_what_lies_below_a_throughput_that_was_measured_is_not_called_the_ceilin
     assert said in why
     if said == "predicts":
         assert why.endswith("10 threads / 50.5 ms predicts 198/s, and 200/s was measured")
-        assert bounds[0].finding == "the prediction was met: 200/s was measured"
+        assert bounds[0].finding == "the prediction of 198/s was met: 200/s was measured"
+        assert bounds[0].throughput == limits(seen, bounds)[40].ceiling == 199.5
     else:
         assert bounds[0].finding is None
 

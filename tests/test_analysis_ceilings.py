@@ -9,7 +9,7 @@ from observed import CALL, CPU, level
 
 from loadtests.analysis import ceilings
 from loadtests.analysis.services import Pool, Threads
-from loadtests.results import Estimate
+from loadtests.results import Estimate, Limit
 from mock_upstream.profiles import Profile
 
 
@@ -125,10 +125,14 @@ def test_cpu_that_a_request_takes_under_load_gives_a_second_ceiling_and_a_findin
     found = of(*seen)["cpu"]
     assert found.throughput == pytest.approx(1000)
     assert found.loaded == pytest.approx(1 / 0.0015)
+    assert found.capacity == 1
     assert found.finding == (
-        "at 90 users a request takes 50 % more of it than at the lowest level: "
-        "1 core / 1.5 ms = 667/s"
+        "measured 640/s of 1,000/s predicted: at 90 users a request takes 1.5 ms of it instead of "
+        "1 ms: 50 % more under load"
     )
+    churn = [Limit(resource="churn", why="-")]
+    assert ceilings.explained([found], churn)[0].finding == f"{found.finding}: churn"
+    assert ceilings.explained([found], [])[0].finding == found.finding
 
 
 def test_what_a_request_takes_as_before_is_no_finding():

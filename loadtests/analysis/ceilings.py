@@ -8,7 +8,7 @@ take more under load, as one does that opens connections which a quiet service k
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from loadtests.analysis.law import Law, law
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import duration, load, percent, rate, rounded
-from loadtests.results import Ceiling, Resource
+from loadtests.results import Ceiling, Limit, Resource
 from mock_upstream.limits import Concurrency
 from mock_upstream.profiles import Profile
 
@@ -35,6 +35,8 @@ IDLE = 0.7  # of the CPU: a loop that is late with less was blocked
 STARVED = 0.15  # of the time: a loop that waits so long for a core is late for that
 HELD = 0.002  # seconds, at least, that something holds the loop
 DEARER = 0.1  # of what a request takes: what is worth telling when it takes more under load
+DEARER_ENDS = "more under load"
+BOUND = 0.85  # of a ceiling under load: with so much throughput, it is what was met
 FAILED = 1.1  # times a ceiling: what was measured beyond it, however short the window was
 REFUTED = 1.02  # times a ceiling: it cannot be one where so much was measured
 
@@ -104,7 +106,7 @@ def ceilings(
             *_upstream(seen, profile, takes),
         ]
 
-    found = permitted(takes)
+    found, reached = permitted(takes), highest(seen)
     there = _loaded(seen, bounds)
     most = max(map(_proven, seen), default=0.0)
     if there is not None:
@@ -112,12 +114,11 @@ def ceilings(
         found = [
             other
             if one and other and one.throughput < most
-            else one and other and _compared(one, other, there)
+            else one and other and _compared(one, other, there, reached)
             for one, other in zip(found, beyond, strict=True)
         ]
-    reached = highest(seen)
     most = max(most, reached / FAILED)
-    known = [_met(one, reached) for one in found if one and one.throughput >= most]
+    known = [met(one, reached) for one in found if one and one.throughput >= most]
     return sorted(known, key=lambda one: one.throughput)
 
 
@@ -130,22 +131,46 @@ def highest(seen: Sequence[Observation]) -> float:
     return max((one.throughput for one in seen if one.point.seconds), default=0.0)
 
 
+def predicted(one: Ceiling) -> float:
+    """The throughput that the law gives, whatever was measured."""
+    return one.throughput if one.predicted is None else one.predicted
+
+
 def exceeded(one: Ceiling, reached: float) -> bool:
-    """Whether more was measured than the ceiling says, as both are printed."""
-    return reached > one.throughput and rate(reached) != rate(one.throughput)
+    """Whether more was measured than the law gives, as both are printed."""
+    return reached > predicted(one) and rate(reached) != rate(predicted(one))
 
 
 def refuted(one: Ceiling, reached: float) -> bool:
     """Whether so much more was measured that it is no ceiling."""
-    return reached > REFUTED * one.throughput and exceeded(one, reached)
+    return reached > REFUTED * predicted(one) and exceeded(one, reached)
 
 
-def _met(one: Ceiling, reached: float) -> Ceiling:
-    """A ceiling with a finding where slightly more was measured, within the interval."""
-    if not exceeded(one, reached):
+def met(one: Ceiling, reached: float) -> Ceiling:
+    """A ceiling that is not below what was measured, with a finding where the prediction was."""
+    if not exceeded(one, reached) or one.predicted is not None:
         return one
-    told = f"the prediction was met: {rate(reached)} was measured"
-    return one.model_copy(update={"finding": "; ".join(filter(None, (told, one.finding)))})
+    told = f"the prediction of {rate(one.throughput)} was met: {rate(reached)} was measured"
+    return one.model_copy(
+        update={
+            "throughput": reached,
+            "predicted": one.throughput,
+            "loaded": None if one.loaded is None else max(one.loaded, reached),
+            "finding": "; ".join(filter(None, (told, one.finding))),
+        }
+    )
+
+
+def explained(bounds: Sequence[Ceiling], limits: Iterable[Limit]) -> list[Ceiling]:
+    """The ceilings; the finding of one that is lower under load says that churn is why."""
+    if not any(limit.resource == "churn" for limit in limits):
+        return list(bounds)
+    return [
+        one.model_copy(update={"finding": f"{one.finding}: churn"})
+        if one.resource == "cpu" and one.finding and one.finding.endswith(DEARER_ENDS)
+        else one
+        for one in bounds
+    ]
 
 
 def _proven(one: Observation) -> float:
@@ -168,17 +193,27 @@ def _under_load(there: Observation, takes: Demand) -> Demand:
     return replace(takes, cpu=cpu or takes.cpu, call=takes.call if call is None else call)
 
 
-def _compared(one: Ceiling, other: Ceiling, there: Observation) -> Ceiling:
-    """A ceiling with what it is under load, and with a finding where the two differ."""
+def _compared(one: Ceiling, other: Ceiling, there: Observation, reached: float) -> Ceiling:
+    """
+    A ceiling with what it is under load, and with a finding where the two differ.
+
+    Args:
+        other: the same resource's, with what a request takes at the level `there`.
+        reached: the highest throughput that was measured.
+    """
+    below = one.model_copy(update={"loaded": max(other.throughput, reached)})
     changed = one.throughput / other.throughput - 1
-    if abs(changed) < DEARER:
-        return one.model_copy(update={"loaded": other.throughput})
-    what = "more" if changed > 0 else "less"
+    if abs(changed) < DEARER or not one.capacity or not other.capacity:
+        return below
+    each, beyond = one.capacity / one.throughput, other.capacity / other.throughput
+    ends = DEARER_ENDS if changed > 0 else "less under load"
     finding = (
-        f"at {load(there.level, there.point.model)} a request takes {percent(abs(changed))} "
-        f"{what} of it than at the lowest level: {other.how} = {rate(other.throughput)}"
+        f"at {load(there.level, there.point.model)} a request takes {duration(beyond)} of it "
+        f"instead of {duration(each)}: {percent(abs(changed))} {ends}"
     )
-    return one.model_copy(update={"loaded": other.throughput, "finding": finding})
+    if changed > 0 and BOUND * other.throughput <= reached < one.throughput:
+        finding = f"measured {rate(reached)} of {rate(one.throughput)} predicted: {finding}"
+    return below.model_copy(update={"finding": finding})
 
 
 def profile_of(plan: Mapping[str, Any]) -> Profile | None:

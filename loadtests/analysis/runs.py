@@ -124,6 +124,7 @@ def _explained(
         bounds[name] = ceilings.ceilings(levels, settings.get(name, {}), profile)
         table = _table(_table(header.plan, "deployments"), name)
         limits[name] = causes.limits(levels, bounds[name], table)
+        bounds[name] = ceilings.explained(bounds[name], limits[name].values())
     each = {(name, one.level): one.cpu_each for name, levels in seen.items() for one in levels}
     explained = [
         point.model_copy(

@@ -17,7 +17,7 @@ from loadtests.analysis.causes.refusals import refusals
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
 from loadtests.analysis.causes.slots import slots
 from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
-from loadtests.analysis.ceilings import demand, exceeded, highest, lowest, refuted
+from loadtests.analysis.ceilings import demand, exceeded, highest, lowest, met, predicted, refuted
 from loadtests.analysis.law import law
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.words import rate
@@ -61,8 +61,8 @@ def _limit(case: Seen, deployment: Mapping[str, Any]) -> Limit | None:
         found = next((one for ask in _INSIDE_OUT if (one := ask(case))), None) or _unknown(case)
     ceiling, reached = found.ceiling or case.ceiling(found.resource), highest(case.levels)
     why = found.why + (f"; {_equation(ceiling, reached)}" if ceiling else "")
-    if ceiling and refuted(ceiling, reached):
-        ceiling = None
+    if ceiling:
+        ceiling = None if refuted(ceiling, reached) else met(ceiling, reached)
     remedy = _remedy(case, found.resource, ceiling, deployment)
     return Limit(
         resource=found.resource,
@@ -77,14 +77,12 @@ def _limit(case: Seen, deployment: Mapping[str, Any]) -> Limit | None:
 
 
 def _equation(ceiling: Ceiling, reached: float) -> str:
-    if refuted(ceiling, reached):
-        predicted = f"{ceiling.how} predicts {rate(ceiling.throughput)}"
-        measured = f"and {rate(reached)} was measured"
-        return f"{predicted}, {measured}: so a request takes less of it than was counted"
-    if exceeded(ceiling, reached):
-        predicted = rate(ceiling.throughput)
-        return f"{ceiling.how} predicts {predicted}, and {rate(reached)} was measured"
-    return f"{ceiling.how} = {rate(ceiling.throughput)} is the ceiling"
+    told = rate(predicted(ceiling))
+    if not exceeded(ceiling, reached):
+        return f"{ceiling.how} = {told} is the ceiling"
+    then = f"{ceiling.how} predicts {told}, and {rate(reached)} was measured"
+    less = ": so a request takes less of it than was counted"
+    return then + (less if refuted(ceiling, reached) else "")
 
 
 _LIFTED: Mapping[Resource, str] = {

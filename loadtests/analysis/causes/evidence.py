@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from loadtests.analysis.causes.cases import Seen
-from loadtests.analysis.ceilings import usable_cores
+from loadtests.analysis.ceilings import predicted, usable_cores
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.outside import said
 from loadtests.analysis.words import duration, percent, rate, rounded
@@ -35,7 +35,7 @@ def told(case: Seen, resource: Resource, ceiling: Ceiling | None) -> list[Fact]:
 def _rates(now: Observation, ceiling: Ceiling | None) -> Iterator[Fact]:
     yield "throughput", rate(now.throughput)
     if ceiling:
-        yield "ceiling", f"{rate(ceiling.throughput)} ({ceiling.how})"
+        yield "ceiling", f"{rate(predicted(ceiling))} predicted ({ceiling.how})"
 
 
 def _facts(case: Seen) -> Iterator[tuple[str, Fact]]:

@@ -61,7 +61,7 @@ def starved(case: Seen) -> Found | None:
         f"work and no core,{used}"
     ).rstrip(",")
     if taken := _taken(now):
-        why += f"; {taken}"
+        why += f"; {taken}: {percent(max(1 - now.host - now.others, 0.0))} was left"
     return Found("cpu", None, why)
 
 
