@@ -15,7 +15,7 @@ import httpx
 import httpx2
 import requests
 import urllib3
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
 from requests.adapters import HTTPAdapter
 
 from app_under_test.telemetry import Telemetry
@@ -117,6 +117,11 @@ async def again():
         async with httpx2.AsyncClient() as client:
             with suppress(httpx2.ConnectError):
                 await client.get("http://127.0.0.1:9")
+
+
+@service.get("/answered-first/{seconds}")
+async def answered_first(seconds: float, tasks: BackgroundTasks):
+    tasks.add_task(time.sleep, seconds)
 
 
 @service.get("/unhandled")

@@ -178,7 +178,18 @@ def test_before_the_app_is_told_to_a_plausible_stamp_only(narrow: Service) -> No
     for stamp in (*stamps, str(before_the_service), str(a_minute_ago), str(future)):
         response = narrow.client.get(narrow.url + "/model", headers={"x-sent-mono": stamp})
         assert "pre_app" not in phases(response), stamp
-    assert "pre_app" not in phases(narrow.ask("/model", stamped=False))
+
+
+def test_an_answer_to_a_request_without_a_stamp_has_no_header(narrow: Service) -> None:
+    for path in ("/model", "/nowhere", "/gathered/httpx/2"):
+        assert "server-timing" not in narrow.ask(path, stamped=False).headers
+
+
+def test_every_request_is_traced_where_all_are_asked_for(upstream: Upstream) -> None:
+    with somebodys(upstream, BROWNOUT_TELEMETRY="all") as service:
+        told = phases(service.ask("/gathered/httpx/1", stamped=False))
+        assert told["upstream"] >= DELAY
+        assert "pre_app" not in told
 
 
 @pytest.mark.parametrize("uptime", [5.0, 59.0, 601.0, 1e6])
@@ -246,23 +257,46 @@ def test_a_blocking_client_waits_for_its_pool(narrow: Service, library: str) -> 
 def test_calls_and_connections_are_counted_as_the_upstream_sees_them(
     wide: Service, upstream: Upstream
 ) -> None:
-    before, ledger = wide.now()["counts"], upstream.ledger()
-    wide.ask("/model", stamped=False)  # a probe counts nowhere
-    for library in ("httpx", "httpx2", "aiohttp"):
-        assert wide.ask(f"/gathered/{library}/4").status_code == 200
-    for library in ("requests", "urllib3", "httpx-blocking"):
-        assert wide.ask(f"/threads/{library}/4").status_code == 200
-    wide.ask("/again")
-    after, arrived = wide.now()["counts"], upstream.ledger()
-    counts = {name: after[name] - before[name] for name in after}
-    assert counts["requests"] == 7
-    assert counts["calls"] == arrived.arrivals - ledger.arrivals + 3  # that were refused
-    assert counts["connects"] == arrived.connections.accepted - ledger.connections.accepted > 0
-    assert counts["call_seconds"] >= 24 * DELAY / 1000
-    assert counts["connect_seconds"] > 0
-    assert counts["retried"] == 2
-    assert counts["clients"] == 3
-    assert counts["client_seconds"] > 0
+    for stamped in (True, False):
+        before, ledger = wide.now()["counts"], upstream.ledger()
+        for library in ("httpx", "httpx2", "aiohttp"):
+            assert wide.ask(f"/gathered/{library}/4", stamped).status_code == 200
+        for library in ("requests", "urllib3", "httpx-blocking"):
+            assert wide.ask(f"/threads/{library}/4", stamped).status_code == 200
+        wide.ask("/again", stamped)
+        after, arrived = wide.now()["counts"], upstream.ledger()
+        counts = {name: after[name] - before[name] for name in after}
+        opened = arrived.connections.accepted - ledger.connections.accepted
+        assert counts["requests"] == counts["ended"] == 7
+        assert counts["calls"] == arrived.arrivals - ledger.arrivals + 3  # that were refused
+        assert counts["connects"] == opened
+        assert counts["retried"] == 2
+        assert counts["clients"] == 3
+        assert counts["client_seconds"] > 0
+        assert counts["traced"] == (7 if stamped else 0)
+        assert counts["traced_calls"] == (counts["calls"] if stamped else 0)
+        if stamped:
+            assert opened > 0
+            assert counts["call_seconds"] >= 24 * DELAY / 1000
+            assert counts["thread_seconds"] >= 12 * DELAY / 1000
+        else:
+            assert counts["call_seconds"] == counts["thread_seconds"] == 0
+
+
+def test_work_after_the_answer_counts_for_the_thread_that_it_holds(narrow: Service) -> None:
+    before = narrow.now()["counts"]
+    told = narrow.phases("/answered-first/0.2")
+    after = narrow.now()["counts"]
+    assert told["total"] < 200
+    assert after["thread_seconds"] - before["thread_seconds"] >= 0.2
+    assert after["background_seconds"] - before["background_seconds"] >= 0.2
+
+
+def test_of_two_middlewares_the_outer_one_counts(upstream: Upstream) -> None:
+    with serving("-c", TWICE) as service:
+        phases(service.ask("/"))
+        service.ask("/", stamped=False)
+        assert service.now()["counts"]["requests"] == 2
 
 
 def test_own_work_is_the_cpu_of_the_request(narrow: Service) -> None:
@@ -295,6 +329,7 @@ def test_an_address_that_cannot_be_read_is_named() -> None:
         with pytest.raises(ValueError, match=re.escape(f"BROWNOUT_TELEMETRY is {text!r}")):
             address({"BROWNOUT_TELEMETRY": text})
     assert address({"BROWNOUT_TELEMETRY": "1"}) is None
+    assert address({"BROWNOUT_TELEMETRY": "all"}) is None
     assert address({"BROWNOUT_TELEMETRY": "[::1]:9/a%2Fb"}) == Address("::1", 9, "a/b")
     assert address({"BROWNOUT_TELEMETRY": "h:9/a%2Fb/s-e"}) == Address("h", 9, "a/b", "s-e")
 
@@ -351,6 +386,21 @@ def test_the_critical_path_goes_back_from_the_last_end() -> None:
     assert critical([Span(0, 1), Span(0, 3), Span(0, 2)])[3] == 3
     assert critical([Span(0, 1), Span(0.5, 2), Span(2, 4), Span(3, 3.5)])[3] == 3.5
     assert critical([Span(0, 1), Span(0, None)])[3] == 1
+
+
+TWICE = """
+import json, socket, uvicorn
+from app_under_test.telemetry import Telemetry
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body"})
+
+listener = socket.create_server(("127.0.0.1", 0))
+print(json.dumps({"url": "http://127.0.0.1:%d" % listener.getsockname()[1]}), flush=True)
+app = Telemetry(Telemetry(app))
+uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical")).run([listener])
+"""
 
 
 BOUNDED = """

@@ -8,9 +8,11 @@ from sys import maxsize
 from typing import Any
 
 from app_under_test.telemetry.clients import constructed, in_branches, replace
+from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS, Use
+from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
 from app_under_test.telemetry.stays import stay_among
-from app_under_test.telemetry.visits import BlockingCall, Call
+from app_under_test.telemetry.visits import TRACK, BlockingCall, Call, Track
 
 _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
@@ -19,8 +21,7 @@ def observe(library: Any, core: str) -> None:
     name = library.__name__
     replace(getattr(library, "AsyncClient", None), "__init__", constructed)
     replace(getattr(library, "Client", None), "__init__", constructed)
-    for method in ("request", "send"):
-        replace(getattr(library, "AsyncClient", None), method, in_branches)
+    replace(getattr(library, "AsyncClient", None), "send", in_branches)
     with suppress(AttributeError):
         transport = Transports(name, *streams(library))
         replace(library.AsyncHTTPTransport, "handle_async_request", transport.asynchronous)
@@ -30,8 +31,9 @@ def observe(library: Any, core: str) -> None:
         for kind in ("HTTPConnection", "AsyncHTTPConnection"):
             replace_handler(pools, kind, assigned)
         for kind in ("HTTP11Connection", "HTTP2Connection"):
-            replace_handler(pools, kind, sending)
-            replace_handler(pools, f"Async{kind}", sending)
+            for each in (kind, f"Async{kind}"):
+                replace(getattr(pools, each, None), "__init__", connected)
+                replace_handler(pools, each, sending)
 
 
 def replace_handler(pools: Any, kind: str, make: Callable[[Any], Any]) -> None:
@@ -44,11 +46,21 @@ def assigned(original: Any) -> Any:
 
     def handle(self: Any, request: Any) -> Any:
         call = _CALL.get()
-        if call is not None:
-            call.gets(opens=getattr(self, "_connection", self) is None)
+        assert call is not None
+        call.gets(opens=getattr(self, "_connection", self) is None)
         return original(self, request)
 
-    return handle
+    return passing(original, _CALL, handle)
+
+
+def connected(original: Any) -> Any:
+    """It is made for a connection that stands."""
+
+    def __init__(*args: Any, **options: Any) -> None:
+        PROCESS.counts.connects += 1
+        original(*args, **options)
+
+    return __init__
 
 
 def sending(original: Any) -> Any:
@@ -56,11 +68,11 @@ def sending(original: Any) -> Any:
 
     def handle(self: Any, request: Any) -> Any:
         call = _CALL.get()
-        if call is not None:
-            call.sends()
+        assert call is not None
+        call.sends()
         return original(self, request)
 
-    return handle
+    return passing(original, _CALL, handle)
 
 
 def streams(library: Any) -> tuple[Any, Any]:
@@ -99,54 +111,76 @@ class Transports:
         self.stream = stream
 
     def asynchronous(self, original: Any) -> Any:
-        async def handle_async_request(transport: Any, request: Any) -> Any:
-            call = self.called(transport, request, Call())
-            token = _CALL.set(call)
+        async def watched(transport: Any, request: Any) -> Any:
+            track = TRACK.get()
+            if track is not None:
+                return await traced(track, transport, request)
+            return await attempted(transport, request)
+
+        async def attempted(transport: Any, request: Any) -> Any:
+            asks(request.method, request.url)
             try:
                 response = await original(transport, request)
             except BaseException:
-                failed(call, request)
+                fails(request.method, request.url)
+                raise
+            if failure(response.status_code):
+                fails(request.method, request.url)
+            return response
+
+        async def traced(track: Track, transport: Any, request: Any) -> Any:
+            call = self.called(transport, Call(track))
+            token = _CALL.set(call)
+            try:
+                response = await attempted(transport, request)
+            except BaseException:
+                call.ends()
                 raise
             finally:
                 _CALL.reset(token)
-            answered(call, request, response)
+            call.answered(stay_among(response.headers.raw))
             response.stream = self.async_stream(response.stream, call)
             return response
 
-        return handle_async_request
+        return passing(original, FAILED, watched, calls=True)
 
     def blocking(self, original: Any) -> Any:
-        def handle_request(transport: Any, request: Any) -> Any:
-            call = self.called(transport, request, BlockingCall())
-            token = _CALL.set(call)
+        def watched(transport: Any, request: Any) -> Any:
+            track = TRACK.get()
+            if track is not None:
+                return traced(track, transport, request)
+            return attempted(transport, request)
+
+        def attempted(transport: Any, request: Any) -> Any:
+            asks(request.method, request.url)
             try:
                 response = original(transport, request)
             except BaseException:
-                failed(call, request)
+                fails(request.method, request.url)
+                raise
+            if failure(response.status_code):
+                fails(request.method, request.url)
+            return response
+
+        def traced(track: Track, transport: Any, request: Any) -> Any:
+            call = self.called(transport, BlockingCall(track))
+            token = _CALL.set(call)
+            try:
+                response = attempted(transport, request)
+            except BaseException:
+                call.ends()
                 raise
             finally:
                 _CALL.reset(token)
-            answered(call, request, response)
+            call.answered(stay_among(response.headers.raw))
             response.stream = self.stream(response.stream, call)
             return response
 
-        return handle_request
+        return passing(original, FAILED, watched, calls=True)
 
-    def called(self, transport: Any, request: Any, call: Call) -> Call:
+    def called(self, transport: Any, call: Call) -> Call:
         PROCESS.saw(getattr(transport, "_pool", None), self.name, use)
-        call.asks(request.method, request.url)
         return call
-
-
-def failed(call: Call, request: Any) -> None:
-    call.fails(request.method, request.url)
-    call.ends()
-
-
-def answered(call: Call, request: Any, response: Any) -> None:
-    call.answered(stay_among(response.headers.raw))
-    if response.status_code >= 500 or response.status_code == 429:
-        call.fails(request.method, request.url)
 
 
 def use(pool: Any) -> Use:

@@ -1,12 +1,12 @@
-"""One request: its phases, in a Server-Timing header."""
+"""Counts every request, and tells the phases of traced ones in a Server-Timing header."""
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from app_under_test.telemetry import clients, threads
-from app_under_test.telemetry.address import address, asked
+from app_under_test.telemetry import clients, repeats, threads
+from app_under_test.telemetry.address import address, asked, every
 from app_under_test.telemetry.process import PROCESS
 from app_under_test.telemetry.sampler import Sampler, start_sampler
 from app_under_test.telemetry.visits import TRACK, Track, Visit, critical, metered
@@ -16,18 +16,21 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+_STAMP = b"x-sent-mono"
+_COUNTED = "brownout.counted"
+"""The key of a scope that a Telemetry further out has counted."""
 _LONGEST = 60.0  # seconds before the app; clients give up sooner, and an older stamp is no wait
 _SIX = (
     b"thread_wait;dur=%.3f, pool_wait;dur=%.3f, connect;dur=%.3f, upstream;dur=%.3f, "
     b"loop_wait;dur=%.3f, own;dur=%.3f"
 )
-_STAMPED = b"total;dur=%.3f, pre_app;dur=%.3f, " + _SIX
-_UNSTAMPED = b"total;dur=%.3f, " + _SIX
+_SENT = b"total;dur=%.3f, pre_app;dur=%.3f, " + _SIX
+_UNSENT = b"total;dur=%.3f, " + _SIX
 
 
 class Telemetry:
     """
-    Says of each response where its time went, and of the process how it is.
+    An ASGI app that says where the time of its responses goes, and how the process is.
 
     `app = Telemetry(app)` around any ASGI app; `app.add_middleware(Telemetry)` works as well, but
     leaves out the answers to unhandled exceptions, which Starlette makes further out.
@@ -37,14 +40,18 @@ class Telemetry:
     on in production without authentication: it tells everybody how the service is made, how
     loaded it is, and how long its upstream takes.
 
-    The header is `Server-Timing`, in milliseconds: `total`, from the arrival here to the start of
-    the response, is the sum of thread_wait, pool_wait, connect, upstream, loop_wait and own;
-    `pre_app` comes before it, and needs a client on this machine that sends the CLOCK_MONOTONIC
-    nanoseconds of its sending as `x-sent-mono`; it is left out where that is older than this
-    process or than a minute. `own` is the CPU of the request's task, of its
-    functions in anyio's worker threads, and of the calls of async clients in tasks that it
-    started. The rest of such tasks, and threads that did not come from anyio, are left out: their
-    time is part of loop_wait. Calls at the same time count along their critical path.
+    All requests are counted, and those with a stamp are traced: a header `x-sent-mono`, the
+    CLOCK_MONOTONIC nanoseconds of their sending, which brownout's load generator puts on a few
+    requests a second. BROWNOUT_TELEMETRY=all traces every request, without gauges.
+
+    The response to a traced request has a `Server-Timing` header, in milliseconds: `total`, from
+    the arrival here to the start of the response, is the sum of thread_wait, pool_wait, connect,
+    upstream, loop_wait and own; `pre_app`, from the sending to the arrival, comes before it and
+    needs a client on this machine; it is left out where the stamp is older than this process or
+    than a minute. `own` is the CPU of the request's task, of its functions in anyio's worker
+    threads, and of the calls of async clients in tasks that it started. The rest of such tasks, and
+    threads that did not come from anyio, are left out: their time is part of loop_wait. Calls at
+    the same time count along their critical path.
     """
 
     def __init__(self, app: App) -> None:
@@ -55,6 +62,7 @@ class Telemetry:
         self.app = app
         self.address = address(os.environ)
         self.on = asked(os.environ)
+        self.every = every(os.environ)
         self.sampler: Sampler | None = None
         self.started = False
         if self.on:
@@ -62,39 +70,63 @@ class Telemetry:
             clients.observe()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if not self.on:
-            await self.app(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self.app(scope, receive, self.starting(send))
-            if self.sampler is not None:
-                self.sampler.stop()
-        elif scope["type"] == "http" and TRACK.get() is None:  # of two, the outer one
-            arrival = monotonic()
-            if not self.started:  # a server without lifespan events
-                self.start()
-            sent = stamp(scope["headers"])
-            visit = Visit(arrival, sent is not None)
-            track = Track(visit, visit.spans)
-
-            def forward(message: Message) -> Awaitable[None]:
-                if not visit.over and message["type"] == "http.response.start":
-                    visit.over = True
-                    told = b"server-timing", timing(track, sent)
-                    message = {**message, "headers": [*message.get("headers", ()), told]}
-                return send(message)
-
-            token = TRACK.set(track)
-            PROCESS.in_flight += 1
-            try:
-                await metered(self.app(scope, receive, forward), track)  # type: ignore[arg-type]
-            finally:
-                visit.over = True
-                visit.spans.clear()  # they know the visit: only the collector would free them
-                PROCESS.in_flight -= 1
-                PROCESS.counts.requests += visit.counted
-                TRACK.reset(token)
+        if not self.on or scope["type"] != "http" or _COUNTED in scope:  # of two, the outer one
+            if self.on and scope["type"] == "lifespan":
+                await self.lifespan(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+            return
+        if not self.started:  # a server without lifespan events
+            self.start()
+        scope[_COUNTED] = True
+        counts = PROCESS.counts
+        counts.requests += 1
+        serve = self.app
+        if self.every:
+            serve = self.traced
         else:
-            await self.app(scope, receive, send)
+            for name, _ in scope["headers"]:
+                if name == _STAMP:
+                    serve = self.traced
+                    break
+            if PROCESS.failing:
+                repeats.keep()
+        try:
+            await serve(scope, receive, send)
+        finally:
+            counts.ended += 1
+
+    async def traced(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        visit = Visit(monotonic())
+        track = Track(visit, visit.spans)
+
+        def forward(message: Message) -> Awaitable[None]:
+            kind = message["type"]
+            if kind == "http.response.start":
+                if not visit.over:
+                    visit.over = True
+                    told = b"server-timing", timing(track, stamp(scope["headers"]))
+                    message = {**message, "headers": [*message.get("headers", ()), told]}
+            elif kind == "http.response.body" and not message.get("more_body"):
+                visit.answered = monotonic()
+            return send(message)
+
+        token = TRACK.set(track)
+        repeats.keep()
+        try:
+            await metered(self.app(scope, receive, forward), track)  # type: ignore[arg-type]
+        finally:
+            visit.over = True
+            visit.spans.clear()  # they know the visit: only the collector would free them
+            TRACK.reset(token)
+            after = monotonic() - visit.answered if visit.answered is not None else 0.0
+            PROCESS.counts.background_seconds += after
+            PROCESS.counts.traced += 1
+
+    async def lifespan(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, self.starting(send))
+        if self.sampler is not None:
+            self.sampler.stop()
 
     def starting(self, send: Send) -> Send:
         async def forward(message: Message) -> None:
@@ -117,7 +149,7 @@ class Telemetry:
 def stamp(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     """When the client sent the request, in monotonic seconds; None: it does not say."""
     for name, value in headers:
-        if name == b"x-sent-mono":
+        if name == _STAMP:
             return int(value) * 1e-9 if value.isdigit() and len(value) <= 20 else None
     return None
 
@@ -146,8 +178,8 @@ def timing(track: Track, sent: float | None) -> bytes:
         thread / 1e3, pool / 1e3, connect / 1e3, upstream / 1e3, (left - own) / 1e3, own / 1e3
     )  # fmt: skip
     if sent is None or not plausible(sent, arrival):
-        return _UNSTAMPED % (total / 1e3, *phases)
-    return _STAMPED % (total / 1e3, (arrival - sent) * 1e3, *phases)
+        return _UNSENT % (total / 1e3, *phases)
+    return _SENT % (total / 1e3, (arrival - sent) * 1e3, *phases)
 
 
 def plausible(sent: float, arrival: float) -> bool:

@@ -13,22 +13,38 @@ from weakref import WeakKeyDictionary
 
 
 class Counts:
-    """Since the start of the process; seconds."""
+    """
+    Since the start of the process; seconds.
+
+    Of all requests: `requests` that began and those that `ended`; their `calls`, and those of them
+    that were `retried`; the connections (`connects`) and `clients` made for them, and
+    `client_seconds` of CPU for these.
+
+    Of the traced requests, `traced` of them: their `traced_calls`, which took `call_seconds`;
+    `thread_seconds` for which they held worker threads, until and after the answer; and
+    `background_seconds` from the end of their answers to the end of their work.
+    """
 
     __slots__ = (
+        "background_seconds",
         "call_seconds",
         "calls",
         "client_seconds",
         "clients",
-        "connect_seconds",
         "connects",
+        "ended",
         "requests",
         "retried",
+        "thread_seconds",
+        "traced",
+        "traced_calls",
     )
 
     def __init__(self) -> None:
-        self.requests = self.calls = self.connects = self.clients = self.retried = 0
-        self.call_seconds = self.connect_seconds = self.client_seconds = 0.0
+        self.requests = self.ended = self.calls = self.connects = self.clients = self.retried = 0
+        self.traced = self.traced_calls = 0
+        self.call_seconds = self.client_seconds = 0.0
+        self.thread_seconds = self.background_seconds = 0.0
 
     def to_json(self) -> dict[str, float]:
         return {name: getattr(self, name) for name in sorted(self.__slots__)}
@@ -49,8 +65,8 @@ class Process:
         "collecting",
         "collections",
         "counts",
+        "failing",
         "gc_seconds",
-        "in_flight",
         "pools",
         "ready",
         "started",
@@ -60,13 +76,19 @@ class Process:
         self.started = monotonic()
         """When telemetry was imported; a fork keeps it, as it keeps the listening socket."""
         self.counts = Counts()
-        self.in_flight = 0
+        self.failing = False
+        """Whether a call has ever failed: until then no call can be a repetition."""
         self.ready = False
         """Whether the service has started: clients made before that are made once."""
         self.pools: WeakKeyDictionary[Any, tuple[str, Callable[[Any], Use]]] = WeakKeyDictionary()
         self.collections = 0
         self.gc_seconds = 0.0
         self.collecting: float | None = None
+
+    @property
+    def in_flight(self) -> int:
+        counts = self.counts
+        return counts.requests - counts.ended
 
     def saw(self, pool: Any, client: str, read: Callable[[Any], Use]) -> None:
         if pool is not None and pool not in self.pools:
@@ -88,7 +110,7 @@ class Process:
     def forked(self) -> None:
         """In the child: it has done nothing yet."""
         self.counts = Counts()
-        self.in_flight = self.collections = 0
+        self.collections = 0
         self.gc_seconds = 0.0
 
 

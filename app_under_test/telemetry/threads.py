@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from app_under_test.telemetry.visits import TRACK, Hop
+from app_under_test.telemetry.visits import TRACK, Held, Hop
 
 _WATCHED = "_brownout"
 
@@ -19,11 +19,15 @@ def observe() -> None:
         return
 
     @wraps(original)
-    async def run_sync(func: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def run_sync(func: Callable[..., Any], *args: Any, **options: Any) -> Any:
         track = TRACK.get()
-        if track is None or track.visit.over:
-            return await original(func, *args, **options)
-        hop = Hop(track, func)
+        if track is None:
+            return original(func, *args, **options)
+        if track.visit.over:
+            return original(Held(func), *args, **options)
+        return hopping(Hop(track, func), args, options)
+
+    async def hopping(hop: Hop, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
             return await original(hop, *args, **options)
         finally:

@@ -1,4 +1,4 @@
-"""One request in the service: what it waited for, as intervals, and the CPU that it took.
+"""One traced request in the service: what it waited for, as intervals, and the CPU that it took.
 
 Every time is in seconds; moments are those of CLOCK_MONOTONIC. A wait is time in which the request
 did not run: a task between two of its steps, a thread without its CPU. So its own work is in no
@@ -41,19 +41,17 @@ class Span(Protocol):
 class Visit:
     """One request, from its arrival at the middleware to the start of its response."""
 
-    __slots__ = ("arrival", "counted", "cpu", "failed", "over", "spans")
+    __slots__ = ("answered", "arrival", "cpu", "over", "spans")
 
-    def __init__(self, arrival: float, counted: bool) -> None:
+    def __init__(self, arrival: float) -> None:
         self.arrival = arrival
-        self.counted = counted
-        """False for a probe: what it does counts nowhere."""
         self.spans: list[Span] = []
         self.cpu = 0.0
         """Outside of the task of the request: worker threads, tasks that it started."""
-        self.failed: set[tuple[str, str]] | None = None
-        """Method and URL of the calls that failed."""
         self.over = False
         """Tasks that a request leaves behind may live for as long as the process."""
+        self.answered: float | None = None
+        """When the end of its response was sent."""
 
 
 class Track:
@@ -83,6 +81,7 @@ class Track:
 
 
 TRACK: ContextVar[Track | None] = ContextVar("track", default=None)
+"""None: the request is not traced, or it is none."""
 
 
 class CpuClock(local):
@@ -179,13 +178,11 @@ class Call:
         "sent",
         "track",
         "upstream",
-        "visit",
     )
 
-    def __init__(self) -> None:
-        self.track = track = TRACK.get()
+    def __init__(self, track: Track) -> None:
+        self.track = track
         self.begin = now = monotonic()
-        self.visit: Visit | None = None
         self.got: float | None = None
         self.sent: float | None = None
         self.head: float | None = None
@@ -193,16 +190,14 @@ class Call:
         self.opened = False
         self.pool = self.connect = self.upstream = 0.0
         """Seconds waited so far."""
-        if track is not None:
-            self.visit = visit = track.visit
-            if not visit.over:
-                track.spans.append(self)
+        if not track.visit.over:
+            track.spans.append(self)
         self.mark = self.waited(now)
         """What was waited at the moment before."""
 
     def waited(self, now: float) -> float:
         """How long the task has not run."""
-        return now if self.track is None else self.track.waited(now)
+        return self.track.waited(now)
 
     def gets(self, opens: bool = False) -> None:
         """It has a place in the pool, and opens a connection or not."""
@@ -229,37 +224,16 @@ class Call:
             self.upstream = min(stay, now - self.sent)
         self.mark = waited
 
-    def asks(self, method: str, url: object) -> None:
-        """Whether that is a repetition needs to be looked up after a failure only."""
-        visit = self.visit
-        if visit is not None and visit.failed and visit.counted:
-            PROCESS.counts.retried += (method, str(url)) in visit.failed
-
-    def fails(self, method: str, url: object) -> None:
-        """Without an answer, or with one that asks for a repetition."""
-        visit = self.visit
-        if visit is not None and not visit.over:
-            if visit.failed is None:
-                visit.failed = set()
-            visit.failed.add((method, str(url)))
-
     def ends(self) -> None:
         """May be called again."""
         if self.end is not None:
             return
         self.end = end = monotonic()
         self.stood(self.waited(end) - self.mark)
-        visit = self.visit
-        if visit is not None and not visit.counted:
-            return
+        took = end - (self.begin if self.got is None else self.got)
         counts = PROCESS.counts
-        got = self.got
-        counts.calls += 1
-        counts.call_seconds += end - (self.begin if got is None else got)
-        if self.opened and got is not None and self.sent is not None:
-            took = self.sent - got
-            counts.connects += 1
-            counts.connect_seconds += took
+        counts.traced_calls += 1
+        counts.call_seconds += took
 
     def stood(self, waited: float) -> None:
         """What was waited to the end; where a failed call stood is where it ended."""
@@ -289,8 +263,8 @@ class BlockingCall(Call):
 
     __slots__ = ("cpu", "told")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, track: Track) -> None:
+        super().__init__(track)
         self.told = False
         self.cpu = thread_time()
 
@@ -338,12 +312,15 @@ class Hop:
         """In the worker, in a copy of the context."""
         began = thread_time()
         visit = self.trunk.visit
-        self.waited = self.trunk.waited(monotonic()) - self.waited_before
+        now = monotonic()
+        self.waited = self.trunk.waited(now) - self.waited_before
         TRACK.set(Track(visit, self.spans, step=0.0))
         try:
             return self.func(*args)
         finally:
-            visit.cpu += thread_time() - began
+            cpu, held = thread_time() - began, monotonic() - now
+            visit.cpu += cpu
+            PROCESS.counts.thread_seconds += held
 
     @property
     def finished(self) -> float | None:
@@ -355,6 +332,24 @@ class Hop:
             assert self.end is not None
             waited = self.end - self.begin
         return (waited, *critical(self.spans)[1:])
+
+
+class Held:
+    """A function that holds a worker thread once the response has started."""
+
+    __slots__ = ("func",)
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+
+    def __call__(self, *args: Any) -> Any:
+        """In the worker."""
+        began = monotonic()
+        try:
+            return self.func(*args)
+        finally:
+            held = monotonic() - began
+            PROCESS.counts.thread_seconds += held
 
 
 def critical(spans: Sequence[Span]) -> Waits:

@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 from time import thread_time
 from typing import Any
 
+from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS
 from app_under_test.telemetry.visits import TRACK, branched
 
@@ -41,8 +42,7 @@ def constructed(original: Any) -> Any:
     """For `__init__` of a client: how often, and at what cost in CPU."""
 
     def __init__(self: Any, *args: Any, **options: Any) -> None:
-        track = TRACK.get()
-        if not PROCESS.ready or (track is not None and not track.visit.counted):
+        if not PROCESS.ready:
             original(self, *args, **options)
             return
         began = thread_time()
@@ -57,10 +57,11 @@ def constructed(original: Any) -> Any:
 def in_branches(original: Any) -> Any:
     """For a coroutine function of a client: its CPU counts, whichever task it runs in."""
 
-    def watched(*args: Any, **options: Any) -> Any:
+    def traced(*args: Any, **options: Any) -> Any:
         track = TRACK.get()
-        if track is None or track.step >= 0.0:  # metered as it is
+        assert track is not None
+        if track.step >= 0.0:  # metered as it is
             return original(*args, **options)
         return branched(original(*args, **options), track)
 
-    return watched
+    return passing(original, TRACK, traced)

@@ -4,9 +4,11 @@ from contextvars import ContextVar
 from typing import Any
 
 from app_under_test.telemetry.clients import constructed, in_branches, replace
+from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS, Use
+from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
 from app_under_test.telemetry.stays import stay_in
-from app_under_test.telemetry.visits import Call
+from app_under_test.telemetry.visits import TRACK, Call, Track
 
 _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 """The connector's last in this task: the response that is started is that of this call."""
@@ -25,15 +27,27 @@ def observe(library: Any) -> None:
 
 
 def connecting(original: Any) -> Any:
-    async def connect(self: Any, req: Any, *args: Any, **options: Any) -> Any:
-        PROCESS.saw(self, "aiohttp", use)
-        call = Call()
-        _CALL.set(call)
-        call.asks(req.method, req.url)
+    async def watched(self: Any, req: Any, *args: Any, **options: Any) -> Any:
+        track = TRACK.get()
+        if track is not None:
+            return await traced(track, self, req, *args, **options)
+        return await attempted(self, req, *args, **options)
+
+    async def attempted(self: Any, req: Any, *args: Any, **options: Any) -> Any:
+        asks(req.method, req.url)
         try:
-            connection = await original(self, req, *args, **options)
+            return await original(self, req, *args, **options)
         except BaseException:
-            call.fails(req.method, req.url)
+            fails(req.method, req.url)
+            raise
+
+    async def traced(track: Track, self: Any, req: Any, *args: Any, **options: Any) -> Any:
+        PROCESS.saw(self, "aiohttp", use)
+        call = Call(track)
+        _CALL.set(call)
+        try:
+            connection = await attempted(self, req, *args, **options)
+        except BaseException:
             call.ends()
             raise
         if call.got is None:
@@ -42,26 +56,28 @@ def connecting(original: Any) -> Any:
         connection.add_callback(call.ends)
         return connection
 
-    return connect
+    return passing(original, FAILED, watched, calls=True)
 
 
 def waiting(original: Any) -> Any:
     async def wait(*args: Any, **options: Any) -> Any:
-        result = await original(*args, **options)
         call = _CALL.get()
-        if call is not None:
-            call.gets()
+        assert call is not None
+        result = await original(*args, **options)
+        call.gets()
         return result
 
-    return wait
+    return passing(original, _CALL, wait)
 
 
 def creating(original: Any) -> Any:
-    def create(*args: Any, **options: Any) -> Any:
+    async def create(*args: Any, **options: Any) -> Any:
         call = _CALL.get()
         if call is not None:
             call.gets(opens=True)
-        return original(*args, **options)
+        made = await original(*args, **options)
+        PROCESS.counts.connects += 1
+        return made
 
     return create
 
@@ -72,16 +88,15 @@ def starting(original: Any) -> Any:
         try:
             response = await original(self, connection)
         except BaseException:
-            if call is not None:
-                call.fails(self.method, self.url)
+            fails(self.method, self.url)
             raise
         if call is not None:
             call.answered(stay_in(self.headers.get("server-timing")))
-            if self.status >= 500 or self.status == 429:
-                call.fails(self.method, self.url)
+        if failure(self.status):
+            fails(self.method, self.url)
         return response
 
-    return start
+    return passing(original, FAILED, start)
 
 
 def use(connector: Any) -> Use:

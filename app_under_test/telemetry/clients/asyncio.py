@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from app_under_test.telemetry.clients import replace
+from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS, Use
 from app_under_test.telemetry.visits import TRACK, Waits
 
@@ -62,7 +63,7 @@ def acquiring(original: Any) -> Any:
         finally:
             turn.finished = monotonic()
 
-    return acquire
+    return passing(original, TRACK, acquire)
 
 
 def use(semaphore: Any) -> Use:

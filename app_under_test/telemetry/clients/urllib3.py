@@ -3,9 +3,11 @@
 from typing import Any
 
 from app_under_test.telemetry.clients import replace
+from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS, Use
+from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
 from app_under_test.telemetry.stays import stay_in
-from app_under_test.telemetry.visits import BlockingCall
+from app_under_test.telemetry.visits import TRACK, BlockingCall
 
 _CALL = "_brownout_call"
 """The attribute of a connection that is in use."""
@@ -22,8 +24,10 @@ def observe(library: Any) -> None:
 
 def getting(original: Any) -> Any:
     def get(self: Any, *args: Any, **options: Any) -> Any:
+        track = TRACK.get()
+        assert track is not None
         PROCESS.saw(self, "urllib3", use)
-        call = BlockingCall()
+        call = BlockingCall(track)
         try:
             connection = original(self, *args, **options)
         except BaseException:
@@ -33,7 +37,7 @@ def getting(original: Any) -> Any:
         setattr(connection, _CALL, call)
         return connection
 
-    return get
+    return passing(original, TRACK, get, calls=True)
 
 
 def connecting(original: Any) -> Any:
@@ -42,6 +46,7 @@ def connecting(original: Any) -> Any:
         if call is not None:
             call.opened = True
         result = original(self)
+        PROCESS.counts.connects += 1
         if call is not None:
             call.sends()
         return result
@@ -52,24 +57,28 @@ def connecting(original: Any) -> Any:
 def requesting(original: Any) -> Any:
     def request(self: Any, conn: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
         call = getattr(conn, _CALL, None)
-        if call is None:
-            return original(self, conn, method, url, *args, **options)
-        where = f"{self.scheme}://{self.host}:{self.port}{url}"
-        call.asks(method, where)
-        if conn.sock is not None:
+        if FAILED.get():  # not empty: only then is the URL needed
+            asks(method, where(self, url))
+        if call is not None and conn.sock is not None:
             call.sends()
         try:
             response = original(self, conn, method, url, *args, **options)
         except BaseException:
-            call.fails(method, where)
-            call.ends()
+            fails(method, where(self, url))
+            if call is not None:
+                call.ends()
             raise
-        call.answered(stay_in(response.headers.get("server-timing")))
-        if response.status >= 500 or response.status == 429:
-            call.fails(method, where)
+        if call is not None:
+            call.answered(stay_in(response.headers.get("server-timing")))
+        if failure(response.status):
+            fails(method, where(self, url))
         return response
 
-    return request
+    return passing(original, FAILED, request)
+
+
+def where(pool: Any, url: str) -> str:
+    return f"{pool.scheme}://{pool.host}:{pool.port}{url}"
 
 
 def putting(original: Any) -> Any:
@@ -80,7 +89,7 @@ def putting(original: Any) -> Any:
             call.ends()
         return original(self, conn)
 
-    return put
+    return passing(original, TRACK, put)
 
 
 def use(pool: Any) -> Use:
