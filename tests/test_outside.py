@@ -85,12 +85,13 @@ def test_states_that_the_kernel_does_not_tell_are_nothing_seen():
     assert outside.of_level([record()], samples) is None
 
 
-def test_what_cannot_be_read_is_said_once_and_only_without_another_way():
-    by_function = {"denied": "/proc/PID/syscall: Operation not permitted", "instead": "wchan"}
-    nothing = {"denied": "/proc/PID: Permission denied", "instead": ""}
-    assert outside.denied([{"denied": [by_function]}]) == []
-    [text] = outside.denied([{"denied": [by_function, nothing]}, {"denied": [nothing]}])
+def test_what_cannot_be_read_is_said_once_and_only_where_nothing_was_seen():
+    why = {"denied": "/proc/PID: Permission denied", "instead": ""}
+    samples = [{"denied": [why]}, {"denied": [why]}]
+    assert outside.denied(samples, [seen(1, 20, WAITING).point]) == []
+    [text] = outside.denied(samples, [point(1, 20.0, 0.05)])
     assert "Permission denied" in text
+    assert outside.denied([], [point(1, 20.0, 0.05)]) == []
 
 
 def test_a_loop_that_sleeps_is_named_with_its_share_and_ceiling():

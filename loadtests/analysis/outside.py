@@ -113,12 +113,14 @@ def _quarters(name: str, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
                 yield one
 
 
-def denied(samples: Sequence[Sample]) -> list[str]:
+def denied(samples: Sequence[Sample], points: Sequence[Point]) -> list[str]:
     """A sentence where the kernel does not let anything of the threads be read; else none."""
+    if any(point.outside for point in points):
+        return []
     for sample in samples:
         found = sample.get("denied")
         for one in found if isinstance(found, list) else ():
-            if isinstance(one, dict) and not one.get("instead"):
+            if isinstance(one, dict):
                 return [
                     "What the threads of the services wait for was not seen from outside: "
                     f"{one.get('denied')}."

@@ -93,7 +93,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
             *_skipped(record, found),
             *_refused(record),
             *_strangers(record),
-            *outside.denied(samples),
+            *outside.denied(samples, found),
             *canaries.problems(found),
             *problems,
         ],

@@ -133,7 +133,6 @@ class Child:
                 threads.refresh()
             except OSError:  # it has ended
                 self._processes.pop(pid).close()
-
         used, elapsed = time.thread_time() - self._used, now - self._at
         wanted = self._gap * (1.1 if used > SHARE * elapsed else 0.93)
         self._gap = min(max(wanted, LOOK), SLOWEST)
