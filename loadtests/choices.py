@@ -40,12 +40,11 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
     Raises:
         plans.PlanError: a value cannot be; the message says which and the way out.
     """
-    chosen = _BETWEEN_NAMES.split(values.get("deployments", ""))
-    names = [name.strip() for name in chosen if name.strip()]
+    listed = _listed(values.get("deployments", ""))
     host = values.get("host") or PLANNED
     return plans.altered(
         plan,
-        deployments=names or None,
+        deployments=listed or None,
         url=None if host == PLANNED else host,
         upstream=values.get("upstream") or None,
         model=values.get("model") or None,
@@ -57,3 +56,13 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
         repeats=values.get("repeats") or None,
         slos=values.get("slos") or None,
     )
+
+
+def names(text: str, plan: plans.Plan) -> list[str]:
+    """The deployments that a list names, such as "a,threads[20,2]"; "all" of them."""
+    found = _listed(text)
+    return list(plan.deployments) if found == ["all"] and "all" not in plan.deployments else found
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in _BETWEEN_NAMES.split(text) if name.strip()]

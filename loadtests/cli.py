@@ -140,6 +140,14 @@ def run(
     at: At = None,
     margin: Margin = "",
     unresolved: WhenUnresolved = None,
+    why: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B|all",
+            help="Test by experiment what limits these deployments, in a minute each.",
+            show_default=False,
+        ),
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
     ] = False,
@@ -147,8 +155,10 @@ def run(
     """
     Bring everything up, climb the levels, write the report.
 
-    With --baseline the run is compared with a saved one, if the two are alike. Exit code 1: it is
-    worse; 3: that could not be decided.
+    With --why the limit that is named is put to the test: beyond the knee the upstream is made 20 %
+    faster in turns, and a limit that has a setting is raised by half. With --baseline the run is
+    compared with a saved one, if the two are alike. Exit code 1: it is worse; 3: that could not be
+    decided.
     """
     with _mistakes():
         chosen = _chosen(
@@ -162,17 +172,22 @@ def run(
             measure=measure,
             repeats=repeats,
         )
+        from loadtests import choices
+
+        names = choices.names(why, chosen)
+        schedule = _why(chosen, names)
         if dry_run:
             from loadtests import dry_runs
 
             _print_lines(dry_runs.stages(chosen))
+            _print_lines(dry_runs.experiments(names))
         against = _baseline(baseline, chosen, anyway, at, margin)
         from loadtests.shortness import too_short
 
         _print_lines(too_short(chosen))
         if dry_run:
             return
-        outcome = _against(against, _played(chosen, out, processes))
+        outcome = _against(against, _played(chosen, out, processes, schedule))
     _finish(outcome, unresolved)
 
 
@@ -462,6 +477,15 @@ def _chosen(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
 
     chosen = choices.applied(plans.read(plans.find(name)), values)
     return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
+
+
+def _why(plan: plans.Plan, names: list[str]) -> Schedule | None:
+    """The ladder with experiments for these deployments; None: without any."""
+    if not names:
+        return None
+    from loadtests.schedules import why
+
+    return why.why(plan, names)
 
 
 def _played(

@@ -42,13 +42,15 @@ class Targets:
     """
     Where the deployments answer, name -> URL; `dead` says who has ended since, and how.
 
-    `restart` starts anew all that was started, and changes the URLs; `barrier` is None where
-    nothing of them can be read; `watch` is called with the name of the one that is measured next.
+    `restart` starts again all that was started, and changes the URLs; `probe` changes the upstream,
+    and a deployment, for a window of an experiment. `barrier` is None where nothing of them can be
+    read; `watch` is called with the name of the one that is measured next.
     """
 
     urls: Mapping[str, str]
     dead: Callable[[], Mapping[str, str]]
     restart: Callable[[], None] = lambda: None
+    probe: Callable[[str, stages.Probe], None] = lambda name, probe: None
     barrier: Barrier | None = None
     watch: Callable[[str], None] = lambda deployment: None
 
@@ -87,6 +89,8 @@ def play(
         begin = monotonic()
         if step.anew:
             targets.restart()
+        if step.probe:
+            targets.probe(step.deployment, step.probe)
         stage = stage_of(plan, step, number, targets)
         targets.watch(step.deployment)
         if targets.barrier:
@@ -148,6 +152,7 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         own_tasks=plan.locustfile is not None,
         telemetry=plan.telemetry,
         again=bool(step.again),
+        probe=step.probe,
     )
 
 
@@ -166,7 +171,8 @@ def _play_stage(
     """
     engine.send(stage)
     folder.write(stage)
-    record = folder.record.stages[-1]
+    record = folder.record.latest
+    assert record is not None
     longest = max((request.timeout for request in stage.requests), default=60.0)
     patience = 2 * stage.settle + stage.measure + longest + BRINGING_UP
     while not is_over(record):

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -89,16 +88,19 @@ class Fleet:
     cores: Cores
     gauges: Collector | None
     _groups: Mapping[str, ProcessGroup]
-    _restart: Callable[[], Mapping[str, Deployed]]
+    _restart: Callable[[Mapping[str, Deployment] | None], Mapping[str, Deployed]]
 
-    def restart(self) -> Mapping[str, Deployed]:
+    def restart(self, only: Mapping[str, Deployment] | None = None) -> Mapping[str, Deployed]:
         """
         Start anew all deployments that were started here; where they answer now, by name.
+
+        Args:
+            only: these alone, as they are described here.
 
         Raises:
             DeploymentFailed: one did not become ready again.
         """
-        return self._restart()
+        return self._restart(only)
 
     def dead(self) -> dict[str, str]:
         """Those that have ended since, "mock" among them: name -> how, with the last words."""
@@ -171,7 +173,9 @@ def launched(
         try:
             mock = lent or starter.mock(plan, folder / "upstream.json")
             deployed = starter.start(wanted, mock.url)
-            restart = partial(starter.anew, wanted, mock.url)
+
+            def restart(only: Mapping[str, Deployment] | None) -> Mapping[str, Deployed]:
+                return starter.anew(wanted if only is None else only, mock.url)
 
             def ready() -> Fleet:
                 return Fleet(mock, deployed(), cores, collector, starter.groups, restart)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from loadtests.plans import Plan
@@ -22,6 +22,12 @@ def stages(plan: Plan) -> Iterator[str]:
         yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}{anew}"
     minutes, rest = divmod(round(ladder.expected_seconds(plan, len(steps))), 60)
     yield f"{len(steps)} stages, at most {minutes} min {rest} s."
+
+
+def experiments(names: Sequence[str]) -> Iterator[str]:
+    """What comes after the stages with --why; nothing without it."""
+    if names:
+        yield f"Then experiments, of less than a minute each, with {', '.join(names)}."
 
 
 def rounds(terms: Terms) -> Iterator[str]:

@@ -42,8 +42,9 @@ class _Lines:
 
     def begins(self, step: Step, number: int, of: int, seconds_left: float) -> None:
         self._where = f"[{number}/{of}, {_time(seconds_left)} left]"
-        if step.again:
-            self._console.print(f"{self._where} {_again(step)}", markup=False, soft_wrap=True)
+        if step.again or (step.probe and step.probe.pair == 0):
+            text = f"{self._where} {_words(step)}"
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def measured(self, point: Point) -> None:
         self._console.print(f"{self._where} {described(point)}", markup=False, soft_wrap=True)
@@ -61,9 +62,7 @@ class _Bar:
         self._progress.update(
             self._task,
             # The bar is drawn behind the console's filter.
-            description=printable(
-                _again(step) if step.again else f"{step.deployment} at level {step.level:,}"
-            ),
+            description=printable(_words(step)),
             total=of,
             completed=number - 1,
             left=_time(seconds_left),
@@ -96,8 +95,11 @@ def described(point: Point) -> str:
     return ", ".join(parts)
 
 
-def _again(step: Step) -> str:
-    return f"again: {step.deployment} at level {step.level:,}, {step.again}"
+def _words(step: Step) -> str:
+    where = f"{step.deployment} at level {step.level:,}"
+    if step.again:
+        return f"again: {where}, {step.again}"
+    return f"experiment: {where}" if step.probe else where
 
 
 def _time(seconds: float) -> str:

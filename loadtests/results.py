@@ -230,6 +230,34 @@ class Knee(Result):
     limit: Resource | None = None
 
 
+class Experiment(Result):
+    """
+    What a change beyond the knee did to throughput; `change` says it in words.
+
+    Of `upstream`, the delays of the upstream were times `scale` in every other window: `ratio` is
+    the throughput with them over that without, and `elasticity` d ln X / d ln L, which is minus the
+    upstream's part of the time for which the limiting resource is held: -1 or 0 at the extremes.
+    Of `setting`, a limit was raised, and `predicted` is the ratio that the law of ceilings gives.
+
+    `tested` is the resource that was named before, `resource` the one that is named now; null where
+    nothing was, or is. `verdict`: of the one that was named before.
+    """
+
+    deployment: str
+    level: int
+    kind: Literal["upstream", "setting"]
+    change: str
+    scale: float = 1.0
+    pairs: int = 0
+    ratio: Estimate | None = None
+    elasticity: Estimate | None = None
+    predicted: float | None = None
+    tested: Resource | None = None
+    resource: Resource | None = None
+    verdict: Literal["confirmed", "refuted", "cannot tell"] = "cannot tell"
+    why: str
+
+
 class Capacity(Result):
     """
     The highest level of one deployment that keeps the plan's SLOs, with its interval.
@@ -377,6 +405,7 @@ class Run(Result):
     points: list[Point] = []
     knees: dict[str, Knee] = {}
     ceilings: dict[str, list[Ceiling]] = {}  # of each deployment, the lowest first
+    experiments: list[Experiment] = []
     capacities: dict[str, Capacity] = {}
     slos: list[SloResult] = []
     verdicts: list[Verdict] = []

@@ -25,7 +25,8 @@ from loadtests.runfolder import StorageFailed
 from loadtests.samples import Sampler
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
-from loadtests.stages import Finish, Hello, Started
+from loadtests.schedules.why import Why, raised
+from loadtests.stages import Finish, Hello, Probe, Raised, Started
 from loadtests.watcher.process import Watcher
 
 
@@ -63,6 +64,8 @@ class RunRecorder:
         self._schedule = schedule
         self._runs = 0
         self._interrupted = False
+        self._raised: tuple[str, Raised] | None = None
+        """The deployment whose limit is larger than its plan says, for an experiment."""
 
     def next(self) -> Outcome | None:
         """
@@ -130,9 +133,16 @@ class RunRecorder:
                     if self._laboratory:
                         self._laboratory.began(folder)
                     with Barrier(self._fleet.processes, control, processes) as barrier:
-                        restart = lambda: self._restart(urls)  # noqa: E731
-                        dead = self._fleet.dead
-                        targets = Targets(urls, dead, restart, barrier, watcher.watch)
+                        targets = Targets(
+                            urls,
+                            self._fleet.dead,
+                            lambda: self._restart(urls),
+                            lambda name, probe: self._probe(plan, urls, name, probe),
+                            barrier,
+                            watcher.watch,
+                        )
+                        if isinstance(self._schedule, Why):
+                            self._schedule.look = lambda: runs.run_of(folder.record)
                         died = play(
                             plan,
                             targets,
@@ -200,6 +210,14 @@ class RunRecorder:
 
     def _restart(self, urls: dict[str, str]) -> None:
         urls |= {name: one.url for name, one in self._fleet.restart().items()}
+
+    def _probe(self, plan: Plan, urls: dict[str, str], name: str, probe: Probe) -> None:
+        """Play a window's upstream, with the deployment's limit as the window wants it."""
+        self._upstream.scaled(probe.scale, probe.pair)
+        if probe.raised and self._raised != (name, probe.raised):
+            changed = {name: raised(plan.deployments[name], probe.raised)}
+            urls |= {n: one.url for n, one in self._fleet.restart(changed).items()}
+            self._raised = (name, probe.raised)
 
     def _of_capacities(self, found: Run) -> set[Ending]:
         if not isinstance(self._schedule, Search):

@@ -68,11 +68,12 @@ class RunFolder:
         match message:
             case Stage():
                 message = redaction.of_stage(message)
-                self.record.stages.append(self.record.new_stage(message))
+                self.record.begin(message)
             case Change():
                 self.record.changes.append(message)
             case _:
-                self.record.stages[-1].add(message)
+                assert self.record.latest is not None  # a stage comes first
+                self.record.latest.add(message)
         self._put(self._slices, message.model_dump_json())
         if isinstance(message, Usage):
             self._sync()

@@ -71,6 +71,26 @@ class Started(Message):
     options: dict[str, str] = {}
 
 
+class Raised(Message):
+    """The setting of a limit, and its size before and now, in each process."""
+
+    name: str
+    before: Count
+    now: Count
+
+
+class Probe(Message):
+    """
+    What is changed in a window of an experiment: the upstream's delays are times `scale`, and the
+    deployment was restarted with a larger limit if one was `raised`. Windows of one `pair` are
+    compared with each other. See schedules/why.py.
+    """
+
+    pair: Count
+    scale: Annotated[float, Field(gt=0, le=10)] = 1.0
+    raised: Raised | None = None
+
+
 class Stage(Message):
     """
     One level on one deployment: `settle` seconds, then `measure` seconds. `number` counts the
@@ -80,7 +100,7 @@ class Stage(Message):
     together in the open one, which come by `arrivals` and know no think time. `measure` is the
     longest that is measured while the stage is played; afterwards, what was measured.
     `again`: this stage is played in place of those before at its level, which were disturbed or too
-    short.
+    short. `probe`: a window of an experiment, which is no part of the ladder.
     """
 
     type: Literal["stage"] = "stage"
@@ -98,6 +118,7 @@ class Stage(Message):
     own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
     telemetry: bool = False  # stamp requests with when they were sent, and read Server-Timing
     again: bool = False
+    probe: Probe | None = None
 
 
 class Clock(Message):

@@ -68,9 +68,9 @@ def test_a_stage_in_which_the_deployment_or_the_mock_ended_is_not_valid(where, s
     )
     run = Record(Header(id="", name=""), stages=[first, second])
     run.add_problem("it was killed by SIGKILL", where)
-    later = run.new_stage(stage(2, "fine", 60))
+    later = run.begin(stage(2, "fine", 60))
     assert (later.died is None) == (where != "fine")
-    found = {p.level: p for p in points(run.stages) if p.request == "all"}
+    found = {p.level: p for p in points([first, second]) if p.request == "all"}
     assert (found[20].valid, found[20].problems) == (True, [])
     assert (found[40].valid, found[40].problems) == (not says, says)
     assert block(second, []).wrong == says

@@ -76,8 +76,9 @@ def setting(resource: Resource, deployment: Mapping[str, Any]) -> str | None:
     Args:
         deployment: its table in the plan.
     """
-    if "variant" in deployment:
-        return SETTINGS.get(resource)
+    if (variant := deployment.get("variant")) is not None:
+        known = resource != "slots" or variant == "bounded-httpx"
+        return SETTINGS.get(resource) if known else None
     limit = deployment.get("limit")
     name = limit.get("env") if isinstance(limit, dict) else None
     return str(name) if name and resource in SETTINGS else None

@@ -38,7 +38,9 @@ def told(run: Run, deployment: str) -> str:
         valid = [point for point in points if point.counts]
         found = valid[-1:] if valid and valid[-1].limit else []
     if not found or (limit := found[0].limit) is None:
-        return ""
+        tried = [one for one in run.experiments if one.deployment == deployment]
+        model = points[0].model if points else "closed"
+        return " ".join(f"At {load(one.level, model)}, {one.why}." for one in tried)
     first, *others = found
     texts = [limit.why]
     texts += [f"at {_at(one)}: {one.limit.why}" for one in others if one.limit]

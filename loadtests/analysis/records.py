@@ -119,21 +119,33 @@ class Header(BaseModel):
 @dataclass(slots=True)
 class Record:
     """
-    A run as it was written. `changes` are those of the upstream, by time; `problems` concern the
-    run, or a deployment, as a whole; `dead` are deployments that ended on the way, and how.
+    A run as it was written.
+
+    `probes` are the windows of experiments, which are no stages of the ladder and count for none of
+    its points. `changes` are those of the upstream, by time; `problems` concern the run, or a
+    deployment, as a whole; `dead` are deployments that ended on the way, and how.
     """
 
     header: Header
     stages: list[StageRecord] = field(default_factory=list)
+    probes: list[StageRecord] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     dead: dict[str, str] = field(default_factory=dict)
     status: Literal["complete", "interrupted"] = "interrupted"
 
-    def new_stage(self, stage: Stage) -> StageRecord:
-        """Return the record of a stage that is about to be played; the caller adds it."""
-        return StageRecord(stage, died="deployment" if stage.deployment in self.dead else None)
+    @property
+    def latest(self) -> StageRecord | None:
+        """The one that began last."""
+        both = [*self.stages[-1:], *self.probes[-1:]]
+        return max(both, key=lambda one: one.stage.number, default=None)
+
+    def begin(self, stage: Stage) -> StageRecord:
+        """Add the record of a stage that is about to be played."""
+        made = StageRecord(stage, died="deployment" if stage.deployment in self.dead else None)
+        (self.stages if stage.probe is None else self.probes).append(made)
+        return made
 
     def add_problem(self, text: str, where: str | None = None) -> None:
         """
@@ -147,7 +159,7 @@ class Record:
         if not where:
             return
         self.dead[where] = text
-        latest = self.stages[-1] if self.stages else None
+        latest = self.latest
         if latest and where in ("mock", latest.stage.deployment):
             latest.died = "mock upstream" if where == "mock" else "deployment"
 
@@ -184,7 +196,6 @@ def read(folder: Path) -> Record:
         record.problems.append(
             f"slices.jsonl: what this version does not know is left out: {names}."
         )
-    record.stages = list(by_number.values())
     _find_plan(record, folder / "plan.toml")
     _read_samples(record, folder / "samples.jsonl")
     return record
@@ -233,7 +244,6 @@ def _take(
     match plain.get("type"):
         case "problem":
             where = plain.get("deployment")
-            record.stages = list(by_number.values())
             record.add_problem(str(plain.get("text", "")), str(where) if where else None)
         case "end":
             if plain.get("status") == "complete":
@@ -241,7 +251,8 @@ def _take(
         case _:
             message = _message(line, unknown)
             if isinstance(message, Stage):
-                by_number.setdefault(message.number, record.new_stage(message))
+                if message.number not in by_number:
+                    by_number[message.number] = record.begin(message)
             elif isinstance(message, Change):
                 record.changes.append(message)
             elif isinstance(message, Begun | Measured | Report | Done | Lost | Usage):

@@ -23,15 +23,16 @@ from loadtests.analysis import (
     searches,
     siblings,
 )
+from loadtests.analysis.experiments import Service, of_service
 from loadtests.analysis.knees import knees
 from loadtests.analysis.ledgers import with_ledgers
-from loadtests.analysis.observations import observations
+from loadtests.analysis.observations import Observation, observations
 from loadtests.analysis.points import ALL, points
 from loadtests.analysis.records import Record, StageRecord
 from loadtests.analysis.slo_metrics import Evidence
 from loadtests.analysis.slo_results import slo_result
 from loadtests.plans.hosts import how_to_allow
-from loadtests.results import Ceiling, Knee, Point, Run, SloResult
+from loadtests.results import Ceiling, Experiment, Knee, Point, Run, SloResult
 
 Measure = Callable[[Sequence[StageRecord], Sequence[Mapping[str, Any]]], list[Point]]
 
@@ -54,7 +55,8 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         measure: finds the points of its stages, with its samples.
     """
     header = record.header
-    samples = with_ledgers(sampling.expected(record))
+    every = with_ledgers(sampling.expected(record))
+    samples = _before_probes(record, every)
     measured = measure(record.stages, samples)
     notes: Mapping[tuple[str, int], str] = {}
     if header.duel is None and header.search is None:
@@ -69,6 +71,10 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     # A comparison has one level or a few, of which none tells where throughput stops.
     bends = knees(found) if header.duel is None else {}
     bends = {name: knee for name, knee in bends.items() if name not in mixed}
+    tried: list[Experiment] = []
+    if record.probes:
+        tried, found = _tried(record, found, bends, bounds, every, measure)
+        bends = {name: knee for name, knee in knees(found).items() if name in bends}
     found = goals.marked(relaxation.marked(found, bends), record)
     found = repeats.marked(found, notes)
     results, problems = _slos(record, found, bends) if header.search is None else ([], [])
@@ -103,6 +109,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         points=found,
         knees=bends,
         ceilings=bounds,
+        experiments=tried,
         capacities=sought,
         slos=results,
         verdicts=verdicts,
@@ -136,6 +143,48 @@ def _explained(
         for point in found
     ]
     return explained, bounds
+
+
+def _before_probes(
+    record: Record, samples: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """The samples of the ladder, without those of the experiments after it."""
+    begins = next((one.begun.at for one in record.probes if one.begun), None)
+    return samples if begins is None else [one for one in samples if one["at"] < begins]
+
+
+def _tried(
+    record: Record,
+    found: list[Point],
+    bends: Mapping[str, Knee],
+    bounds: Mapping[str, list[Ceiling]],
+    samples: Sequence[Mapping[str, Any]],
+    measure: Measure,
+) -> tuple[list[Experiment], list[Point]]:
+    """The run's experiments, and the points with what they say."""
+    header = record.header
+
+    def observe(name: str, records: Sequence[StageRecord]) -> Observation | None:
+        workers = ceilings.number(ceilings.settings_of(header.plan, name), "workers") or 1
+        seen = measure(records, samples)
+        levels = observations(seen, records, samples, header.deployments, {name: workers})
+        return next(iter(levels.get(name, [])), None)
+
+    tried: list[Experiment] = []
+    marked: dict[tuple[str, int], Point] = {}
+    for name in dict.fromkeys(one.stage.deployment for one in record.probes):
+        mine = [p for p in found if (p.deployment, p.request) == (name, ALL)]
+        mine.sort(key=lambda point: point.level)
+        table = _table(_table(header.plan, "deployments"), name)
+        service = Service(name, mine, bends.get(name), bounds.get(name, []), table)
+        probes = [one for one in record.probes if one.stage.deployment == name]
+        these, points = of_service(service, probes, samples, observe)
+        tried += these
+        marked |= {(name, point.level): point for point in points}
+    return tried, [
+        marked.get((point.deployment, point.level), point) if point.request == ALL else point
+        for point in found
+    ]
 
 
 def _slos(

@@ -56,6 +56,21 @@ class Upstream:
                 self._put(wanted)
             self._planned = self._played
 
+    def scaled(self, scale: float, pair: int) -> None:
+        """
+        Play the profile with its delays times `scale`, until the run is over; for an experiment.
+
+        Draws begin again with each profile, so that windows of one pair get the same ones, and
+        stratified, so that those of a short window are as long in the mean as those of a long one.
+
+        Raises:
+            Refused: the mock does not take it.
+        """
+        with self._lock:
+            seed, before = self._planned.get("seed", 0), self._planned.get("scale", 1.0)
+            changed = {"scale": before * scale, "sampling": "stratified", "seed": seed + 1 + pair}
+            self._put(self._planned | changed)
+
     def end(self) -> None:
         """The run is over, and with it an outage and all that was changed."""
         with self._lock:

@@ -114,6 +114,13 @@ class VariantDeployment(Table):
     env: Variables = Field(default_factory=dict)
 
 
+class LimitSetting(Table):
+    """What sets the size of the limit of a service, for an experiment that raises it."""
+
+    env: str = Field(examples=["POOL_SIZE"])
+    """The name of a variable in the deployment's `env`, whose value is a whole number."""
+
+
 class CommandDeployment(Table):
     """A service that a command starts. `{port}` and `{upstream}` are filled in."""
 
@@ -125,6 +132,8 @@ class CommandDeployment(Table):
     ready_timeout: PositiveDuration = 30.0
     stop: Command | None = None
     """Run after the service was ended, to clean up what it left behind."""
+    limit: LimitSetting | None = None
+    """What sets the size of its limit; `brownout run --why` raises it."""
     check_listener: bool = True
     """
     Whether the process that listens on the port must be one that the command started. False for a
@@ -138,6 +147,17 @@ class CommandDeployment(Table):
                 f"the command {shown(self.command)} is never told its port. brownout chooses a "
                 "free one; put {port} into command or env, for example --port {port}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_limit_can_be_raised(self) -> Self:
+        if self.limit is not None:
+            value = self.env.get(self.limit.env, "")
+            if not (value.isascii() and value.isdigit() and 0 < int(value) <= 100_000):
+                raise ValueError(
+                    f"limit.env names {self.limit.env!r}, which env does not set to a whole number;"
+                    f' write env = {{ {self.limit.env} = "20" }}'
+                )
         return self
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` ne
     from loadtests.analysis.blocks import Block
     from loadtests.plans import Plan
     from loadtests.results import Estimate, Point
+    from loadtests.stages import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Step:
     One level on one deployment. `anew`: all that was started is started again before. `settle` and
     `measure`: seconds, in place of the plan's. `pace`: how long it may last, where neither says it.
 
-    `again`: why the level is played once more, in words; see stages.Stage.
+    `again`: why the level is played once more, in words; see stages.Stage. `probe`: what is changed
+    for a window of an experiment.
     """
 
     deployment: str
@@ -34,6 +36,7 @@ class Step:
     measure: float | None = field(default=None, compare=False)
     pace: Pace | None = field(default=None, compare=False)
     again: str = field(default="", compare=False)
+    probe: Probe | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from loadtests.analysis.causes.cases import FULL, NEAR, ROOM, Found, Seen
-from loadtests.analysis.ceilings import LATE, STARVED
+from loadtests.analysis.ceilings import LATE, STARVED, predicted
 from loadtests.analysis.words import duration
 from loadtests.results import Ceiling, Resource
 
@@ -37,7 +37,7 @@ def slots(case: Seen) -> Found | None:
     set_so = [
         one
         for one in case.ceilings
-        if one.resource in _SET and round(one.throughput * held, 3) == count
+        if one.resource in _SET and round(predicted(one) * held, 3) == count
     ]
     text = f"{calls} at a time at the upstream, at any load"
     if len(set_so) == 1:
