@@ -39,6 +39,32 @@ def test_threads_that_no_request_holds_are_no_ceiling():
     assert "threads" not in of(level(1), level(20))
 
 
+def test_a_thread_is_held_for_what_it_does_after_the_answer_too():
+    """A call before the answer and one after it, as long as six of these."""
+    calls = {"calls": 2.0, "call": 0.2, "thread": 0.4}
+    threads = {"threads": Threads(total=10, busy=1, waiting=0)}
+    found = of(level(1, told=calls | threads, upstream={"asked": 0.2}, call=0.1))
+    assert found["threads"].throughput == pytest.approx(25, rel=0.01)
+
+
+def test_a_thread_is_held_by_work_that_calls_no_upstream():
+    told = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.151}
+    assert of(level(1, told=told))["threads"].throughput == pytest.approx(10 / 0.151, rel=0.01)
+
+
+def test_threads_that_validate_answers_are_no_ceiling():
+    told = {"threads": Threads(total=10, busy=0.1, waiting=0), "thread": 0.0001}
+    assert "threads" not in of(level(1, told=told), level(20, told=told))
+
+
+def test_a_thread_that_waits_for_its_pool_or_a_core_holds_what_it_needs():
+    told = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.250}
+    found = of(level(1, told=told, phases={"pool_wait": 0.2}))
+    assert found["threads"].throughput == pytest.approx(10 / 0.05, rel=0.02)
+    busy = of(level(60, 150, told=told | {"cpu": 0.95}))
+    assert busy["threads"].throughput == pytest.approx(10 / (CALL + CPU / 2 + 0.95 / 150))
+
+
 def test_two_calls_hold_a_thread_for_both():
     found = of(blocking(1), blocking(10))
     one = replace(blocking(1), told=replace(blocking(1).told, calls=2.02))

@@ -79,6 +79,28 @@ def test_what_one_process_tells():
     assert told.clients is None  # it did not say
 
 
+def test_seconds_are_of_the_traced_requests_and_counts_of_all():
+    traced = {"traced": 1.0, "traced_calls": 2.0, "call_seconds": 0.14, "thread_seconds": 0.2}
+    samples = [
+        sample(
+            at,
+            {
+                "7": gauges(at)
+                | {
+                    "counts": {"requests": 100.0 * at, "calls": 200.0 * at}
+                    | {name: value * at for name, value in traced.items()}
+                }
+            },
+        )
+        for at in range(1000, 1010)
+    ]
+    told = observed(samples).told
+    assert told.calls == pytest.approx(2)
+    assert told.call == pytest.approx(0.07)
+    assert told.thread == pytest.approx(0.2)
+    assert told.background is None  # it did not say
+
+
 def test_what_the_mock_tells():
     up = observed().upstream
     assert up.calls == pytest.approx(200)

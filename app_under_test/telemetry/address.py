@@ -42,8 +42,8 @@ def address(environment: Mapping[str, str]) -> Address | None:
     host, _, port = where.rpartition(":")
     if not (host and name and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(
-            f"{VARIABLE} is {text!r}; it is 1 for Server-Timing of stamped requests alone, or all for "
-            "that of every request, or 127.0.0.1:PORT/NAME or 127.0.0.1:PORT/NAME/SECRET for gauges "
-            "too, with NAME percent-encoded"
+            f"{VARIABLE} is {text!r}; it is 1 for Server-Timing of stamped requests alone, all for "
+            "that of every request, or 127.0.0.1:PORT/NAME or 127.0.0.1:PORT/NAME/SECRET for "
+            "gauges too, with NAME percent-encoded"
         )
     return Address(host.strip("[]"), int(port), unquote(name), secret)

@@ -47,17 +47,19 @@ class Demand:
     What one request takes when nobody queues; seconds, and numbers of calls.
 
     `call`: of a connection, for each call. `loop`: of the event loop, where it waits while it has
-    work; None: not known, or no longer than its CPU.
+    work; None: not known, or no longer than its CPU. `thread`: of a worker thread, as the service
+    measured it, what it does after the answer included; None: it did not.
     """
 
     calls: float
     call: float | None
     cpu: float | None
     loop: float | None
+    thread: float | None = None
 
     @property
     def held(self) -> float | None:
-        """Of a thread."""
+        """Of whatever is held during each call."""
         return self.calls * self.call if self.call is not None else None
 
 
@@ -75,7 +77,8 @@ def demand(seen: Sequence[Observation]) -> Demand | None:
     calls = _calls(low)
     cpu = _cpu(seen)
     call = _call(low, cpu)
-    return Demand(calls, call, cpu, _loop(low, seen, calls, call, cpu))
+    takes = Demand(calls, call, cpu, _loop(low, seen, calls, call, cpu))
+    return replace(takes, thread=_thread(low, takes))
 
 
 def ceilings(
@@ -190,7 +193,9 @@ def _under_load(there: Observation, takes: Demand) -> Demand:
     """What a request takes there; what is not known there, as at the lowest level."""
     cpu = there.cpu_each if _counted_cpu(there) else takes.cpu
     call = None if takes.call is None else _call(there, cpu)
-    return replace(takes, cpu=cpu or takes.cpu, call=takes.call if call is None else call)
+    loaded = replace(takes, cpu=cpu or takes.cpu, call=takes.call if call is None else call)
+    thread = None if takes.thread is None else _thread(there, loaded)
+    return replace(loaded, thread=thread or takes.thread)
 
 
 def _compared(one: Ceiling, other: Ceiling, there: Observation, reached: float) -> Ceiling:
@@ -269,6 +274,25 @@ def _call(low: Observation, cpu: float | None) -> float | None:
     return stay + min(max(told - stay, 0.0), cpu or 0.0)
 
 
+def _thread(low: Observation, takes: Demand) -> float | None:
+    """
+    Seconds that a request holds a worker thread, less what it waited in it for a connection, for
+    the upstream's queue, and for a core where all are used; None where it is not told, or hardly
+    any: threads that only validate answers are no limit.
+    """
+    told = low.told
+    if told is None or told.thread is None:
+        return None
+    if told.thread < max(IN_USE * (low.time or 0.0), HELD):
+        return None
+    held = told.thread - low.phases.get("pool_wait", 0.0)
+    if takes.call is not None and told.call is not None:
+        held -= takes.calls * max(told.call - takes.call, 0.0)
+    if takes.held is not None and (low.cpu or 0.0) >= IDLE * usable_cores(low):
+        held = min(held, takes.held + (takes.cpu or 0.0))
+    return held if held > 0 else None
+
+
 def _cpu(seen: Sequence[Observation]) -> float | None:
     """Of the lowest level at which there was enough of it to be counted."""
     known = [(one, each) for one in seen if one.point.counts and (each := one.cpu_each)]
@@ -331,9 +355,12 @@ def one_at_a_time(seen: Sequence[Observation]) -> bool:
 def _threads(
     seen: Sequence[Observation], settings: Mapping[str, Any], takes: Demand
 ) -> Ceiling | None:
-    if takes.held is None:
-        return None
     told = [one for one in seen if one.told and one.told.threads]
+    if takes.thread and told:
+        most = max(one.told.threads.total for one in told if one.told and one.told.threads)
+        return _ceiling("threads", most, takes.thread, _counted(most, "thread"))
+    if takes.held is None or any(one.told and one.told.thread is not None for one in told):
+        return None
     if told:
         threads = [one.told.threads for one in told if one.told and one.told.threads]
         used = any(

@@ -40,8 +40,10 @@ class Told:
     What the service told of itself, all its processes together; means over the windows.
 
     `lag` and `loop_cpu` are of the worst process, `lag` in seconds and `loop_cpu` in cores.
-    `calls` and those below are for each request: numbers, and seconds; `call` is the mean length
-    of one call. What no process told is None.
+    `calls` and those below are for each request: numbers, and seconds. `call` is the mean length
+    of one call, `thread` is for how long a request holds a worker thread, before and after its
+    answer, and `background` how long its work goes on after the answer: means over the traced
+    requests, while all requests are counted. What no process told is None.
     """
 
     processes: int
@@ -57,7 +59,8 @@ class Told:
     call: float | None = None
     retried: float | None = None
     connects: float | None = None
-    connecting: float | None = None
+    thread: float | None = None
+    background: float | None = None
     clients: float | None = None
     constructing: float | None = None
 
@@ -139,11 +142,10 @@ def service(name: str, pairs: Pairs) -> Told | None:
         return None
     looks = [list(now.values()) for _, now in seen]
     grown = _Growth.of(seen)
-    requests = grown.counts.get("requests", 0.0)
-    calls = grown.counts.get("calls", 0.0)
 
-    def each(count: str) -> float | None:
-        return grown.counts[count] / requests if requests and count in grown.counts else None
+    def each(count: str, of: str = "requests") -> float | None:
+        number = grown.counts.get(of)
+        return grown.counts[count] / number if number and count in grown.counts else None
 
     lags = defaultdict(list)
     for _, now in seen:
@@ -160,14 +162,14 @@ def service(name: str, pairs: Pairs) -> Told | None:
         cpu=grown.cpu,
         collecting=grown.collecting,
         in_flight=fmean(flights) if any(flights) else None,
-        requests=requests if "requests" in grown.counts else None,
+        requests=grown.counts.get("requests"),
         calls=each("calls"),
-        call=grown.counts["call_seconds"] / calls
-        if calls and "call_seconds" in grown.counts
-        else None,
+        # Of an earlier version all calls were traced.
+        call=each("call_seconds", "traced_calls" if "traced_calls" in grown.counts else "calls"),
         retried=each("retried"),
         connects=each("connects"),
-        connecting=each("connect_seconds"),
+        thread=each("thread_seconds", "traced"),
+        background=each("background_seconds", "traced"),
         clients=each("clients"),
         constructing=each("client_seconds"),
     )
