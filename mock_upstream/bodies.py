@@ -108,6 +108,9 @@ async def send(exchange: "Exchange", answer: "Answer", body: Body, due: float) -
     begin = monotonic()
     await exchange.start(answer.status, answer.headers)
     length = len(answer.body) if has_body(exchange, answer) else 0
+    if not length:  # for the client it ends with its head, and the connection is free
+        await exchange.body(b"")
+        return
     seconds = body.seconds(length, due - begin)
     count = body.pieces(length, seconds)
     for number in range(count):

@@ -21,6 +21,7 @@ _PATIENCE = 5.0  # seconds; for a client that does not read what it is to have b
 
 async def close(exchange: "Exchange") -> None:
     """FIN, after whatever was written."""
+    exchange.ended = not exchange.connection.lost
     exchange.transport.close()
     await exchange.gone()
 
@@ -29,6 +30,7 @@ async def reset(exchange: "Exchange") -> None:
     """RST: the client sees ECONNRESET, once it has read what was written before."""
     await _flushed(exchange)
     if not exchange.connection.lost:
+        exchange.ended = True
         with suppress(OSError):  # the client has reset it just now
             connected: socket.socket = exchange.transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
@@ -47,6 +49,7 @@ async def hang(exchange: "Exchange", longest: float) -> None:
 
 async def drop(exchange: "Exchange") -> None:
     """The connection is closed at once, whether or not what was written has left."""
+    exchange.ended = not exchange.connection.lost
     exchange.transport.abort()
     await exchange.gone()
 

@@ -17,7 +17,7 @@ Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
 
 EXTENSION = "mock_upstream"
-"""Where the app finds (Connection, arrival in monotonic seconds) in `scope["extensions"]`."""
+"""Where the app finds the Arrival in `scope["extensions"]`."""
 
 
 class Connection(Protocol):
@@ -44,6 +44,20 @@ class Connection(Protocol):
         """
 
 
+@dataclass(slots=True)
+class Arrival:
+    """When a request came, on which connection; monotonic seconds."""
+
+    connection: Connection
+    first_byte: float
+    """As it was parsed."""
+    answerable: float
+    """
+    From when on only the mock can delay the answer: the last byte that has come of the request, or
+    the end of the answer before it on the connection.
+    """
+
+
 class Content(Protocol):
     """What a body is made of: bytes, or what makes them only where they are asked for."""
 
@@ -65,12 +79,14 @@ class Exchange:
     """A request in the mock. Faults act on `transport`, and then wait until the client is gone."""
 
     __slots__ = (
+        "_arrival",
         "_deadlines",
         "_receive",
         "_send",
         "arrival",
         "connection",
         "dropped",
+        "ended",
         "finished",
         "scope",
         "status",
@@ -84,19 +100,25 @@ class Exchange:
         deadlines: Deadlines,
     ) -> None:
         self.scope = scope
-        self.connection: Connection
-        self.arrival: float
-        """Monotonic seconds, stamped when the request's first byte was parsed."""
-        self.connection, self.arrival = scope["extensions"][EXTENSION]
+        self._arrival: Arrival = scope["extensions"][EXTENSION]
+        self.connection: Connection = self._arrival.connection
+        self.arrival = self._arrival.first_byte
         self.status = 0
         """Of the answer that was begun; 0 before."""
         self.finished = False
         """Whether the answer was sent to its end."""
+        self.ended = False
+        """Whether the mock has closed the connection in place of an answer."""
         self.dropped = False
         """Whether a reset has ended it."""
         self._receive = receive
         self._send = send
         self._deadlines = deadlines
+
+    @property
+    def answerable(self) -> float:
+        """From when on only the mock can delay the answer."""
+        return self._arrival.answerable
 
     @property
     def method(self) -> str:

@@ -76,7 +76,10 @@ class Account:
     disconnects: int
     """Requests whose client went away before the answer."""
     unanswered: int
-    """Requests that the mock ended without a whole answer, as a fault or a full queue wants it."""
+    """
+    Requests whose connection the mock closed in place of a whole answer, as a fault or a full queue
+    wants it; whose client went first, such as one that timed out on `hang`, is a disconnect.
+    """
     refused: dict[str, int]
     """Arrivals that were turned away at once, by what did it; with or without an answer."""
     faults: dict[str, int]
@@ -86,7 +89,10 @@ class Account:
     limits: list[Limited]
     """Each of the profile's; with the requests that came again before they should."""
     asked: Delays
-    """What the profile wanted without a queue, for every request that was not refused."""
+    """
+    What the profile wanted without a queue, for every request that was not refused. Requests that
+    no route fitted are in none of the delays.
+    """
     queued: Delays
     """Waited for a server, for every request that got one."""
     service: Delays
@@ -94,12 +100,13 @@ class Account:
     delivered: Delays
     """From arrival to the start of the answer, for every answer that was not a refusal."""
     late: Delays
-    """delivered - (asked, or with a capacity: network + queued + service), for the same."""
+    """
+    What the mock itself added, for the same: from when the answer was asked for (with a capacity:
+    after network + queued + service), or from when the client had sent all of the request where
+    that was later, to its start.
+    """
     overdue: dict[float, int]
-    """
-    How many of these were later than so many seconds, less what the client took to send the
-    request. Those that none were later than are left out.
-    """
+    """How many of these were later than so many seconds. Those that none were are left out."""
     phases: dict[str, PhaseAccount]
     mock_ok: bool
     """Whether the mock kept up in its last full second; if not, do not blame the service."""
@@ -190,14 +197,13 @@ class Ledger:
         if phase is not None:
             self._phases[phase].answers[status] += 1
 
-    def delivered(self, delay: float, late: float, overdue: float, phase: str | None) -> None:
-        """`overdue`: lateness, less what the client took to send the request."""
+    def delivered(self, delay: float, late: float, phase: str | None) -> None:
         self._delivered.record(delay)
         self._late.record(late)
-        if overdue > self.budget:
+        if late > self.budget:
             self._overdue += 1
-        if overdue > LATENESS[0]:
-            self._beyond[bisect_left(LATENESS, overdue)] += 1
+        if late > LATENESS[0]:
+            self._beyond[bisect_left(LATENESS, late)] += 1
         if phase is not None:
             self._phases[phase].delivered.record(delay)
 

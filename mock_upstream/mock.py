@@ -138,21 +138,17 @@ class Mock:
             return
         answer = refusal.answer()
         if refusal.fault is not None:
-            job.broken = True
             await refusal.fault.play(exchange, answer)
         else:
             answer.headers += _marks(exchange, job)
             await exchange.answer(answer)
 
     async def _serve(self, exchange: Exchange, job: Job) -> None:
-        arrival, ledger = job.arrival, self._ledger
-        ledger.accepted(job.asked)
-        ready = arrival
-        # Whoever has not sent all of a request is not waiting for the answer yet.
-        if exchange.scope["method"] not in _WITHOUT_BODY:
-            if not await exchange.received():
-                return
-            ready = monotonic()
+        matched, ledger = job.responder.matched, self._ledger
+        if matched:
+            ledger.accepted(job.asked)
+        if exchange.scope["method"] not in _WITHOUT_BODY and not await exchange.received():
+            return
         if job.slot is not None and not await self._turn(exchange, job, job.slot):
             return
         begin, begun = job.begin, monotonic()
@@ -162,15 +158,16 @@ class Mock:
             begun = monotonic()
         answer = job.answer(exchange.query)
         answer.headers += _marks(exchange, job)
-        answer.headers.append((b"server-timing", job.timing(begun - begin)))
+        late = begun - max(begin, exchange.answerable)
+        answer.headers.append((b"server-timing", job.timing(late)))
         if job.fault is not None:
             await self._fail(exchange, job, job.fault, answer)
         elif job.body is not None:
             await bodies.send(exchange, answer, job.body, job.due)
         else:
             await exchange.answer(answer)
-        if exchange.finished:
-            ledger.delivered(begun - arrival, begun - begin, begun - max(begin, ready), job.phase)
+        if exchange.finished and matched:
+            ledger.delivered(begun - job.arrival, late, job.phase)
 
     async def _turn(self, exchange: Exchange, job: Job, slot: Slot) -> bool:
         """Wait until the server is done, or the answer begins. False: the client went away."""
@@ -186,14 +183,13 @@ class Mock:
 
     async def _fail(self, exchange: Exchange, job: Job, fault: Fault, answer: Answer) -> None:
         self._ledger.fault(fault.name)
-        job.broken = True
         await fault.play(exchange, answer)
 
     def _book(self, exchange: Exchange, job: Job) -> None:
         """The end of it, whichever it was."""
         if exchange.finished:
             self._ledger.answered(job.arrival, exchange.status, job.phase)
-        elif job.broken:
+        elif exchange.ended:
             self._ledger.unanswered(job.arrival)
         else:
             self._ledger.disconnected(job.arrival)

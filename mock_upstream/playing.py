@@ -27,7 +27,6 @@ class Job:
     __slots__ = (
         "arrival",
         "body",
-        "broken",
         "fault",
         "key",
         "network",
@@ -73,8 +72,6 @@ class Job:
         """Its turn at a server of the station."""
         self.phase: str | None = None
         """Of the timeline, when it arrived."""
-        self.broken = False
-        """Whether it is to end without a whole answer."""
 
     def override(self, asked: Overrides) -> None:
         """What the request itself asks for."""
@@ -253,6 +250,8 @@ class Playing:
         """Past the outage, the limits and the queue; None: it is admitted."""
         if job.refusal is not None:
             return job.refusal
+        if not job.responder.matched:  # no call of the service: it takes no server and no permit
+            return None
         if self.limiter is not None:
             permit = self.limiter.admit(
                 job.arrival, job.responder.name, exchange.address, exchange.headers

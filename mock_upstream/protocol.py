@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from mock_upstream.exchange import EXTENSION, Header, error_answer
+from mock_upstream.exchange import EXTENSION, Arrival, Header, error_answer
 from mock_upstream.ledger import Ledger
 
 MOST_HEAD_BYTES = 65_536
@@ -39,6 +39,7 @@ class MockProtocol(HttpToolsProtocol):
         self.waiting: asyncio.Future[None] | None = None
         self._in_hand: RequestResponseCycle | None = None
         self._piece = 0  # bytes of what is being parsed
+        self._begun = False  # whether the request began in that piece
         # Bytes in the pieces after that in which the request began, or had a body; -_piece in that.
         self._before = 0
         self._until = 0.0  # when the rest of an unfinished request has to be there
@@ -67,6 +68,7 @@ class MockProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._piece = len(data)
+        self._begun = False
         super().data_received(data)
         cycle = self.cycle
         if cycle is None or cycle.more_body or cycle.scope is not self.scope:
@@ -134,19 +136,36 @@ class MockProtocol(HttpToolsProtocol):
         small = self._piece <= _SMALL and self._before == -self._piece
         if not small and self._head_is_too_large():
             raise ValueError("the head of a request is too large")
+        self._came()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._before = -self._piece  # what follows are trailers, or another request
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        self._came()
+        super().on_message_complete()
+
+    def _came(self) -> None:
+        """Stamp the head, or all of a request, that the client has sent in several pieces."""
+        if not self._begun:
+            _arrival(self.scope).answerable = monotonic()
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            following, _ = self.pipeline[-1]
+            _arrival(following.scope).answerable = monotonic()
+        super().on_response_complete()
+
     def on_message_begin(self) -> None:
         arrival = monotonic()
         super().on_message_begin()
         self.requests += 1
         self._before = -self._piece
+        self._begun = True
         self._until = arrival + HEAD_PATIENCE
-        self.scope["extensions"] = {EXTENSION: (self, arrival)}  # type: ignore[dict-item]
+        self.scope["extensions"] = {EXTENSION: Arrival(self, arrival, arrival)}  # type: ignore[dict-item]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._in_hand = cycle
@@ -168,6 +187,11 @@ class MockProtocol(HttpToolsProtocol):
         cycle.message_event.set()
         cycle.on_response()
         return True
+
+
+def _arrival(scope: Any) -> Arrival:
+    arrival: Arrival = scope["extensions"][EXTENSION]
+    return arrival
 
 
 class _Deaf:

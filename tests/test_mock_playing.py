@@ -130,7 +130,8 @@ def test_a_full_queue_may_break_the_connection(server: MockUpstream, overflow: s
         else:
             assert mock.ledger()["in_flight"]["now"] == 2
             second.close()
-        eventually(lambda: mock.ledger()["unanswered"] == 1)
+        ended_by = "disconnects" if overflow == "hang" else "unanswered"
+        eventually(lambda: mock.ledger()[ended_by] == 1)
 
 
 @pytest.mark.parametrize(("on_disconnect", "wasted"), [("keep", True), ("release", False)])
@@ -459,7 +460,7 @@ def test_answers_later_than_the_budget_are_noticed_and_slow_senders_are_not(
         caller.sendall(b"POST /x HTTP/1.1\r\nhost: mock\r\ncontent-length: 2\r\n\r\n{")
         time.sleep(0.2)
         caller.sendall(b"}")
-        assert timing(whole(caller))["late"] > 0.1
+        assert timing(whole(caller))["late"] < 0.1
         time.sleep(2.2)  # two full seconds of the watch
         assert mock.ledger()["fidelity"]["not_ok_seconds"] == 0
 
@@ -468,8 +469,8 @@ def test_a_reset_does_not_take_answers_from_those_that_a_second_is_judged_by() -
     ledger = Ledger()
     ledger.budget = 0.005
     for overdue in (0.0, 0.02, 0.02):
-        ledger.delivered(0.1, overdue, overdue, None)
+        ledger.delivered(0.1, overdue, None)
     ledger.clear(dropped=0)
     assert ledger.punctuality() == (3, 2)
-    ledger.delivered(0.1, 0.02, 0.02, None)
+    ledger.delivered(0.1, 0.02, None)
     assert ledger.punctuality() == (4, 3)
