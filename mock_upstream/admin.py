@@ -41,6 +41,8 @@ class Controlled(Protocol):
 
     def play(self, profile: Profile) -> int: ...
 
+    def change(self, profile: Profile) -> int: ...
+
     def reset(self) -> int: ...
 
     def start_timeline(self) -> None: ...
@@ -127,6 +129,8 @@ IfMatch = Annotated[
     Header(description="The ETag of the profile to be replaced; without it, whichever it is."),
 ]
 
+Owner = Annotated[str, Header(include_in_schema=False)]
+
 
 def create_app(
     mock: Controlled,
@@ -173,13 +177,20 @@ def create_app(
         pair: tuple[Profile, int] = await on_loop(lambda: (mock.profile, mock.version))
         return pair
 
+    def owns(told: str) -> bool:
+        return owner is not None and compare_digest(told.encode(), owner.encode())
+
     async def play(
-        profile: Profile, if_match: str | None, before: int, response: Response
+        how: Callable[[Profile], int],
+        profile: Profile,
+        if_match: str | None,
+        before: int,
+        response: Response,
     ) -> Version:
         tags = [tag.strip() for tag in (if_match or "*").split(",")]
         if tags != ["*"] and etag(before) not in tags:
             raise HTTPException(412, f"{etag(before)} is played, not {if_match:.100}")
-        version: int = await on_loop(lambda: mock.play(profile))
+        version: int = await on_loop(lambda: how(profile))
         response.headers["etag"] = etag(version)
         return Version(version=version)
 
@@ -223,27 +234,32 @@ def create_app(
         values: dict[str, JsonValue],
         response: Response,
         if_match: IfMatch = None,
-        x_mock_owner: Annotated[str, Header(include_in_schema=False)] = "",
+        x_mock_owner: Owner = "",
     ) -> Version:
-        """Play another profile from the next request on."""
-        owns = owner is not None and compare_digest(x_mock_owner.encode(), owner.encode())
+        """Play another profile from the next request on; draws begin again."""
         async with writing:
             profile, version = await played()
-            context = {"folder": Path()} if owns else profile.known
-            return await play(await _validated(values, context), if_match, version, response)
+            context = {"folder": Path()} if owns(x_mock_owner) else profile.known
+            checked = await _validated(values, context)
+            return await play(mock.play, checked, if_match, version, response)
 
     @app.patch("/profile", responses={**_WRITE, **_ETAG})
     async def change_profile(
         patch: Annotated[dict[str, JsonValue], Body(media_type="application/merge-patch+json")],
         response: Response,
         if_match: IfMatch = None,
+        x_mock_owner: Owner = "",
     ) -> Version:
-        """Change single values by a JSON merge patch (RFC 7396): null takes a value away."""
+        """
+        Change single values by a JSON merge patch (RFC 7396): null takes a value away. Draws, the
+        counts of faults and the timeline go on.
+        """
         async with writing:
             profile, version = await played()
             values = merged(profile.model_dump(mode="json"), patch)
-            checked = await _validated(values, profile.known)
-            return await play(checked, if_match, version, response)
+            folder = {"folder": Path()} if owns(x_mock_owner) else {}
+            checked = await _validated(values, {**profile.known, **folder})
+            return await play(mock.change, checked, if_match, version, response)
 
     @app.post("/timeline/start", responses=_TIMELINE)
     async def start_timeline() -> Phase:

@@ -42,14 +42,20 @@ class Mock:
 
     def play(self, profile: Profile) -> int:
         """
-        Another profile for all requests from now on; those before it keep theirs.
+        Play another profile for all requests from now on; those before it keep theirs.
 
-        Whoever waits for a server goes on waiting; draws and the timeline begin again.
+        Requests that wait for a server go on waiting; draws and the timeline begin again.
 
         Returns:
             Its version.
         """
         self._start(Playing(profile, monotonic(), self._deadlines.call_at, self._playing))
+        return self.version
+
+    def change(self, profile: Profile) -> int:
+        """As `play`, but draws, faults and the timeline go on: the profile is the one before."""
+        now, before = monotonic(), self._playing
+        self._start(Playing(profile, now, self._deadlines.call_at, before, changes=True))
         return self.version
 
     def start_timeline(self) -> None:

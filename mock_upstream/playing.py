@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from math import ceil
 
 from mock_upstream import faults
@@ -16,7 +15,7 @@ from mock_upstream.limiter import Refusal as Limitation
 from mock_upstream.overrides import OverrideError, Overrides
 from mock_upstream.overrides import parse as parse_overrides
 from mock_upstream.profiles import Profile
-from mock_upstream.routes import Ordinals, Responder, Responders
+from mock_upstream.routes import Responder, Responders, Tallies, Tally, forget
 from mock_upstream.schedule import Schedule, State
 from mock_upstream.stations import CallAt, Slot, Station, open_station
 
@@ -179,21 +178,39 @@ class Playing:
     """One profile, and what has become of it so far."""
 
     def __init__(
-        self, profile: Profile, now: float, call_at: CallAt, before: "Playing | None" = None
+        self,
+        profile: Profile,
+        now: float,
+        call_at: CallAt,
+        before: "Playing | None" = None,
+        *,
+        changes: bool = False,
     ) -> None:
-        """Those who wait in the queue of `before`, and what its limits know, are taken over."""
+        """
+        Take over the queue of `before`, and what its limits know.
+
+        Args:
+            changes: the profile is that of `before` with other values, so draws, faults and the
+                timeline go on, too.
+        """
         self.profile = profile
         self.station: Station | None = before.station if before else None
         self.limiter: Limiter | None = before.limiter if before else None
         self.started: float | None = None
         """When the timeline did."""
-        if profile.timeline is not None and profile.timeline.start == "serve":
+        self._began = now
+        self._tallies: Tallies = defaultdict(Tally)
+        if before and changes:
+            self.started, self._began = before.started, before._began
+            if (profile.seed, profile.sampling) == (before.profile.seed, before.profile.sampling):
+                self._tallies = before._tallies
+                forget(self._tallies, before.profile, profile)
+        timeline = profile.timeline
+        if timeline is not None and timeline.start == "serve" and self.started is None:
             self.started = now
         self._call_at = call_at
-        self._began = now
         self._longest = profile.caps.delay
         self._schedule = profile.schedule
-        self._ordinals: Ordinals = defaultdict(count)
         self._ready: dict[int, Responders] = {}  # by the profile's identity
         self._present = profile
         self._change(profile, now)
@@ -275,7 +292,7 @@ class Playing:
         """Go on by another profile: the next profile, or the next phase."""
         self._present = profile
         if id(profile) not in self._ready:
-            self._ready[id(profile)] = Responders(profile, self._ordinals)
+            self._ready[id(profile)] = Responders(profile, self._tallies)
         self._responders = self._ready[id(profile)]
         capacity, station = profile.capacity, self.station
         if capacity is None:

@@ -2,9 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
-from itertools import accumulate, count
+from itertools import accumulate
 from json import dumps
 from urllib.parse import parse_qs
 
@@ -21,19 +21,45 @@ from mock_upstream.route_paths import NAME, path_names, path_pattern
 from mock_upstream.sizes import Capped
 from mock_upstream.spells import Chain
 
-Ordinals = defaultdict[str, Iterator[int]]
-"""Counts the requests of each route, by its name."""
-
 _BODILESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
 _PREFIX = "query."
 _FILLED = re.compile(rf"\{{({NAME}|query\.[A-Za-z0-9_.~-]+)\}}")
+
+
+class Tally:
+    """The requests of a route so far, and what that number was when each fault came into play."""
+
+    __slots__ = ("origins", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.origins: dict[Fault, int] = {}
+
+
+Tallies = defaultdict[str, Tally]
+"""By the name of the route."""
+
+
+def forget(tallies: Tallies, before: Profile, now: Profile) -> None:
+    """Let faults that the profile had before, and has no longer, count from the start next time."""
+    kept = _faults_by_route(now)
+    for name, faults in _faults_by_route(before).items():
+        for fault in faults - kept.get(name, set()):
+            tallies[name].origins.pop(fault, None)
+
+
+def _faults_by_route(profile: Profile) -> dict[str, set[Fault]]:
+    return {
+        route.name: {*(profile.faults if route.faults is None else route.faults)}
+        for route in (Route(path="/"), *profile.routes)
+    }
 
 
 class Responder:
     """One route: whether a request is its own, how long the answer takes and what it is."""
 
     def __init__(
-        self, route: Route, profile: Profile, ordinals: Ordinals, *, matched: bool = True
+        self, route: Route, profile: Profile, tallies: Tallies, *, matched: bool = True
     ) -> None:
         self.name = route.name
         self.matched = matched
@@ -44,14 +70,17 @@ class Responder:
         names = path_names(route.path)
         self._literal = None if names else route.path
         self._pattern = path_pattern(route.path)
-        self._ordinals = ordinals[route.name]
+        tally = self._tally = tallies[route.name]
         stream = partial(Stream, profile.seed, route.name, sampling=profile.sampling)
         self._delays = stream("latency")
         self._failures = stream("errors")
         self.refusals = stream("outage")
         self.sizes = stream("size")
         faults = profile.faults if route.faults is None else route.faults
-        self.faults = [(fault, stream(f"fault {n}")) for n, fault in enumerate(faults)]
+        self.faults = [
+            (fault, stream(f"fault {n}"), tally.origins.setdefault(fault, tally.requests))
+            for n, fault in enumerate(faults)
+        ]
         self.body = _capped(profile.body if route.body is None else route.body, profile.caps)
         self._spells = Chain(profile.spells, profile.seed) if profile.spells and matched else None
         errors = profile.errors if route.errors is None else route.errors
@@ -93,7 +122,8 @@ class Responder:
             latency: in place of the route's.
             at: seconds since the beginning; slow spells come by it.
         """
-        ordinal = next(self._ordinals)
+        ordinal = self._tally.requests
+        self._tally.requests += 1
         delays = self._delays
         u = delays.uniform(ordinal) if key is None else delays.keyed(key)
         if latency is not None:
@@ -111,9 +141,9 @@ class Responder:
 
     def fault(self, ordinal: int, key: bytes | None, request_on_connection: int) -> Fault | None:
         """The first that happens to the request."""
-        for fault, draws in self.faults:
+        for fault, draws, origin in self.faults:
             u = draws.uniform(ordinal) if key is None else draws.keyed(key)
-            if fault.happens(ordinal, u, request_on_connection):
+            if fault.happens(ordinal - origin, u, request_on_connection):
                 return fault
         return None
 
@@ -153,10 +183,10 @@ class Responder:
 class Responders:
     """All routes of a profile."""
 
-    def __init__(self, profile: Profile, ordinals: Ordinals | None = None) -> None:
-        """Profiles that are to go on where others were share their ordinals with them."""
-        ordinals = defaultdict(count) if ordinals is None else ordinals
-        self._routes = [Responder(route, profile, ordinals) for route in profile.routes]
+    def __init__(self, profile: Profile, tallies: Tallies | None = None) -> None:
+        """Profiles that are to go on where others were share their tallies with them."""
+        tallies = defaultdict(Tally) if tallies is None else tallies
+        self._routes = [Responder(route, profile, tallies) for route in profile.routes]
         if profile.routes:
             nothing: dict[str, JsonValue] = {
                 "error": "no route of the profile has this method and path",
@@ -166,7 +196,7 @@ class Responders:
             rest = Route.model_validate({"path": "/", "status": 404, "json": nothing, **now})
         else:
             rest = Route(path="/")
-        self._rest = Responder(rest, profile, ordinals, matched=not profile.routes)
+        self._rest = Responder(rest, profile, tallies, matched=not profile.routes)
 
     def find(self, method: str, path: str) -> tuple[Responder, Mapping[str, str]]:
         """Whoever answers, and the path's values."""

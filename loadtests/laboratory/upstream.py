@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from loadtests.deployments import Mock
 from loadtests.stages import Change
 from mock_upstream.latency import LatencyError, parse
+from mock_upstream.merging import difference
 from mock_upstream.profiles import Profile
 
 OUTAGE = 10.0  # seconds
@@ -53,7 +54,7 @@ class Upstream:
             self._running = True
             wanted = profile.model_dump(mode="json")
             if wanted != self._played:
-                self._put(wanted)
+                self._send("PUT", wanted)
             self._planned = self._played
 
     def scaled(self, scale: float, pair: int) -> None:
@@ -162,8 +163,13 @@ class Upstream:
         self.changed(Change(at=monotonic(), text=text, profile=profile))
 
     def _put(self, profile: JsonProfile) -> None:
-        """Play it, and know what is played in the mock's own words."""
-        self._ask("PUT", json.dumps(profile))
+        """Change what is played to it; draws and the counts of faults go on."""
+        self._send("PATCH", profile)
+
+    def _send(self, method: str, profile: JsonProfile) -> None:
+        """Know what is played in the mock's own words."""
+        values = profile if method == "PUT" else difference(self._played, profile)
+        self._ask(method, json.dumps(values))
         self._played = profile
         self._played = json.loads(self._ask("GET"))
 

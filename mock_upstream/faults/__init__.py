@@ -33,9 +33,9 @@ class When(BaseModel):
 
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
     every: PositiveInt | None = None
-    """3: the third request of a route, the sixth and so on."""
+    """3: the third request of a route since the fault is in the profile, the sixth and so on."""
     first: PositiveInt | None = None
-    """3: the first three requests of a route."""
+    """3: the first three requests of a route since the fault is in the profile."""
     on_reuse: bool = False
     """Of those, only requests that are not the first on their connection."""
 
