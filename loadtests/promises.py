@@ -181,7 +181,7 @@ def _checked(data: Mapping[str, Any], folder: Path) -> Plan:
     try:
         return Plan.model_validate(data, context={"folder": folder})
     except ValidationError as error:
-        raise explain(error, Plan) from None
+        raise explain(error, Plan, data) from None
 
 
 def _of_this_environment(command: Any) -> Any:

@@ -301,7 +301,7 @@ async def _validated(values: dict[str, JsonValue], context: dict[str, Any]) -> P
     try:
         return await asyncio.to_thread(Profile.model_validate, values, context=context)
     except ValidationError as error:
-        raise HTTPException(422, _short(describe(error))) from None
+        raise HTTPException(422, _short(describe(error, values))) from None
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -324,7 +324,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
         {**problem, "loc": problem["loc"][problem["loc"][0] == "body" :]}
         for problem in error.errors()
     ]
-    return JSONResponse({"error": _short(describe_all(problems))}, 422)
+    body = error.body if isinstance(error.body, dict) else {}
+    values = {**body, "query": dict(request.query_params)}
+    return JSONResponse({"error": _short(describe_all(problems, values))}, 422)
 
 
 def _short(text: str) -> str:

@@ -1,9 +1,33 @@
 """Places in a profile, dotted: `capacity.servers`, `routes.POST /charge.latency`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
+
+
+def invented(problem: Mapping[str, Any], values: Any) -> set[int]:
+    """
+    Return which steps to the place of one of pydantic's complaints are not in the values.
+
+    Such a step says which alternative of several was tried, as `token_bucket` does in
+    `limits.0.token_bucket.per`. What is missing is no such step.
+    """
+    steps: Sequence[str | int] = problem["loc"]
+    last = len(steps) - 1 if problem["type"] in ("missing", "mistake") else len(steps)
+    found: set[int] = set()
+    for number, step in enumerate(steps):
+        if isinstance(values, Mapping):
+            parts = {str(name): value for name, value in values.items()}
+        elif isinstance(values, Sequence) and not isinstance(values, str):
+            parts = {str(place): value for place, value in enumerate(values)}
+        else:
+            parts = {}
+        if str(step) in parts:
+            values = parts[str(step)]
+        elif number < last:
+            found.add(number)
+    return found
 
 
 def put(values: Any, place: str, value: JsonValue) -> Any:

@@ -30,6 +30,7 @@ from mock_upstream.fields import Duration, LatencyText, PositiveDuration
 from mock_upstream.files import FileName
 from mock_upstream.latency import Latency, parse
 from mock_upstream.limits import Limit
+from mock_upstream.places import invented
 from mock_upstream.route_paths import LONGEST_PATH, MOST_ROUTES, checked_path
 from mock_upstream.schedule import Schedule, TimelineError
 from mock_upstream.sizes import PositiveBytes, format_bytes
@@ -246,7 +247,7 @@ def _changed(context: Mapping[str, Any], values: Mapping[str, Any]) -> Profile:
     try:
         return Profile.model_validate(values, context=context)
     except ValidationError as error:
-        raise ValueError(describe(error)) from None
+        raise ValueError(describe(error, values)) from None
 
 
 class ProfileError(ValueError):
@@ -268,24 +269,42 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Profile:
         return Profile.model_validate(values, context={"folder": folder.absolute()})
     except ValidationError as error:
         where = f"profile {path}" if path else "profile"
-        raise ProfileError(f"{where}: {describe(error)}") from None
+        raise ProfileError(f"{where}: {describe(error, values)}") from None
 
 
-def describe(error: ValidationError) -> str:
-    """Every complaint with the place of its value, a line each, without pydantic's trimmings."""
-    return describe_all(error.errors(include_url=False, include_context=False))
+def describe(error: ValidationError, values: Any) -> str:
+    """
+    Return every complaint, a line each, with its place as the values have it, and without
+    pydantic's trimmings.
+    """
+    return describe_all(error.errors(include_url=False), values)
 
 
-def describe_all(problems: Iterable[Mapping[str, Any]]) -> str:
-    """The same of pydantic's complaints by themselves."""
+def describe_all(problems: Iterable[Mapping[str, Any]], values: Any) -> str:
+    """Return the same of pydantic's complaints by themselves."""
     lines = []
     for problem in problems:
-        place = ".".join(str(part) for part in problem["loc"])
+        skipped = invented(problem, values)
+        steps = [str(step) for n, step in enumerate(problem["loc"]) if n not in skipped]
         message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = "there is no such key"
+        match problem["type"]:
+            case "extra_forbidden":
+                message = "there is no such key"
+            case "union_tag_invalid" | "union_tag_not_found":
+                key, message = unknown_tag(problem["ctx"])
+                steps.append(key)
+        place = ".".join(steps)
         lines.append(f"{place}: {message}" if place else message)
     return listed(lines)
+
+
+def unknown_tag(context: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the key that says which kind of table it is, and what is wrong with it."""
+    key = str(context["discriminator"]).strip("'")
+    if "tag" not in context:
+        return key, "is missing"
+    kinds = str(context["expected_tags"]).replace("'", "")
+    return key, f"there is no {key} {context['tag']!r}; there are: {kinds}"
 
 
 def _read(path: Path) -> dict[str, Any]:

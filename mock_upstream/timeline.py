@@ -44,6 +44,7 @@ from pydantic import (
     model_validator,
 )
 
+from mock_upstream.capacity import Overflow
 from mock_upstream.durations import NUMBER, format_duration, format_number
 from mock_upstream.fields import Duration, PositiveDuration
 
@@ -216,7 +217,7 @@ class Phase(BaseModel):
     """None: until the next begins, or for ever."""
     changes: Annotated[dict[Place, Change], Field(max_length=100)] = {}
     """Dotted place in the profile, or `latency_factor` -> value, ramp or wave."""
-    outage: Annotated[int, Field(ge=400, le=599)] | Literal["reset", "close", "hang"] | None = None
+    outage: Overflow | None = None
     """What every request meets at once: an error status, or a broken connection."""
     brownout: Brownout | None = None
 

@@ -207,7 +207,12 @@ def test_a_body_that_cannot_be_is_refused(settings: Any, complaint: str) -> None
 
     with pytest.raises(ValidationError) as refused:
         Profile.model_validate({"body": settings})
-    assert describe(refused.value).removeprefix("body").lstrip(".: ").startswith(complaint)
+    assert (
+        describe(refused.value, {"body": settings})
+        .removeprefix("body")
+        .lstrip(".: ")
+        .startswith(complaint)
+    )
 
 
 def test_a_body_in_a_profile_reads_back_as_an_equal_one() -> None:

@@ -10,7 +10,7 @@ from mock_upstream.profiles import describe
 def refused(**values: object) -> str:
     with pytest.raises(ValidationError) as error:
         Capacity.model_validate({"servers": 2, **values})
-    return describe(error.value)
+    return describe(error.value, values)
 
 
 def test_the_number_of_servers_is_all_that_must_be_said() -> None:

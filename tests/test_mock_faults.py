@@ -367,7 +367,7 @@ def test_a_fault_in_a_profile_reads_back_as_an_equal_one() -> None:
 def test_a_fault_that_cannot_be_is_refused_with_its_place(table: Any, complaint: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Faults.model_validate({"faults": [table]})
-    assert describe(refused.value).startswith(complaint)
+    assert describe(refused.value, {"faults": [table]}).startswith(complaint)
 
 
 @pytest.mark.processes

@@ -12,7 +12,7 @@ LIMIT: TypeAdapter[Limit] = TypeAdapter(Limit)
 def refused(**values: object) -> str:
     with pytest.raises(ValidationError) as error:
         LIMIT.validate_python(values)
-    return describe(error.value)
+    return describe(error.value, values)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,9 @@ def test_a_header_is_named_in_lower_case() -> None:
 
 def test_values_that_cannot_be_are_refused_with_their_place() -> None:
     window: dict[str, object] = {"kind": "fixed_window", "limit": 3, "per": "1s"}
-    assert "'token_bucket', 'fixed_window'" in refused(kind="leaky_bucket", limit=1)
+    assert "kind: there is no kind 'leaky_bucket'; there are: token_bucket, fixed" in refused(
+        kind="leaky_bucket", limit=1
+    )
     assert "per: Field required" in refused(kind="fixed_window", limit=3)
     assert "limit: " in refused(**{**window, "limit": 0})
     assert "per: a duration above 0" in refused(**{**window, "per": "0s"})

@@ -30,7 +30,7 @@ errors = {}
 def refused(**values: object) -> str:
     with pytest.raises(ValidationError) as error:
         Profile.model_validate(values)
-    return describe(error.value)
+    return describe(error.value, values)
 
 
 def body(route: dict[str, object], path: str, query: bytes = b"") -> bytes:
@@ -171,7 +171,18 @@ def test_a_file_that_cannot_be_the_answer_is_refused(tmp_path: Path) -> None:
         ({"faults": [{"fault": "rest"}]}, "faults.0: there is no fault 'rest'; there are: close,"),
         ({"faults": [{"fault": "reset", "every": 0}]}, "faults.0.every: "),
         ({"capacity": {"servers": 0}}, "capacity.servers: "),
-        ({"limits": [{"kind": "token_bucket"}]}, "limits.0.token_bucket.limit: Field required"),
+        ({"limits": [{"kind": "token_bucket"}]}, "limits.0.limit: Field required"),
+        ({"limits": [{"kind": "bucket"}]}, "limits.0.kind: there is no kind 'bucket'; there are: "),
+        ({"limits": [{"limit": 3}]}, "limits.0.kind: is missing"),
+        ({"errors": {"x": 0.1}}, "errors.x: Input should be a valid integer"),
+        (
+            {"timeline": {"phases": [{"name": "a", "outage": 200}]}},
+            "timeline.phases.0.outage: 200 is neither an error status, 400 to 599, nor one of",
+        ),
+        (
+            {"timeline": {"phases": [{"name": "a", "changes": {"network": {"ramp": [1, "x"]}}}]}},
+            "timeline.phases.0.changes.network: there is nothing between 1 and 'x'",
+        ),
         ({"body": {"size": "1e12B"}}, "body.size: '1e12B' is above 1GB"),
         ({"latency": "1e9ms"}, "latency: '1e9ms' is longer than an hour"),
         ({"network": 5}, "network: 5 is not text"),

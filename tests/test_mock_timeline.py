@@ -26,7 +26,7 @@ def build(values: dict[str, Any]) -> Profile:
     try:
         return Profile.model_validate(values)
     except ValidationError as error:
-        raise ValueError(describe(error)) from None
+        raise ValueError(describe(error, values)) from None
 
 
 def schedule(*phases: dict[str, Any], base: Profile = BASE, **more: Any) -> Schedule[Profile]:
@@ -46,7 +46,7 @@ def refused(*phases: dict[str, Any], **more: Any) -> str:
     try:
         schedule(*phases, **more)
     except ValidationError as error:
-        return describe(error)
+        return describe(error, {"phases": list(phases), **more})
     except TimelineError as error:
         return str(error)
     raise AssertionError("it was taken")

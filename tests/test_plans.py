@@ -232,7 +232,7 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
         (BASE + 'method = "PSOT"\n', ["requests[0].method:", "did you mean 'POST'?"]),
         (BASE + "weight = 0\n", ["requests[0].weight: 0 must be above 0"]),
         (BASE + 'timeout = "0s"\n', ["requests[0].timeout: '0s' is too short"]),
-        (BASE + "expect = { status = 99 }\n", ["requests[0].expect.status[0]: 99 must be 100"]),
+        (BASE + "expect = { status = 99 }\n", ["requests[0].expect.status: 99 must be 100"]),
         (BASE + 'name = "all"\n', ["requests[0].name: 'all' cannot name a request"]),
         (BASE + '[[requests]]\npath = "http://x/y"\n', ["requests[1].path:", "leave the deploy"]),
         (BASE + '[[requests]]\npath = "//x/y"\n', ["requests[1].path:", "leave the deployment"]),

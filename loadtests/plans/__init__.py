@@ -409,4 +409,12 @@ def _checked(data: dict[str, Any], folder: Path | None = None, source: str = "")
     try:
         return Plan.model_validate(data, context={"folder": folder or Path()})
     except ValidationError as error:
-        raise explain(error, Plan, source) from None
+        raise explain(error, Plan, _with_matrices(data), source) from None
+
+
+def _with_matrices(data: dict[str, Any]) -> dict[str, Any]:
+    """The data as they were checked: with a deployment for each value of a matrix."""
+    try:
+        return {**data, "deployments": expanded(data["deployments"])}
+    except (KeyError, TypeError, AttributeError, ValueError):  # that is the mistake
+        return data

@@ -11,7 +11,9 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from loadtests import redaction
 from loadtests.exit_codes import Failure
+from mock_upstream import places
 from mock_upstream.documents import listed
+from mock_upstream.profiles import unknown_tag
 
 # What is said about a value, by the kind of mistake; the braces are filled with its limits.
 _PHRASES = {
@@ -61,12 +63,15 @@ def mistakes(found: Iterable[tuple[tuple[str | int, ...], str]]) -> ValidationEr
     return ValidationError.from_exception_data("plan", details)
 
 
-def explain(error: ValidationError, model: type[BaseModel], source: str = "") -> PlanError:
+def explain(
+    error: ValidationError, model: type[BaseModel], data: Any, source: str = ""
+) -> PlanError:
     """
     Every mistake that pydantic found in the data of a `model`, one a line, in our own words and
     without secrets.
 
     Args:
+        data: as they were checked; the keys of the mistakes are theirs.
         source: the file that the data came from; leads each line.
     """
     lines = []
@@ -74,7 +79,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: str = "") ->
         # The value of a default that depends on a field which is wrong itself, and is told.
         if mistake["type"] == "default_factory_not_called":
             continue
-        key, text = _told(mistake, model)
+        key, text = _told(mistake, model, data)
         text = redaction.text(text)
         lines += [
             ": ".join(filter(None, (source, key, line)))
@@ -91,16 +96,19 @@ def key_of(steps: Sequence[str | int]) -> str:
     return text
 
 
-def _told(mistake: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
+def _told(mistake: ErrorDetails, root: type[BaseModel], data: Any) -> tuple[str, str]:
     """The key of a mistake, and what is wrong there."""
+    invented = places.invented(mistake, data)
     steps: list[str | int] = []
     models: list[type[BaseModel]] = [root]
     field: FieldInfo | None = None
-    for step in mistake["loc"]:
-        if any(step == model.__name__ for model in models):  # not a key: which of a union it is
-            models = [model for model in models if step == model.__name__]
+    for number, step in enumerate(mistake["loc"]):
+        if number in invented:  # not a key: which of a union it is
+            models = [model for model in models if _is_called(model, step)] or models
             continue
         steps.append(step)
+        if mistake["type"] == "extra_forbidden" and number == len(mistake["loc"]) - 1:
+            break
         found = [model for model in models if step in _fields(model)]
         if found:
             field = _fields(found[0])[str(step)]
@@ -113,6 +121,9 @@ def _told(mistake: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
         return key, str(mistake["ctx"]["error"])
     if mistake["type"] == "mistake":
         return key, str(mistake["ctx"]["text"])
+    if mistake["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        name, text = unknown_tag(mistake["ctx"])
+        return key_of([*steps, name]), text
     if mistake["type"] == "missing":
         return key, f"is missing{_hint(steps, field)}"
     phrase = _PHRASES.get(mistake["type"])
@@ -143,6 +154,12 @@ def _hint(steps: Sequence[str | int], field: FieldInfo | None) -> str:
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _is_called(model: type[BaseModel], name: str | int) -> bool:
+    """Whether a union has the model under that name: its own, or that of its kind."""
+    kinds = [get_args(field.annotation) for field in model.model_fields.values()]
+    return name == model.__name__ or any(name in kind for kind in kinds)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -122,7 +122,7 @@ def _laid_over(base: Profile, line: str) -> Profile:
     try:
         return Profile.model_validate(values, context=known)
     except ValidationError as error:
-        raise explain(error, Profile, "upstream") from None
+        raise explain(error, Profile, values, "upstream") from None
 
 
 def _values(line: str, latencies: Collection[str]) -> dict[str, Any]:
