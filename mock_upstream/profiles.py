@@ -16,6 +16,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -31,7 +32,17 @@ from mock_upstream.files import FileName
 from mock_upstream.latency import Latency, parse
 from mock_upstream.limits import Limit
 from mock_upstream.places import invented
-from mock_upstream.route_paths import LONGEST_PATH, MOST_ROUTES, checked_path
+from mock_upstream.route_paths import (
+    LONGEST_PATH,
+    MOST_ROUTES,
+    QUERY,
+    checked_method,
+    checked_path,
+    filled_pieces,
+    path_names,
+    unknown_names,
+    unreachable,
+)
 from mock_upstream.schedule import Schedule, TimelineError
 from mock_upstream.sizes import PositiveBytes, format_bytes
 from mock_upstream.spells import Spells
@@ -54,12 +65,6 @@ def _errors(errors: dict[int, float]) -> dict[int, float]:
     if sum(errors.values()) > 1 + 1e-9:
         raise ValueError(f"the probabilities add up to {sum(errors.values()):g}, above 1")
     return errors
-
-
-def _method(method: str) -> str:
-    if not _TOKEN.fullmatch(method):
-        raise ValueError(f"{method!r} is no HTTP method")
-    return method.upper()
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -103,7 +108,7 @@ class Route(BaseModel):
 
     path: Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(checked_path)]
     """As the service asks for it; `{name}` stands for one part of it."""
-    method: Annotated[str, AfterValidator(_method)] | None = None
+    method: Annotated[str, AfterValidator(checked_method)] | None = None
     """None: any method."""
     status: Annotated[int, Field(ge=200, le=599)] = 200
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
@@ -128,10 +133,41 @@ class Route(BaseModel):
             raise ValueError("json and file are both given; an answer has one body")
         return self
 
+    @field_validator("payload")
+    @classmethod
+    def _names_what_is_filled(cls, payload: JsonValue, info: ValidationInfo) -> JsonValue:
+        names = path_names(info.data.get("path", ""))
+        unknown = unknown_names(dumps(payload, ensure_ascii=False), names)
+        if unknown and "path" in info.data:
+            known = ", ".join(f"{{{name}}}" for name in (*names, f"{QUERY}NAME"))
+            raise ValueError(
+                f"nothing fills {{{unknown[0]}}}; there are: {known}. A file is sent as it is"
+            )
+        return payload
+
+    @field_validator("headers")
+    @classmethod
+    def _names_nothing_to_be_filled(
+        cls, headers: dict[str, str], info: ValidationInfo
+    ) -> dict[str, str]:
+        names = path_names(info.data.get("path", ""))
+        for header, value in headers.items():
+            _, *filled = filled_pieces(value, names)
+            if filled:
+                raise ValueError(
+                    f"{{{filled[0]}}} in {header} would be sent as it is; only json is filled"
+                )
+        return headers
+
     @property
     def name(self) -> str:
         """Method and path: names the route in messages, and keys its draws."""
-        return f"{self.method or 'ANY'} {self.path}"
+        return route_name(self.method, self.path)
+
+
+def route_name(method: str | None, path: str) -> str:
+    """Return what names a route in messages, and keys its draws."""
+    return f"{method or 'ANY'} {path}"
 
 
 class Profile(BaseModel):
@@ -173,13 +209,14 @@ class Profile(BaseModel):
 
     @model_validator(mode="after")
     def _every_route_can_be_reached(self) -> Self:
-        seen: set[str] = set()
-        for route in self.routes:
-            if route.name in seen:
-                raise ValueError(
-                    f"route {route.name!r} is there twice; only the first would answer"
-                )
-            seen.add(route.name)
+        if pair := unreachable(tuple((route.method, route.path) for route in self.routes)):
+            later, first = (route_name(*key) for key in pair)
+            if later == first:
+                raise ValueError(f"route {later!r} is there twice; only the first would answer")
+            raise ValueError(
+                f"route {later!r} would never answer: {first!r} comes before it and takes all of "
+                "its requests; put it first"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,15 +1,32 @@
-"""The paths of a profile's routes: their names in braces, and which requests they match."""
+"""
+Which requests a profile's routes match: their methods, and their paths with names in braces.
+
+Also which names in braces an answer is filled with.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 
 MOST_ROUTES = 1000
 LONGEST_PATH = 2000  # characters of a route's path
 LONGEST_MATCHED = 8000  # characters of a request's path (RFC 9110, 4.1: servers take as many)
-NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+QUERY = "query."
+"""Begins the names of what is filled from a request's query."""
+METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"),
+    *("ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY"),
+    *("MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "REBIND"),
+    *("REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE"),
+)
+"""Those that llhttp reads; a request with another one is answered 400 before it has a path."""
 
-_IN_BRACES = re.compile(rf"\{{({NAME})\}}")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_IN_BRACES = re.compile(rf"\{{({_NAME})\}}")
+_FILLED = re.compile(rf"\{{({_NAME}|query\.[A-Za-z0-9_.~-]+)\}}")
+_LIKE_A_NAME = re.compile(r"\{([^\W\d][\w.~-]*)\}")
+_ANY_PART = "\0"  # no route's path has it, so only a name can take it
 
 
 def checked_path(path: str) -> str:
@@ -23,6 +40,8 @@ def checked_path(path: str) -> str:
         raise ValueError(f"{path!r} does not start with '/'")
     if "?" in path or "#" in path:
         raise ValueError(f"{path!r} is more than a path; leave out '?' and '#' and what follows")
+    if strange := _of_another_framework(path):
+        raise ValueError(f"{path!r} {strange}")
     names = path_names(path)
     if len(names) != len(set(names)):
         raise ValueError(f"{path!r} uses a name twice")
@@ -34,6 +53,77 @@ def checked_path(path: str) -> str:
         )
     path_pattern(path)  # now: it takes a while, in which answers may be due later
     return path
+
+
+def _of_another_framework(path: str) -> str:
+    """What is wrong with a path whose wildcards are not those of a profile."""
+    if "*" in path:
+        return "has a '*', which would stand for itself; write {name} for one part of the path"
+    if found := re.search(rf"/:({_NAME})|<(?:\w+:)?({_NAME})>", path):
+        name = found[1] or found[2]
+        return f"has {found[0].lstrip('/')!r}, which would stand for itself; write {{{name}}}"
+    if found := re.search(r"(%[0-9A-Fa-f]{2})+", path):
+        return (
+            f"has {found[0]!r}, and paths are compared decoded; write the text that it stands for"
+        )
+    if _ANY_PART in path:
+        return "has a null character, which no path of a request has"
+    return ""
+
+
+def checked_method(method: str) -> str:
+    """
+    Return the method of a route, in capitals.
+
+    Raises:
+        ValueError: no request that can be read has it.
+    """
+    if method.upper() in METHODS:
+        return method.upper()
+    nearest = get_close_matches(method.upper(), METHODS, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"{method!r} is no HTTP method{hint}")
+
+
+Key = tuple[str | None, str]
+"""Method, None for any, and path of a route."""
+
+
+@lru_cache(64)  # every phase of a timeline has the same routes
+def unreachable(routes: Sequence[Key]) -> tuple[Key, Key] | None:
+    """Return the first route that never answers, and the one before it that takes its requests."""
+    with_names: list[Key] = []
+    literal: set[Key] = set()
+    for method, path in routes:
+        for key in ((method, path), (None, path)):
+            if key in literal:
+                return (method, path), key
+        like_all = _IN_BRACES.sub(_ANY_PART, path)
+        for before in with_names:
+            if before[0] in (None, method) and path_pattern(before[1]).values(like_all) is not None:
+                return (method, path), before
+        if path_names(path):
+            with_names.append((method, path))
+        else:
+            literal.add((method, path))
+    return None
+
+
+def filled_pieces(text: str, names: Collection[str]) -> list[str]:
+    """Return JSON cut at each `{name}` of the names and of the query; every second piece is one."""
+    pieces = [""]
+    for place, piece in enumerate(_FILLED.split(text)):
+        if place % 2 and (piece in names or piece.startswith(QUERY)):
+            pieces += piece, ""
+        else:
+            pieces[-1] += f"{{{piece}}}" if place % 2 else piece
+    return pieces
+
+
+def unknown_names(text: str, names: Collection[str]) -> list[str]:
+    """Return what looks like a `{name}` in JSON, where only a string can have one, and is none."""
+    known = {name for name in _FILLED.findall(text) if name in names or name.startswith(QUERY)}
+    return [name for name in _LIKE_A_NAME.findall(text) if name not in known]
 
 
 def path_names(path: str) -> list[str]:

@@ -1,8 +1,7 @@
 """A profile's routes, made ready to answer quickly."""
 
-import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import accumulate
 from json import dumps
@@ -17,13 +16,11 @@ from mock_upstream.faults import Fault
 from mock_upstream.files import File
 from mock_upstream.latency import Constant, Latency
 from mock_upstream.profiles import Caps, Profile, Route
-from mock_upstream.route_paths import NAME, path_names, path_pattern
+from mock_upstream.route_paths import QUERY, filled_pieces, path_names, path_pattern
 from mock_upstream.sizes import Capped
 from mock_upstream.spells import Chain
 
 _BODILESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
-_PREFIX = "query."
-_FILLED = re.compile(rf"\{{({NAME}|query\.[A-Za-z0-9_.~-]+)\}}")
 
 
 class Tally:
@@ -93,14 +90,14 @@ class Responder:
         content_type = JSON if route.file is None else _type_of(route.file)
         if route.status not in _BODILESS and not any(n == JSON[0] for n, _ in self._headers):
             self._headers.append(content_type)
-        self._pieces = _cut(dumps(route.payload), names)
+        self._pieces = filled_pieces(dumps(route.payload), names)
         self._same: tuple[list[Header], bytes] | None = None
         """The answer, if that is the same for all requests."""
         if route.file is not None:
             self._same = self._whole(route.file.content)
         elif len(self._pieces) == 1:
             self._same = self._whole(self._pieces[0].encode())
-        self._asks_query = any(piece.startswith(_PREFIX) for piece in self._pieces[1::2])
+        self._asks_query = any(piece.startswith(QUERY) for piece in self._pieces[1::2])
         self._error_statuses = frozenset(errors)
 
     def match(self, method: str, path: str) -> Mapping[str, str] | None:
@@ -192,8 +189,16 @@ class Responders:
                 "error": "no route of the profile has this method and path",
                 "routes": [route.name for route in profile.routes],
             }
-            now = {"latency": Constant(0.0), "network": "0ms", "errors": {}, "faults": ()}
-            rest = Route.model_validate({"path": "/", "status": 404, "json": nothing, **now})
+            # Not validated: the names of routes have braces that are no placeholders.
+            rest = Route.model_construct(
+                path="/",
+                status=404,
+                payload=nothing,
+                latency=Constant(0.0),
+                network=0.0,
+                errors={},
+                faults=(),
+            )
         else:
             rest = Route(path="/")
         self._rest = Responder(rest, profile, tallies, matched=not profile.routes)
@@ -222,19 +227,8 @@ def _values(query: bytes) -> dict[str, str]:
         pairs = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
     except ValueError:  # more fields than that
         return {}
-    return {_PREFIX + name: values[0] for name, values in pairs.items()}
+    return {QUERY + name: values[0] for name, values in pairs.items()}
 
 
 def _type_of(file: File) -> Header:
     return b"content-type", file.content_type.encode("ascii")
-
-
-def _cut(text: str, names: Collection[str]) -> list[str]:
-    """JSON, where no `{name}` is but in strings, cut at each of these and of the query's."""
-    pieces = [""]
-    for place, piece in enumerate(_FILLED.split(text)):
-        if place % 2 and (piece in names or piece.startswith(_PREFIX)):
-            pieces += piece, ""
-        else:
-            pieces[-1] += f"{{{piece}}}" if place % 2 else piece
-    return pieces

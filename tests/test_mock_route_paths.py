@@ -55,7 +55,7 @@ def test_a_path_that_nearly_matches_in_many_ways_is_refused_at_once(route, path)
 
 
 def test_a_longer_path_matches_no_route_with_names():
-    profile = Profile.model_validate({"routes": [{"path": "/{a}"}, {"path": "/b"}]})
+    profile = Profile.model_validate({"routes": [{"path": "/b"}, {"path": "/{a}"}]})
     find = Responders(profile).find
     longest = "/" + "x" * (LONGEST_MATCHED - 1)
     assert find("GET", longest)[0].matched
