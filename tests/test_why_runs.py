@@ -32,5 +32,7 @@ def test_a_limit_of_few_threads_is_confirmed_by_both_experiments(tmp_path):
         pytest.skip(f"the machine was not quiet: {upstream.why}")
     assert upstream.verdict == "confirmed", upstream
     assert setting.change == "threads = 6 instead of 4"
+    if setting.ratio.high > 2:  # windows in which others had its core
+        pytest.skip(f"the machine was not quiet: {setting.why}")
     assert setting.verdict == "confirmed", setting
     assert "onfirmed by experiment: with an upstream 20 % faster" in " ".join(done.output.split())

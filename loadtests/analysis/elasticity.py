@@ -53,7 +53,7 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate | None:
     return Estimate(value=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half))
 
 
-def quantile(freedom: int) -> float:
+def quantile(freedom: float) -> float:
     """Half the width of a 95 % interval in standard errors; Student's t."""
     return float(special.stdtrit(freedom, CONFIDENCE))
 

@@ -13,6 +13,7 @@ from loadtests.analysis.causes.cases import FULL, ROOM
 from loadtests.analysis.causes.upstream import REFUSING
 from loadtests.analysis.ceilings import LATE, STARVED, usable_cores
 from loadtests.analysis.elasticity import Verdict
+from loadtests.analysis.fidelity import CHANGED
 from loadtests.analysis.headline import limit_of
 from loadtests.analysis.observations import Observation
 from loadtests.analysis.records import StageRecord
@@ -28,6 +29,7 @@ NEAR = 0.1  # of the elasticity that a known part of the upstream gives
 ALONE = 1.2  # calls at a time for each worker: a loop that makes one call at a time
 SAME = 0.02  # of throughput: less is called the same
 FOLLOWS, STAYS = 0.6, 0.3  # of the gain that a raised limit is predicted to give
+CLEAR = 3  # pairs without a disturbance: with as many, the others are left out
 GAIN = 1.05  # times the throughput: less cannot be told
 _SIZED = ("threads", "pool", "slots")
 
@@ -135,7 +137,23 @@ def _pairs(
         if one.stage.probe and _usable(seen):
             faster = _scale(one) != 1.0
             pairs.setdefault(one.stage.probe.pair, {})[faster] = seen.values["throughput"]
-    return [(each[False], each[True]) for each in pairs.values() if len(each) == 2], scale
+    whole = [(each[False], each[True]) for each in pairs.values() if len(each) == 2]
+    return (_clear(pairs, turns, blocks) or whole), scale
+
+
+def _clear(
+    pairs: Mapping[int, Mapping[bool, float]],
+    turns: Sequence[StageRecord],
+    blocks: Mapping[int, Block],
+) -> list[tuple[float, float]]:
+    """The pairs of which no window was disturbed, which throughput does not decide."""
+    spoilt = {
+        one.stage.probe.pair
+        for one in turns
+        if one.stage.probe and blocks[one.stage.number].disturbed
+    }
+    clear = [(e[False], e[True]) for n, e in pairs.items() if len(e) == 2 and n not in spoilt]
+    return clear if len(clear) >= CLEAR else []
 
 
 def _scale(one: StageRecord) -> float:
@@ -143,7 +161,8 @@ def _scale(one: StageRecord) -> float:
 
 
 def _usable(seen: Block) -> bool:
-    return not seen.wrong and not seen.spoilt and seen.values.get("throughput", 0.0) > 0
+    wrong = [text for text in seen.wrong if text != CHANGED]  # that is what was done before it
+    return not wrong and not seen.spoilt and seen.values.get("throughput", 0.0) > 0
 
 
 def _verdict(
@@ -302,8 +321,10 @@ def _setting(
 
 
 def _throughputs(records: Sequence[StageRecord], blocks: Mapping[int, Block]) -> list[float]:
-    seen = [blocks[one.stage.number] for one in records]
-    return [one.values["throughput"] for one in seen if _usable(one)]
+    seen = [one for record in records if _usable(one := blocks[record.stage.number])]
+    clear = [one for one in seen if not one.disturbed]
+    these = clear if len(clear) >= elasticity.LEAST_PAIRS else seen
+    return [one.values["throughput"] for one in these]
 
 
 def _ratio(before: Sequence[float], after: Sequence[float]) -> Estimate | None:
@@ -311,10 +332,11 @@ def _ratio(before: Sequence[float], after: Sequence[float]) -> Estimate | None:
     one, other = [[math.log(value) for value in values] for values in (before, after)]
     if len(one) < elasticity.LEAST_PAIRS or len(other) < elasticity.LEAST_PAIRS:
         return None
-    error = math.sqrt(variance(one) / len(one) + variance(other) / len(other))
-    mean = fmean(other) - fmean(one)
-    freedom = min(len(one), len(other)) - 1  # at least; of unequal variances
-    half = math.hypot(elasticity.quantile(freedom) * error, elasticity.RESOLUTION)
+    parts = [max(variance(logs), 1e-12) / len(logs) for logs in (one, other)]
+    mean, total = fmean(other) - fmean(one), sum(parts)
+    # Welch, The generalization of Student's problem, Biometrika 1947.
+    freedom = total**2 / (parts[0] ** 2 / (len(one) - 1) + parts[1] ** 2 / (len(other) - 1))
+    half = math.hypot(elasticity.quantile(freedom) * math.sqrt(total), elasticity.RESOLUTION)
     return Estimate(value=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half))
 
 

@@ -68,6 +68,9 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     return Validity(not wrong, (*wrong, *notes), spoilt("mock", bottleneck))
 
 
+CHANGED = "the mock upstream's profile was changed"
+
+
 @dataclass(frozen=True, slots=True)
 class Late:
     """
@@ -187,7 +190,7 @@ class _Stretch:
                 "anew"
             )
         if self.after.version != self.before.version:
-            return "the mock upstream's profile was changed"
+            return CHANGED
         return None
 
 

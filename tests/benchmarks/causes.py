@@ -1,6 +1,6 @@
 """Is the resource that was made scarce the one that is named? A confusion matrix.
 
-    python tests/benchmarks/causes.py [--seed N] [--groups 32] [--black-box] [--out FOLDER]
+    python tests/benchmarks/causes.py [--seed N] [--groups 32] [--black-box] [--why] [--out FOLDER]
     python tests/benchmarks/causes.py --again FOLDER [--outside]
 
 Faults of eleven kinds are drawn from a seed (tests/seeded_faults.py): numbers of threads, pools,
@@ -10,7 +10,9 @@ seconds, and the limit at the highest of them is judged. Asked: the right cause 
 wrong one in at most 2 %, the predicted ceiling within 10 % of the highest throughput.
 
 With `--black-box` the services do not tell of themselves. What is asked then is the same, but that
-"slots", so many at a time, is right for whatever limits their number. 32 groups are some 150
+"slots", so many at a time, is right for whatever limits their number. With `--why` each fault is
+put to the test by experiments as well, of a minute each: then a hidden blocking call must be named,
+also in a black box, and what the experiments said of each cause is counted. 32 groups are some 150
 faults and take 40 minutes. `--again` judges runs that were kept, without playing them; with
 `--outside` as if nothing in them had told of itself.
 """
@@ -34,6 +36,7 @@ from loadtests.analysis import records
 from loadtests.analysis.runs import run_of
 from loadtests.phases import PhaseSums
 from loadtests.progress import shown
+from loadtests.schedules import ladder, why
 
 RIGHT, WRONG, CLOSE = 0.95, 0.02, 0.10
 INVALID = {"generator", "mock", "host", "not measured"}
@@ -44,6 +47,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--groups", type=int, default=32)
     parser.add_argument("--black-box", action="store_true", help="without telemetry")
+    parser.add_argument("--why", action="store_true", help="with experiments")
     parser.add_argument("--out", type=Path, help="keep the runs' folders here")
     parser.add_argument("--again", type=Path, help="judge the runs that are kept here")
     parser.add_argument("--outside", action="store_true", help="... without what was told")
@@ -52,17 +56,20 @@ def main():
         sys.exit(not report(list(again(options.again, options.outside))))
     keep = nullcontext(options.out) if options.out else tempfile.TemporaryDirectory()
     with keep as folder:
-        found = played(Path(folder), options.seed, options.groups, options.black_box)
+        asked = options.black_box, options.why
+        found = played(Path(folder), options.seed, options.groups, *asked)
         sys.exit(not report(list(found)))
 
 
-def played(folder, seed, groups, black_box):
+def played(folder, seed, groups, black_box, experiments=False):
     folder.mkdir(parents=True, exist_ok=True)
     for group in drawn(seed, groups):
         file = folder / f"{group.number}.toml"
         file.write_text(group.plan(not black_box), encoding="utf-8")
+        plan = plans.read(file)
+        schedule = why.why(plan, list(plan.deployments)) if experiments else ladder
         with shown(Console(stderr=True)) as observer:
-            outcome = session.run(plans.read(file), folder, observer, [])
+            outcome = session.run(plan, folder, observer, [], schedule)
         note = {"seed": seed, "groups": groups, "group": group.number, "black_box": black_box}
         (outcome.folder / "drawn.json").write_text(json.dumps(note), encoding="utf-8")
         yield from judged(group, outcome.run, black_box)
@@ -82,7 +89,7 @@ def silence(record):
     """Take out of it what the services told."""
     for sample in record.samples:
         sample.pop("gauges", None)
-    for stage in record.stages:
+    for stage in [*record.stages, *record.probes]:
         for part in stage.slices:
             part.phases = PhaseSums()
 
@@ -93,6 +100,9 @@ def judged(group, run, black_box):
         name = group.name(index)
         points = run.of(name)
         right = fault.outside if black_box else fault.causes
+        tried = [one for one in run.experiments if one.deployment == name]
+        if tried and fault.kind == "hidden":
+            right = fault.causes
         if not points:
             yield fault.kind, right, "not measured", None
             continue
@@ -106,6 +116,9 @@ def judged(group, run, black_box):
         text = limit.why if limit else "follows the load"
         mark = "  " if good else "- "
         problems = "" if top.valid else f" (invalid: {'; '.join(top.problems)})"
+        for one in tried:
+            COUNTS[fault.kind, one.kind, said(one, right)] += 1
+            text = f"{text}; {one.why} ({one.verdict})"
         print(
             f"{mark}{group.number:3} {name:18} {fault.settings | fault.extra}: {cause}: {text}"
             f"{f' [{ratio:.2f}]' if ratio else ''}{problems}",
@@ -114,8 +127,20 @@ def judged(group, run, black_box):
         yield fault.kind, right, cause, ratio
 
 
+COUNTS = Counter()
+"""What the experiments said of each kind of fault, and whether that is true."""
+
+
+def said(experiment, right):
+    """Whether a verdict on the cause that was named before is true."""
+    true = {"confirmed": experiment.tested in right, "refuted": experiment.tested not in right}
+    known = true.get(experiment.verdict)
+    return "cannot tell" if known is None else ("right" if known else "wrong")
+
+
 def report(found):
     """Print the matrix and what was asked."""
+    experiments(COUNTS)
     causes = sorted({str(cause) for _, _, cause, _ in found})
     counts = Counter((kind, str(cause)) for kind, _, cause, _ in found)
     print("\n" + f"{'put there':18}" + "".join(f"{cause:>13}" for cause in causes))
@@ -143,6 +168,17 @@ def report(found):
     for what, wanted, got, good in asked:
         print(f"{what:24} {wanted:14} {got:14} {'ok' if good else 'MISSED'}")
     return all(good for *_, good in asked)
+
+
+def experiments(counts):
+    """Print what the experiments said, if there were any."""
+    if not counts:
+        return
+    words = ("right", "wrong", "cannot tell")
+    print("\n" + f"{'experiment with':28}" + "".join(f"{word:>13}" for word in words))
+    for kind, what in sorted({(kind, what) for kind, what, _ in counts}):
+        cells = "".join(f"{counts[kind, what, word] or '.':>13}" for word in words)
+        print(f"{f'{kind}, {what}':28}{cells}")
 
 
 if __name__ == "__main__":
