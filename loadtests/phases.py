@@ -1,4 +1,4 @@
-"""Where the time of responses went, as an instrumented service tells: sums by latency.
+"""Where the time of traced responses went, as an instrumented service tells: sums by latency.
 
 Kept by latency, since the slow requests spend their time elsewhere than the mean one: where the p95
 requests spend theirs can be asked when the run is over. The bins are coarse (a tenth wide), and
@@ -15,18 +15,20 @@ from dataclasses import dataclass
 
 from loadtests.packed import unpacked
 
-NAMES = ("pre_app", "thread_wait", "pool_wait", "connect", "upstream", "loop_wait", "own")
+TOLD = ("pre_app", "thread_wait", "pool_wait", "connect", "upstream", "loop_wait", "own")
+NAMES = (*TOLD, "body")
 """
 The phases of a response, in the order in which they are drawn; they add up to its time.
 
-Before the app was called; waiting for a thread; for a connection of the pool; connecting; the
-upstream at work; ready but not running, for want of the event loop, the interpreter lock or a core;
-the service's own CPU.
+Those that the service tells: before the app was called; waiting for a thread; for a connection of
+the pool; connecting; the upstream at work; ready but not running, for want of the event loop, the
+interpreter lock or a core; the service's own CPU. Then, as its client sees it, from the head of the
+response to its last byte.
 """
 PER_DOUBLING = 8  # bins
-_ROW = 3 + len(NAMES)  # numbers of a bin, as they are written
+_NEW = "2:"  # begins what is written; what begins without it was written before there was a body
 _LAST = 40 * PER_DOUBLING  # the bin of two weeks
-_LONGEST = 8 * _ROW * (_LAST + 1)  # bytes of all bins
+_LONGEST = 8 * (3 + len(NAMES)) * (_LAST + 1)  # bytes of all bins
 _MICRO = 1e6
 _LEAST = 1e-6  # seconds; anything faster is in the first bin
 
@@ -90,7 +92,7 @@ class PhaseSums:
         numbers = [round(one) for column in zip(*rows, strict=True) for one in column]
         data = struct.pack(f"<{len(numbers)}Q", *numbers)
         packed = zlib.compress(b"".join(data[weight::8] for weight in range(8)))
-        return base64.b64encode(packed).decode("ascii")
+        return _NEW + base64.b64encode(packed).decode("ascii")
 
     @classmethod
     def decode(cls, text: str) -> "PhaseSums":
@@ -102,8 +104,9 @@ class PhaseSums:
         """
         made = cls()
         try:
-            packed = unpacked(base64.b64decode(text, validate=True), _LONGEST)
-            count, rest = divmod(len(packed), 8 * _ROW)
+            written = NAMES if text.startswith(_NEW) else TOLD
+            packed = unpacked(base64.b64decode(text.removeprefix(_NEW), validate=True), _LONGEST)
+            count, rest = divmod(len(packed), 8 * (3 + len(written)))
             if rest:
                 raise ValueError("its end is missing")
             size = len(packed) // 8
@@ -115,7 +118,7 @@ class PhaseSums:
             for place, *sums in zip(*columns, strict=True):
                 if place > _LAST:
                     raise ValueError(f"there is no bin {place}")
-                made._sums[place] = sums
+                made._sums[place] = [*sums, *[0] * (len(NAMES) - len(written))]
         except ValueError as error:
             raise ValueError(f"not sums of phases: {text[:40]!r} ({error})") from error
         return made

@@ -124,6 +124,18 @@ class Outside(Result):
     most: int = 0
 
 
+class Traced(Result):
+    """
+    Mean service times of the requests that were traced and of the `others`, in seconds, of the
+    same quarter seconds. `difference`: by which part of theirs the traced ones are longer.
+    """
+
+    requests: int
+    time: float
+    others: float
+    difference: Estimate
+
+
 class Point(Result):
     """
     The answer for one (deployment, level, request); request "all" takes them together.
@@ -140,9 +152,11 @@ class Point(Result):
     `response_time`.
 
     `phases`: for "mean", "p50" and "p95" the seconds that such responses spend in each phase, named
-    as in loadtests.phases, with "rest" for what the service does not account for; they add up to
-    the time. Empty when the service does not tell, or nonsense. `limit`: what holds throughput back
-    at this level; null while it follows the load.
+    as in loadtests.phases, with "rest" for what no phase accounts for; they add up to the time of the
+    traced responses. Empty when the service does not tell, or nonsense. `phases_interval` has the
+    95 % interval of each, low and high, where it is known. `traced` compares the requests that were
+    traced with the others; null where nearly all were, or too few. `limit`: what holds throughput
+    back at this level; null while it follows the load.
 
     `statuses` of the successes, e.g. {"200": 1200}; `size`: the mean of their bodies in bytes;
     `calls`: of the upstream for each request of the level. Empty or null in runs of older versions,
@@ -181,6 +195,8 @@ class Point(Result):
     slow_time: dict[str, Estimate | None] = {}
     errors: Errors
     phases: dict[str, dict[str, float]] = {}
+    phases_interval: dict[str, dict[str, tuple[float, float]]] = {}
+    traced: Traced | None = None
     resources: dict[str, float] = {}
     outside: Outside | None = None
     canary: float | None = None

@@ -7,7 +7,7 @@ as good as none.
 import re
 from collections.abc import Iterator, Sequence
 
-from loadtests.phases import NAMES
+from loadtests.phases import TOLD
 
 SENT = "x-sent-mono"
 """The request header with the moment of sending: CLOCK_MONOTONIC, in nanoseconds."""
@@ -16,7 +16,7 @@ LONGEST = 4096  # characters; ours take 160
 _SLACK, _SHARE = 0.001, 0.02  # seconds, or a part of the time: what clocks and rounding explain
 
 _TOTAL, _BEFORE = "total", "pre_app"
-_WITHIN = tuple(name for name in NAMES if name != _BEFORE)  # of the total
+_WITHIN = tuple(name for name in TOLD if name != _BEFORE)  # of the total
 
 _MS = r"([0-9]{1,9}\.[0-9]{3})"
 _OURS = re.compile(
@@ -34,9 +34,11 @@ _END = re.compile(r"[ \t]*(?:,|\Z)")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
-def phases(header: str | Sequence[str] | None, seconds: float) -> list[float] | None:
+def phases(
+    header: str | Sequence[str] | None, seconds: float, body: float = 0.0
+) -> list[float] | None:
     """
-    The phases of a response, in seconds and as NAMES; None when they are not known.
+    The phases of a response, in seconds and as phases.NAMES; None when they are not known.
 
     They are not when the service tells none, or not all of them, or one twice; when the header is
     broken or longer than LONGEST; and when its numbers cannot be: the phases are not the total, or
@@ -45,6 +47,7 @@ def phases(header: str | Sequence[str] | None, seconds: float) -> list[float] | 
     Args:
         header: the value of `server-timing`, or its values where it came several times.
         seconds: the service time as the client saw it.
+        body: the part of it from the head of the response to its last byte.
     """
     if header is None:
         return None
@@ -61,14 +64,14 @@ def phases(header: str | Sequence[str] | None, seconds: float) -> list[float] | 
     slack = max(_SLACK, _SHARE * seconds)
     if abs(inside - total) > slack or inside + before > seconds + slack:
         return None
-    return parts
+    return [*parts, body]
 
 
 def _told(header: str) -> Sequence[str] | None:
-    """The total, then the phases as NAMES, in milliseconds; None when one is not there."""
+    """The total, then the phases as TOLD, in milliseconds; None when one is not there."""
     if len(header) > LONGEST or _WITHIN[0] not in header:  # others time themselves, too
         return None
-    wanted = (_TOTAL, *NAMES)
+    wanted = (_TOTAL, *TOLD)
     durations: dict[str, str] = {_BEFORE: "0"}  # without a stamp it is not known to the service
     seen = set()
     try:

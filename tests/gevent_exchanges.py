@@ -135,7 +135,7 @@ class Client:
         self.environment.events.request.add_listener(recorder.on_request)
         statistics = Statistics(self.environment, recorder.on_request)
         self.sender = Sender(recorder, self.environment.events.request, statistics)
-        self.calls = self.sender.prepare(stage_of(url, *requests, **values))
+        self.calls = self.sender.prepare(stage_of(url, *requests, **values), Share())
         recorder.begin(0, perf_counter(), 600)
         self.connection = Connection(self.sender.endpoint)
 

@@ -84,6 +84,7 @@ def test_the_name_of_a_host_is_sent_in_ascii():
 
 
 def test_a_stamped_request_carries_the_moment_in_which_it_is_made():
+    assert b"x-sent-mono" not in call().data()
     made = call(stamped=True, method="POST", body="x")
     before = time.monotonic_ns()
     stamps = []

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.phases import NAMES
+from loadtests.phases import TOLD
 
 pytestmark = pytest.mark.processes
 
 SCRIPT = Path(__file__).with_name("gevent_exchanges.py")
-TIMING = ", ".join(f"{name};dur=0.001" for name in ("total", *NAMES))
+TIMING = ", ".join(f"{name};dur=0.001" for name in ("total", *TOLD))
 HANG = 10  # seconds; far beyond each timeout, far below what a server waits
 
 

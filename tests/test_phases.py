@@ -66,13 +66,19 @@ def packed(*columns):
     planes = b"".join(
         bytes([column >> 8 * weight & 255 for column in columns]) for weight in range(8)
     )
-    return base64.b64encode(zlib.compress(planes)).decode()
+    return "2:" + base64.b64encode(zlib.compress(planes)).decode()
 
 
 def test_the_text_holds_the_place_the_count_and_microseconds():
-    (one,) = PhaseSums.decode(packed(5, 2, 3, *range(300, 307))).bins()
+    (one,) = PhaseSums.decode(packed(5, 2, 3, *range(300, 308))).bins()
     assert (one.count, one.total) == (2, 3e-6)
-    assert one.phases == tuple(number / 1e6 for number in range(300, 307))
+    assert one.phases == tuple(number / 1e6 for number in range(300, 308))
+
+
+def test_what_an_earlier_version_wrote_is_read_without_a_body():
+    (one,) = PhaseSums.decode(packed(5, 2, 3, *range(300, 307)).removeprefix("2:")).bins()
+    assert (one.count, one.total) == (2, 3e-6)
+    assert one.phases == (*(number / 1e6 for number in range(300, 307)), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +88,10 @@ def test_the_text_holds_the_place_the_count_and_microseconds():
         "x",
         "é",
         packed(5, 1, 2),
-        packed(*[5] * 11),
-        packed(5000, *[1] * 9),
-        packed(*[5] * 10)[:-8],
+        packed(*[5] * 12),
+        packed(5000, *[1] * 10),
+        packed(*[5] * 11)[:-8],
+        packed(*[5] * 11).removeprefix("2:"),
         base64.b64encode(zlib.compress(b"123")).decode(),
     ],
 )

@@ -7,24 +7,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadtests import server_timing
-from loadtests.phases import NAMES
+from loadtests.phases import NAMES, TOLD
 from loadtests.server_timing import phases
 
-TOLD = (0.412, 0.0, 0.031, 0.0, 50.112, 0.901, 0.854)  # milliseconds, as NAMES
+TIMES = (0.412, 0.0, 0.031, 0.0, 50.112, 0.901, 0.854)  # milliseconds, as TOLD
 
 
-def header(told=TOLD, before=True, total=None):
+def header(told=TIMES, before=True, total=None):
     """As our middleware writes it."""
     total = sum(told[1:]) if total is None else total
-    named = list(zip(NAMES, told, strict=True))[0 if before else 1 :]
+    named = list(zip(TOLD, told, strict=True))[0 if before else 1 :]
     return ", ".join(f"{name};dur={value:.3f}" for name, value in [("total", total), *named])
 
 
-def seconds(told=TOLD):
-    return [value / 1000 for value in told]
+def seconds(told=TIMES, body=0.0):
+    return [*(value / 1000 for value in told), body]
 
 
-durations = st.lists(st.integers(0, 10**7), min_size=len(NAMES), max_size=len(NAMES))
+durations = st.lists(st.integers(0, 10**7), min_size=len(TOLD), max_size=len(TOLD))
 
 
 @given(durations, st.booleans())
@@ -91,11 +91,15 @@ def test_what_is_missing_broken_or_contradicts_itself_is_not_known(value):
     assert phases(value, 0.06) is None
 
 
+def test_the_body_is_what_its_client_saw():
+    assert phases(header(), 0.08, 0.02) == pytest.approx(seconds(body=0.02))
+
+
 def test_phases_longer_than_the_response_took_are_not_believed():
-    whole = sum(TOLD) / 1000
+    whole = sum(TIMES) / 1000
     assert phases(header(), whole - 0.0009) is not None
     assert phases(header(), whole - 0.0015) is None
-    longer = [100 * value for value in TOLD]
+    longer = [100 * value for value in TIMES]
     assert phases(header(longer), 100 * whole * 0.985) is not None
     assert phases(header(longer), 100 * whole * 0.975) is None
 

@@ -1,81 +1,257 @@
-"""Where the time of responses went: of the mean one, and of those at a quantile."""
+"""Where the time of responses went: of the mean one, and of those at a quantile.
+
+Some requests are traced, by a chance that follows the rate of the load. In each quarter second it
+is the same for all, so there the traced ones stand for all that succeeded: they are weighted by how
+many these were. Intervals are those of a jackknife over stretches of the window (Wolter,
+Introduction to Variance Estimation, 2nd ed., ch. 4).
+"""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
-from loadtests.analysis.words import duration
-from loadtests.phases import NAMES, Bin, PhaseSums
-from loadtests.results import QUANTILES
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from loadtests.analysis.words import duration, percent
+from loadtests.histograms import Histogram, merged
+from loadtests.phases import NAMES, PER_DOUBLING, Bin, PhaseSums
+from loadtests.results import QUANTILES, Estimate, Traced
+
+Numbers = NDArray[np.float64]
 
 REST = "rest"
-"""What the service does not account for: the way back, the rest of the body, the client."""
+"""What no phase accounts for: the way back to the client, and the client itself."""
 SHOWN = ("p50", "p95")
-_ENOUGH = 0.9  # of the responses must tell theirs
+_ALL = (*NAMES, REST)
+ENOUGH = 30  # traced responses, unless nearly all are
+NEARLY_ALL = 0.9  # of the responses
 _AROUND, _AROUND_SHARE = 30, 0.02  # responses averaged at a quantile, or a part of all
+_LEAST_AROUND = 10  # of them, unless nearly all responses are traced
 # Seconds, or a part of the mean time: how much longer than it the phases may be, and how much of
 # it may stay without a phase.
 _OVER, _OVER_SHARE = 0.001, 0.02
 _LOST, _LOST_SHARE = 0.005, 0.2
+_STRETCHES = 10  # of the jackknife
+_FEWEST = 4  # of these for an interval
+CHANGED = 0.02  # of the time: what tracing must not add
 
 
-def phases(sums: PhaseSums, responses: int) -> tuple[dict[str, dict[str, float]], str | None]:
+@dataclass(frozen=True, slots=True)
+class Spent:
     """
-    Seconds by phase, of the "mean" response and of those at "p50" and "p95"; and what is wrong.
+    Seconds by phase, of the "mean" response and of those at "p50" and "p95".
 
-    Each adds up to the mean service time of the responses that it was taken from: REST completes
-    it; where the phases are longer than the time, by no more than clocks explain, they are scaled.
-    At a quantile these are _AROUND responses, or _AROUND_SHARE of all where that is more: as many
-    above it as below, and fewer where there are too few above. Of a bin that lies among them in
-    part a part is taken, so the times are as coarse as the bins.
+    `intervals` has the same keys, as far as intervals are known. `problem` is what is wrong, in
+    words. `traced` compares the traced requests with the others.
+    """
 
-    Empty, and nothing is wrong, where the service tells nothing. Empty, and the problem in words,
-    where too few responses tell, or what they tell is not their time.
+    phases: Mapping[str, dict[str, float]] = field(default_factory=dict)
+    intervals: Mapping[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    problem: str | None = None
+    traced: Traced | None = None
+
+
+def spent(succeeded: Sequence[Histogram], traced: Sequence[PhaseSums]) -> Spent:
+    """
+    Where the time of one kind of request went, at one level.
+
+    The phases add up to the mean service time of the responses that they were taken from: REST
+    completes it; where the phases are longer than the time, by no more than clocks explain, they
+    are scaled. At a quantile of all responses these are the _AROUND traced ones whose times are
+    next to it, or _AROUND_SHARE of all traced where that is more: as many above it as below, and
+    fewer where there are too few above. Of a bin that lies among them in part a part is taken, so
+    the times are as coarse as the bins.
+
+    Without phases, and nothing is wrong, where no request is traced. Without phases, and with the
+    problem in words, where too few are, or what the service tells is not their time.
 
     Args:
-        responses: all that were successful, whether they told or not.
+        succeeded: service times of all successes of each quarter second, in order.
+        traced: sums of the traced ones among them, likewise.
     """
-    bins = list(sums.bins())
-    count = sum(one.count for one in bins)
+    counts = np.array([one.count for one in succeeded], dtype=float)
+    sums = [list(one.bins()) for one in traced]
+    found = np.array([sum(one.count for one in bins) for bins in sums], dtype=float)
+    count, responses = int(found.sum()), int(counts.sum())
     if not count:
-        return {}, None
-    if count < _ENOUGH * responses:
-        told = f"{count:,} of {responses:,} responses told"
-        return {}, f"phases unknown: {told} where their time went"
-    seconds, parts = _mean(bins, 0, count)
-    rest = seconds - sum(parts)
+        return Spent()
+    compared = _compared(succeeded, counts, sums, found)
+    nearly_all = count >= NEARLY_ALL * responses
+    if count < ENOUGH and not nearly_all:
+        few = f"{count:,} of {responses:,} responses were traced, and {ENOUGH} are needed"
+        return Spent(problem=f"phases unknown: {few}", traced=compared)
+    stretches, lows = _weighted(counts, sums, found)
+    whole = stretches.sum(axis=0)
+    seconds, parts = _means(whole)
+    rest = seconds - parts.sum()
     if rest < -max(_OVER, _OVER_SHARE * seconds):
         told = f"those told are {duration(-rest)} longer than the mean response"
-        return {}, f"phases unknown: {told} of {duration(seconds)}"
+        return Spent(problem=f"phases unknown: {told} of {duration(seconds)}", traced=compared)
     if rest > max(_LOST, _LOST_SHARE * seconds):
         told = f"{duration(rest)} of the mean {duration(seconds)}"
-        return {}, f"phases unknown: the service does not account for {told}"
-    found = {"mean": _completed(seconds, parts)}
+        told = f"the service does not account for {told}"
+        return Spent(problem=f"phases unknown: {told}", traced=compared)
+    ways: dict[str, Callable[[Numbers], Numbers]] = {"mean": _of_mean}
+    times = merged(succeeded)
     for name in SHOWN:
-        middle = math.ceil(round(QUANTILES[name] * count, 9)) - 0.5
-        most = max(_AROUND, _AROUND_SHARE * count) / 2
-        half = min(most, middle, count - middle)
-        found[name] = _completed(*_mean(bins, middle - half, middle + half))
-    return found, None
+        place, part = _place(times, QUANTILES[name], lows)
+        half = _half(whole, place, part)
+        if half > 0 and (nearly_all or 2 * half >= _LEAST_AROUND):
+            ways[name] = partial(_around, place=place, part=part)
+    intervals = {name: _interval(stretches, way) for name, way in ways.items()}
+    return Spent(
+        phases={name: dict(zip(_ALL, way(whole).tolist(), strict=True))
+                for name, way in ways.items()},
+        intervals={name: {one: (max(low, 0.0), high)
+                          for one, (low, high) in zip(_ALL, ends, strict=True)}
+                   for name, ends in intervals.items() if ends},
+        traced=compared,
+    )  # fmt: skip
 
 
-def _mean(bins: Iterable[Bin], first: float, last: float) -> tuple[float, list[float]]:
-    """The mean time, and the mean of each phase, of the responses at these ranks."""
-    taken, seconds, parts = 0.0, 0.0, [0.0] * len(NAMES)
-    passed = 0
-    for one in bins:
-        overlap = min(passed + one.count, last) - max(passed, first)
-        passed += one.count
-        if overlap > 0:
-            share = overlap / one.count
-            taken += overlap
-            seconds += share * one.total
-            parts = [sum_ + share * part for sum_, part in zip(parts, one.phases, strict=True)]
-    return seconds / taken, [part / taken for part in parts]
+def difference(traced: Traced) -> str | None:
+    """In words, that traced requests take another time than the others; None: it is not shown."""
+    low, high = traced.difference.low, traced.difference.high
+    if low is None or high is None or (low <= CHANGED and high >= -CHANGED):
+        return None
+    value, longer = traced.difference.value, low > CHANGED
+    low, high = sorted((abs(low), abs(high)))
+    return (
+        f"traced requests take {percent(abs(value))} {'longer' if longer else 'less'} than the "
+        f"others ({percent(low)} to {percent(high)})"
+    )
 
 
-def _completed(seconds: float, parts: list[float]) -> dict[str, float]:
-    """By name, so that they add up to `seconds`."""
-    told = sum(parts)
+def _weighted(
+    counts: Numbers, sums: Sequence[Sequence[Bin]], found: Numbers
+) -> tuple[Numbers, Numbers]:
+    """
+    For each stretch and bin the count, the seconds, the seconds by phase; and the bins' low edges.
+
+    Weighted so that each quarter second has its part of all responses, and their sum is the number
+    of those that are traced.
+    """
+    edges = sorted({one.low for bins in sums for one in bins})
+    at = {low: place for place, low in enumerate(edges)}
+    present = [place for place, count in enumerate(found) if count]
+    scale = found.sum() / counts[present].sum() if counts[present].sum() else 1.0
+    number = min(_STRETCHES, len(present))
+    stretches = np.zeros((number, len(edges), 2 + len(NAMES)))
+    for order, place in enumerate(present):
+        weight = scale * max(counts[place], found[place]) / found[place]
+        stretch = stretches[order * number // len(present)]
+        for one in sums[place]:
+            stretch[at[one.low]] += weight * np.array([one.count, one.total, *one.phases])
+    return stretches, np.array(edges)
+
+
+def _means(sums: Numbers) -> tuple[float, Numbers]:
+    """The mean time, and the mean of each phase."""
+    count, seconds, *parts = sums.sum(axis=0)
+    return seconds / count, np.array(parts) / count
+
+
+def _of_mean(sums: Numbers) -> Numbers:
+    """The phases of the mean response, and REST."""
+    return _completed(*_means(sums))
+
+
+def _place(times: Histogram, q: float, lows: Numbers) -> tuple[int, float]:
+    """In which bin a quantile of all responses lies, and which part of that bin is below it."""
+    rank = math.ceil(round(q * times.count, 9)) - 0.5
+    value = times.at_rank(math.ceil(rank))
+    width = 2 ** (1 / PER_DOUBLING)
+    place = int(np.searchsorted(lows, value, side="right")) - 1
+    if place < 0:
+        return 0, 0.0
+    if value >= lows[place] * width:
+        return place, 1.0  # no traced response is in the same bin
+    below = times.up_to(float(lows[place]))
+    inside = times.up_to(float(lows[place]) * width) - below
+    return place, min(max((rank - below) / inside, 0.0), 1.0) if inside > 0 else 0.5
+
+
+def _middle(sums: Numbers, place: int, part: float) -> float:
+    """The rank of the quantile among the traced responses."""
+    return float(sums[:place, 0].sum() + part * sums[place, 0])
+
+
+def _half(sums: Numbers, place: int, part: float) -> float:
+    """How many responses are averaged on each side of the quantile."""
+    count, middle = float(sums[:, 0].sum()), _middle(sums, place, part)
+    return min(max(_AROUND, _AROUND_SHARE * count) / 2, middle, count - middle)
+
+
+def _around(sums: Numbers, place: int, part: float) -> Numbers:
+    """The phases of the mean of the responses around the quantile, and REST."""
+    middle = _middle(sums, place, part)
+    half = max(_half(sums, place, part), 0.5)
+    reached = np.cumsum(sums[:, 0])
+    overlap = np.minimum(reached, middle + half) - np.maximum(reached - sums[:, 0], middle - half)
+    shares = np.where(overlap > 0, overlap / np.maximum(sums[:, 0], 1e-12), 0.0)
+    return _of_mean(shares[:, None] * sums)
+
+
+def _completed(seconds: float, parts: Numbers) -> Numbers:
+    """The phases and REST, which add up to `seconds`."""
+    told = float(parts.sum())
     scale = min(seconds / told, 1.0) if told else 1.0
-    named = {name: part * scale for name, part in zip(NAMES, parts, strict=True)}
-    return {**named, REST: max(seconds - told, 0.0)}
+    return np.append(parts * scale, max(seconds - told, 0.0))
+
+
+def _interval(
+    stretches: Numbers, of: Callable[[Numbers], Numbers]
+) -> list[tuple[float, float]] | None:
+    """The interval of each value that `of` gives; None with too few stretches."""
+    number = len(stretches)
+    if number < _FEWEST:
+        return None
+    whole = stretches.sum(axis=0)
+    without = np.array([of(whole - one) for one in stretches])
+    spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0) * (number - 1) / number
+    half = special.stdtrit(number - 1, 0.975) * np.sqrt(spread)
+    values = of(whole)
+    return list(zip((values - half).tolist(), (values + half).tolist(), strict=True))
+
+
+def _compared(
+    succeeded: Sequence[Histogram],
+    counts: Numbers,
+    sums: Sequence[Sequence[Bin]],
+    found: Numbers,
+) -> Traced | None:
+    """
+    The traced requests and the others, quarter second by quarter second.
+
+    None where too few are of one kind, or nothing is known of an interval.
+    """
+    both = [place for place, count in enumerate(counts) if 0 < found[place] < count]
+    traced, others = found[both], (counts - found)[both]
+    if traced.sum() < ENOUGH or others.sum() < ENOUGH:
+        return None
+    seconds = np.array([math.fsum(one.total for one in sums[place]) for place in both])
+    left = np.array([succeeded[place].total() for place in both]) - seconds
+    weights = traced * others / (traced + others)
+    rows = np.stack([weights * seconds / traced, weights * left / others], axis=1)
+    number = min(_STRETCHES, len(both))
+    stretches = np.zeros((number, 2))
+    for order, row in enumerate(rows):
+        stretches[order * number // len(rows)] += row
+
+    def change(sums: Numbers) -> Numbers:
+        return np.array([sums[0] / sums[1] - 1])
+
+    whole = stretches.sum(axis=0)
+    if whole[1] <= 0:
+        return None
+    ends = _interval(stretches, change)
+    low, high = ends[0] if ends else (None, None)
+    return Traced(
+        requests=int(found.sum()),
+        time=float(whole[0] / weights.sum()),
+        others=float(whole[1] / weights.sum()),
+        difference=Estimate(value=float(change(whole)[0]), low=low, high=high),
+    )

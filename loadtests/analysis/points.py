@@ -26,7 +26,6 @@ from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.analysis.windows import Quarter, Window, pieces, throughput, together, window
 from loadtests.analysis.words import duration, rate
 from loadtests.histograms import Histogram
-from loadtests.phases import merged
 from loadtests.results import QUANTILES, Errors, Estimate, Point
 from loadtests.slices import LENGTH
 from loadtests.stages import Stage
@@ -262,10 +261,15 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
             "of the machine"
         )
     statuses = sum((one.statuses for one in seen.windows), Counter[str]())
-    sums = merged(one.phases for one in seen.windows)
-    spent, unknown = phases.phases(sums, whole.ok.count)
-    if unknown:
-        problems.append(unknown)
+    spent = phases.spent(
+        [quarter.ok for one in seen.windows for quarter in one.quarters],
+        [sums for one in seen.windows for sums in one.traced],
+    )
+    if spent.problem:
+        problems.append(spent.problem)
+    if spent.traced and request == ALL and (changed := phases.difference(spent.traced)):
+        problems.append(changed)
+    known = [name for name in spent.phases if times[name] is not None]
     return Point(
         deployment=stage.deployment,
         request=request,
@@ -286,7 +290,9 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
         statuses=dict(statuses.most_common()),
         size=seen.size if statuses and whole.ok.count else None,
         calls=cpu.calls_per_request(level.records) if request == ALL else None,
-        phases={name: of for name, of in spent.items() if times[name] is not None},
+        phases={name: spent.phases[name] for name in known},
+        phases_interval={name: spent.intervals[name] for name in known if name in spent.intervals},
+        traced=spent.traced,
         resources=level.resources if request == ALL else {},
         in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
         steady=level.steady.state,

@@ -90,9 +90,13 @@ class Window:
         return statuses
 
     @property
-    def phases(self) -> PhaseSums:
-        """Where the time of the successes went, by start."""
-        return merged(part.phases for part in self.slices)
+    def traced(self) -> list[PhaseSums]:
+        """Where the time of the traced successes of each quarter went, by start."""
+        quarters: dict[int, list[PhaseSums]] = {place: [] for place in self.places}
+        for part in self.slices:
+            if part.phases:  # what started before the window is in its first quarter
+                quarters[max(part.index, self.places[0])].append(part.phases)
+        return [merged(parts) for parts in quarters.values()]
 
     @property
     def stretches(self) -> int:

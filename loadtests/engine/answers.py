@@ -1,5 +1,6 @@
 """An answer of HTTP/1.1 (RFC 9112), put together by llhttp from bytes as they come."""
 
+from time import perf_counter
 from typing import Protocol
 
 import httptools
@@ -23,17 +24,18 @@ class Answer:
     The answers that come on one connection, one at a time; llhttp calls the methods `on_...`.
 
     `size` is in bytes of the body as it was sent, without the framing of chunks. Of a body nothing
-    is kept.
+    is kept. `headed_at` is when its head was complete (seconds, `perf_counter`).
     """
 
     __slots__ = ("_came", "_error", "_head", "_kept", "_parser", "_unframed", "bodiless", "done",
-                 "headed", "sink", "size", "spoiled", "status")  # fmt: skip
+                 "headed", "headed_at", "sink", "size", "spoiled", "status")  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self.spoiled = False  # bytes came that belong to no answer, or the stream has ended
         self.done = self.headed = self.bodiless = self._kept = False
         self.size = self._came = self._unframed = self.status = 0
+        self.headed_at = 0.0
         self._head = b""
         self._error: RequestFailed | None = None
         self.sink: Sink | None = None
@@ -148,6 +150,7 @@ class Answer:
         if status >= 200:
             self.status = status
             self.headed = True
+            self.headed_at = perf_counter()
             if self.bodiless:
                 # llhttp does not know that the request was a HEAD, and would wait for a body.
                 self.done = True

@@ -48,15 +48,18 @@ class Call:
     """
     One kind of request to one endpoint.
 
+    `twin` is the same one stamped; None: it is never stamped.
+
     Args:
         stamped: each carries the moment of its sending, and its Server-Timing is read.
     """
 
     __slots__ = ("_after", "_before", "_needle", "bodiless", "endpoint", "safe", "spec", "stamped",
-                 "timeout", "url")  # fmt: skip
+                 "timeout", "twin", "url")  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, spec: RequestSpec, stamped: bool) -> None:
+    def __init__(self, endpoint: Endpoint, spec: RequestSpec, stamped: bool = False) -> None:
         self.endpoint, self.spec, self.stamped = endpoint, spec, stamped
+        self.twin: Call | None = None
         self.safe = spec.method in SAFE
         self.bodiless = spec.method == "HEAD"
         self.timeout = spec.timeout
@@ -68,12 +71,14 @@ class Call:
         if stamped:
             self._before += server_timing.SENT.encode() + b": "
             self._after = b"\r\n" + self._after
+        else:
+            self._before += self._after
 
     def data(self) -> bytes:
         """The whole request, to be sent now."""
         if self.stamped:
             return b"%b%d%b" % (self._before, monotonic_ns(), self._after)
-        return self._before + self._after
+        return self._before
 
     def sink(self, answer: Answer) -> Text | None:
         """What looks into the body of the answer; None: nothing does."""

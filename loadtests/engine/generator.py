@@ -108,7 +108,7 @@ class Generator:
         self._stage, self._share = stage, share
         self._length = stage.settle + stage.measure
         weights = list(accumulate(request.weight for request in stage.requests))
-        self._choices = self.sender.prepare(stage), weights
+        self._choices = self.sender.prepare(stage, share), weights
         if stage.model == "open":
             self._dispatcher = Dispatcher(stage, share, self.recorder, self.sender, self.choose)
 
@@ -145,6 +145,8 @@ class Generator:
         self._statistics.feed(self.recorder.drain())  # what ended after a stage was abandoned
         self._shortened.clear()
         self.recorder.begin(stage.number, at, self._length)
+        if self.sender.coin is not None:
+            self.sender.coin.begin(at)
         if self._dispatcher is not None:
             self._dispatcher.start(at)
         else:

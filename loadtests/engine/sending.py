@@ -5,7 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from loadtests import server_timing
+from loadtests.engine.arrivals import Share
 from loadtests.engine.calls import Call
+from loadtests.engine.coin import Coin, left_alone
 from loadtests.engine.connection import Connection, Endpoint
 from loadtests.engine.failures import RequestFailed, kind_of
 from loadtests.engine.flights import Flights
@@ -29,18 +31,26 @@ class Sender:
     def __init__(self, recorder: Recorder, request_event: Any, statistics: Statistics) -> None:
         self.flights = Flights()
         self.endpoint = Endpoint("")
+        self.coin: Coin | None = None
+        """Of the stage; None: its deployment is not asked for its phases."""
         self._recorder, self._statistics = recorder, statistics
         self._event = request_event
         self._heard = False
 
-    def prepare(self, stage: Stage) -> list[Call]:
+    def prepare(self, stage: Stage, share: Share) -> list[Call]:
         """The requests of a stage, ready to be sent; the name of its host is looked up here."""
         self.endpoint = Endpoint(stage.target)
         self.endpoint.resolve()
         self._heard = self._statistics.others_listen(self._event)
         self._statistics.begin(stage, self._heard)
         self.flights.watch(min((request.timeout for request in stage.requests), default=0.0))
-        return [Call(self.endpoint, request, stage.telemetry) for request in stage.requests]
+        self.coin = Coin(stage, share) if stage.telemetry else None
+        calls = [Call(self.endpoint, request) for request in stage.requests]
+        if self.coin is not None:
+            for call in calls:
+                if not left_alone(call.spec):
+                    call.twin = Call(self.endpoint, call.spec, stamped=True)
+        return calls
 
     def send(self, call: Call, connection: Connection, intended: float | None = None) -> None:
         """
@@ -52,6 +62,8 @@ class Sender:
         """
         spec, flights = call.spec, self.flights
         begun = perf_counter()
+        if call.twin is not None and self.coin is not None and self.coin.toss(begun):
+            call = call.twin
         number = flights.departs(spec.name, intended or begun, connection, spec.timeout)
         error: BaseException | None = None
         answer = None
@@ -70,7 +82,9 @@ class Sender:
             if call.stamped and error is None:
                 lines = [line.decode("latin-1") for line in answer.header(_TIMING)]
                 phases = server_timing.phases(
-                    lines[0] if len(lines) == 1 else lines or None, ended - begun
+                    lines[0] if len(lines) == 1 else lines or None,
+                    ended - begun,
+                    ended - answer.headed_at,
                 )
         if self._heard:
             self._fire(call, begun, ended, intended, status, size, error, phases)

@@ -34,7 +34,16 @@ LIGHT = Theme(
     quiet="#57606a",
     line="#e3e6ea",
     colours=("#0072b2", "#d55e00", "#00815d", "#b0558a", "#c28400", "#3a9ad9", "#6e7681"),
-    phases=("#332288", "#cc6677", "#c9a227", "#aa4499", "#cdd4dc", "#882255", "#44aa99"),
+    phases=(
+        "#332288",
+        "#cc6677",
+        "#c9a227",
+        "#aa4499",
+        "#cdd4dc",
+        "#882255",
+        "#44aa99",
+        "#2b52ee",
+    ),
 )
 DARK = Theme(
     background="#14171b",
@@ -42,7 +51,16 @@ DARK = Theme(
     quiet="#a2abb5",
     line="#2c3138",
     colours=("#4aa8e0", "#f0803c", "#2fc196", "#dd8fbb", "#e6ab2e", "#8cc9f2", "#a9b1ba"),
-    phases=("#8f80ff", "#e58a97", "#e3c75f", "#b95bad", "#4b5662", "#d84a9e", "#5cc4b3"),
+    phases=(
+        "#8f80ff",
+        "#e58a97",
+        "#e3c75f",
+        "#b95bad",
+        "#4b5662",
+        "#d84a9e",
+        "#5cc4b3",
+        "#2b52ee",
+    ),
 )
 # Inside a page, whose style sheet says which of the two themes holds.
 INHERITED = Theme(

@@ -18,6 +18,7 @@ WORDS = {
     "upstream": "upstream",
     "loop_wait": "waiting for the loop",
     "own": "own work",
+    "body": "sending the body",
     "rest": "not accounted for",
 }
 ORDER = (*NAMES, "rest")
