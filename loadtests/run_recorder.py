@@ -2,11 +2,20 @@
 
 import tomllib
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from loadtests import choices, environment, interrupts, open_files, plans, report, runfolder
+from loadtests import (
+    choices,
+    environment,
+    interrupts,
+    open_files,
+    plans,
+    redaction,
+    report,
+    runfolder,
+)
 from loadtests.analysis import capacity, runs
 from loadtests.analysis.trials import Bounds
 from loadtests.barrier import Barrier
@@ -23,10 +32,12 @@ from loadtests.report import pictures
 from loadtests.results import Capacity, Run
 from loadtests.runfolder import StorageFailed
 from loadtests.samples import Sampler
+from loadtests.samples.mock import Ledger
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.schedules.why import Why, raised
 from loadtests.stages import Finish, Hello, Probe, Raised, Started
+from loadtests.strays import Strays
 from loadtests.watcher.process import Watcher
 
 
@@ -125,6 +136,7 @@ class RunRecorder:
 
         control = self._fleet.mock.control
         sampler = Sampler(processes, control, folder.sample, take, watcher.take)
+        strays = Strays(self._ledger())
         # This process samples and analyses.
         with cores.pinned_to(cores.mock | cores.generator), watcher, sampler:
             try:
@@ -166,14 +178,21 @@ class RunRecorder:
                 with suppress(EngineFailed):
                     self._engine.send(Finish())
             finally:
+                account = self._ledger()
                 self._upstream.end()
         for complaint in (
             gauges.complaint() if gauges else None,
             sampler.problem(),
             watcher.problem(),
+            strays.problem(account),
         ):
-            complaints += [complaint] if complaint else []
+            complaints += [redaction.text(complaint)] if complaint else []
         return status, endings, complaints
+
+    def _ledger(self) -> Any:
+        """The mock's, as it is now; None when it does not answer."""
+        with closing(Ledger(self._fleet.mock.control)) as ledger:
+            return ledger.read()
 
     def _ended(
         self, folder: runfolder.RunFolder, status: str, complaints: Sequence[str]

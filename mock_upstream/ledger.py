@@ -1,7 +1,7 @@
 """What the mock truly did: the ground truth of every run. Written and read on one event loop."""
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,19 @@ from mock_upstream.stations import Load
 
 LATENESS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds; answers that are later than these are counted."""
+
+_RECENT = 20  # requests that no route matched, of which more than their number is kept
+_LONGEST_PATH = 200  # characters that are kept of such a request's path
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A request that no route matched. Its headers, query and body may hold secrets."""
+
+    at: float
+    """Seconds since the start or the last reset, as `elapsed`."""
+    method: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,9 @@ class Account:
     answers: dict[int, int]
     """By status; only those that were sent to their end."""
     unmatched: int
-    """Of the arrivals: those that no route fitted."""
+    """Of the arrivals: those that no route matched."""
+    recent_unmatched: list[Unmatched]
+    """The last 20 of them, the latest last."""
     disconnects: int
     """Requests whose client went away before the answer."""
     unanswered: int
@@ -91,7 +106,7 @@ class Account:
     asked: Delays
     """
     What the profile wanted without a queue, for every request that was not refused. Requests that
-    no route fitted are in none of the delays.
+    no route matched are in none of the delays.
     """
     queued: Delays
     """Waited for a server, for every request that got one."""
@@ -145,6 +160,7 @@ class Ledger:
         self._arrived = 0.0  # sum of the arrival times of those that have not
         self._answers: Counter[int] = Counter()
         self._unmatched = 0
+        self._recent_unmatched: deque[Unmatched] = deque(maxlen=_RECENT)
         self._disconnects = 0
         self._unanswered = 0
         self._refused: Counter[str] = Counter()
@@ -165,18 +181,22 @@ class Ledger:
     def connection_closed(self) -> None:
         self._closed += 1
 
-    def arrived(self, arrival: float, matched: bool, phase: str | None) -> int:
-        """The request's number, from 1. `matched`: whether it fits a route."""
+    def arrived(self, arrival: float, phase: str | None) -> int:
+        """The request's number, from 1."""
         self._arrivals += 1
         self._arrived += arrival - self._started
         self._in_flight += 1
         if self._in_flight > self._peak:
             self._peak = self._in_flight
-        if not matched:
-            self._unmatched += 1
         if phase is not None:
             self._phases[phase].arrivals += 1
         return self._arrivals
+
+    def unmatched(self, arrival: float, method: str, path: str) -> None:
+        """A request that arrived has no route."""
+        self._unmatched += 1
+        at = arrival - self._started
+        self._recent_unmatched.append(Unmatched(at, method, path[:_LONGEST_PATH]))
 
     def refused(self, by: str) -> None:
         self._refused[by] += 1
@@ -258,6 +278,7 @@ class Ledger:
             connections=Connections(accepted=self._accepted, open=self._accepted - self._closed),
             answers=dict(sorted(self._answers.items())),
             unmatched=self._unmatched,
+            recent_unmatched=list(self._recent_unmatched),
             disconnects=self._disconnects,
             unanswered=self._unanswered,
             refused=dict(self._refused),

@@ -56,7 +56,7 @@ class _Account(Collector):
         yield _counts("answers", "Sent to their end.", "status", account.answers)
         yield _count("disconnects", "Clients that did not wait.", account.disconnects)
         yield _count("unanswered", "Ended by the mock without a whole answer.", account.unanswered)
-        yield _count("unmatched", "Requests that no route fitted.", account.unmatched)
+        yield _count("unmatched", "Requests that no route matched.", account.unmatched)
         yield _count("dropped", "Replies pending at the last reset.", account.dropped)
         yield _counts("refused", "Turned away at once.", "by", account.refused)
         yield _counts("faults", "That happened.", "fault", account.faults)

@@ -114,7 +114,9 @@ class Mock:
         exchange = Exchange(scope, receive, send, self._deadlines)
         playing = self._playing
         job = playing.job(exchange)
-        job.number = self._ledger.arrived(job.arrival, job.responder.matched, job.phase)
+        job.number = self._ledger.arrived(job.arrival, job.phase)
+        if not job.responder.matched:
+            self._ledger.unmatched(job.arrival, exchange.method, exchange.path)
         self._pending.add(exchange)
         try:
             # Others get to the servers while it is on the way; their clock does not go back.

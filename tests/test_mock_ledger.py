@@ -102,6 +102,30 @@ def test_requests_that_no_route_fits_are_in_no_delay_and_take_nothing_of_the_ser
         assert ledger["delivered"]["p50"] >= 0.03
 
 
+def test_the_last_requests_that_no_route_fits_are_kept_without_what_may_be_secret(
+    server: MockUpstream,
+) -> None:
+    with playing(server, latency="0ms", routes=[ROUTE]) as mock:
+        with httpx.Client(base_url=mock.url, headers={"authorization": "hush"}) as client:
+            for number in range(25):
+                client.post(f"/v{number}?token=hush", json={"password": "hush"})
+            client.get("/" + "x" * 3000)
+            client.get("/a")
+        ledger = mock.ledger()
+    recent = ledger["recent_unmatched"]
+    assert ledger["unmatched"] == 26
+    assert [f"{one['method']} {one['path']}" for one in recent[:-1]] == [
+        f"POST /v{number}" for number in range(6, 25)
+    ]
+    assert len(recent[-1]["path"]) == 200
+    times = [one["at"] for one in recent]
+    assert times == sorted(times)
+    assert 0 <= times[0] <= times[-1] <= ledger["elapsed"]
+    assert "hush" not in str(ledger)
+    control(server, "POST", "/reset")
+    assert server.ledger()["recent_unmatched"] == []
+
+
 @pytest.mark.parametrize("fault", ["hang", "hang-mid-body", "drip"])
 def test_a_client_that_times_out_on_a_fault_is_a_disconnect(
     server: MockUpstream, fault: str

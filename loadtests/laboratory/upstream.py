@@ -49,13 +49,20 @@ class Upstream:
         self._over_at = 0.0
 
     def begin(self, profile: Profile) -> None:
-        """A run begins, with this profile. Raises Refused."""
+        """
+        A run begins, with this profile; a timeline that waits for the load test begins with it.
+
+        Raises:
+            Refused: the mock does not play it.
+        """
         with self._lock:
             self._running = True
             wanted = profile.model_dump(mode="json")
             if wanted != self._played:
                 self._send("PUT", wanted)
             self._planned = self._played
+            if profile.timeline is not None and profile.timeline.start == "control":
+                self._ask("POST", path="/timeline/start")
 
     def scaled(self, scale: float, pair: int) -> None:
         """
@@ -173,12 +180,12 @@ class Upstream:
         self._played = profile
         self._played = json.loads(self._ask("GET"))
 
-    def _ask(self, method: str, body: str | None = None) -> bytes:
+    def _ask(self, method: str, body: str | None = None, path: str = "/profile") -> bytes:
         # Not urllib: it would hand even loopback to a proxy of the environment.
         connection = HTTPConnection(urlsplit(self._mock.control).netloc, timeout=PATIENCE)
         headers = {"content-type": "application/json", "x-mock-owner": self._mock.owner}
         try:
-            connection.request(method, "/profile", body, headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             text = response.read()
         except (OSError, HTTPException) as error:
