@@ -48,7 +48,7 @@ def test_what_chance_explains_is_no_reason(answers, late, bad):
 def test_the_ledger_counts_how_late_answers_were():
     ledger = Ledger()
     for late in (0.0, 0.0005, 0.0015, 0.003, 0.003, 0.25, 30.0):
-        ledger.delivered(0.1 + late, late, late, None)
+        ledger.delivered(0.1 + late, late, None)
     account = ledger.read(
         reset_peak=False,
         version=1,
