@@ -120,6 +120,8 @@ def about(value, half):
         ("upstream rate", about(0.0, 0.1), "confirmed"),
         ("upstream servers", about(0.0, 0.1), "refuted"),
         ("loop", about(-1.0, 0.1), "confirmed"),
+        ("loop", about(-1.0, 20.0), "cannot tell"),
+        ("threads", about(2.3, 16.0), "cannot tell"),
         ("retries", about(-1.0, 0.1), "cannot tell"),
     ],
 )

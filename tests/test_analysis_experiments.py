@@ -3,12 +3,16 @@
 from dataclasses import replace
 
 import pytest
+from observed import level
 from simulated_engine import SimulatedEngine, Station, System, constant, record, stage
 from simulated_upstream import Ledger
 
+from loadtests.analysis.experiments import Service
+from loadtests.analysis.experiments import _verdict as verdict_of
 from loadtests.analysis.records import Header, Record
 from loadtests.analysis.runs import run_of
 from loadtests.analysis.sentences import sentence
+from loadtests.results import Ceiling, Estimate, Limit
 from loadtests.schedules.why import MEASURE, SCALE, SETTLE, TURNS
 from loadtests.stages import Probe, Raised
 
@@ -146,3 +150,15 @@ def test_windows_of_an_experiment_count_for_no_point():
     assert plain == [point.model_copy(update={"limit": None}) for point in without.points]
     assert without.experiments == []
     assert run.ceilings == without.ceilings
+
+
+def test_windows_that_scatter_confirm_nothing_though_the_expected_lies_in_their_interval():
+    now = level(12, 80, upstream={"in_flight": 3.9})
+    threads = Ceiling(resource="threads", throughput=80.0, how="-", capacity=4)
+    service = Service("a", [], None, [threads], {})
+    limit = Limit(resource="threads", why="-", source="telemetry")
+    wide = Estimate(value=2.3, low=-14.0, high=18.0)
+    assert verdict_of(service, limit, wide, now, SCALE) == "cannot tell"
+    part = Estimate(value=-0.3, low=-0.4, high=-0.2)
+    third = level(12, 80, upstream={"in_flight": 1.3})
+    assert verdict_of(service, limit, part, third, SCALE) == "confirmed"

@@ -24,6 +24,7 @@ CONFIDENCE = 0.975  # of a 95 % interval, at its upper end
 Zone = Literal["held", "free"]
 Verdict = Literal["confirmed", "refuted", "cannot tell"]
 BORDER = -0.35  # between an upstream that is waited for, and one that hardly matters
+NARROW = 0.7  # of an interval, from end to end
 
 EXPECTED: Mapping[str, tuple[float, float]] = {  # of the elasticity, by what limits a service
     "threads": (-math.inf, BORDER),
@@ -90,11 +91,20 @@ def zone(found: Estimate) -> Zone | None:
     return "free" if found.low > BORDER else None
 
 
+def precise(found: Estimate) -> bool:
+    """Whether the interval is narrow enough to speak of a part."""
+    assert found.low is not None
+    assert found.high is not None
+    return found.high - found.low <= NARROW
+
+
 def verdict(cause: str, found: Estimate) -> Verdict:
     """What an elasticity says of a cause of the table; of another one it cannot tell."""
     assert found.low is not None
     assert found.high is not None
     low, high = EXPECTED.get(cause, (math.nan, math.nan))
+    if math.isinf(low) and math.isinf(high) and not precise(found):
+        return "cannot tell"
     if low <= found.low and found.high <= high:
         return "confirmed"
     return "refuted" if found.high < low or found.low > high else "cannot tell"

@@ -178,7 +178,8 @@ def _verdict(
     assert found.low is not None
     assert found.high is not None
     if limit.source == "telemetry" and found.low - NEAR <= meant <= found.high + NEAR:
-        return "confirmed" if part >= PART else "cannot tell"
+        sure = elasticity.precise(found) and found.high < 0 and part >= PART
+        return "confirmed" if sure else "cannot tell"
     return verdict
 
 
