@@ -20,7 +20,7 @@ from app_under_test.settings import Settings
 
 def options(library: Any, settings: Settings, keepalive: int = 20) -> dict[str, Any]:
     """
-    For `AsyncClient(**options)`.
+    Return what one client, `AsyncClient(**options)`, is built with.
 
     Args:
         keepalive: connections that may be kept while idle. 20 is httpx's own default, and a higher
@@ -30,11 +30,15 @@ def options(library: Any, settings: Settings, keepalive: int = 20) -> dict[str, 
         "timeout": library.Timeout(
             settings.timeout, connect=settings.connect_timeout, pool=settings.pool_timeout
         ),
-        # All three: one that is not given would be unlimited.
-        "limits": library.Limits(
-            max_connections=settings.pool or 100,
-            max_keepalive_connections=keepalive,
-            keepalive_expiry=settings.keepalive_expiry,
+        # Its own, which trusts SSL_CERT_FILE: a client that takes no proxy of the environment's
+        # would not.
+        "transport": library.AsyncHTTPTransport(
+            # All three: one that is not given would be unlimited.
+            limits=library.Limits(
+                max_connections=settings.pool or 100,
+                max_keepalive_connections=keepalive,
+                keepalive_expiry=settings.keepalive_expiry,
+            ),
         ),
         # A shared client would send one caller's cookies with another's request.
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),

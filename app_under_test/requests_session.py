@@ -4,6 +4,7 @@
 where None waits for ever. The pools here do.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
@@ -58,6 +59,7 @@ def session(settings: Settings) -> Iterator[requests.Session]:
         # third cheaper.
         shared.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         shared.trust_env = False
+        shared.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         shared.max_redirects = 0  # as in httpx: a redirect may lead to any host
         adapter = BoundedWaitAdapter(settings.pool or settings.threads, settings.pool_timeout)
         shared.mount("http://", adapter)

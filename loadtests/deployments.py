@@ -33,6 +33,8 @@ from loadtests.plans.deployments import argv, filled
 from loadtests.process_groups import ProcessGroup, members, stop, uninterrupted
 from loadtests.proxies import exceptions
 from loadtests.readiness import Ready, announced, answers, listens
+from mock_upstream import certificates
+from mock_upstream.certificates import Certificates
 
 PATIENCE = 30.0  # seconds that our own processes, and services that run already, may take
 _BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
@@ -77,6 +79,22 @@ class Mock:
     control: str
     pid: int
     owner: str = ""
+    certificates: Certificates | None = None
+    """None: it does not speak TLS."""
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What the placeholders of a deployment stand for."""
+        ca = {"upstream_ca": self.certificates.authority} if self.certificates else {}
+        return {"upstream": self.url, **ca}
+
+    @property
+    def trusted(self) -> dict[str, str]:
+        """The variables by which clients trust it."""
+        if self.certificates is None:
+            return {}
+        bundle = str(self.certificates.bundle)
+        return {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +186,21 @@ def launched(
     wanted = {n: d for n, d in plan.deployments.items() if only is None or n in only}
     cores = Cores.here()
     moved = cores.moved_to(cores.mock, lent.pid) if lent else nullcontext()
-    with _collecting(plan, cores) as collector, moved:
+    with _collecting(plan, cores) as collector, moved, ExitStack() as stack:
         starter = _Starter(folder / "logs", cores, collector)
+        if plan.upstream.tls and not lent:
+            try:
+                issued = stack.enter_context(certificates.issued())
+            except certificates.NoTrustme as error:
+                raise DeploymentFailed(f"{_called('mock')} cannot be started: {error}") from None
+        else:
+            issued = None
         try:
-            mock = lent or starter.mock(plan, folder / "upstream.json")
-            deployed = starter.start(wanted, mock.url)
+            mock = lent or starter.mock(plan, folder / "upstream.json", issued)
+            deployed = starter.start(wanted, mock)
 
             def restart(only: Mapping[str, Deployment] | None) -> Mapping[str, Deployed]:
-                return starter.anew(wanted if only is None else only, mock.url)
+                return starter.anew(wanted if only is None else only, mock)
 
             def ready() -> Fleet:
                 return Fleet(mock, deployed(), cores, collector, starter.groups, restart)
@@ -222,7 +247,7 @@ class _Starter:
         self._ports: set[int] = set()
         self._starts = 1
 
-    def mock(self, plan: Plan, profile: Path) -> Mock:
+    def mock(self, plan: Plan, profile: Path, issued: Certificates | None = None) -> Mock:
         """
         The mock is given sockets that listen already, so its URL is known before it is ready, and
         a deployment that calls it while both start waits instead of being refused.
@@ -235,13 +260,16 @@ class _Starter:
         with _listener() as data, _listener() as control:
             descriptors = data.fileno(), control.fileno()
             words += ["--fd", str(descriptors[0]), "--control-fd", str(descriptors[1])]
+            if issued:
+                words += ["--certificate", str(issued.server)]
             ready = announced(self._log_of("mock"))
             group = self._start("mock", words, env, None, self.cores.mock, descriptors)
             self._awaited.append(_Awaited("mock", ready, PATIENCE, ""))
-            return Mock(_url_of(data), _url_of(control), group.pid, owner)
+            url = _url_of(data, "https" if issued else "http")
+            return Mock(url, _url_of(control), group.pid, owner, issued)
 
     def start(
-        self, wanted: Mapping[str, Deployment], upstream: str
+        self, wanted: Mapping[str, Deployment], upstream: Mock
     ) -> Callable[[], dict[str, Deployed]]:
         """Start all of them; what is returned waits until they, and the mock, are ready."""
         started: dict[str, dict[str, Any]] = {}
@@ -266,7 +294,7 @@ class _Starter:
 
         return deployed
 
-    def anew(self, wanted: Mapping[str, Deployment], upstream: str) -> dict[str, Deployed]:
+    def anew(self, wanted: Mapping[str, Deployment], upstream: Mock) -> dict[str, Deployed]:
         """Those that are not there already, stopped and started again, on other ports."""
         ours = {name: one for name, one in wanted.items() if not isinstance(one, UrlDeployment)}
         with uninterrupted():
@@ -275,24 +303,24 @@ class _Starter:
         return self.start(ours, upstream)()
 
     def _variant(
-        self, name: str, deployment: VariantDeployment, upstream: str
+        self, name: str, deployment: VariantDeployment, upstream: Mock
     ) -> tuple[_Awaited, dict[str, Any]]:
         words = [sys.executable, "-P", "-m", "app_under_test", deployment.variant]
-        words += ["--upstream", upstream, "--port", "0", *to_flags(deployment.settings)]
-        env = self._environment(name, deployment.env, upstream=upstream)
+        words += ["--upstream", upstream.url, "--port", "0", *to_flags(deployment.settings)]
+        env = self._environment(name, deployment.env, upstream)
         ready = announced(self._log_of(name))
         group = self._start(name, words, env, None, self.cores.apps)
         how = self._how(group, words, env, None)
         return _Awaited(name, ready, PATIENCE, "", group), how
 
     def _command(
-        self, name: str, deployment: CommandDeployment, upstream: str
+        self, name: str, deployment: CommandDeployment, upstream: Mock
     ) -> tuple[_Awaited, dict[str, Any]]:
         port = self._free_port()
-        words = argv(deployment.command, port=port, upstream=upstream)
-        env = self._environment(name, deployment.env, port=port, upstream=upstream)
+        words = argv(deployment.command, port=port, **upstream.values)
+        env = self._environment(name, deployment.env, upstream, port=port)
         cwd = deployment.cwd
-        last = argv(deployment.stop, port=port, upstream=upstream) if deployment.stop else []
+        last = argv(deployment.stop, port=port, **upstream.values) if deployment.stop else []
         group = self._start(name, words, env, cwd, self.cores.apps, stop_command=last)
         way_out = (
             f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and "
@@ -306,12 +334,14 @@ class _Starter:
         return _Awaited(name, ask, deployment.ready_timeout, way_out, checked), how
 
     def _environment(
-        self, name: str, own: Mapping[str, str], **values: object
+        self, name: str, own: Mapping[str, str], upstream: Mock, **values: object
     ) -> dict[str, str | None]:
         """Of a deployment's processes; what the plan says of it comes before what we ask."""
         asked = self._collector.environment(name) if self._collector else gauges.OFF
+        values |= upstream.values
         planned = {key: filled(text, **values) for key, text in own.items()}
-        return {**asked, **exceptions({**os.environ, **planned}, planned), **planned}
+        proxies = exceptions({**os.environ, **planned}, planned)
+        return {**asked, **upstream.trusted, **proxies, **planned}
 
     def _how(
         self,
@@ -394,9 +424,9 @@ def _listener() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
 
 
-def _url_of(listener: socket.socket) -> str:
+def _url_of(listener: socket.socket, scheme: str = "http") -> str:
     host, port = listener.getsockname()
-    return f"http://{host}:{port}"
+    return f"{scheme}://{host}:{port}"
 
 
 def _url(name: str, deployment: UrlDeployment) -> _Awaited:

@@ -22,6 +22,7 @@ from loadtests.schedules import Step
 from loadtests.slos import Slo, parse
 from mock_upstream import Upstream
 from mock_upstream.durations import format_duration
+from mock_upstream.profiles import ProfileError
 
 SETTLE = 1.0  # seconds
 NAME = "app"
@@ -75,7 +76,7 @@ def held(asked: Asked, upstream: Upstream, place: Place) -> Run:
         upstream.reset()
         mock = Mock(upstream.url, upstream.control, upstream.pid)
         outcome = session.run(plan, place.out, _Silent(), [], lent=mock)
-    except (PlanError, DeploymentFailed) as error:
+    except (PlanError, DeploymentFailed, ProfileError) as error:
         raise Broken(str(error)) from None
     except EngineFailed as error:
         raise Unresolved(str(error)) from None

@@ -34,7 +34,7 @@ _SECRET = re.compile(
 )
 _NAMES_A_PLACE = re.compile(r"(?:file|path|dir|url|uri|host|port)$", re.IGNORECASE)
 _SECRET_NUMBER = re.compile(r"secret|passw|pwd|credential|(?<![a-z])(?:pin|otp)", re.IGNORECASE)
-_KEPT = re.compile(r"\{(?:(?:env|file)\.[^{}]+|port|upstream|redacted)\}")
+_KEPT = re.compile(r"\{(?:(?:env|file)\.[^{}]+|port|upstream|upstream_ca|redacted)\}")
 _SCHEME = re.compile(r"\s*(?:bearer|basic|digest|token|apikey)\s+", re.IGNORECASE)
 _FRAME = re.compile(  # what may stand around a placeholder: schemes, names, separators
     r"\s*(?:(?:bearer|basic|digest|token|apikey)\s+|[\w.-]{1,64}[:=]\s*|[;,&]\s*)*", re.IGNORECASE

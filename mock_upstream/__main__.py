@@ -6,11 +6,11 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from mock_upstream import guard, standard_streams
+from mock_upstream import certificates, guard, standard_streams
 from mock_upstream.profiles import DEFAULT_LATENCY, Profile, ProfileError, load
 from mock_upstream.version import installed_version
 
@@ -73,10 +73,25 @@ def _serve(given: argparse.Namespace) -> int:
                 f"cannot listen on {host} port {port}: {error.strerror}\n"
                 f"Pass {flag} 0 to let the system choose a free port."
             )
-    with suppress(KeyboardInterrupt):  # Ctrl-C before it listens to signals itself
+    # Ctrl-C before it listens to signals itself
+    with ExitStack() as stack, suppress(KeyboardInterrupt):
         data, control = listeners
-        owner = os.environ.get(_OWNER) or None
-        serve(profile, data, control, token=given.control_token, owner=owner)
+        certificate, authority = given.certificate, None
+        if profile.tls and certificate is None:
+            try:
+                issued = stack.enter_context(certificates.issued(data.getsockname()[0], given.host))
+            except certificates.NoTrustme as error:
+                return _refuse(str(error))
+            certificate, authority = issued.server, issued.authority
+        serve(
+            profile,
+            data,
+            control,
+            token=given.control_token,
+            owner=os.environ.get(_OWNER) or None,
+            certificate=certificate,
+            authority=authority,
+        )
     return 0
 
 
@@ -116,9 +131,12 @@ def _profile(given: argparse.Namespace) -> Profile:
     overrides = {
         key: value
         for key, value in vars(given).items()
-        if key in ("latency", "seed", "errors") and value is not None
+        if key in ("latency", "seed", "errors", "tls") and value is not None
     }
-    return load(given.profile, {**given.values, **overrides})
+    profile = load(given.profile, {**given.values, **overrides})
+    if getattr(given, "certificate", None) and not profile.tls:
+        raise ProfileError("--certificate is for TLS; add --tls")
+    return profile
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,6 +147,18 @@ def _parser() -> argparse.ArgumentParser:
     serving = commands.add_parser("serve", help="play a profile until Ctrl-C")
     add = serving.add_argument
     _add_profile(serving)
+    add(
+        "--tls",
+        action="store_const",
+        const=True,
+        help="HTTPS, with a certificate of the mock's own authority, whose path is printed as `ca`",
+    )
+    add(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="a PEM file with key and certificate, in place of one of the mock's own authority",
+    )
     add("--host", default=_LOOPBACK, help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=0, help="0, the default: any free one")
     add(

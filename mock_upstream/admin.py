@@ -190,6 +190,9 @@ def create_app(
         tags = [tag.strip() for tag in (if_match or "*").split(",")]
         if tags != ["*"] and etag(before) not in tags:
             raise HTTPException(412, f"{etag(before)} is played, not {if_match:.100}")
+        if profile.tls != mock.profile.tls:
+            now = "HTTPS" if mock.profile.tls else "HTTP"
+            raise HTTPException(422, f"tls: the mock was started with {now} and keeps to that")
         version: int = await on_loop(lambda: how(profile))
         response.headers["etag"] = etag(version)
         return Version(version=version)
@@ -239,6 +242,7 @@ def create_app(
         """Play another profile from the next request on; draws begin again."""
         async with writing:
             profile, version = await played()
+            values.setdefault("tls", profile.tls)
             context = {"folder": Path()} if owns(x_mock_owner) else profile.known
             checked = await _validated(values, context)
             return await play(mock.play, checked, if_match, version, response)

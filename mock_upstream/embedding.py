@@ -43,11 +43,14 @@ class Upstream:
         owner: str,
         process: subprocess.Popen[str],
         complaints: IO[str],
+        ca: Path | None = None,
     ) -> None:
         self.url = url
         """What the service under test calls; stays the same whatever is configured."""
         self.control = control
         """The control API."""
+        self.ca = ca
+        """The certificate that clients have to trust; None: it is not HTTPS."""
         self._owner = owner
         self._process = process
         self._complaints = complaints
@@ -158,7 +161,8 @@ def running(
             if not line:
                 raise RuntimeError(f"the mock upstream did not start{_last_words(complaints)}")
             ready = json.loads(line)
-            yield Upstream(ready["url"], ready["control"], owner, process, complaints)
+            ca = Path(ready["ca"]) if "ca" in ready else None
+            yield Upstream(ready["url"], ready["control"], owner, process, complaints, ca)
 
 
 @contextmanager
@@ -210,7 +214,8 @@ def _profile(
 
 
 def _json(profile: Profile) -> str:
-    return profile.model_dump_json(by_alias=True)
+    # Without TLS it says nothing of it: another profile is played by a mock with TLS, too.
+    return profile.model_dump_json(by_alias=True, exclude=None if profile.tls else {"tls"})
 
 
 @cache

@@ -175,6 +175,8 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
+    tls: bool = False
+    """HTTPS, with a certificate of its own authority; decided when the mock starts."""
     seed: int = 0
     """The same seed gives the n-th request of a route the same delay and status."""
     latency: LatencyText = parse(DEFAULT_LATENCY)

@@ -114,7 +114,10 @@ class MockProtocol(HttpToolsProtocol):
         headers, body = error_answer(status, _REASONS[status])
         lines = [name + b": " + value for name, value in (*headers, (b"connection", b"close"))]
         self.transport.write(STATUS_LINE[status] + b"\r\n".join([*lines, b"", body]))
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:  # TLS, which says goodbye and reads on until the client does, too
+            self.transport.close()
         self._wait()
 
     def send_400_response(self, msg: str) -> None:

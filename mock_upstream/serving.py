@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Thread
 from typing import Any, cast
 
@@ -45,6 +46,8 @@ def serve(
     *,
     token: str | None = None,
     owner: str | None = None,
+    certificate: Path | None = None,
+    authority: Path | None = None,
 ) -> None:
     """
     Play the profile until SIGINT or SIGTERM; say so in one line of JSON once ready.
@@ -52,6 +55,8 @@ def serve(
     Args:
         token: what requests to the control API must bear; None: nothing.
         owner: who knows it may have the control API read files; None: nobody may.
+        certificate: that and its key, where the profile has TLS.
+        authority: whose certificate that is; told in the line.
 
     Raises:
         ValueError: there is no token, although other machines can ask.
@@ -60,7 +65,7 @@ def serve(
     # The control API's thread gives way to a due answer after 0.2 ms instead of 5 ms.
     sys.setswitchinterval(0.0002)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(profile, data, control, token, owner))
+        runner.run(_serve(profile, data, control, token, owner, certificate, authority))
 
 
 async def _serve(
@@ -69,6 +74,8 @@ async def _serve(
     control: socket.socket,
     token: str | None,
     owner: str | None,
+    certificate: Path | None,
+    authority: Path | None,
 ) -> None:
     ledger = Ledger()
     deadlines = Deadlines()
@@ -77,12 +84,20 @@ async def _serve(
     def ready() -> None:
         line = {
             "ready": True,
-            "url": _url(data),
+            "url": _url(data, "http" if certificate is None else "https"),
             "control": _url(control),
             "pid": os.getpid(),
             "epoch": ledger.epoch,
+            **({"ca": str(authority)} if authority else {}),
         }
         print(json.dumps(line), flush=True)
+        if profile.timeline is not None and profile.timeline.start == "control":
+            print(
+                f"mock_upstream: the timeline waits for POST {_url(control)}/timeline/start; "
+                'start = "serve" in [timeline] lets it begin with the server',
+                file=sys.stderr,
+                flush=True,
+            )
 
     if not EXACT:
         print("mock_upstream: no timerfd here; delays are some milliseconds off", file=sys.stderr)
@@ -93,6 +108,7 @@ async def _serve(
         ws="none",
         server_header=False,
         date_header=False,
+        ssl_certfile=certificate,
     )
     loop = asyncio.get_running_loop()
 
@@ -183,6 +199,6 @@ def _config(app: Any, **more: Any) -> uvicorn.Config:
     )
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str = "http") -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

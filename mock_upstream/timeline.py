@@ -56,7 +56,7 @@ BEFORE, BETWEEN, AFTER = "before", "between", "after"
 
 _SHAPES = ("ramp", "sine", "triangle", "saw", "square")
 # What the n-th draw is must not depend on the time, nor how far anything may go.
-_FIXED = {"seed", "sampling", "timeline", "overrides", "caps", "budget"}
+_FIXED = {"tls", "seed", "sampling", "timeline", "overrides", "caps", "budget"}
 _RAMP_STEPS = 100
 _WAVE_STEPS = 40
 _SHORTEST_STEP = 0.01  # seconds

@@ -19,7 +19,8 @@ from app_under_test.settings import Settings
 
 
 def create_app(upstream: str, settings: Settings) -> FastAPI:
-    new_client = partial(httpx.AsyncClient, **options(httpx, settings))
+    def new_client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(**options(httpx, settings))
 
     async def fetch_with(client: httpx.AsyncClient, path: str) -> Answer:
         # The client's timeout is for each read: a dripping answer would never trip it.

@@ -152,6 +152,7 @@ class Plan(Table):
             *self._wrong_requests(),
             *self._wrong_slos(),
             *self._wrong_hosts(),
+            *self._wrong_placeholders(),
         ]
         if found:
             raise mistakes(found)
@@ -212,6 +213,15 @@ class Plan(Table):
                     )
                 )
         return found
+
+    def _wrong_placeholders(self) -> list["_Mistake"]:
+        if self.upstream.tls:
+            return []
+        return [
+            (("deployments", name), "{upstream_ca} is there with [upstream] tls = true alone")
+            for name, deployment in self.deployments.items()
+            if "{upstream_ca}" in deployment.model_dump_json()
+        ]
 
     def _wrong_hosts(self) -> list["_Mistake"]:
         found: list[_Mistake] = []
