@@ -5,8 +5,9 @@ The command line, Locust's web form and the message in between all use these nam
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from loadtests import plans
+from loadtests import overrides, plans
 from loadtests.plans import lines
 from loadtests.plans.load import ARRIVALS, MODELS
 
@@ -42,20 +43,9 @@ def applied(plan: plans.Plan, values: Mapping[str, str]) -> plans.Plan:
     """
     listed = _listed(values.get("deployments", ""))
     host = values.get("host") or PLANNED
-    return plans.altered(
-        plan,
-        deployments=listed or None,
-        url=None if host == PLANNED else host,
-        upstream=values.get("upstream") or None,
-        model=values.get("model") or None,
-        arrivals=values.get("arrivals") or None,
-        levels=values.get("levels") or None,
-        settle=values.get("settle") or None,
-        measure=values.get("measure") or None,
-        think_time=values.get("think_time") or None,
-        repeats=values.get("repeats") or None,
-        slos=values.get("slos") or None,
-    )
+    others: dict[str, Any] = {n: text for n in overrides.TABLE if (text := values.get(n))}
+    url = None if host == PLANNED else host
+    return plans.altered(plan, deployments=listed or None, url=url, **others)
 
 
 def names(text: str, plan: plans.Plan) -> list[str]:

@@ -16,12 +16,12 @@ import webbrowser
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
 
-from loadtests import consoles
+from loadtests import consoles, overrides
 from loadtests.analysis.metrics import METRICS
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, USAGE, Failure
 from loadtests.interrupts import is_interrupt
@@ -49,35 +49,35 @@ Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)
 Deployments = Annotated[
     str, typer.Option(metavar="A,B", help="Only these deployments of the plan.")
 ]
-Model = Annotated[
-    str, typer.Option(metavar="closed|open", help="Users who wait, or a rate, instead.")
-]
-Arrivals = Annotated[
-    str, typer.Option(metavar="poisson|even", help="How requests of a rate come, instead.")
-]
-Levels = Annotated[str, typer.Option(metavar="1,5,10", help="Numbers of users, or rates, instead.")]
-Bounds = Annotated[
-    str, typer.Option("--levels", metavar="1,400", help="Lowest and highest level instead.")
-]
 CONNECTING = 20  # seconds that the workers of a load generator may take to connect
 
-Settle = Annotated[str, typer.Option(metavar="2s", help="Time before each measurement instead.")]
-Measure = Annotated[str, typer.Option(metavar="5s", help="Fixed length of each measurement.")]
-Repeats = Annotated[str, typer.Option(metavar="N", help="Measure each level so often instead.")]
-NoTelemetry = Annotated[
-    bool, typer.Option("--no-telemetry", help="Do not ask the deployments where time goes.")
-]
-Processes = Annotated[
-    int, typer.Option(min=1, help="Load generating processes, for more than one can make.")
-]
+
+def _override(name: str) -> Any:
+    """The option of an override, as the table has it."""
+    metavar, text = overrides.TABLE[name]
+    return typer.Option(metavar=metavar, help=text)
+
+
+Upstream = Annotated[str, _override("upstream")]
+Model = Annotated[str, _override("model")]
+Arrivals = Annotated[str, _override("arrivals")]
+Levels = Annotated[str, _override("levels")]
+Bounds = Annotated[str, typer.Option("--levels", metavar="1,400", help="Lowest and highest level.")]
+Settle = Annotated[str, _override("settle")]
+Measure = Annotated[str, _override("measure")]
+ThinkTime = Annotated[str, _override("think_time")]
+Repeats = Annotated[str, _override("repeats")]
+Slos = Annotated[str, _override("slos")]
+NoTelemetry = Annotated[bool, typer.Option("--no-telemetry", help="Turn telemetry off.")]
+Processes = Annotated[int, typer.Option(min=1, help="Number of load generator processes.")]
 WhenUnresolved = Annotated[
     Literal["pass", "fail"] | None,
     typer.Option(
-        help="Treat what was measured and could not be decided as pass or fail (else exit code 3)."
+        help="Treat an undecided SLO or comparison as pass or fail; without it, exit code 3."
     ),
 ]
 Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Compare with a run though the two are not alike.")
+    bool, typer.Option("--anyway", help="Compare even if the settings of the two runs differ.")
 ]
 At = Annotated[
     int | None,
@@ -124,12 +124,15 @@ def run(
     plan: PlanArgument = "default",
     out: Out = Path("runs"),
     deployments: Deployments = "",
+    upstream: Upstream = "",
     model: Model = "",
     arrivals: Arrivals = "",
     levels: Levels = "",
     settle: Settle = "",
     measure: Measure = "",
+    think_time: ThinkTime = "",
     repeats: Repeats = "",
+    slos: Slos = "",
     no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
     baseline: Annotated[
@@ -165,12 +168,15 @@ def run(
             plan,
             no_telemetry,
             deployments=deployments,
+            upstream=upstream,
             model=model,
             arrivals=arrivals,
             levels=levels,
             settle=settle,
             measure=measure,
+            think_time=think_time,
             repeats=repeats,
+            slos=slos,
         )
         from loadtests import choices
 

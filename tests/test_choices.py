@@ -425,7 +425,7 @@ def test_untouched_options_are_the_plans_own_values(upstream, slos):
     parser = argparse.ArgumentParser()
     options.add(parser, plan)
     assert options.chosen(parser.parse_args([])) == choices.of(plan)
-    assert "what is not named stays" in " ".join(parser.format_help().split())
+    assert "Values that are not named stay." in " ".join(parser.format_help().split())
 
 
 def test_options_are_chosen_as_they_were_typed():

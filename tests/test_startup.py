@@ -27,6 +27,7 @@ ALWAYS = {
     "loadtests.exit_codes",
     "loadtests.interrupts",
     "loadtests.open_files",
+    "loadtests.overrides",
     "mock_upstream",
     "mock_upstream.exit_signals",
     "mock_upstream.standard_streams",

@@ -6,24 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loadtests import choices, plans
+from loadtests import choices, overrides, plans
 
 PLAN = "BROWNOUT_PLAN"  # the environment variable that names the plan
-HELP = {
-    "upstream": (
-        "A latency, or values of a profile, laid over the plan's: "
-        'latency = "200ms", capacity = {servers = 10}; what is not named stays'
-    ),
-    "model": "What a level is: closed, users that wait for their answers; open, a rate",
-    "arrivals": "Open model: requests come at random moments (poisson) or evenly",
-    "levels": "Numbers of users (open model: requests per second), rising, separated by commas",
-    "settle": "Time before each measurement, e.g. 2s",
-    "measure": "Fixed length of each measurement, e.g. 5s; empty: as the plan has it",
-    "think_time": "Pause of each user after an answer, e.g. 500ms",
-    "repeats": "How often each level is measured",
-    # No per cent sign: argparse would take it for a placeholder, which the form would not fill.
-    "slos": "Objectives, separated by semicolons: p95 < 250ms at 40; errors < 0.01; or none",
-}
 
 
 def plan_path(arguments: list[str] | None = None) -> Path:
@@ -60,11 +45,11 @@ def add(parser: Any, plan: plans.Plan) -> None:
         help="Deployments to compare",
     )
     values = choices.of(plan)
-    for name, text in HELP.items():
+    for name, override in overrides.TABLE.items():
         # A list of choices is a select in the form.
         known = choices.ONE_OF.get(name)
         flag = f"--{name.replace('_', '-')}"
-        _add(group, flag, default=values[name], help=text, choices=known)
+        _add(group, flag, default=values[name], help=override.help, choices=known)
 
 
 def _add(
@@ -81,5 +66,5 @@ def _add(
 
 def chosen(options: Any) -> dict[str, str]:
     """Our values among Locust's parsed options, as text."""
-    texts = {name: str(getattr(options, name)) for name in HELP}
+    texts = {name: str(getattr(options, name)) for name in overrides.TABLE}
     return texts | {"deployments": ",".join(options.deployments)}

@@ -308,14 +308,8 @@ def altered(
     url: str | None = None,
     upstream: str | None = None,
     slos: str | None = None,
-    model: str | None = None,
-    arrivals: str | None = None,
-    levels: str | None = None,
-    settle: str | None = None,
-    measure: str | None = None,
-    think_time: str | None = None,
-    repeats: str | None = None,
     telemetry: bool | None = None,
+    **load: str,
 ) -> Plan:
     """
     The plan with some values replaced, as a command line or a form has them; None keeps the plan's.
@@ -325,12 +319,12 @@ def altered(
     Args:
         url: of a service, which takes the place of the deployments; named by host and port.
         upstream, slos: as `plans.lines` reads them.
+        load: values of the plan's load, by name.
 
     Raises:
         PlanError: values that cannot be.
     """
     data = _data(plan)
-    load: dict[str, Any] = data["load"]
     # As it is: what it has from files is not read again.
     data["upstream"] = (
         plan.upstream if upstream is None else lines.upstream(upstream, plan.upstream)
@@ -346,18 +340,7 @@ def altered(
         data = _with(data, {n: d for n, d in data["deployments"].items() if n in deployments}, plan)
     if telemetry is not None:
         data["telemetry"] = telemetry
-    if levels is not None:
-        load["levels"] = [_whole(text) for text in levels.split(",") if text.strip()]
-    if repeats is not None:
-        load["repeats"] = _whole(repeats)
-    texts = {
-        "model": model,
-        "arrivals": arrivals,
-        "settle": settle,
-        "measure": measure,
-        "think_time": think_time,
-    }
-    load.update({key: value for key, value in texts.items() if value is not None})
+    data["load"].update({name: _loaded(name, text) for name, text in load.items()})
     return _checked(data)
 
 
@@ -393,6 +376,13 @@ def _with(data: dict[str, Any], deployments: dict[str, Any], plan: Plan) -> dict
     gone = {n: o.text for n, o in plan.slos.items() if not {*o.named} <= {*deployments}}
     slos = {name: text for name, text in data["slos"].items() if gone.get(name) != text}
     return {**data, "deployments": deployments, "slos": slos}
+
+
+def _loaded(name: str, text: str) -> Any:
+    """A value of the load as a plan has it."""
+    if name == "levels":
+        return [_whole(one) for one in text.split(",") if one.strip()]
+    return _whole(text) if name == "repeats" else text
 
 
 def _whole(text: str) -> int | str:
