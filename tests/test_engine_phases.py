@@ -47,13 +47,13 @@ async def service(scope, receive, send):
 
 
 @contextmanager
-def generator(folder):
+def generator(folder, plan="default"):
     """The engine without a controller; yields what plays a stage."""
     with (
         Line() as line,
         engine(
             line,
-            Path("default"),
+            Path(plan),
             folder / "engine.log",
             Cores.here(),
             ["--headless", "--only-summary"],
@@ -73,7 +73,7 @@ def generator(folder):
         line.send(stages.Finish())
 
 
-def stage(number, url, model, level, telemetry):
+def stage(number, url, model, level, telemetry, **more):
     return stages.Stage(
         number=number,
         deployment="there",
@@ -82,13 +82,15 @@ def stage(number, url, model, level, telemetry):
         level=level,
         think_time=0,
         settle=0.25,
-        measure=1.0,
-        requests=[
+        measure=3.0,
+        requests=more.pop("requests", None)
+        or [
             stages.RequestSpec(name=path, method="GET", path=path, weight=1, timeout=10)
             for path in PATHS
         ],
         seed=1,
         telemetry=telemetry,
+        **more,
     )
 
 
@@ -116,13 +118,15 @@ def test_a_few_requests_a_second_are_stamped_and_their_phases_are_in_their_slice
         traced = sum(one.count for one in bins)
         assert 3 <= traced <= answers
         assert (traced == answers) == (record is closed)
+        bodies = 0.0
         for one in bins:
             pre_app, _, _, _, upstream, _, own, body = one.phases
             assert pre_app > 0
-            assert body >= one.count * BODY
+            bodies += body
             assert upstream >= one.count * UPSTREAM
             assert own == pytest.approx(one.count * OWN)
             assert sum(one.phases) <= one.total * 1.02 + one.count * 0.001
+        assert bodies > 0.5 * traced * BODY  # a head that is read late may come with its body
         for path in ("/broken", "/silent", "/failing"):
             assert not summed(record, path)[0]
         assert summed(record, "/broken")[1] >= 3
@@ -130,3 +134,64 @@ def test_a_few_requests_a_second_are_stamped_and_their_phases_are_in_their_slice
     sums, answers = summed(silent, "/told")
     assert answers > 10
     assert not sums
+
+
+OWN_USERS = """
+from locust import FastHttpUser, HttpUser, constant, task
+from loadtests.engine.lean import LeanUser
+
+class Http(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def ask(self):
+        self.client.get("/told", name="http")
+        self.client.get("/told", name="stamped", headers={"X-Sent-Mono": "1"})
+
+class Fast(FastHttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def ask(self):
+        with self.client.get("/told", name="fast", catch_response=True) as response:
+            response.success()
+
+class Lean(LeanUser):
+    wait_time = constant(0.1)
+
+    @task
+    def ask(self):
+        self.client.get("/told", name="lean")
+"""
+
+
+def test_requests_of_a_users_own_locustfile_are_stamped_too(tmp_path):
+    (tmp_path / "users.py").write_text(OWN_USERS, encoding="utf-8")
+    with serving(service) as url, generator(tmp_path, plan_of(tmp_path, url)) as play:
+        own = {"own_tasks": True}
+        told = play(stage(0, url, "closed", 3, telemetry=True, **own))
+        silent = play(stage(1, url, "closed", 3, telemetry=False, **own))
+    for name in ("http", "fast", "lean"):
+        sums, answers = summed(told, name)
+        assert sum(one.count for one in sums.bins()) == answers > 3, name
+        assert sum(one.phases[4] for one in sums.bins()) >= answers * UPSTREAM
+        assert sum(one.phases[7] for one in sums.bins()) > 0.5 * answers * BODY
+        assert not summed(silent, name)[0]
+    sums, answers = summed(told, "stamped")
+    assert answers > 3
+    assert not sums  # it has a stamp of its own
+
+
+def plan_of(folder, url):
+    path = folder / "plan.toml"
+    path.write_text(
+        f"""name = "own"
+locustfile = "users.py"
+[deployments.there]
+url = "{url}"
+[load]
+levels = [3]
+""",
+        encoding="utf-8",
+    )
+    return path

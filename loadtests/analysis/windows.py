@@ -94,7 +94,7 @@ class Window:
         """Where the time of the traced successes of each quarter went, by start."""
         quarters: dict[int, list[PhaseSums]] = {place: [] for place in self.places}
         for part in self.slices:
-            if part.phases:  # what started before the window is in its first quarter
+            if part.phases and quarters:  # what started before the window is in its first quarter
                 quarters[max(part.index, self.places[0])].append(part.phases)
         return [merged(parts) for parts in quarters.values()]
 

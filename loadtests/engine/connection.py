@@ -39,6 +39,7 @@ class Endpoint:
             with suppress(UnicodeError):  # then `resolve` fails, too
                 self.authority = self.authority.encode("idna").decode("ascii")
         self.reopened = 0
+        self._origin = parts.scheme, parts.netloc
         self._host = parts.hostname or ""
         self._tls = _tls_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
@@ -55,6 +56,11 @@ class Endpoint:
             self._found = error
         except UnicodeError as error:  # a label that is too long, say
             self._found = gevent.socket.gaierror(f"{self._host!r:.99} is no host name: {error}")
+
+    def holds(self, url: str) -> bool:
+        """Whether a URL is one of this scheme, host and port."""
+        parts = urlsplit(url)
+        return (parts.scheme, parts.netloc) == self._origin
 
     def connect(self, deadline: float) -> Wire:
         """

@@ -23,11 +23,14 @@ import gevent
 from locust import User
 from requests.structures import CaseInsensitiveDict
 
+from loadtests import server_timing
 from loadtests.engine.answers import Answer
 from loadtests.engine.bodies import decoder
 from loadtests.engine.calls import SAFE, head
 from loadtests.engine.connection import Connection, Endpoint
 from loadtests.engine.failures import RequestFailed
+from loadtests.engine.recorder import PHASES
+from loadtests.engine.stamps import STAMPS
 
 
 class LeanUser(User):
@@ -130,6 +133,8 @@ class LeanClient:
         given = dict(headers or {})
         if kind and "content-type" not in map(str.lower, given):
             given["Content-Type"] = kind
+        url = self._endpoint.target.rstrip("/") + path
+        stamped = STAMPS.stamp(url, given)
         sent = _Sent(self._endpoint, method, path, given, body, timeout or self._timeout)
         began_at, began = time(), perf_counter()
         error: BaseException | None = None
@@ -150,13 +155,14 @@ class LeanClient:
         response = Response(
             method,
             name or path,
-            self._endpoint.target.rstrip("/") + path,
+            url,
             answer.status if answer is not None else 0,
             answer.fields() if answer is not None else [],
             content,
             error,
         )
         size = answer.size if answer is not None else 0
+        noted = dict(context or {})
 
         def count(failure: BaseException | None) -> None:
             self._event.fire(
@@ -165,14 +171,19 @@ class LeanClient:
                 response_time=response.seconds * 1000,
                 response_length=size,
                 response=response,
-                context=dict(context or {}),
+                context=noted,
                 exception=failure,
                 start_time=began_at,
                 url=response.url,
                 user=self._user,
             )
 
-        response.seconds = perf_counter() - began
+        ended = perf_counter()
+        response.seconds = ended - began
+        if stamped and answer is not None:
+            header = response.headers.get(server_timing.HEADER)
+            body_took = ended - answer.headed_at
+            noted[PHASES] = server_timing.phases(header, response.seconds, body_took)
         response.catch(count) if catch_response else count(response.error)
         return response
 

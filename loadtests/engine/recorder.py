@@ -4,7 +4,7 @@ Requests -> slices.
 A plan's requests are recorded directly; Locust's `request` event brings those of any User class.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +30,9 @@ class Recorder:
     Only requests that start inside [origin, origin + length) are recorded, whenever they end:
     a slow answer at the end of a stage is the one that matters most.
     """
+
+    phases: Callable[[Any, float], Sequence[float] | None] = staticmethod(lambda *_: None)
+    """What reads the phases of an answer to a user's own request, given that and its seconds."""
 
     def __init__(self) -> None:
         self._stage = -1
@@ -83,6 +86,8 @@ class Recorder:
         status = getattr(response, "status_code", "")
         error = None if exception is None else kind_of(exception, response)
         phases = context.get(PHASES) if context else None
+        if phases is None and error is None:
+            phases = self.phases(response, ended - begun)
         size = response_length or 0
         self.record(name, begun, ended, answered, status, size, error, intended, phases)
 

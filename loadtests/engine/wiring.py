@@ -15,12 +15,13 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
 
 from loadtests import choices, plans
-from loadtests.engine import egress, keepalive, options, webui, workers
+from loadtests.engine import egress, keepalive, options, stamps, webui, workers
 from loadtests.engine.arrivals import Share
 from loadtests.engine.conductor import END, GO, PREPARE, READY, REPORT, Conductor
 from loadtests.engine.egress import Egress
 from loadtests.engine.generator import Generator
 from loadtests.engine.link import ControllerFailed, Link, connect
+from loadtests.engine.stamps import STAMPS
 from loadtests.engine.users import PlanUser
 from loadtests.plans import placeholders
 from loadtests.plans.deployments import UrlDeployment
@@ -74,6 +75,7 @@ def install() -> dict[str, type[User]]:
     events.init.add_listener(start)
     if plan.locustfile is None:
         return {PlanUser.__name__: PlanUser}
+    stamps.install()
     classes = _own_users(plan.locustfile)
     for kind in classes.values():
         kind.host = choices.PLANNED  # the form would take their own for one that was typed
@@ -126,6 +128,8 @@ def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner, guard: 
         runner.client_id, send, lambda: runner.user_count, environment, guard.drain
     )
     PlanUser.generator = generator
+    STAMPS.use(generator.sender)
+    generator.recorder.phases = stamps.phases
     environment.events.request.add_listener(generator.recorder.on_request)
 
     def prepare(msg: Any, **_: Any) -> None:
