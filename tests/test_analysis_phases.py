@@ -95,7 +95,7 @@ def test_each_kind_of_request_has_phases_of_its_own():
 
 @pytest.mark.parametrize(
     ("tells", "known"), [(1.0, {"mean", "p50", "p95"}), (0.05, {"mean", "p50", "p95"}),
-                         (0.015, {"mean", "p50"}), (0.003, set())],
+                         (0.012, {"mean", "p50"}), (0.003, set())],
 )  # fmt: skip
 def test_phases_are_known_where_enough_responses_are_traced(tells, known):
     found, _ = point(System([Station(constant(0.05))], tells=tells), 40)

@@ -29,7 +29,7 @@ _ALL = (*NAMES, REST)
 ENOUGH = 30  # traced responses, unless nearly all are
 NEARLY_ALL = 0.9  # of the responses
 _AROUND, _AROUND_SHARE = 30, 0.02  # responses averaged at a quantile, or a part of all
-_LEAST_AROUND = 10  # of them, unless nearly all responses are traced
+_LEAST_AROUND = 6  # of them: 60 traced ones for p95; unless nearly all responses are traced
 # Seconds, or a part of the mean time: how much longer than it the phases may be, and how much of
 # it may stay without a phase.
 _OVER, _OVER_SHARE = 0.001, 0.02

@@ -1,14 +1,14 @@
 """Where responses spend their time, by level: stacked bars for the page, and their numbers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.analysis.words import load
 from loadtests.phases import NAMES
 from loadtests.report import quantities
 from loadtests.report.curves import Curve
-from loadtests.results import Point
+from loadtests.results import Point, Traced
 
 WORDS = {
     "pre_app": "before the app",
@@ -104,7 +104,10 @@ def _bar(point: Point, name: str, top: float) -> Bar:
     parts = [
         Part(phase, value, 100 * value / total) for phase, value in seconds.items() if value > 0
     ]
-    facts = [f"{WORDS[part.name]}: {_told(part)}" for part in reversed(parts)]
+    known = point.phases_interval.get(name, {})
+    facts = [f"{WORDS[part.name]}: {_told(part, known)}" for part in reversed(parts)]
+    if point.traced and parts:
+        facts.append(_traced(point.traced))
     notes = [] if point.valid else [f"not valid: {'; '.join(point.problems)}"]
     told = "\n".join(
         [
@@ -126,9 +129,18 @@ def _labels(bar: Bar) -> Iterator[tuple[Part, float]]:
         below += height
 
 
-def _told(part: Part) -> str:
+def _told(part: Part, known: Mapping[str, tuple[float, float]]) -> str:
     share = f"{part.share:.0f} %" if part.share >= 1 else "<1 %"
-    return f"{quantities.duration(part.seconds)}, {share}"
+    told = f"{quantities.duration(part.seconds)}, {share}"
+    if part.name in known:
+        low, high = map(quantities.duration, known[part.name])
+        told += f" (95 %: {low} to {high})"
+    return told
+
+
+def _traced(traced: Traced) -> str:
+    times = f"{quantities.duration(traced.time)}, the others {quantities.duration(traced.others)}"
+    return f"{traced.requests:,} traced requests: mean {times}"
 
 
 def _ticks(highest: float) -> list[float]:

@@ -93,6 +93,13 @@ def _columns(points: Sequence[Point]) -> Iterator[tuple[str, Read]]:
     for name in sorted({name for point in points for name in point.resources}):
         unit = _UNITS.get(name.rpartition("_")[2], "")
         yield f"resource_{name}{unit}", _resource(name)
+    if any(point.traced for point in points):
+        yield "traced", lambda p: p.traced.requests if p.traced else None
+        yield "traced_mean_s", lambda p: p.traced.time if p.traced else None
+        yield "untraced_mean_s", lambda p: p.traced.others if p.traced else None
+        yield from _estimate(
+            "traced_longer", "", lambda p: p.traced.difference if p.traced else None
+        )
     for of in ("mean", "p95"):
         seen = {name for point in points for name in point.phases.get(of, {})}
         for name in (*filter(seen.__contains__, _PHASES), *sorted(seen.difference(_PHASES))):

@@ -82,6 +82,9 @@ def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
         of = f"{rounded(told.threads.busy, 3)} of {rounded(told.threads.total, 4)}"
         yield "threads", ("threads busy", of)
         yield "threads", ("waiting for a thread", rounded(told.threads.waiting, 3))
+    if told.thread:
+        after = f", {duration(told.background)} after the answer" if told.background else ""
+        yield "threads", ("a request holds a thread for", f"{duration(told.thread)}{after}")
     if (pool := told.fullest) and pool.limit:
         of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
         yield "pool", ("connections in use", of)
