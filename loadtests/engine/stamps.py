@@ -70,7 +70,7 @@ def _stamping(original: Callable[..., Any]) -> Any:
 
 
 def phases(response: Any, seconds: float) -> list[float] | None:
-    """Where the time of a stamped request went, as loadtests.phases.NAMES; None: not known."""
+    """Where the time of a stamped request went, by phase; None: it is not known."""
     headed = getattr(getattr(response, "request", None), _HEADED, None)
     if headed is None or getattr(response, "history", None):
         return None
