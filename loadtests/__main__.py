@@ -3,8 +3,8 @@
 import sys
 from importlib.util import find_spec
 
-from loadtests import open_files
-from loadtests.interrupts import interruptible
+from loadtests.processes import open_files
+from loadtests.processes.interrupts import interruptible
 from mock_upstream import standard_streams
 
 
@@ -22,7 +22,7 @@ def _command() -> int:
         )
         return 2
     try:
-        from loadtests.cli import app  # only now: the slim install lacks what it imports
+        from loadtests.cli.commands import app  # only now: the slim install lacks what it imports
 
         with interruptible(until_exit=True):
             app()

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from loadtests import private_files
-from loadtests.stages import RequestSpec, Stage
+from loadtests.recording.messages import RequestSpec, Stage
 
 MARK = "{redacted}"
 SHORTEST = 4

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadtests.exit_codes import Failure
-from mock_upstream.documents import from_json
+from mock_upstream.units.documents import from_json
 
 _MOST = 1e18  # seeds are whole numbers of any size below it, byte counts far smaller
 FORMAT: Final = "brownout-run/1"
@@ -152,11 +152,11 @@ class Point(Result):
     `response_time`.
 
     `phases`: for "mean", "p50" and "p95" the seconds that such responses spend in each phase, named
-    as in loadtests.phases, with "rest" for what no phase accounts for; they add up to the time of
-    the traced responses. Empty when the service does not tell, or nonsense. `phases_interval` has
-    the 95 % interval of each, low and high, where it is known. `traced` compares the requests that
-    were traced with the others; null where nearly all were, or too few. `limit`: what holds
-    throughput back at this level; null while it follows the load.
+    as in loadtests.recording.phases, with "rest" for what no phase accounts for; they add up to the
+    time of the traced responses. Empty when the service does not tell, or nonsense.
+    `phases_interval` has the 95 % interval of each, low and high, where it is known. `traced`
+    compares the requests that were traced with the others; null where nearly all were, or too few.
+    `limit`: what holds throughput back at this level; null while it follows the load.
 
     `statuses` of the successes, e.g. {"200": 1200}; `size`: the mean of their bodies in bytes;
     `calls`: of the upstream for each request of the level. Empty or null in runs of older versions,

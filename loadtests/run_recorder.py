@@ -6,38 +6,33 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from loadtests import (
-    choices,
-    environment,
-    interrupts,
-    open_files,
-    plans,
-    redaction,
-    report,
-    runfolder,
-)
-from loadtests.analysis import capacity, runs
-from loadtests.analysis.trials import Bounds
-from loadtests.barrier import Barrier
-from loadtests.controller import Observer, StoppedByHand, Targets, play
-from loadtests.deployments import DeploymentFailed, Fleet
-from loadtests.engine_process import Engine, EngineFailed, Line
-from loadtests.interrupts import Held
-from loadtests.laboratory.desk import Laboratory
-from loadtests.laboratory.upstream import Refused, Upstream
+from loadtests import environment, plans, redaction
+from loadtests.analysis import runs
+from loadtests.analysis.capacity import result
+from loadtests.analysis.capacity.margins import Bounds
+from loadtests.dashboard.live import Laboratory
+from loadtests.dashboard.upstream_control import Refused, Upstream
 from loadtests.outcomes import Ending, Outcome, endings_of
-from loadtests.pids import descendants
-from loadtests.plans import Plan, UrlDeployment
-from loadtests.report import pictures
+from loadtests.plans import Plan, UrlDeployment, overrides
+from loadtests.processes import interrupts, open_files
+from loadtests.processes.interrupts import Held
+from loadtests.processes.pids import descendants
+from loadtests.recording.messages import Finish, Hello, Probe, Raised, Started
+from loadtests.report import writing
+from loadtests.report.charts import pictures
 from loadtests.results import Capacity, Run
-from loadtests.runfolder import StorageFailed
+from loadtests.run.barrier import Barrier
+from loadtests.run.controller import Observer, StoppedByHand, Targets, play
+from loadtests.run.deployments import DeploymentFailed, Fleet
+from loadtests.run.engine_process import Engine, EngineFailed, Line
+from loadtests.run.strays import Strays
 from loadtests.samples import Sampler
 from loadtests.samples.mock import Ledger
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.schedules.why import Why, raised
-from loadtests.stages import Finish, Hello, Probe, Raised, Started
-from loadtests.strays import Strays
+from loadtests.storage import run_folder
+from loadtests.storage.run_folder import StorageFailed
 from loadtests.watcher.process import Watcher
 
 
@@ -90,7 +85,7 @@ class RunRecorder:
                 return None
             if isinstance(message, Started):
                 try:
-                    return self._record(choices.applied(self._plan, message.options))
+                    return self._record(overrides.applied(self._plan, message.options))
                 except (plans.PlanError, StorageFailed) as error:
                     if self._laboratory is None:
                         raise
@@ -99,13 +94,13 @@ class RunRecorder:
         return None
 
     def _record(self, plan: Plan) -> Outcome:
-        path = self._folder if not self._runs else runfolder.make(self._out, plan.name)
+        path = self._folder if not self._runs else run_folder.make(self._out, plan.name)
         self._runs += 1
         text = plans.to_toml(plan)
-        runfolder.write_plan(path, text)
+        run_folder.write_plan(path, text)
         urls = {name: one.url for name, one in self._fleet.deployments.items()}
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
-        folder = runfolder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
+        folder = run_folder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
         with interrupts.held() as held:  # after any error or signal, the report is written
             status, endings, complaints = self._played(plan, urls, folder, held)
             for text in complaints:
@@ -121,7 +116,7 @@ class RunRecorder:
         return Outcome(path, found, frozenset(endings))
 
     def _played(
-        self, plan: Plan, urls: dict[str, str], folder: runfolder.RunFolder, held: Held
+        self, plan: Plan, urls: dict[str, str], folder: run_folder.RunFolder, held: Held
     ) -> tuple[str, set[Ending], list[str]]:
         """The run's status, what became of it, and what went wrong in it."""
         status, endings = "interrupted", set[Ending]()
@@ -195,7 +190,7 @@ class RunRecorder:
             return ledger.read()
 
     def _ended(
-        self, folder: runfolder.RunFolder, status: str, complaints: Sequence[str]
+        self, folder: run_folder.RunFolder, status: str, complaints: Sequence[str]
     ) -> tuple[Run, bool]:
         """The run, and whether all of it is on disk."""
         failure = None
@@ -209,9 +204,9 @@ class RunRecorder:
             failure = error
             found = runs.run_of(folder.record)
         try:
-            found = report.write(found, folder.path)
+            found = writing.write(found, folder.path)
         except OSError as error:
-            failure = runfolder.failed(folder.path, error)
+            failure = run_folder.failed(folder.path, error)
         finally:
             pictures.close()  # until the next report
         if failure is not None and str(failure) not in complaints:
@@ -225,7 +220,7 @@ class RunRecorder:
             | (self._fleet.deployments[name].how if name in self._fleet.deployments else {})
             for name in plan.deployments
         }
-        return runfolder.header(path, plan, facts, how) | self._schedule.described()
+        return run_folder.header(path, plan, facts, how) | self._schedule.described()
 
     def _restart(self, urls: dict[str, str]) -> None:
         urls |= {name: one.url for name, one in self._fleet.restart().items()}
@@ -264,6 +259,6 @@ def _told(error: Exception, path: Path) -> str:
 
 def _of_capacity(found: Capacity, bounds: Bounds, valid: bool) -> Ending:
     """`valid`: at least one stage of the search was."""
-    if capacity.undecided(found, bounds):
+    if result.undecided(found, bounds):
         return Ending.UNRESOLVED if valid else Ending.INVALID
-    return Ending.FAILED if capacity.breaks_everywhere(found) else Ending.FINE
+    return Ending.FAILED if result.breaks_everywhere(found) else Ending.FINE

@@ -7,19 +7,21 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from loadtests import leftovers, plans, redaction, runfolder
-from loadtests.deployments import Launch, Mock, launched
-from loadtests.engine_process import EngineFailed, Line, engine
+from loadtests import plans, redaction
 from loadtests.exit_codes import FINE
-from loadtests.interrupts import interruptible
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan
-from loadtests.process_groups import uninterrupted
+from loadtests.processes import leftovers
+from loadtests.processes.groups import uninterrupted
+from loadtests.processes.interrupts import interruptible
+from loadtests.recording.messages import Hello
+from loadtests.run.deployments import Launch, Mock, launched
+from loadtests.run.engine_process import EngineFailed, Line, engine
 from loadtests.schedules import Schedule, ladder
-from loadtests.stages import Hello
+from loadtests.storage import run_folder
 
 if TYPE_CHECKING:  # see _recorder
-    from loadtests.controller import Observer
+    from loadtests.run.controller import Observer
     from loadtests.run_recorder import RunRecorder
 
 _log = logging.getLogger("brownout")
@@ -46,7 +48,7 @@ def run(
     """
     since = monotonic()
     plans.check(plan)
-    folder = runfolder.make(out, plan.name)
+    folder = run_folder.make(out, plan.name)
     with interruptible(), Line() as line, _launched(plan, folder, lent) as launch:
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
@@ -77,7 +79,7 @@ def ui(
         deployments.DeploymentFailed, EngineFailed: it did not come up.
     """
     plans.check(plan)
-    folder = runfolder.make(out, plan.name)
+    folder = run_folder.make(out, plan.name)
     with interruptible(), Line() as line, _launched(plan, folder) as launch:
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, arguments) as connected:
@@ -106,7 +108,7 @@ def control(
         deployments.DeploymentFailed: it did not come up.
     """
     plans.check(plan)
-    folder = runfolder.make(out, plan.name)
+    folder = run_folder.make(out, plan.name)
     code = FINE
     with interruptible(), Line() as line, _launched(plan, folder) as launch:
 
@@ -127,7 +129,7 @@ def _nothing_began(log: Path) -> Outcome:
 
 @contextmanager
 def _launched(plan: Plan, folder: Path, lent: Mock | None = None) -> Iterator[Launch]:
-    runfolder.write_plan(folder, plans.to_toml(plan))
+    run_folder.write_plan(folder, plans.to_toml(plan))
     for text in leftovers.found(folder.parent):
         _log.warning(text)
     try:

@@ -11,7 +11,7 @@ A slow upstream that does what it is told, and says what it did.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mock_upstream.embedding import Upstream, running
+    from mock_upstream.client import Upstream, running
 
 __all__ = ["Upstream", "running"]
 
@@ -20,6 +20,6 @@ def __getattr__(name: str) -> Any:
     """Load what starts a mock when it is asked for: the commands import other modules alone."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mock_upstream import embedding
+    from mock_upstream import client
 
-    return getattr(embedding, name)
+    return getattr(client, name)

@@ -10,8 +10,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from mock_upstream import certificates, guard, standard_streams
-from mock_upstream.profiles import DEFAULT_LATENCY, Profile, ProfileError, load
+from mock_upstream import certificates, standard_streams
+from mock_upstream.control import guard
+from mock_upstream.profiles.profile import DEFAULT_LATENCY, Profile, ProfileError, load
 from mock_upstream.version import installed_version
 
 _LOOPBACK = "127.0.0.1"
@@ -59,7 +60,7 @@ def _serve(given: argparse.Namespace) -> int:
     except ValueError as error:
         return _refuse(f"{error}\nPass --control-token, or set {_TOKEN}.")
     # Only now: uvicorn and FastAPI take most of a second, which a typo need not wait for.
-    from mock_upstream.serving import listen, serve
+    from mock_upstream.server import listen, serve
 
     listeners = []
     for inherited, flag, host, port in (
@@ -110,7 +111,7 @@ def _inherited(descriptor: int) -> socket.socket:
 
 def _verify(given: argparse.Namespace) -> int:
     profile = _profile(given)
-    from mock_upstream import verify
+    from mock_upstream.verification import verify
 
     with suppress(KeyboardInterrupt):
         return verify.main(profile, given.rate, given.seconds)
@@ -118,7 +119,7 @@ def _verify(given: argparse.Namespace) -> int:
 
 
 def _fit(given: argparse.Namespace) -> int:
-    from mock_upstream import recorded
+    from mock_upstream.latency import recorded
 
     try:
         print(recorded.fit(recorded.read(given.file, given.field, given.unit)))

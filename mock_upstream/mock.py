@@ -6,15 +6,15 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from mock_upstream import bodies
-from mock_upstream.deadlines import Deadlines
-from mock_upstream.exchange import Answer, Exchange, Header, Receive, Send
+from mock_upstream.admission.queues import Slot
 from mock_upstream.faults import Fault
-from mock_upstream.fidelity import Watch
-from mock_upstream.ledger import Account, Ledger
-from mock_upstream.playing import Job, Playing, Refusal
-from mock_upstream.profiles import Profile
-from mock_upstream.stations import Slot
+from mock_upstream.ledger.fidelity import Watch
+from mock_upstream.ledger.ledger import Account, Ledger
+from mock_upstream.player import Job, Playing, Refusal
+from mock_upstream.profiles.profile import Profile
+from mock_upstream.responses import bodies
+from mock_upstream.responses.exchange import Answer, Exchange, Header, Receive, Send
+from mock_upstream.timing.deadlines import Deadlines
 
 
 class Mock:

@@ -20,11 +20,11 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 
 from mock_upstream import faults
-from mock_upstream.durations import LONGEST, format_duration
 from mock_upstream.faults import Fault
-from mock_upstream.latency import Latency
-from mock_upstream.latency import parse as parse_latency
-from mock_upstream.sizes import LARGEST, Size, format_bytes, parse_size
+from mock_upstream.latency.parser import Latency
+from mock_upstream.latency.parser import parse as parse_latency
+from mock_upstream.units.durations import LONGEST, format_duration
+from mock_upstream.units.sizes import LARGEST, Size, format_bytes, parse_size
 
 _HEADER = b"x-mock-"
 _QUERY = "mock_"

@@ -10,8 +10,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from mock_upstream.exchange import EXTENSION, Arrival, Header, error_answer
-from mock_upstream.ledger import Ledger
+from mock_upstream.ledger.ledger import Ledger
+from mock_upstream.responses.exchange import EXTENSION, Arrival, Header, error_answer
 
 MOST_HEAD_BYTES = 65_536
 """Of a request's line and headers, and of the trailers after a chunked body."""

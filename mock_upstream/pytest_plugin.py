@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mock_upstream.embedding import Upstream, running
+from mock_upstream.client import Upstream, running
 
 _MARKER = "mock_upstream"
 
@@ -38,7 +38,7 @@ def mock_upstream_session() -> Iterator[Upstream]:
 @pytest.fixture
 def mock_upstream(request: pytest.FixtureRequest, mock_upstream_session: Upstream) -> Upstream:
     """The mock with an empty ledger; it plays the marker's profile until `configure` is called."""
-    from mock_upstream.profiles import ProfileError
+    from mock_upstream.profiles.profile import ProfileError
 
     marker = request.node.get_closest_marker(_MARKER)
     arguments, values = (marker.args, marker.kwargs) if marker else ((), {})

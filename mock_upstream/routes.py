@@ -9,16 +9,16 @@ from urllib.parse import parse_qs
 
 from pydantic import JsonValue
 
-from mock_upstream.bodies import Body
-from mock_upstream.draws import Stream
-from mock_upstream.exchange import JSON, Header, error_answer
 from mock_upstream.faults import Fault
-from mock_upstream.files import File
-from mock_upstream.latency import Constant, Latency
-from mock_upstream.profiles import Caps, Profile, Route
-from mock_upstream.route_paths import QUERY, filled_pieces, path_names, path_pattern
-from mock_upstream.sizes import Capped
-from mock_upstream.spells import Chain
+from mock_upstream.latency.draws import Stream
+from mock_upstream.latency.parser import Constant, Latency
+from mock_upstream.latency.spells import Chain
+from mock_upstream.profiles.profile import Caps, Profile, Route
+from mock_upstream.profiles.route_paths import QUERY, filled_pieces, path_names, path_pattern
+from mock_upstream.responses.bodies import Body
+from mock_upstream.responses.exchange import JSON, Header, error_answer
+from mock_upstream.units.files import File
+from mock_upstream.units.sizes import Capped
 
 _BODILESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
 

@@ -126,7 +126,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @contextmanager
 def _drawn_here() -> Iterator[None]:
     """Draw charts in this process, where no other may be started for it."""
-    pictures = sys.modules.get("loadtests.report.pictures")
+    pictures = sys.modules.get("loadtests.report.charts.pictures")
     if pictures is None:
         yield
         return

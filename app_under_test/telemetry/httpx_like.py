@@ -11,8 +11,8 @@ from app_under_test.telemetry.clients import constructed, in_branches, replace
 from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS, Use
 from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
-from app_under_test.telemetry.stays import stay_among
-from app_under_test.telemetry.visits import TRACK, BlockingCall, Call, Track
+from app_under_test.telemetry.tracing import TRACK, BlockingCall, Call, Track
+from app_under_test.telemetry.upstream_timing import stay_among
 
 _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 

@@ -9,7 +9,7 @@ from app_under_test.telemetry import clients, repeats, threads
 from app_under_test.telemetry.address import address, asked, every
 from app_under_test.telemetry.process import PROCESS
 from app_under_test.telemetry.sampler import Sampler, start_sampler
-from app_under_test.telemetry.visits import TRACK, Track, Visit, critical, metered
+from app_under_test.telemetry.tracing import TRACK, Track, Visit, critical, metered
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.analysis.words import rate
+from loadtests.analysis.numbers import rate
 from loadtests.results import Ceiling, Resource
 
 RAISED = 1.5  # times the size of a limit: what is advised, and what an experiment tries

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadtests.analysis.words import duration, load, loads, percent, rate
+from loadtests.analysis.numbers import duration, load, loads, percent, rate
 from loadtests.results import Point
 
 TOO_SLOW, TOO_SLOW_FACTOR = 2.0, 5.0

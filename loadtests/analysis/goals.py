@@ -10,16 +10,16 @@ few, the first one comes late, and no window is shorter than the cycles of its u
 from collections.abc import Sequence
 from dataclasses import replace
 
-from loadtests.analysis import intervals, relaxation
-from loadtests.analysis.records import Record, StageRecord
-from loadtests.analysis.sample_size import least
-from loadtests.analysis.windows import Quarter, pieces, throughput, together, window
-from loadtests.analysis.words import percent
-from loadtests.pace import LONGEST, Need, Pace
+from loadtests.analysis.inputs.records import Record, StageRecord
+from loadtests.analysis.inputs.windows import Quarter, pieces, throughput, together, window
+from loadtests.analysis.numbers import percent
+from loadtests.analysis.short_windows import as_plan_says
+from loadtests.analysis.stats import intervals, relaxation
+from loadtests.analysis.stats.sample_size import least
+from loadtests.plans.pace import LONGEST, Need, Pace
+from loadtests.recording.messages import Report, Stage
+from loadtests.recording.slices import LENGTH
 from loadtests.results import QUANTILES, Estimate, Point
-from loadtests.shortness import as_plan_says
-from loadtests.slices import LENGTH
-from loadtests.stages import Report, Stage
 
 P95, THROUGHPUT = 0.10, 0.03
 """Half of the interval that is narrow enough, as a part of the value."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from loadtests.analysis.headline import limit_of
+from loadtests.analysis.causes.headline import limit_of
 from loadtests.analysis.law import (
     ANSWERED,
     FAILING,

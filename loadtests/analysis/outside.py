@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from loadtests.analysis.records import StageRecord
-from loadtests.analysis.resources import Sample
-from loadtests.analysis.words import load, percent, rounded
+from loadtests.analysis.inputs.records import StageRecord
+from loadtests.analysis.inputs.resources import Sample
+from loadtests.analysis.numbers import load, percent, rounded
+from loadtests.recording.slices import LENGTH
 from loadtests.results import Outside, Point
-from loadtests.slices import LENGTH
 from loadtests.watcher.states import (
     ACCEPT,
     BUSY,

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from loadtests.analysis.words import duration, percent
-from loadtests.histograms import Histogram, merged
-from loadtests.phases import NAMES, PER_DOUBLING, Bin, PhaseSums
+from loadtests.analysis.numbers import duration, percent
+from loadtests.recording.histograms import Histogram, merged
+from loadtests.recording.phases import NAMES, PER_DOUBLING, Bin, PhaseSums
 from loadtests.results import QUANTILES, Estimate, Traced
 
 Numbers = NDArray[np.float64]

@@ -7,28 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from loadtests.analysis import (
-    canaries,
-    cpu,
-    disturbances,
-    fidelity,
-    host,
-    intervals,
-    outside,
-    phases,
-    resources,
-    validity,
-)
-from loadtests.analysis.noise import NEGLIGIBLE, Noise, disturbance, higher, lower
-from loadtests.analysis.noise_sources import noise
-from loadtests.analysis.records import StageRecord
+from loadtests.analysis import outside, phases
+from loadtests.analysis.checks import canaries, disturbances, generator, host
+from loadtests.analysis.checks import mock as fidelity
+from loadtests.analysis.checks.noise import NEGLIGIBLE, Noise, disturbance, higher, lower
+from loadtests.analysis.checks.noise_sources import noise
+from loadtests.analysis.inputs import cpu, resources
+from loadtests.analysis.inputs.records import StageRecord
+from loadtests.analysis.inputs.windows import Quarter, Window, pieces, throughput, together, window
+from loadtests.analysis.numbers import duration, rate
+from loadtests.analysis.stats import intervals
 from loadtests.analysis.steady import Steadiness, steadiness, worst
-from loadtests.analysis.windows import Quarter, Window, pieces, throughput, together, window
-from loadtests.analysis.words import duration, rate
-from loadtests.histograms import Histogram
+from loadtests.recording.histograms import Histogram
+from loadtests.recording.messages import Stage
+from loadtests.recording.slices import LENGTH
 from loadtests.results import QUANTILES, Errors, Estimate, Point
-from loadtests.slices import LENGTH
-from loadtests.stages import Stage
 
 ALL = "all"  # the requests of a level taken together
 Samples = Sequence[Mapping[str, Any]]
@@ -115,7 +108,7 @@ class _Level:
 
     records: Sequence[StageRecord]
     resources: dict[str, float]
-    verdict: validity.Validity
+    verdict: generator.Validity
     steady: Steadiness
     noise: Noise
     noisy: bool
@@ -136,8 +129,8 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
         disturbed, samples, calls=cpu.calls_per_request(usable) or 1.0, cycle=_cycle(usable, seen)
     )
     problems = (
-        validity.of_level(repeats, usable, seen.batches, kinds)
-        .and_of(validity.of_users(windows, usable[0].stage))
+        generator.of_level(repeats, usable, seen.batches, kinds)
+        .and_of(generator.of_users(windows, usable[0].stage))
         .and_of(host.of_host(usable, samples))
         .and_of(host.of_mock(used))
     )
@@ -246,8 +239,8 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
     slow = _slow(seen) if request == ALL and whole.failed.count else {}
     slow = _lower(slow, less)
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
-    verdict = level.verdict.and_of(validity.of_request(whole, times, kinds))
-    problems = validity.failures_first(verdict.problems)
+    verdict = level.verdict.and_of(generator.of_request(whole, times, kinds))
+    problems = generator.failures_first(verdict.problems)
     if level.steady.state == "over-saturated":
         # They would only tell how long the test was.
         times = service = dict.fromkeys(times)

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.points import ALL, Samples, points
-from loadtests.analysis.records import StageRecord
 from loadtests.results import Point
 
 Level = tuple[str, int]  # deployment and level

@@ -6,31 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadtests import slos
-from loadtests.analysis import (
-    canaries,
-    causes,
-    ceilings,
-    changes,
-    collapse,
-    comparisons,
-    goals,
-    outside,
-    records,
-    relaxation,
-    repeats,
-    sampling,
-    searches,
-    siblings,
-)
-from loadtests.analysis.experiments import Service, of_service
+from loadtests.analysis import causes, collapse, goals, outside, repeats, upstream_changes
+from loadtests.analysis.capacity import of_run as searches
+from loadtests.analysis.causes import ceilings
+from loadtests.analysis.causes.experiments import Service, of_service
+from loadtests.analysis.causes.observations import Observation, observations
+from loadtests.analysis.checks import canaries, sampling, siblings
+from loadtests.analysis.inputs import records
+from loadtests.analysis.inputs.ledgers import with_ledgers
+from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.knees import knees
-from loadtests.analysis.ledgers import with_ledgers
-from loadtests.analysis.observations import Observation, observations
 from loadtests.analysis.points import ALL, points
-from loadtests.analysis.records import Record, StageRecord
 from loadtests.analysis.slo_metrics import Evidence
 from loadtests.analysis.slo_results import slo_result
+from loadtests.analysis.stats import relaxation
+from loadtests.analysis.verdicts import of_run
+from loadtests.plans import slos
 from loadtests.plans.hosts import how_to_allow
 from loadtests.results import Ceiling, Experiment, Knee, Point, Run, SloResult
 
@@ -64,9 +55,9 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         if kept is not None:
             record, notes = replace(record, stages=list(kept.stages)), kept.notes
             measured = measure(record.stages, samples)
-    measured = changes.marked(measured, record)
+    measured = upstream_changes.marked(measured, record)
     found, bounds = _explained(record, measured, samples)
-    mixed = changes.mixed(found, record)
+    mixed = upstream_changes.mixed(found, record)
     bounds = {name: these for name, these in bounds.items() if name not in mixed}
     # A comparison has one level or a few, of which none tells where throughput stops.
     bends = knees(found) if header.duel is None else {}
@@ -84,7 +75,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     except ValueError as error:
         sought, problems = {}, [*problems, f"What was searched for cannot be read: {error}"]
     try:
-        verdicts = comparisons.of_record(record, samples)
+        verdicts = of_run.of_record(record, samples)
     except ValueError as error:
         verdicts, problems = [], [*problems, f"What was compared cannot be read: {error}"]
     return Run(
@@ -95,7 +86,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         problems=[
             *record.problems,
             *siblings.shared(header.environment),
-            *changes.problems(record, mixed),
+            *upstream_changes.problems(record, mixed),
             *_skipped(record, found),
             *_refused(record),
             *_strangers(record),
@@ -113,7 +104,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         capacities=sought,
         slos=results,
         verdicts=verdicts,
-        changes=changes.of_record(record),
+        changes=upstream_changes.of_record(record),
     )
 
 

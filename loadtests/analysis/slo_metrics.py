@@ -11,17 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from loadtests.analysis import collapse, intervals
-from loadtests.analysis.intervals import proportion
+from loadtests.analysis import collapse
+from loadtests.analysis.inputs.records import StageRecord
+from loadtests.analysis.inputs.windows import Quarter
+from loadtests.analysis.numbers import duration, load, percent, rate
 from loadtests.analysis.points import slow_quantiles
-from loadtests.analysis.records import StageRecord
-from loadtests.analysis.sample_size import TAIL
-from loadtests.analysis.windows import Quarter
-from loadtests.analysis.words import duration, load, percent, rate
-from loadtests.histograms import merged
+from loadtests.analysis.short_windows import needed
+from loadtests.analysis.stats import intervals
+from loadtests.analysis.stats.intervals import proportion
+from loadtests.analysis.stats.sample_size import TAIL
+from loadtests.plans.slos import Slo
+from loadtests.recording.histograms import merged
 from loadtests.results import QUANTILES, Estimate, Knee, Point
-from loadtests.shortness import needed
-from loadtests.slos import Slo
 
 _LUCK = 1.5  # times what would do if the next window showed the very same
 LONGER = 4.0  # times as long halves an interval; for what tells nothing of how long it takes

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from loadtests.analysis import collapse, knees, relaxation
-from loadtests.analysis.intervals import proportion
+from loadtests.analysis import collapse, knees
+from loadtests.analysis.checks.generator import DESCRIPTORS, FAR, NO_PORTS, answered_with_failures
+from loadtests.analysis.inputs.windows import Quarter, window
+from loadtests.analysis.numbers import load, percent, rate, rounded
 from loadtests.analysis.points import level_pieces
-from loadtests.analysis.ratios import ends
-from loadtests.analysis.sample_size import TAIL
+from loadtests.analysis.short_windows import as_plan_says
 from loadtests.analysis.slo_metrics import (
     AT_MOST,
     LONGER,
@@ -31,19 +32,14 @@ from loadtests.analysis.slo_metrics import (
     times_longer,
     why_unstable,
 )
+from loadtests.analysis.stats import relaxation
+from loadtests.analysis.stats.intervals import proportion
+from loadtests.analysis.stats.ratios import ends
+from loadtests.analysis.stats.sample_size import TAIL
 from loadtests.analysis.steady import times_to_tell
-from loadtests.analysis.validity import (
-    DESCRIPTORS,
-    FAR,
-    NO_PORTS,
-    answered_with_failures,
-)
-from loadtests.analysis.windows import Quarter, window
-from loadtests.analysis.words import load, percent, rate, rounded
+from loadtests.plans.slos import Slo
+from loadtests.recording.slices import whole_slices
 from loadtests.results import Estimate, Point, SloResult
-from loadtests.shortness import as_plan_says
-from loadtests.slices import whole_slices
-from loadtests.slos import Slo
 
 _MOVING = ("drifting", "none")
 _JUMP = 2.0  # times the value; what jumped once by 10 % or more may jump again

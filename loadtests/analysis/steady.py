@@ -25,9 +25,9 @@ from typing import Literal
 
 import numpy as np
 
-from loadtests.analysis.dependence import Series, half_width, slope, slope_interval
-from loadtests.analysis.sample_size import LEAST_QUARTERS
-from loadtests.analysis.windows import Quarter
+from loadtests.analysis.inputs.windows import Quarter
+from loadtests.analysis.stats.autocorrelation import Series, half_width, slope, slope_interval
+from loadtests.analysis.stats.sample_size import LEAST_QUARTERS
 
 State = Literal["steady", "drifting", "over-saturated", "none"]
 WORST: tuple[State, ...] = ("steady", "drifting", "none", "over-saturated")

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from loadtests import interrupts, plans, runfolder, session
-from loadtests.analysis import records
+from loadtests import plans, session
+from loadtests.analysis.inputs import records
 from loadtests.claims import page
 from loadtests.claims.experiment import Experiment, Finding, experiments
-from loadtests.claims.seen import Seen
-from loadtests.controller import Observer
-from loadtests.deployments import DeploymentFailed
-from loadtests.engine_process import EngineFailed
+from loadtests.claims.measurements import Seen
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
+from loadtests.processes import interrupts
+from loadtests.run.controller import Observer
+from loadtests.run.deployments import DeploymentFailed
+from loadtests.run.engine_process import EngineFailed
+from loadtests.storage import run_folder
 
 PLANS = Path(__file__).parent / "plans"
 
@@ -68,7 +70,7 @@ def check(
         begins: called with the name of each plan.
         found: called with each finding as soon as its plans are played.
     """
-    folder = runfolder.make(out, "claims")
+    folder = run_folder.make(out, "claims")
     seen: dict[str, Seen | str] = {}
     findings: dict[str, Finding] = {}
     interrupted = False

@@ -14,9 +14,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Literal
 
-from loadtests.claims import table
+from loadtests.claims import experiments as shelf
+from loadtests.claims.measurements import NotMeasured, Seen
 from loadtests.claims.model import HEALTHY
-from loadtests.claims.seen import NotMeasured, Seen
 from loadtests.results import Estimate
 
 Unit = Literal["seconds", "per second", "number", "share"]
@@ -124,8 +124,8 @@ def judged(experiment: Experiment, cases: Sequence[Case]) -> Finding:
 def experiments() -> dict[str, Experiment]:
     """All, by name; each module of the table brings some."""
     found: list[Experiment] = []
-    for module in iter_modules(table.__path__):
-        found += import_module(f"{table.__name__}.{module.name}").EXPERIMENTS
+    for module in iter_modules(shelf.__path__):
+        found += import_module(f"{shelf.__name__}.{module.name}").EXPERIMENTS
     return {one.name: one for one in found}
 
 

@@ -5,13 +5,13 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from loadtests import report
-from loadtests.claims import picture, telling
+from loadtests.claims import picture, text
 from loadtests.claims.experiment import Case, Finding
-from loadtests.claims.seen import Seen
-from loadtests.report import charts
-from loadtests.report.markdown import escaped, table
-from loadtests.report.pictures import PictureFailed
+from loadtests.claims.measurements import Seen
+from loadtests.report import writing
+from loadtests.report.charts import figures
+from loadtests.report.charts.pictures import PictureFailed
+from loadtests.report.outputs.markdown import escaped, table
 
 _CURVES = 3  # levels from which on a curve says more than a number
 
@@ -36,15 +36,15 @@ def write(findings: Sequence[Finding], seen: Mapping[str, Seen], folder: Path) -
     pictures.mkdir(exist_ok=True)
     drawn = [name for name, one in seen.items() if _levels(one) >= _CURVES]
     page = folder / "claims.md"
-    report.replace(
+    writing.replace(
         page, render(findings, {name: seen[name] for name in drawn}).encode(), private=False
     )
-    renders = {name: partial(charts.svg, seen[name].run) for name in drawn}
+    renders = {name: partial(figures.svg, seen[name].run) for name in drawn}
     if any(finding.cases for finding in findings):
         renders["cases"] = partial(picture.svg, findings)
     for name, draw in renders.items():
         with suppress(PictureFailed):  # the page says in words what it would show
-            report.replace(pictures / f"{name}.svg", draw().encode(), private=False)
+            writing.replace(pictures / f"{name}.svg", draw().encode(), private=False)
     return page
 
 
@@ -54,10 +54,10 @@ def render(findings: Sequence[Finding], drawn: Mapping[str, Seen]) -> str:
         drawn: the plans whose curves are shown, by name.
     """
     blocks = ["# What is often said, measured", _ABOUT.strip()]
-    blocks.append(f"**{telling.summary(findings)}**{_where(drawn)}")
+    blocks.append(f"**{text.summary(findings)}**{_where(drawn)}")
     header = ["statement", "verdict", "why"]
     rows = [
-        [one.experiment.claim, one.verdict or telling.OPEN, one.why or one.experiment.theory]
+        [one.experiment.claim, one.verdict or text.OPEN, one.why or one.experiment.theory]
         for one in findings
     ]
     blocks.append(table(header, rows))
@@ -76,7 +76,7 @@ def _section(finding: Finding) -> list[str]:
     experiment = finding.experiment
     found = [
         f"## {escaped(experiment.claim)}",
-        f"**{(finding.verdict or telling.OPEN).capitalize()}**{_because(finding)}",
+        f"**{(finding.verdict or text.OPEN).capitalize()}**{_because(finding)}",
         escaped(experiment.theory),
     ]
     if finding.cases:
@@ -94,8 +94,8 @@ def _because(finding: Finding) -> str:
 def _row(case: Case) -> list[str]:
     numbers = (case.if_true, case.if_false, case.predicted)
     off = "" if case.as_predicted else " (not as predicted)"
-    texts = [telling.value(case.unit, number) for number in numbers]
-    return [case.when, case.what, *texts, telling.measured(case) + off]
+    texts = [text.value(case.unit, number) for number in numbers]
+    return [case.when, case.what, *texts, text.measured(case) + off]
 
 
 def _levels(seen: Seen) -> int:

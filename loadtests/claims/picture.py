@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from loadtests.claims.experiment import Finding
-from loadtests.report import pictures
-from loadtests.report.palette import LIGHT, config
+from loadtests.report.charts import pictures
+from loadtests.report.charts.palette import LIGHT, config
 
 _EDGE = 0.4  # beyond either end; what lies farther out is drawn there
 _ROW = 21  # pixels

@@ -7,7 +7,7 @@ from typing import Self
 import gevent
 from gevent.hub import get_hub
 
-from mock_upstream import timerfd
+from mock_upstream.timing import timerfd
 
 _READ = 1  # libev's EV_READ
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
 
-from loadtests.stages import Stage
+from loadtests.recording.messages import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from time import monotonic_ns
 from urllib.parse import quote
 
-from loadtests import redaction, server_timing
+from loadtests import redaction
 from loadtests.engine.answers import Answer
 from loadtests.engine.bodies import Text
 from loadtests.engine.connection import Endpoint
 from loadtests.engine.failures import RequestFailed
-from loadtests.stages import RequestSpec
+from loadtests.recording import server_timing
+from loadtests.recording.messages import RequestSpec
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1
 _WITH_BODY = ("POST", "PUT", "PATCH")  # RFC 9110, 8.6: these say the length of none, too

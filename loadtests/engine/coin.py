@@ -5,9 +5,9 @@ from collections import deque
 from time import perf_counter
 
 from loadtests.engine.arrivals import Share
-from loadtests.server_timing import SENT
-from loadtests.slices import LENGTH
-from loadtests.stages import RequestSpec, Stage
+from loadtests.recording.messages import RequestSpec, Stage
+from loadtests.recording.server_timing import SENT
+from loadtests.recording.slices import LENGTH
 
 TARGET = 30.0
 """

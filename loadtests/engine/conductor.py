@@ -19,8 +19,7 @@ from locust.runners import HEARTBEAT_INTERVAL, HEARTBEAT_LIVENESS, MasterRunner,
 from loadtests.engine.generator import GRACE
 from loadtests.engine.link import Link
 from loadtests.engine.workers import drain_failed_handshakes
-from loadtests.slices import LENGTH
-from loadtests.stages import (
+from loadtests.recording.messages import (
     Begun,
     Clock,
     Done,
@@ -33,6 +32,7 @@ from loadtests.stages import (
     Started,
     Stopped,
 )
+from loadtests.recording.slices import LENGTH
 
 log = logging.getLogger(__name__)
 

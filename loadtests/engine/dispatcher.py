@@ -14,8 +14,8 @@ from loadtests.engine.calls import Call
 from loadtests.engine.connection import Connection
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
-from loadtests.histograms import Histogram
-from loadtests.stages import Stage
+from loadtests.recording.histograms import Histogram
+from loadtests.recording.messages import Stage
 
 MOST_IN_FLIGHT = 10_000
 """

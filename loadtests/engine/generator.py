@@ -20,8 +20,8 @@ from loadtests.engine.lag import TICK, Lag
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
-from loadtests.histograms import Histogram
-from loadtests.stages import Done, Message, Report, SliceMessage, Stage
+from loadtests.recording.histograms import Histogram
+from loadtests.recording.messages import Done, Message, Report, SliceMessage, Stage
 
 REPORT_EVERY = 0.5  # seconds
 HELD = 4.0  # mean answers at most for which the load goes on after a stage's end

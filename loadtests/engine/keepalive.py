@@ -6,7 +6,7 @@ from typing import Any
 import gevent.monkey
 from geventhttpclient.connectionpool import ConnectionPool
 
-from loadtests import open_files
+from loadtests.processes import open_files
 
 # gevent's own poll would yield to other users in the middle of a request.
 _poll = gevent.monkey.get_original("select", "poll")

@@ -4,9 +4,9 @@ from time import perf_counter
 
 import gevent
 
-from loadtests.histograms import Histogram
-from loadtests.slices import LENGTH
-from loadtests.stages import Lateness
+from loadtests.recording.histograms import Histogram
+from loadtests.recording.messages import Lateness
+from loadtests.recording.slices import LENGTH
 
 TICK = 0.02  # seconds between two looks
 

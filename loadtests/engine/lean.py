@@ -23,7 +23,6 @@ import gevent
 from locust import User
 from requests.structures import CaseInsensitiveDict
 
-from loadtests import server_timing
 from loadtests.engine.answers import Answer
 from loadtests.engine.bodies import decoder
 from loadtests.engine.calls import SAFE, head
@@ -31,6 +30,7 @@ from loadtests.engine.connection import Connection, Endpoint
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.recorder import PHASES
 from loadtests.engine.stamps import STAMPS
+from loadtests.recording import server_timing
 
 
 class LeanUser(User):

@@ -18,9 +18,9 @@ from gevent.event import AsyncResult
 from gevent.lock import RLock
 from gevent.queue import Queue
 
-from loadtests import stages
 from loadtests.environment import COMMAND, PASSWORD
 from loadtests.exit_codes import INTERRUPTED, NOT_MEASURABLE
+from loadtests.recording import messages
 
 LINK, TOKEN = "BROWNOUT_LINK", "BROWNOUT_TOKEN"
 ANSWERING = 30.0  # seconds that the controller may take to answer; it analyses a run meanwhile
@@ -43,20 +43,20 @@ class Link:
         self._to_play: Queue[Any] = Queue()  # None: the controller is gone
         self._numbers = count()
         self._asked: dict[int, AsyncResult[str | None]] = {}
-        self.shown: Callable[[stages.Show], None] = lambda _: None
-        self.enough: Callable[[stages.Enough], None] = lambda _: None
+        self.shown: Callable[[messages.Show], None] = lambda _: None
+        self.enough: Callable[[messages.Enough], None] = lambda _: None
         self.gone = False
         self.controller: subprocess.Popen[bytes] | None = None
-        self.send(stages.Hello(token=token, pid=os.getpid(), web=web))
+        self.send(messages.Hello(token=token, pid=os.getpid(), web=web))
 
     def listen(self) -> None:
         """Begin to take what the controller sends."""
         gevent.spawn(self._read)
 
-    def send(self, message: stages.Message) -> None:
+    def send(self, message: messages.Message) -> None:
         """Raises OSError when the controller is gone."""
         with self._sending:
-            self._socket.sendall(stages.encode(message))
+            self._socket.sendall(messages.encode(message))
 
     def receive(self) -> Any:
         """The next message for who plays stages, or None when the controller is gone."""
@@ -77,7 +77,7 @@ class Link:
         try:
             if self.gone:
                 return _GONE
-            self.send(stages.Ask(number=number, what=what, values=values))
+            self.send(messages.Ask(number=number, what=what, values=values))
             problem: str | None = answer.get(timeout=ANSWERING)
             return problem
         except gevent.Timeout:
@@ -100,12 +100,12 @@ class Link:
     def _read(self) -> None:
         with suppress(OSError):
             for line in self._lines:
-                match message := stages.decode(line):
-                    case stages.Show():
+                match message := messages.decode(line):
+                    case messages.Show():
                         self.shown(message)
-                    case stages.Enough():
+                    case messages.Enough():
                         self.enough(message)
-                    case stages.Answer():
+                    case messages.Answer():
                         if answer := self._asked.get(message.number):
                             answer.set(message.problem)
                     case _:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loadtests import choices, overrides, plans
+from loadtests import override_table, plans
+from loadtests.plans import overrides as choices
 
 PLAN = "BROWNOUT_PLAN"  # the environment variable that names the plan
 
@@ -45,7 +46,7 @@ def add(parser: Any, plan: plans.Plan) -> None:
         help="Deployments to compare",
     )
     values = choices.of(plan)
-    for name, override in overrides.TABLE.items():
+    for name, override in override_table.TABLE.items():
         # A list of choices is a select in the form.
         known = choices.ONE_OF.get(name)
         flag = f"--{name.replace('_', '-')}"
@@ -66,5 +67,5 @@ def _add(
 
 def chosen(options: Any) -> dict[str, str]:
     """Our values among Locust's parsed options, as text."""
-    texts = {name: str(getattr(options, name)) for name in overrides.TABLE}
+    texts = {name: str(getattr(options, name)) for name in override_table.TABLE}
     return texts | {"deployments": ",".join(options.deployments)}

@@ -11,14 +11,14 @@ from typing import Any
 import gevent
 
 from loadtests.engine.failures import kind_of
-from loadtests.histograms import Histogram, merged
-from loadtests.slices import LENGTH, Slice
+from loadtests.recording.histograms import Histogram, merged
+from loadtests.recording.slices import LENGTH, Slice
 
 SERVICE_TIME = "brownout_service_time"
 """In a request's context, in milliseconds: it is one of the open model, and its `response_time` is
 that from the intended start."""
 PHASES = "brownout_phases"
-"""In a request's context: where its time went, as loadtests.phases.NAMES; seconds."""
+"""In a request's context: where its time went, as loadtests.recording.phases.NAMES; seconds."""
 _PER_SECOND = 1 / LENGTH
 _USUAL = 200  # the status that is counted last: what all others leave of the successes
 
@@ -113,7 +113,7 @@ class Recorder:
             status, size: of the answer; bytes.
             error: what it failed by, in a word or two; None: it did not.
             intended: when it was meant to start, in the open model.
-            phases: where its time went, as loadtests.phases.NAMES; seconds.
+            phases: where its time went, as loadtests.recording.phases.NAMES; seconds.
         """
         origin = self._origin
         start = (begun if intended is None else intended) - origin

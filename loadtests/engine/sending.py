@@ -4,7 +4,6 @@ from time import perf_counter, time
 from types import SimpleNamespace
 from typing import Any
 
-from loadtests import server_timing
 from loadtests.engine.arrivals import Share
 from loadtests.engine.calls import Call
 from loadtests.engine.coin import Coin, left_alone
@@ -13,7 +12,8 @@ from loadtests.engine.failures import RequestFailed, kind_of
 from loadtests.engine.flights import Flights
 from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
 from loadtests.engine.statistics import Statistics
-from loadtests.stages import Stage
+from loadtests.recording import server_timing
+from loadtests.recording.messages import Stage
 
 _TIMING = server_timing.HEADER.encode()
 _FAILURES = (RequestFailed, OSError)  # ssl.SSLError is one of the latter

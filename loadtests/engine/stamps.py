@@ -11,8 +11,8 @@ from typing import Any
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import LocustUserAgent
 
-from loadtests import server_timing
 from loadtests.engine.sending import Sender
+from loadtests.recording import server_timing
 
 _HEADED = "brownout_headed"
 """Attribute of a stamped request: seconds from its sending to the head of its answer."""

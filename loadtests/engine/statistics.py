@@ -6,9 +6,9 @@ from typing import Any
 
 from locust.stats import StatsEntry, bucket_response_time
 
-from loadtests.histograms import Histogram, merged
-from loadtests.slices import Slice
-from loadtests.stages import RequestSpec, Stage
+from loadtests.recording.histograms import Histogram, merged
+from loadtests.recording.messages import RequestSpec, Stage
+from loadtests.recording.slices import Slice
 
 
 class Statistics:

@@ -5,16 +5,16 @@ from typing import ClassVar
 
 from locust import User, constant, task
 
-from loadtests import choices
 from loadtests.engine.connection import Connection
 from loadtests.engine.generator import Generator
-from loadtests.stages import Stage
+from loadtests.plans import overrides
+from loadtests.recording.messages import Stage
 
 
 class PlanUser(User):
     """Sends one of the stage's requests at a time to the stage's deployment, and thinks."""
 
-    host = choices.PLANNED  # Locust shows it; the stage names the target
+    host = overrides.PLANNED  # Locust shows it; the stage names the target
     wait_time = constant(0)
     generator: ClassVar[Generator]
     _born = 0

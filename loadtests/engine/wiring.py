@@ -14,7 +14,7 @@ from locust import User, events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
 
-from loadtests import choices, plans
+from loadtests import plans
 from loadtests.engine import egress, keepalive, options, stamps, webui, workers
 from loadtests.engine.arrivals import Share
 from loadtests.engine.conductor import END, GO, PREPARE, READY, REPORT, Conductor
@@ -23,9 +23,9 @@ from loadtests.engine.generator import Generator
 from loadtests.engine.link import ControllerFailed, Link, connect
 from loadtests.engine.stamps import STAMPS
 from loadtests.engine.users import PlanUser
-from loadtests.plans import placeholders
+from loadtests.plans import overrides, placeholders
 from loadtests.plans.deployments import UrlDeployment
-from loadtests.stages import Message, Stage
+from loadtests.recording.messages import Message, Stage
 from mock_upstream import exit_signals
 
 OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
@@ -78,7 +78,7 @@ def install() -> dict[str, type[User]]:
     stamps.install()
     classes = _own_users(plan.locustfile)
     for kind in classes.values():
-        kind.host = choices.PLANNED  # the form would take their own for one that was typed
+        kind.host = overrides.PLANNED  # the form would take their own for one that was typed
     return classes
 
 
@@ -162,7 +162,7 @@ def _add_conductor(
 
     try:
         guard.allow_lookup(environment.host or "")
-        choices.applied(plan, values())
+        overrides.applied(plan, values())
         link = connect(path, Path(parsed.out), web)
     except plans.PlanError as error:
         _give_up(error)

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from loadtests import redaction
-from loadtests.plans import lines, placeholders
+from loadtests.plans import one_line, placeholders
 from loadtests.plans.deployments import (
     CommandDeployment,
     Deployment,
@@ -37,11 +37,11 @@ from loadtests.plans.fields import Table, Whole, name_of_deployment, recordable
 from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
 from loadtests.plans.requests import Expect, Request
-from loadtests.slos import Slo, parse
-from mock_upstream.documents import from_toml, shortened
-from mock_upstream.durations import format_duration
-from mock_upstream.profiles import Profile
-from mock_upstream.profiles import load as load_profile
+from loadtests.plans.slos import Slo, parse
+from mock_upstream.profiles.profile import Profile
+from mock_upstream.profiles.profile import load as load_profile
+from mock_upstream.units.documents import from_toml, shortened
+from mock_upstream.units.durations import format_duration
 
 __all__ = [
     "CommandDeployment",
@@ -327,10 +327,10 @@ def altered(
     data = _data(plan)
     # As it is: what it has from files is not read again.
     data["upstream"] = (
-        plan.upstream if upstream is None else lines.upstream(upstream, plan.upstream)
+        plan.upstream if upstream is None else one_line.upstream(upstream, plan.upstream)
     )
     if slos is not None:
-        data["slos"] = lines.slos(slos, plan.slos)
+        data["slos"] = one_line.slos(slos, plan.slos)
     if url is not None:
         data = _with(data, {_name_of(url): {"url": url}}, plan)
     elif deployments is not None:

@@ -11,9 +11,9 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from loadtests import redaction
 from loadtests.exit_codes import Failure
-from mock_upstream import places
-from mock_upstream.documents import listed
-from mock_upstream.profiles import unknown_tag
+from mock_upstream.profiles import paths
+from mock_upstream.profiles.profile import unknown_tag
+from mock_upstream.units.documents import listed
 
 # What is said about a value, by the kind of mistake; the braces are filled with its limits.
 _PHRASES = {
@@ -98,7 +98,7 @@ def key_of(steps: Sequence[str | int]) -> str:
 
 def _told(mistake: ErrorDetails, root: type[BaseModel], data: Any) -> tuple[str, str]:
     """The key of a mistake, and what is wrong there."""
-    invented = places.invented(mistake, data)
+    invented = paths.invented(mistake, data)
     steps: list[str | int] = []
     models: list[type[BaseModel]] = [root]
     field: FieldInfo | None = None

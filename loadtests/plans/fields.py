@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from loadtests.slices import LENGTH
-from mock_upstream.durations import format_duration, parse_duration
+from loadtests.recording.slices import LENGTH
+from mock_upstream.units.durations import format_duration, parse_duration
 
 _NAME = re.compile(r"[\w\[][\w.,:+\[\]-]{0,79}")
 

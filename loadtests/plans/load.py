@@ -5,9 +5,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from loadtests.pace import LONGEST
 from loadtests.plans.fields import Duration, SlicesDuration, Table, Whole
-from mock_upstream.durations import format_duration
+from loadtests.plans.pace import LONGEST
+from mock_upstream.units.durations import format_duration
 
 Model = Literal["closed", "open"]
 Arrivals = Literal["poisson", "even"]
@@ -46,7 +46,7 @@ class Load(Table):
     settle: SlicesDuration = 2.0
     """Unrecorded, at the begin of each stage."""
     measure: Annotated[SlicesDuration, AfterValidator(_at_least_a_second)] | None = None
-    """Recorded in each stage. Without, as long as it takes; see loadtests.pace."""
+    """Recorded in each stage. Without, as long as it takes; see loadtests.plans.pace."""
     think_time: Duration = 0.0
     """Between an answer and the same user's next request."""
     repeats: Annotated[Whole, Field(ge=1, le=1000)] = Field(default=1, examples=[3])

@@ -19,7 +19,7 @@ from pydantic import ValidationInfo
 from loadtests import redaction
 from loadtests.plans.errors import PlanError, key_of
 from loadtests.plans.fields import recordable
-from loadtests.stages import RequestSpec, Stage
+from loadtests.recording.messages import RequestSpec, Stage
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from loadtests import redaction
 from loadtests.plans import placeholders
 from loadtests.plans.errors import no_such
 from loadtests.plans.fields import PositiveDuration, Table, Whole
-from loadtests.stages import RequestSpec
+from loadtests.recording.messages import RequestSpec
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 

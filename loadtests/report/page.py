@@ -8,14 +8,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from loadtests.analysis.words import load
-from loadtests.phases import NAMES
-from loadtests.report import charts, limits, palette, phases, quantities, states
-from loadtests.report import verdicts as pictures
-from loadtests.report.curves import Curve
-from loadtests.report.drawing import USUAL, Size
-from loadtests.report.marks import Layer
-from loadtests.report.pictures import PictureFailed
+from loadtests.analysis.numbers import load
+from loadtests.recording.phases import NAMES
+from loadtests.report.charts import figures as charts
+from loadtests.report.charts import palette, phases
+from loadtests.report.charts import verdicts as pictures
+from loadtests.report.charts.chart import USUAL, Size
+from loadtests.report.charts.curves import Curve
+from loadtests.report.charts.marks import Layer
+from loadtests.report.charts.pictures import PictureFailed
+from loadtests.report.text import limits, quantities, states
 from loadtests.results import Run
 
 # The outlines of Vega's symbols in a box of 16 by 16, for legends in HTML.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from loadtests.process_groups import uninterrupted
+from loadtests.processes.groups import uninterrupted
 from loadtests.samples import host, quarters, quota
 from loadtests.samples.mock import Ledger
 from loadtests.samples.other_work import OtherWork

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from loadtests.recording.messages import ProcessUsage, Rest, Usage
 from loadtests.samples.processes import MOST_THREADS, cpu_clock
-from loadtests.stages import ProcessUsage, Rest, Usage
 
 QUIET = 0.1  # of a core: a deployment that uses less has come to rest
 LOOK = 0.01  # seconds over which that is judged

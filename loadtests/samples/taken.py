@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import psutil
 
+from loadtests.recording.messages import Taken
 from loadtests.samples.processes import cpu_clock
-from loadtests.stages import Taken
 
 Named = Mapping[str, Collection[int]]
 

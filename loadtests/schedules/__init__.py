@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loadtests.pace import Need, Pace
+from loadtests.plans.pace import Need, Pace
 
 if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` need not wait for
-    from loadtests.analysis.blocks import Block
+    from loadtests.analysis.verdicts.blocks import Block
     from loadtests.plans import Plan
+    from loadtests.recording.messages import Probe
     from loadtests.results import Estimate, Point
-    from loadtests.stages import Probe
 
 
 @dataclass(frozen=True, slots=True)

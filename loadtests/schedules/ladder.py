@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from loadtests import pace
 from loadtests.analysis.collapse import collapse, unstable
-from loadtests.pace import Pace
-from loadtests.plans import Plan, UrlDeployment
+from loadtests.plans import Plan, UrlDeployment, pace
+from loadtests.plans.pace import Pace
+from loadtests.recording.slices import whole_slices
 from loadtests.schedules import Played, Step
-from loadtests.slices import whole_slices
 
 SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 RESTARTING = 2.0  # seconds that a restart of all deployments takes; for the same

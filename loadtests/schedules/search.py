@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from loadtests import pace
-from loadtests.analysis.borders import Found, found
-from loadtests.analysis.trials import Bounds, Trial, searchable, trial
-from loadtests.pace import Pace
-from loadtests.plans import Plan, PlanError
+from loadtests.analysis.capacity.boundary import Found, found
+from loadtests.analysis.capacity.margins import Bounds, Trial, searchable, trial
+from loadtests.plans import Plan, PlanError, pace
+from loadtests.plans.pace import Pace
+from loadtests.plans.slos import Slo
+from loadtests.recording.slices import LENGTH, whole_slices
 from loadtests.schedules import Played, Step
 from loadtests.schedules.ladder import SWITCHING
-from loadtests.slices import LENGTH, whole_slices
-from loadtests.slos import Slo
 
 _STEP = 3  # from one level to the next, until a promise is broken
 _MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends

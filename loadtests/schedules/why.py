@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests.analysis import advice
-from loadtests.analysis.headline import limit_of
+from loadtests.analysis.causes.headline import limit_of
 from loadtests.plans import CommandDeployment, Deployment, Plan, PlanError, VariantDeployment
 from loadtests.plans.errors import no_such
+from loadtests.recording.messages import Probe, Raised
+from loadtests.recording.slices import whole_slices
 from loadtests.results import Point, Run
 from loadtests.schedules import Played, Schedule, Step, ladder
-from loadtests.slices import whole_slices
-from loadtests.stages import Probe, Raised
 
 SCALE = 0.8  # of the upstream's delays, in every other window
 TURNS = (0, 1, 1, 0, 1, 0, 0, 1, 1, 0, 0, 1)  # two that follow each other are a pair

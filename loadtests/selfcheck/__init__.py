@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.controller import Observer
-from loadtests.deployments import DeploymentFailed
-from loadtests.engine_process import EngineFailed
+from loadtests.run.controller import Observer
+from loadtests.run.deployments import DeploymentFailed
+from loadtests.run.engine_process import EngineFailed
 from loadtests.selfcheck import ceilings, distribution, generator, pair, stall
 from loadtests.selfcheck.bench import Bench, NotMeasured
 from loadtests.selfcheck.findings import Findings, not_measured, sentence, table

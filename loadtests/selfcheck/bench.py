@@ -12,13 +12,13 @@ import httpx
 import psutil
 
 from loadtests import session
-from loadtests.analysis import records
-from loadtests.analysis.records import Record
-from loadtests.controller import Observer
-from loadtests.listeners import stranger
-from loadtests.pids import descendants
+from loadtests.analysis.inputs import records
+from loadtests.analysis.inputs.records import Record
 from loadtests.plans import Plan
+from loadtests.processes.listeners import stranger
+from loadtests.processes.pids import descendants
 from loadtests.results import Point, Run
+from loadtests.run.controller import Observer
 from loadtests.schedules import Step
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loadtests.analysis.records import Record
+from loadtests.analysis.inputs.records import Record
 from loadtests.results import Point
 from loadtests.selfcheck.bench import Bench, NotMeasured, invalid, plan
 from loadtests.selfcheck.findings import Check, Findings, not_measured

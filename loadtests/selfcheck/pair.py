@@ -2,7 +2,7 @@
 
 import math
 
-from loadtests.analysis.ratios import ratio
+from loadtests.analysis.stats.ratios import ratio
 from loadtests.results import Estimate, Point
 from loadtests.selfcheck.bench import Bench, invalid, plan
 from loadtests.selfcheck.findings import Check, Findings, not_measured

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtests.analysis.records import Record
-from loadtests.histograms import Histogram, merged
+from loadtests.analysis.inputs.records import Record
+from loadtests.recording.histograms import Histogram, merged
+from loadtests.recording.slices import LENGTH
 from loadtests.selfcheck.bench import Bench, NotMeasured, Target, plan
 from loadtests.selfcheck.findings import Check, Findings, not_measured
-from loadtests.slices import LENGTH
 
 TITLE = "a stalled server"
 PROFILE = Path(__file__).with_name("stall.toml")

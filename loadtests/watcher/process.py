@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from loadtests.process_groups import uninterrupted
+from loadtests.processes.groups import uninterrupted
 
 ENDING = 2.0  # seconds that it may take to end
 _ROOT = str(Path(__file__).resolve().parents[2])

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 if TYPE_CHECKING:  # a profile is checked without what it takes to play it
-    from mock_upstream.exchange import Answer, Exchange
+    from mock_upstream.responses.exchange import Answer, Exchange
 
 
 class When(BaseModel):

@@ -1,10 +1,10 @@
 """The connection is closed without an answer, in good order: a server that shuts down."""
 
-from mock_upstream import endings
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
+from mock_upstream.responses import aborts
+from mock_upstream.responses.exchange import Answer, Exchange
 
 
 class Close(Fault):
     async def play(self, exchange: Exchange, answer: Answer) -> None:
-        await endings.close(exchange)
+        await aborts.close(exchange)

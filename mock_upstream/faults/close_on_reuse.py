@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from mock_upstream import endings
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
+from mock_upstream.responses import aborts
+from mock_upstream.responses.exchange import Answer, Exchange
 
 
 class CloseOnReuse(Fault):
@@ -13,4 +13,4 @@ class CloseOnReuse(Fault):
     on_reuse: Literal[True] = True
 
     async def play(self, exchange: Exchange, answer: Answer) -> None:
-        await endings.close(exchange)
+        await aborts.close(exchange)

@@ -2,12 +2,12 @@
 
 from time import monotonic
 
-from mock_upstream import endings
-from mock_upstream.bodies import has_body, write
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
-from mock_upstream.fields import PositiveDuration
-from mock_upstream.sizes import PositiveBytes
+from mock_upstream.responses import aborts
+from mock_upstream.responses.bodies import has_body, write
+from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.units.fields import PositiveDuration
+from mock_upstream.units.sizes import PositiveBytes
 
 
 class Drip(Fault):
@@ -23,7 +23,7 @@ class Drip(Fault):
         for number, start in enumerate(range(0, max(length, 1), self.piece)):
             wait = number * self.interval
             if wait > self.longest:
-                await endings.drop(exchange)
+                await aborts.drop(exchange)
                 return
             if number and not await exchange.until(begin + wait):
                 return

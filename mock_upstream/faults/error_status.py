@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mock_upstream.exchange import Answer, Exchange, error_answer
 from mock_upstream.faults import Fault
+from mock_upstream.responses.exchange import Answer, Exchange, error_answer
 
 
 class ErrorStatus(Fault):

@@ -1,9 +1,9 @@
 """No answer ever: a deadlock, a lost packet behind a proxy that does not care."""
 
-from mock_upstream import endings
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
-from mock_upstream.fields import PositiveDuration
+from mock_upstream.responses import aborts
+from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.units.fields import PositiveDuration
 
 
 class Hang(Fault):
@@ -11,4 +11,4 @@ class Hang(Fault):
     """After that the connection is closed."""
 
     async def play(self, exchange: Exchange, answer: Answer) -> None:
-        await endings.hang(exchange, self.longest)
+        await aborts.hang(exchange, self.longest)

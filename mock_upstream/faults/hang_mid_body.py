@@ -1,10 +1,10 @@
 """The answer stops in the middle of its body, and the connection stays open."""
 
-from mock_upstream import endings
-from mock_upstream.bodies import Share, send_share
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
-from mock_upstream.fields import PositiveDuration
+from mock_upstream.responses import aborts
+from mock_upstream.responses.bodies import Share, send_share
+from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.units.fields import PositiveDuration
 
 
 class HangMidBody(Fault):
@@ -14,4 +14,4 @@ class HangMidBody(Fault):
 
     async def play(self, exchange: Exchange, answer: Answer) -> None:
         await send_share(exchange, answer, self.share)
-        await endings.hang(exchange, self.longest)
+        await aborts.hang(exchange, self.longest)

@@ -1,9 +1,9 @@
 """In the middle of a chunked body comes something that is no chunk: a proxy's bug."""
 
-from mock_upstream import endings
-from mock_upstream.bodies import Share, frame, send_share
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
+from mock_upstream.responses import aborts
+from mock_upstream.responses.bodies import Share, frame, send_share
+from mock_upstream.responses.exchange import Answer, Exchange
 
 
 class MalformedChunk(Fault):
@@ -14,4 +14,4 @@ class MalformedChunk(Fault):
         if await send_share(exchange, answer, self.share):
             # Past uvicorn, which would make a good chunk of it; nothing may be sent by it now.
             exchange.transport.write(b"what length?\r\n")
-        await endings.close(exchange)
+        await aborts.close(exchange)

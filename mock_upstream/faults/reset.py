@@ -1,10 +1,10 @@
 """The connection is reset instead of an answer: a crashed process, a firewall."""
 
-from mock_upstream import endings
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
+from mock_upstream.responses import aborts
+from mock_upstream.responses.exchange import Answer, Exchange
 
 
 class Reset(Fault):
     async def play(self, exchange: Exchange, answer: Answer) -> None:
-        await endings.reset(exchange)
+        await aborts.reset(exchange)

@@ -1,9 +1,9 @@
 """The connection is reset in the middle of the body: a crash while answering."""
 
-from mock_upstream import endings
-from mock_upstream.bodies import Share, send_share
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
+from mock_upstream.responses import aborts
+from mock_upstream.responses.bodies import Share, send_share
+from mock_upstream.responses.exchange import Answer, Exchange
 
 
 class ResetMidBody(Fault):
@@ -11,4 +11,4 @@ class ResetMidBody(Fault):
 
     async def play(self, exchange: Exchange, answer: Answer) -> None:
         await send_share(exchange, answer, self.share)
-        await endings.reset(exchange)
+        await aborts.reset(exchange)

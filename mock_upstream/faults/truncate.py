@@ -1,9 +1,9 @@
 """The connection is closed in good order before the body has ended."""
 
-from mock_upstream import endings
-from mock_upstream.bodies import Framing, Share, frame, send_share
-from mock_upstream.exchange import Answer, Exchange
 from mock_upstream.faults import Fault
+from mock_upstream.responses import aborts
+from mock_upstream.responses.bodies import Framing, Share, frame, send_share
+from mock_upstream.responses.exchange import Answer, Exchange
 
 
 class Truncate(Fault):
@@ -14,4 +14,4 @@ class Truncate(Fault):
     async def play(self, exchange: Exchange, answer: Answer) -> None:
         frame(answer, self.framing)
         await send_share(exchange, answer, self.share)
-        await endings.close(exchange)
+        await aborts.close(exchange)

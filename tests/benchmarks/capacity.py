@@ -25,20 +25,27 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from simulated_engine import SimulatedEngine, Station, System, exponential, record, stage, uniform
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests import plans, session
-from loadtests.analysis.borders import found
-from loadtests.analysis.capacity import capacity, undecided
+from loadtests.analysis.capacity.boundary import found
+from loadtests.analysis.capacity.margins import Bounds, trial
+from loadtests.analysis.capacity.result import capacity, undecided
 from loadtests.analysis.points import points
-from loadtests.analysis.trials import Bounds, trial
-from loadtests.controller import played
-from loadtests.progress import shown
+from loadtests.cli.progress import shown
+from loadtests.plans.slos import parse
+from loadtests.run.controller import played
 from loadtests.schedules.ladder import SWITCHING
 from loadtests.schedules.search import Search
-from loadtests.slos import parse
+from tests.support.simulated_engine import (
+    SimulatedEngine,
+    Station,
+    System,
+    exponential,
+    record,
+    stage,
+    uniform,
+)
 
 BOUNDS = Bounds(lowest=1, highest=160, within=900.0)
 SETTLE = 1.0  # seconds of the simulated stages

@@ -3,11 +3,11 @@
     python tests/benchmarks/causes.py [--seed N] [--groups 32] [--black-box] [--why] [--out FOLDER]
     python tests/benchmarks/causes.py --again FOLDER [--outside]
 
-Faults of eleven kinds are drawn from a seed (tests/seeded_faults.py): numbers of threads, pools,
-semaphores, blocking calls, CPU, clients for each request, an upstream's servers and rate limits,
-naive retries, and services without a limit in range. Each is played at three levels of two to three
-seconds, and the limit at the highest of them is judged. Asked: the right cause in 95 %, a confident
-wrong one in at most 2 %, the predicted ceiling within 10 % of the highest throughput.
+Faults of eleven kinds are drawn from a seed (tests/support/seeded_faults.py): numbers of threads,
+pools, semaphores, blocking calls, CPU, clients for each request, an upstream's servers and rate
+limits, naive retries, and services without a limit in range. Each is played at three levels of two
+to three seconds, and the limit at the highest of them is judged. Asked: the right cause in 95 %, a
+confident wrong one in at most 2 %, the predicted ceiling within 10 % of the highest throughput.
 
 With `--black-box` the services do not tell of themselves. What is asked then is the same, but that
 "slots", so many at a time, is right for whatever limits their number. With `--why` each fault is
@@ -27,16 +27,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from seeded_faults import drawn
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests import plans, session
-from loadtests.analysis import records
+from loadtests.analysis.inputs import records
 from loadtests.analysis.runs import run_of
-from loadtests.phases import PhaseSums
-from loadtests.progress import shown
+from loadtests.cli.progress import shown
+from loadtests.recording.phases import PhaseSums
 from loadtests.schedules import ladder, why
+from tests.support.seeded_faults import drawn
 
 RIGHT, WRONG, CLOSE = 0.95, 0.02, 0.10
 INVALID = {"generator", "mock", "host", "not measured"}

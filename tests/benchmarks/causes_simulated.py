@@ -15,13 +15,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from simulated_engine import Station, System, exponential
-from simulated_upstream import played
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests.analysis.runs import run_of
-from mock_upstream.profiles import Profile
+from mock_upstream.profiles.profile import Profile
+from tests.support.simulated_engine import Station, System, exponential
+from tests.support.simulated_upstream import played
 
 LEVELS = (1, 5, 10, 20, 40, 80)
 NAMES = ("exponential", "lognormal, CV 1", "default profile")

@@ -6,9 +6,9 @@
 Each trial is a run as a user starts it (`run`, `compare`, `capacity`, `ui`, `run --processes 2`,
 plain Locust), in which at a random moment of its life one process of all gets SIGKILL, SIGTERM or,
 for 1 to 20 s, SIGSTOP; or the disk fills; or a process runs out of descriptors; or its clock, and
-no other, steps by an hour (tests/chaos_clock.c). Asked, of every trial: a documented exit code, the
-cause in words, everything measured until then in the folder and readable by `brownout report`, no
-process, port or temporary file left, and no stage that counts whose window was touched.
+no other, steps by an hour (tests/support/chaos_clock.c). Asked, of every trial: a documented exit
+code, the cause in words, everything measured until then in the folder and readable by `brownout
+report`, no process, port or temporary file left, and no stage that counts whose window was touched.
 
 A trial that fails prints how to play it again. The moment is a part of the command's usual life,
 which is measured first, so a replay is alike and not the same.
@@ -27,10 +27,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 
-from tests.chaos_checks import Judged, judge
-from tests.chaos_play import play
-from tests.chaos_surroundings import compile_clock
-from tests.chaos_trials import ACTS, COMMANDS, Trial, drawn, undisturbed
+from tests.support.chaos_checks import Judged, judge
+from tests.support.chaos_play import play
+from tests.support.chaos_surroundings import compile_clock
+from tests.support.chaos_trials import ACTS, COMMANDS, Trial, drawn, undisturbed
 
 AGAIN = 4  # times that a trial is played whose command ends before its moment
 SOONER = 0.7  # times its moment, each time

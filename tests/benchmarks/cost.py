@@ -23,18 +23,19 @@ import httpx
 import peers
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from simulated_engine import SimulatedEngine, exponential, threads
-from simulated_engine import stage as simulated_stage
-
-from loadtests import plans, runfolder, server_timing, session, stages
+from loadtests import plans, session
 from loadtests.analysis import runs
-from loadtests.cores import Cores
 from loadtests.engine.recorder import Recorder
-from loadtests.histograms import Histogram
-from loadtests.phases import NAMES, PhaseSums
-from loadtests.slices import LENGTH, Slice
+from loadtests.processes.affinity import Cores
+from loadtests.recording import messages, server_timing
+from loadtests.recording.histograms import Histogram
+from loadtests.recording.phases import NAMES, PhaseSums
+from loadtests.recording.slices import LENGTH, Slice
+from loadtests.storage import run_folder
+from tests.support.simulated_engine import SimulatedEngine, exponential, threads
+from tests.support.simulated_engine import stage as simulated_stage
 
 USERS = 40
 KINDS = ("/external-data", "/data", "/health")
@@ -77,11 +78,11 @@ def recording(rounds, _seconds):
             began = time.process_time()
             for first in range(0, 20_000, 500):
                 feed(recorder, times[first : first + 500], record, told)
-                report = stages.Report(
+                report = messages.Report(
                     stage=0, generator="local", sequence=0,
-                    slices=tuple(stages.SliceMessage.of(part) for part in recorder.drain()),
+                    slices=tuple(messages.SliceMessage.of(part) for part in recorder.drain()),
                 )  # fmt: skip
-                stages.encode(report)
+                messages.encode(report)
             reported.append((time.process_time() - began) / 20_000)
         costs[name] = cost = statistics.median(alone) * 1e6
         if asked is not None:
@@ -220,7 +221,7 @@ def short_stages(path):
         "deployments": {"a": {"variant": "x"}},
         "load": {"levels": [10, 40, 80]},
     }
-    run = runfolder.RunFolder(path, {"id": "1", "name": "cost", "plan": plan})
+    run = run_folder.RunFolder(path, {"id": "1", "name": "cost", "plan": plan})
     for number in range(30):
         stage = simulated_stage(number, "a", (10, 40, 80)[number % 3], settle=2.5, measure=5.0)
         run.write(stage)
@@ -234,19 +235,19 @@ def write(out, ledger, told):
     """A run of ten minutes, as the controller would have written it."""
     levels = [10, 20, 40, 80, 160]
     plan = plan_of("http://127.0.0.1:1", levels, 0, 60, told)
-    path = runfolder.make(out, plan.name)
+    path = run_folder.make(out, plan.name)
     (path / "plan.toml").write_text(plans.to_toml(plan), encoding="utf-8")
-    folder = runfolder.RunFolder(path, runfolder.header(path, plan, {}, {"a": {}, "b": {}}))
+    folder = run_folder.RunFolder(path, run_folder.header(path, plan, {}, {"a": {}, "b": {}}))
     draw = random.Random(1)
     at = time.monotonic()
     for number, (level, name) in enumerate((level, name) for level in levels for name in "ab"):
-        stage = stages.Stage(
+        stage = messages.Stage(
             number=number, deployment=name, target="http://127.0.0.1:1", level=level, think_time=0,
             settle=0, measure=60, requests=[one.spec() for one in plan.requests], seed=1,
         )  # fmt: skip
-        clock = stages.Clock(offset=0, uncertainty=0)
+        clock = messages.Clock(offset=0, uncertainty=0)
         folder.write(stage)
-        folder.write(stages.Begun(stage=number, at=at, generators={"local": clock}))
+        folder.write(messages.Begun(stage=number, at=at, generators={"local": clock}))
         each = min(level / 0.055, 1000) * LENGTH / len(KINDS)  # requests of a kind and a slice
         for index in range(0, 240, 2):
             slices = [
@@ -255,12 +256,14 @@ def write(out, ledger, told):
                 for kind in KINDS
                 for part in parts(draw, number, index + later, kind, each, told)
             ]
-            message = stages.Report(
+            message = messages.Report(
                 stage=number, generator="local", sequence=index // 2, slices=slices
             )
             folder.write(message)
         folder.write(
-            stages.Done(stage=number, generator="local", reports=120, unfinished=0, cpu=0.3, lag=0)
+            messages.Done(
+                stage=number, generator="local", reports=120, unfinished=0, cpu=0.3, lag=0
+            )
         )
         for second in range(60):
             folder.sample(
@@ -289,7 +292,7 @@ def parts(draw, stage, index, kind, each, told):
             if told:
                 sums.record(seconds, [one * seconds for one in (0.01, 0.1, 0.2, 0, 0.6, 0.05, 0)])
         if share:
-            yield stages.SliceMessage.of(
+            yield messages.SliceMessage.of(
                 Slice(
                     stage=stage, index=index, request=kind, started=share, ended=share,
                     start_lead=share * LENGTH / 2, end_lead=share * LENGTH / 2, succeeded=share,

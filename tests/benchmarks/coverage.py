@@ -33,14 +33,13 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from simulated_engine import constant, exponential, recorded, stage
-
-from loadtests.analysis import intervals
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from loadtests.analysis.inputs.windows import pieces, window
 from loadtests.analysis.points import points
-from loadtests.analysis.windows import pieces, window
+from loadtests.analysis.stats import intervals
 from loadtests.engine.arrivals import first_starts
 from loadtests.results import Estimate
+from tests.support.simulated_engine import constant, exponential, recorded, stage
 
 SETTLE = 2.0
 ASKED = 0.94, 0.97

@@ -18,19 +18,18 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from blocks import contested, terms
-from simulated_blocks import FAILING, Equals, point
-from simulated_engine import SimulatedEngine, Station, System, record, stage
-from test_truth_failures import SLOW_SHARES, with_two_modes
-
-from loadtests.analysis import duels, stored
-from loadtests.analysis.blocks import block
-from loadtests.analysis.duel_terms import Terms
-from loadtests.analysis.metrics import METRICS
+from loadtests.analysis.verdicts import interleaved, stored
+from loadtests.analysis.verdicts.blocks import block
+from loadtests.analysis.verdicts.config import Terms
+from loadtests.analysis.verdicts.metrics import METRICS
 from loadtests.schedules import Played
-from loadtests.schedules.duel import Duel
+from loadtests.schedules.interleaved import Duel
+from tests.loadtests.analysis.test_truth_failures import SLOW_SHARES, with_two_modes
+from tests.support.blocks import contested, terms
+from tests.support.simulated_blocks import FAILING, Equals, point
+from tests.support.simulated_engine import SimulatedEngine, Station, System, record, stage
 
 ALARMS = 0.01
 NEAR = 0.01
@@ -68,7 +67,7 @@ def of_duels(number):
 def duel(seed, share, bursts, metric):
     said = terms(seed=seed, metric=metric, within=WITHIN, margin=MARGIN)
     blocks = contested(said, Equals(seed, share, bursts).made)
-    return duels.kind(blocks, said)
+    return interleaved.kind(blocks, said)
 
 
 def of_modes(number):
@@ -136,7 +135,7 @@ def compared(a, b, level=40, spread=0.01):
         made = block(record(engines[step.deployment], played), [])
         seconds = math.fsum((*length, a, 0.15))
         so_far.append(Played(step, None, 0.0, block=made, seconds=seconds))
-    return duels.verdict([one.block for one in so_far], said)
+    return interleaved.verdict([one.block for one in so_far], said)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python tests/benchmarks/fuzz.py [--inputs 1000000] [--seed 1] [--only "gauges"]
 
-Targets and their shares of the inputs are in tests/fuzz_targets.py, how they are made and what
-counts as wrong is in tests/fuzzing.py. As many processes as there are cores play them, each one
-target. Asked: nothing wrong.
+Targets and their shares of the inputs are in tests/support/fuzz_targets.py, how they are made and
+what counts as wrong is in tests/support/fuzzing.py. As many processes as there are cores play them,
+each one target. Asked: nothing wrong.
 """
 
 import argparse
@@ -14,10 +14,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from fuzz_targets import TARGETS
-from fuzzing import Outcome, fuzz
+from tests.support.fuzz_targets import TARGETS
+from tests.support.fuzzing import Outcome, fuzz
 
 PIECE = 20_000  # inputs of one process, so that what a process keeps does not count as one input's
 

@@ -37,13 +37,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import peers
 
-from loadtests import stages
-from loadtests.analysis.records import StageRecord
-from loadtests.controller import is_over
-from loadtests.cores import Cores
-from loadtests.engine_process import Line, engine
-from loadtests.histograms import Histogram, merged
-from loadtests.slices import LENGTH
+from loadtests.analysis.inputs.records import StageRecord
+from loadtests.processes.affinity import Cores
+from loadtests.recording import messages
+from loadtests.recording.histograms import Histogram, merged
+from loadtests.recording.slices import LENGTH
+from loadtests.run.controller import is_over
+from loadtests.run.engine_process import Line, engine
 
 STOCK = Path(__file__).with_name("stock_locustfile.py")
 CORES = Cores(frozenset({peers.SERVER}), frozenset({peers.SERVER}), frozenset({peers.DRIVER}), True)
@@ -217,13 +217,13 @@ class Engine:
     line: Line
     pid: int
 
-    def play(self, asked: stages.Stage, begins: Callable[[], None] = lambda: None) -> StageRecord:
+    def play(self, asked: messages.Stage, begins: Callable[[], None] = lambda: None) -> StageRecord:
         self.line.send(asked)
         record = StageRecord(asked)
         while not is_over(record):
             message = self.line.receive(60)
             record.add(message)
-            if isinstance(message, stages.Begun):
+            if isinstance(message, messages.Begun):
                 begins()
         return record
 
@@ -235,16 +235,18 @@ def playing() -> Iterator[Engine]:
         headless = ["--headless", "--only-summary"]
         with engine(line, Path("default"), log, CORES, headless) as connected:
             pid = connected().pid
-            assert isinstance(line.receive(60), stages.Started)
+            assert isinstance(line.receive(60), messages.Started)
             yield Engine(line, pid)
-            line.send(stages.Finish())
+            line.send(messages.Finish())
 
 
-def stage(number: int, url: str, level: int, seconds: float, model: str = "closed") -> stages.Stage:
-    request = stages.RequestSpec(
+def stage(
+    number: int, url: str, level: int, seconds: float, model: str = "closed"
+) -> messages.Stage:
+    request = messages.RequestSpec(
         name="GET /external-data", method="GET", path="/external-data", weight=1, timeout=SLOWEST
     )
-    return stages.Stage(
+    return messages.Stage(
         number=number, deployment="target", target=url, model=model, level=level, think_time=0,
         settle=SETTLE, measure=seconds, requests=(request,), seed=number,
     )  # fmt: skip

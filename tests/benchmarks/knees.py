@@ -25,8 +25,8 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtests import plans, session
-from loadtests.analysis import records
-from loadtests.progress import shown
+from loadtests.analysis.inputs import records
+from loadtests.cli.progress import shown
 
 THREADS = (5, 8, 12, 20, 40, 70, 100)
 DELAYS = (0.020, 0.035, 0.050, 0.100, 0.200, 0.350, 0.500)  # seconds

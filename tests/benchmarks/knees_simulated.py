@@ -18,11 +18,10 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from simulated_knees import drawn, held
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests.analysis.knees import knee
+from tests.support.simulated_knees import drawn, held
 
 HELD, CLEAR = 0.95, 0.98
 

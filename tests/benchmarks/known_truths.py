@@ -20,8 +20,8 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtests import plans, session
-from loadtests.analysis import records
-from loadtests.progress import shown
+from loadtests.analysis.inputs import records
+from loadtests.cli.progress import shown
 
 PLAN = """
 name = "known-truths"

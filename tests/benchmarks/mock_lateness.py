@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 import peers
 
-from mock_upstream import open_loop
+from mock_upstream.verification import load_driver
 
 RATES = (2000, 7700)  # the first is judged
 LATENCY = "p50=50ms p95=80ms p99=150ms"
@@ -42,12 +42,12 @@ def by_the_ledger(rounds: int, seconds: float):
     late: dict[int, list[tuple[float, float]]] = {rate: [] for rate in RATES}
     early = 0
     with peers.mock(LATENCY) as upstream, peers.on_core(peers.DRIVER):
-        ask = [open_loop.question("mock", "GET", "/")]
-        open_loop.drive(upstream.url, ask, RATES[0], 1.0, connections=300, patience=20)
+        ask = [load_driver.question("mock", "GET", "/")]
+        load_driver.drive(upstream.url, ask, RATES[0], 1.0, connections=300, patience=20)
         for _ in range(rounds):
             for rate in RATES:
                 upstream.reset()
-                seen = open_loop.drive(
+                seen = load_driver.drive(
                     upstream.url, ask, rate, seconds, connections=rate // 8, patience=20
                 )
                 delays = upstream.ledger().late

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import peers
 
-from mock_upstream import open_loop
-from mock_upstream.loops import allow_connections, new_event_loop
+from mock_upstream.timing.event_loop import allow_connections, new_event_loop
+from mock_upstream.verification import load_driver
 
 PROFILE = {
     "latency": "p50=20ms p95=40ms p99=80ms",
@@ -58,8 +58,8 @@ def main() -> None:
 
 def lateness(url: str) -> tuple[float, float]:
     """p50 and p99 at 2,000 requests a second, in seconds."""
-    ask = [open_loop.question("mock", "GET", "/")]
-    seen = open_loop.drive(url, ask, 2000, 3.0, connections=150, patience=20)
+    ask = [load_driver.question("mock", "GET", "/")]
+    seen = load_driver.drive(url, ask, 2000, 3.0, connections=150, patience=20)
     late = sorted(one.timing()["late"] for one in seen)
     return late[len(late) // 2], late[len(late) * 99 // 100]
 

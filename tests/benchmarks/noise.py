@@ -6,8 +6,8 @@
 Each `brownout run` plays one service, whose limit is drawn from a seed: 5 to 60 threads, a pool, a
 semaphore, a blocked loop, or CPU that is burnt. Meanwhile there are bursts of CPU on each core, for
 0, 10, 20 and 30 % of the time, and short stops of generator, mock and service (see
-tests/noise_maker.py). The same services are played at each level of noise. Twenty runs take some
-eight minutes.
+tests/support/noise_maker.py). The same services are played at each level of noise. Twenty runs take
+some eight minutes.
 
 The truth: the limit where it is a number of threads, connections or slots. Where requests go one
 after the other, (L + s) / s, where L is the mean latency that the mock was asked for and s what a
@@ -22,8 +22,8 @@ processes' own clocks.
                 or comes as close as 3 %
 
 What the host of this machine and other processes took meanwhile is printed, as it comes on top.
-`--record` keeps the noise of these runs for simulations (tests/recorded_noise.py). `--goal` leaves
-the lengths of the stages to brownout.
+`--record` keeps the noise of these runs for simulations (tests/support/recorded_noise.py). `--goal`
+leaves the lengths of the stages to brownout.
 """
 
 import argparse
@@ -39,15 +39,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import recorded_noise
-import seeded_faults as faults
-from noise_maker import noise
-from recorded_noise import Recording, Second
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests import exit_codes, results
-from loadtests.analysis import cpu, records
+from loadtests.analysis.inputs import cpu, records
+from tests.support import recorded_noise
+from tests.support import seeded_faults as faults
+from tests.support.noise_maker import noise
+from tests.support.recorded_noise import Recording, Second
 
 ROOT = Path(__file__).parents[2]
 KINDS = (

@@ -18,12 +18,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from disturbed import paused, samples, seconds_taken
-from recorded import Request, lognormal, recorded, stage, users
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests.analysis.points import points
+from tests.support.disturbed import paused, samples, seconds_taken
+from tests.support.recorded import Request, lognormal, recorded, stage, users
 
 QUEUES = {
     "below the knee": (8, 20),

@@ -27,7 +27,7 @@ import peers
 from scipy import stats
 
 from tests.conftest import a_free_port
-from tests.webui import ui
+from tests.support.webui import ui
 
 PLAN = """
 name = "pages"
@@ -139,7 +139,7 @@ def asked(connection, path, headers):
 def tabs(url, count, waits):
     from playwright.sync_api import sync_playwright
 
-    from tests.browser import CHROMIUM, FLAGS
+    from tests.support.browser import CHROMIUM, FLAGS
 
     with (
         sync_playwright() as playwright,

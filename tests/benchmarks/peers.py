@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import mock_upstream
-from mock_upstream.embedding import Upstream
+from mock_upstream.client import Upstream
 
 CORES = sorted(os.sched_getaffinity(0))
 DRIVER, SERVER = CORES[0], CORES[-1]

@@ -19,12 +19,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from loadtests import plans, stages
-from loadtests.analysis.records import StageRecord
-from loadtests.controller import is_over
-from loadtests.cores import Cores
-from loadtests.engine_process import Line
-from loadtests.histograms import merged
+from loadtests import plans
+from loadtests.analysis.inputs.records import StageRecord
+from loadtests.processes.affinity import Cores
+from loadtests.recording import messages
+from loadtests.recording.histograms import merged
+from loadtests.run.controller import is_over
+from loadtests.run.engine_process import Line
 
 LEVELS = (1, 10, 40, 160)
 QUANTILES = (0.50, 0.95, 0.99)
@@ -83,7 +84,7 @@ def one_round(url, seconds, cores):
             )
         line.accept(lambda: engine.poll() is None)
         records = [play(line, number, level, url, seconds) for number, level in enumerate(LEVELS)]
-        line.send(stages.Finish())
+        line.send(messages.Finish())
         engine.wait(30)
         stamps = json.loads(raw_file.read_text(encoding="utf-8"))
     for record in records:
@@ -107,7 +108,7 @@ def one_round(url, seconds, cores):
 
 def play(line, number, level, url, seconds):
     request = plans.default().requests[0].spec()
-    stage = stages.Stage(
+    stage = messages.Stage(
         number=number, deployment="mock", target=url, level=level, think_time=0, settle=SETTLE,
         measure=seconds, requests=(request,), seed=number,
     )  # fmt: skip
@@ -115,7 +116,7 @@ def play(line, number, level, url, seconds):
     record = StageRecord(stage)
     while not is_over(record):
         message = line.receive(60)
-        if not isinstance(message, stages.Started):
+        if not isinstance(message, messages.Started):
             record.add(message)
     return record
 

@@ -12,12 +12,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from simulated_engine import SimulatedEngine, Station, System, record, stage, threads  # noqa: E402
-
-from loadtests.analysis.points import points  # noqa: E402
-from loadtests.results import Estimate  # noqa: E402
+from loadtests.analysis.points import points
+from loadtests.results import Estimate
+from tests.support.simulated_engine import SimulatedEngine, Station, System, record, stage, threads
 
 LEVEL = 40
 FIGURES = ("throughput", "mean", "p50", "p95", "p99")

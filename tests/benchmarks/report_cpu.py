@@ -22,12 +22,12 @@ WRITES = """
 import json, pkgutil, resource, sys, tempfile
 from importlib import import_module
 from pathlib import Path
-from loadtests import report
+from loadtests.report import writing
 from loadtests.analysis.runs import analyse
 for module in pkgutil.iter_modules(report.__path__):
     import_module(f"loadtests.report.{module.name}")
 try:
-    from loadtests.report.pictures import close, svg
+    from loadtests.report.charts.pictures import close, svg
 except ImportError:  # earlier versions draw in their own process
     import vl_convert
     close, svg = (lambda: None), (lambda chart, config: vl_convert.vegalite_to_svg(chart))
@@ -38,7 +38,7 @@ begun = used()
 run = analyse(Path(sys.argv[1]))
 analysed = used()
 with tempfile.TemporaryDirectory() as folder:
-    report.write(run, Path(folder))
+    writing.write(run, Path(folder))
 close()
 written = used()
 svg({"mark": "point", "data": {"values": [{}]}}, {})

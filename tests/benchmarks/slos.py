@@ -16,9 +16,20 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from simulated_engine import (
+from loadtests.analysis.capacity.margins import Bounds, trial
+from loadtests.analysis.capacity.result import capacity
+from loadtests.analysis.points import points
+from loadtests.analysis.slo_metrics import Evidence
+from loadtests.analysis.slo_results import slo_result
+from loadtests.analysis.stats import intervals
+from loadtests.plans.slos import parse
+from loadtests.run.controller import played
+from loadtests.schedules.search import Search
+from tests.loadtests.analysis.test_truth_failures import BURSTS, at_the_true_share
+from tests.loadtests.analysis.test_truth_stability import ABOVE
+from tests.support.simulated_engine import (
     SimulatedEngine,
     Station,
     System,
@@ -28,18 +39,6 @@ from simulated_engine import (
     threads,
     uniform,
 )
-from test_truth_failures import BURSTS, at_the_true_share
-from test_truth_stability import ABOVE
-
-from loadtests.analysis import intervals
-from loadtests.analysis.capacity import capacity
-from loadtests.analysis.points import points
-from loadtests.analysis.slo_metrics import Evidence
-from loadtests.analysis.slo_results import slo_result
-from loadtests.analysis.trials import Bounds, trial
-from loadtests.controller import played
-from loadtests.schedules.search import Search
-from loadtests.slos import parse
 
 
 def judged(text, system, level, seed, **options):

@@ -33,9 +33,9 @@ import mock_upstream
 from app_under_test import variants
 from tests.benchmarks.mock_soak import PROFILE
 from tests.benchmarks.peers import judged
-from tests.brownout_runs import PAIR
 from tests.conftest import a_free_port
-from tests.webui import Pages, ui
+from tests.support.brownout_runs import PAIR
+from tests.support.webui import Pages, ui
 
 USERS = 100  # requests per second that the second part stands for
 CONNECTIONS, BURST = 32, 1000  # of a burst; requests

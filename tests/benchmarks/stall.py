@@ -30,13 +30,14 @@ from pathlib import Path
 
 import httpx
 
-from loadtests import plans, stages
-from loadtests.analysis.records import StageRecord
-from loadtests.controller import is_over
-from loadtests.cores import Cores
-from loadtests.engine_process import Line, engine
-from loadtests.histograms import merged
-from loadtests.slices import LENGTH
+from loadtests import plans
+from loadtests.analysis.inputs.records import StageRecord
+from loadtests.processes.affinity import Cores
+from loadtests.recording import messages
+from loadtests.recording.histograms import merged
+from loadtests.recording.slices import LENGTH
+from loadtests.run.controller import is_over
+from loadtests.run.engine_process import Line, engine
 
 CAPACITY = 200  # requests per second
 CASES = [(1.0, 0.5), (2.0, 0.25), (2.0, 0.5), (3.0, 0.75)]  # S for 20 s, rho
@@ -92,13 +93,13 @@ def one_round(number, seconds, processes, folder):
         log = folder / f"generator-{number}.log"
         with Line() as line, engine(line, Path("default"), log, cores, headless) as connected:
             connected()
-            assert isinstance(line.receive(60), stages.Started)
+            assert isinstance(line.receive(60), messages.Started)
             yield from (
                 row
                 for place, (stall, rho) in enumerate(CASES)
                 for row in one_case(line, place, url, mock.pid, seconds, stall, rho, number)
             )
-            line.send(stages.Finish())
+            line.send(messages.Finish())
     finally:
         mock.terminate()
         mock.wait()
@@ -145,7 +146,7 @@ def stopped(pid):
 
 def play(line, number, url, rate, seconds, hold):
     """A stage of the open model, in which `hold` is called a twentieth into the window."""
-    stage = stages.Stage(
+    stage = messages.Stage(
         number=number, deployment="mock", target=url, model="open", arrivals="even", level=rate,
         think_time=0, settle=SETTLE, measure=seconds, seed=number,
         requests=(plans.default().requests[0].spec(),),

@@ -24,16 +24,16 @@ from types import SimpleNamespace
 
 import numpy as np
 from coverage import CASES, NAMES, SETTLE, _judged, errors, line, requests, stage, truth
-from simulated_engine import recorded
 
-from loadtests import pace
-from loadtests.analysis import relaxation
 from loadtests.analysis.goals import LOOKS, Length
 from loadtests.analysis.points import points
+from loadtests.analysis.stats import relaxation
 from loadtests.engine.arrivals import first_starts
-from loadtests.pace import Pace
+from loadtests.plans import pace
+from loadtests.plans.pace import Pace
+from loadtests.recording.slices import LENGTH, whole_slices
 from loadtests.results import Knee
-from loadtests.slices import LENGTH, whole_slices
+from tests.support.simulated_engine import recorded
 
 
 def most(case):

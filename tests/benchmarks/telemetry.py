@@ -41,10 +41,11 @@ from scipy import stats
 
 from app_under_test import variants
 from app_under_test.telemetry import Telemetry
-from loadtests import plans, server_timing, session, stages
+from loadtests import plans, session
 from loadtests.engine.arrivals import Share
 from loadtests.engine.coin import TARGET, Coin
 from loadtests.engine.recorder import Recorder
+from loadtests.recording import messages, server_timing
 
 LOW, SATURATED = 2, 80
 UPSTREAM = "p50=50ms p95=80ms p99=150ms"
@@ -264,7 +265,7 @@ def untraced(arguments):
 
 def recording(arguments):
     """In this process, 20 requests at a time, one of them traced; the lowest of the turns."""
-    stage = stages.Stage(
+    stage = messages.Stage(
         number=0, deployment="a", target="http://a", level=1, think_time=0, settle=0,
         measure=3600, requests=(), seed=1,
     )  # fmt: skip

@@ -30,10 +30,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from simulated_engine import (
+from loadtests import plans, session
+from loadtests.analysis.inputs import records
+from loadtests.analysis.points import points
+from loadtests.cli.progress import shown
+from loadtests.processes.affinity import Cores
+from tests.support.brownout_runs import PAIR
+from tests.support.simulated_engine import (
     SimulatedEngine,
     Station,
     System,
@@ -44,13 +49,6 @@ from simulated_engine import (
     threads,
     uniform,
 )
-
-from loadtests import plans, session
-from loadtests.analysis import records
-from loadtests.analysis.points import points
-from loadtests.cores import Cores
-from loadtests.progress import shown
-from tests.brownout_runs import PAIR
 
 FALSE = 0.02
 LEAST = 300

@@ -9,9 +9,9 @@
 of real blocks on this machine, with other work on it if `--busy` says so (a share of each core).
 `simulate` draws rounds from such noise, multiplies the times of one side by a known change, and has
 the schedule and the verdict do the rest. `noisy` does so with blocks of simulated services on two
-cores that others use in bursts for a part of the time (tests/simulated_noise.py), with and without
-what is known of these bursts. `fresh` plays real comparisons: equal ones, ones whose upstream is
-slower for one side, and ones that burn CPU in the service.
+cores that others use in bursts for a part of the time (tests/support/simulated_noise.py), with and
+without what is known of these bursts. `fresh` plays real comparisons: equal ones, ones whose
+upstream is slower for one side, and ones that burn CPU in the service.
 
 Asked: at most 1 % false verdicts of 2,000 simulated comparisons of equals, quiet and busy, and of
 30 real ones; a p95 that is 10 % worse is found within 90 s, 5 % within 3 minutes, 3 % within 6,
@@ -38,14 +38,14 @@ from pathlib import Path
 import peers
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from blocks import block, contested
-from simulated_noise import rounds
-
-from loadtests import contenders, plans, session
-from loadtests.analysis.duels import INTERVAL, Terms, verdict
-from loadtests.schedules.duel import Duel
+from loadtests import plans, session
+from loadtests.analysis.verdicts.interleaved import INTERVAL, Terms, verdict
+from loadtests.compare import targets
+from loadtests.schedules.interleaved import Duel
+from tests.support.blocks import block, contested
+from tests.support.simulated_noise import rounds
 
 NOISE = Path(__file__).with_name("noise")
 UPSTREAM = "p50=50ms p95=80ms p99=150ms"
@@ -110,7 +110,7 @@ class Whole(Duel):
 
 
 def compared(plan, schedule=Duel, **terms):
-    chosen, said = contenders.contest(plan, "base", "head", at=str(LEVEL), **terms)
+    chosen, said = targets.contest(plan, "base", "head", at=str(LEVEL), **terms)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         found = session.run(chosen, Path(folder), Quiet(), [], schedule(said)).run.verdicts[0]

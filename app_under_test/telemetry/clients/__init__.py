@@ -17,7 +17,7 @@ from typing import Any
 
 from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS
-from app_under_test.telemetry.visits import TRACK, branched
+from app_under_test.telemetry.tracing import TRACK, branched
 
 _NAMES = [module.name for module in iter_modules(__path__)]
 _WATCHED: set[str] = set()

@@ -6,8 +6,8 @@ from app_under_test.telemetry.clients import replace
 from app_under_test.telemetry.passing import passing
 from app_under_test.telemetry.process import PROCESS, Use
 from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
-from app_under_test.telemetry.stays import stay_in
-from app_under_test.telemetry.visits import TRACK, BlockingCall
+from app_under_test.telemetry.tracing import TRACK, BlockingCall
+from app_under_test.telemetry.upstream_timing import stay_in
 
 _CALL = "_brownout_call"
 """The attribute of a connection that is in use."""

@@ -12,15 +12,23 @@ from typing import Any
 
 from loadtests.analysis.advice import NOUNS, Remedy, advice
 from loadtests.analysis.causes import evidence, outside
-from loadtests.analysis.causes.cases import Found, Seen
+from loadtests.analysis.causes.case import Found, Seen
+from loadtests.analysis.causes.ceilings import (
+    demand,
+    exceeded,
+    highest,
+    lowest,
+    met,
+    predicted,
+    refuted,
+)
+from loadtests.analysis.causes.concurrency_limit import slots
+from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.causes.refusals import refusals
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
-from loadtests.analysis.causes.slots import slots
 from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
-from loadtests.analysis.ceilings import demand, exceeded, highest, lowest, met, predicted, refuted
 from loadtests.analysis.law import law
-from loadtests.analysis.observations import Observation
-from loadtests.analysis.words import rate
+from loadtests.analysis.numbers import rate
 from loadtests.results import Ceiling, Limit, Resource
 
 

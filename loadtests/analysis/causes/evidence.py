@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from loadtests.analysis.causes.cases import Seen
-from loadtests.analysis.ceilings import predicted, usable_cores
-from loadtests.analysis.observations import Observation
+from loadtests.analysis.causes.case import Seen
+from loadtests.analysis.causes.ceilings import predicted, usable_cores
+from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.numbers import duration, percent, rate, rounded
 from loadtests.analysis.outside import said
-from loadtests.analysis.words import duration, percent, rate, rounded
 from loadtests.results import Ceiling, Resource
 
 Fact = tuple[str, str]

@@ -1,9 +1,9 @@
 """Whether an event loop is blocked, or all threads are busy, as it is seen from outside."""
 
-from loadtests.analysis.causes.cases import FULL, NEAR, ROOM, Found, Seen
-from loadtests.analysis.observations import Observation
+from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Found, Seen
+from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.numbers import duration, percent, rounded
 from loadtests.analysis.outside import DOES
-from loadtests.analysis.words import duration, percent, rounded
 from loadtests.results import Ceiling, Outside
 from loadtests.watcher.states import ACCEPT, EVENTS, LOCK, POLL, SLEEPS, SOCKET
 

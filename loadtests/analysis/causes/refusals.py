@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from loadtests.analysis.causes.cases import Found, Seen
-from loadtests.analysis.words import percent, rounded
+from loadtests.analysis.causes.case import Found, Seen
+from loadtests.analysis.numbers import percent, rounded
 from loadtests.results import Errors
 
 REFUSING = 0.05  # of the requests, beyond those at the lowest level

@@ -1,9 +1,9 @@
 """Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
 
-from loadtests.analysis.causes.cases import FULL, QUEUE, Found, Seen
-from loadtests.analysis.ceilings import STARVED, late, usable_cores
-from loadtests.analysis.observations import Observation
-from loadtests.analysis.words import duration, percent, rounded
+from loadtests.analysis.causes.case import FULL, QUEUE, Found, Seen
+from loadtests.analysis.causes.ceilings import STARVED, late, usable_cores
+from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.numbers import duration, percent, rounded
 from loadtests.results import Ceiling
 
 LATE_SHARE = 0.1  # of the time that a request waits, by which a blocked loop is late in the mean

@@ -1,8 +1,8 @@
 """Whether the upstream binds, or what is asked of it again and again."""
 
-from loadtests.analysis.causes.cases import FULL, ROOM, Found, Seen
-from loadtests.analysis.ceilings import LATE
-from loadtests.analysis.words import duration, percent, rate, rounded
+from loadtests.analysis.causes.case import FULL, ROOM, Found, Seen
+from loadtests.analysis.causes.ceilings import LATE
+from loadtests.analysis.numbers import duration, percent, rate, rounded
 from loadtests.results import Ceiling
 
 REFUSING = 0.05  # of the calls

@@ -1,7 +1,7 @@
 """Our pages in Locust's web UI, and what guards them.
 
 Everything that a page shows was computed by the controller and is held here as bytes; see
-loadtests.laboratory.
+loadtests.dashboard.
 """
 
 from pathlib import Path

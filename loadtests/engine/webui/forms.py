@@ -6,9 +6,8 @@ from typing import Any
 from flask import Response, jsonify, request
 from flask_login import current_user
 
-from loadtests import choices
 from loadtests.engine.egress import Egress
-from loadtests.plans import Plan, PlanError
+from loadtests.plans import Plan, PlanError, overrides
 
 _RUNNING = ("spawning", "running", "cleanup", "stopping")
 _RUNS = "a test runs, and its plan cannot be changed on the way: stop it, then start anew"
@@ -31,7 +30,7 @@ def install(environment: Any, web_ui: Any, base: str, plan: Plan, egress: Egress
 
 def _wrong(plan: Plan, values: Mapping[str, str]) -> str | None:
     try:
-        choices.applied(plan, values)
+        overrides.applied(plan, values)
     except PlanError as error:
         return str(error)
     return None

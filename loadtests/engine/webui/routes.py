@@ -11,8 +11,8 @@ from flask import Blueprint, Response, jsonify, make_response, request, send_fro
 
 from loadtests.engine.link import Link
 from loadtests.engine.webui.shown import Content, Shown
-from loadtests.laboratory.shelf import NoSuchRun
-from loadtests.laboratory.shelf import file as file_of
+from loadtests.storage.saved_runs import NoSuchRun
+from loadtests.storage.saved_runs import file as file_of
 
 View = TypeVar("View", bound=Callable[..., Response])
 

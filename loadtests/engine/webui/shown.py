@@ -7,7 +7,7 @@ from typing import Any
 
 from gevent.event import Event
 
-from loadtests.stages import Show
+from loadtests.recording.messages import Show
 
 STARTING = 15.0  # seconds that the first content may take
 

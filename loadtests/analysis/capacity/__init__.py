@@ -1,0 +1,1 @@
+"""The highest level that meets the SLOs."""

@@ -1,0 +1,133 @@
+"""The highest level that keeps the promises, from trials at any levels: its interval, and why."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from loadtests.analysis.capacity.boundary import Found, found, mean
+from loadtests.analysis.capacity.margins import SURE, Bounds, Margin, Trial
+from loadtests.analysis.numbers import rate
+from loadtests.plans.slos import Slo
+from loadtests.results import Capacity
+
+
+def capacity(
+    slos: Mapping[str, Slo], trials: Sequence[Trial], bounds: Bounds, unit: str, seconds: float
+) -> Capacity:
+    """
+    The result of a search that may have come to its end or not.
+
+    `high` is the highest level that may still be the capacity. Where the lowest level already
+    breaks a promise, `level` is None and `high` below it.
+
+    Args:
+        unit: of a level, such as "users".
+    """
+    seen = found(trials)
+    low, high = seen.kept, None if seen.broken is None else seen.broken - 1
+
+    def result(level: int | None, why: str, *, above: bool = False) -> Capacity:
+        return Capacity(
+            level=level,
+            low=low,
+            high=None if above else high,
+            above=above,
+            slo=seen.slo if level is not None or _below(high, bounds) else None,
+            seconds=seconds,
+            why=f"{why}.",
+        )
+
+    if not trials:
+        return result(None, "nothing was measured")
+    if seen.unreached:
+        most = max(trials, key=lambda one: one.rate)
+        return Capacity(
+            level=None,
+            slo=seen.unreached,
+            seconds=seconds,
+            why=f"no level reaches {slos[seen.unreached].text!r}: "
+            f"the most was {rate(most.rate)}, at {most.level:,} {unit}.",
+        )
+    if _below(high, bounds):
+        return result(
+            None, f"{_told(trials, seen, bounds.lowest, unit)}: even the lowest breaks {seen.slo}"
+        )
+    if low is None:
+        return result(None, f"no level was shown to keep {_all(slos)}{_unresolved(trials)}")
+    if high is None and low >= bounds.highest:
+        return result(
+            low, f"the highest level allowed, {low:,} {unit}, keeps {_all(slos)}", above=True
+        )
+    level = low if seen.crossing is None else max(math.floor(seen.crossing), low)
+    if high is not None:
+        level = min(level, high)
+    if high is None:
+        return result(level, f"{low:,} {unit} keep {_all(slos)}; no level was shown to break one")
+    told = _told(trials, seen, high + 1, unit)
+    late = "" if seen.resolved(bounds) else "; the time was over before the border was narrowed"
+    return result(level, f"{low:,} {unit} keep {_all(slos)}, {told}{_both_ways(trials)}{late}")
+
+
+def undecided(result: Capacity, bounds: Bounds) -> bool:
+    """Whether the search ended before it was done: its answer is wider than was asked."""
+    if result.above or breaks_everywhere(result):
+        return False
+    if result.low is None or result.high is None:
+        return True
+    return result.high > bounds.narrow(round(result.low))
+
+
+def breaks_everywhere(result: Capacity) -> bool:
+    """Whether it was shown that no level that was allowed keeps every promise."""
+    return result.level is None and result.slo is not None
+
+
+# Words
+
+
+def _told(trials: Sequence[Trial], seen: Found, level: int, unit: str) -> str:
+    """E.g. "46 users break checkout-p95 (p95 212 ms)"."""
+    levels = sorted({one.level for one in trials})
+    at = levels[min(bisect_left(levels, level), len(levels) - 1)]
+    broke = [
+        (one.margins[name].value, name, one.seen[name])
+        for one in trials
+        if one.level == at
+        for name in one.margins
+    ]
+    if not broke:
+        return f"{at:,} {unit} break {seen.slo}"
+    _, name, told = min(broke)
+    return f"{at:,} {unit} break {name} ({told})"
+
+
+def _both_ways(trials: Sequence[Trial]) -> str:
+    """Says it when a level answers differently after a higher one than after a lower one."""
+    ways: dict[tuple[int, str], dict[bool, list[Margin]]] = {}
+    for before, one in pairwise(trials):
+        if before.level != one.level:
+            for name, margin in one.margins.items():
+                came = ways.setdefault((one.level, name), {True: [], False: []})
+                came[before.level > one.level].append(margin)
+    for (level, name), came in ways.items():
+        if came[True] and came[False]:
+            (down, e), (up, f) = mean(came[True]), mean(came[False])
+            if down * up < 0 and abs(down - up) > SURE * math.hypot(e, f):
+                kept = "from below, not from above" if up > 0 else "from above, not from below"
+                return f"; {level:,} keeps {name} when it is reached {kept}"
+    return ""
+
+
+def _all(slos: Mapping[str, Slo]) -> str:
+    return " and ".join(slos) if len(slos) < 3 else "every SLO"
+
+
+def _unresolved(trials: Sequence[Trial]) -> str:
+    if not any(one.margins for one in trials):
+        return ": no stage was long enough, or valid, to tell"
+    return " beyond doubt"
+
+
+def _below(high: int | None, bounds: Bounds) -> bool:
+    return high is not None and high < bounds.lowest

@@ -1,0 +1,66 @@
+"""A level in question, and what is found about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadtests.analysis.causes.ceilings import Demand, usable_cores
+from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.law import Law
+from loadtests.analysis.numbers import load
+from loadtests.results import Ceiling, Resource
+
+FULL = 0.9  # of a resource
+ROOM = 0.8  # of the CPU: below, it is not what binds
+QUEUE = 0.5  # requests, in the mean, that wait
+NEAR = 0.7  # of a ceiling: with less throughput, something else holds the resource
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A level in question, with what it is compared with."""
+
+    now: Observation
+    low: Observation
+    levels: Sequence[Observation]  # of the same deployment, rising
+    takes: Demand
+    ceilings: Sequence[Ceiling]
+    law: Law
+
+    @property
+    def below(self) -> str:
+        """The level that it is compared with, in words."""
+        return load(self.low.level, self.low.point.model)
+
+    def ceiling(self, resource: Resource) -> Ceiling | None:
+        """The lowest of this resource."""
+        return next((one for one in self.ceilings if one.resource == resource), None)
+
+    def near(self, resource: Resource) -> bool:
+        """Whether throughput comes near to what it permits; True where that is not known."""
+        ceiling = self.ceiling(resource)
+        return ceiling is None or self.now.throughput >= NEAR * ceiling.throughput
+
+    @property
+    def cpu(self) -> float | None:
+        """The used part of the cores that its processes can use, or of its busiest one's."""
+        now = self.now
+        shares = [] if now.cpu is None else [now.cpu / usable_cores(now)]
+        if now.busiest is not None:
+            shares.append(now.busiest)
+        if now.told and now.told.loop_cpu is not None:
+            shares.append(now.told.loop_cpu)
+        return max(shares, default=None)
+
+    @property
+    def lag(self) -> float | None:
+        return self.now.told.lag if self.now.told else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`why` in words; `ceiling`: the one that was met, where it is not the resource's lowest."""
+
+    resource: Resource
+    utilisation: float | None
+    why: str
+    ceiling: Ceiling | None = None

@@ -1,0 +1,1 @@
+"""What the analysis reads: records, windows, ledgers, CPU."""

@@ -1,0 +1,81 @@
+"""What a plan is too short for, told before it is played."""
+
+import math
+
+from loadtests.analysis.numbers import duration, loads
+from loadtests.analysis.stats.sample_size import LEAST_QUARTERS, requests_for
+from loadtests.plans import Plan, UrlDeployment
+from loadtests.recording.slices import LENGTH
+from loadtests.results import QUANTILES
+from mock_upstream.latency.parser import Latency
+
+_CYCLES = 6  # response times that a window must last: a closed system forgets in about one
+
+
+def too_short(plan: Plan) -> list[str]:
+    """
+    For which levels a quantile's interval or the state cannot be expected, and which `measure`
+    would do.
+
+    From the mean latency of the plan's upstream, as if the service added nothing and no queue: more
+    requests than these do not come. Empty for deployments at URLs, whose upstream is not known, and
+    for a user's own locustfile.
+    """
+    urls = all(isinstance(one, UrlDeployment) for one in plan.deployments.values())
+    if urls or plan.locustfile is not None:
+        return []
+    load = plan.load
+    cycle = mean_latency(plan) + load.think_time
+    found = []
+    for name, q in QUANTILES.items():
+        needed = requests_for(q)
+        rates = {
+            level: level if load.model == "open" else level / max(cycle, 1e-4)
+            for level in load.levels
+        }
+        short = {
+            level: rate
+            for level, rate in rates.items()
+            if rate * load.longest * load.repeats < needed
+        }
+        if short:
+            least = min(short.values())
+            expected = math.floor(least * load.longest * load.repeats)
+            found.append(
+                f"No interval of {name} is to be expected at {loads(list(short), load.model)}: it "
+                f"takes some {needed} requests, and at most {expected} come at the lowest. "
+                f"measure = {as_plan_says(needed / least / load.repeats)} would do."
+            )
+    least = _least_window(plan)
+    if load.longest < least:
+        found.append(
+            f"Windows of {duration(load.longest)} are too short to tell whether they are steady, "
+            f"and for sound intervals: measure = {as_plan_says(least)} would do."
+        )
+    return found
+
+
+def mean_latency(plan: Plan) -> float:
+    """Of the upstream, without what its routes change; seconds."""
+    return _mean(plan.upstream.latency)
+
+
+def needed(metric: str) -> int:
+    """The requests that a quantile's interval takes, dependent as they are; 0 for other metrics."""
+    return requests_for(QUANTILES[metric]) if metric in QUANTILES else 0
+
+
+def _least_window(plan: Plan) -> float:
+    return max(LEAST_QUARTERS * LENGTH, _CYCLES * mean_latency(plan))
+
+
+def as_plan_says(seconds: float) -> str:
+    """Seconds as a plan has them, in whole quarter seconds; quoted."""
+    up = math.ceil(seconds / LENGTH) * LENGTH
+    return f'"{math.ceil(up) if up > 10 else up:g}s"'
+
+
+def _mean(latency: Latency) -> float:
+    """Of its quantiles; seconds."""
+    steps = 500
+    return math.fsum(latency.quantile((i + 0.5) / steps) for i in range(steps)) / steps

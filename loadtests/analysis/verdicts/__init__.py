@@ -1,0 +1,1 @@
+"""Whether deployment B is better than deployment A."""

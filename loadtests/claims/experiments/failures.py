@@ -1,0 +1,276 @@
+"""Upstreams that fail, hang or drip, with clients and error handling as they are printed."""
+
+import math
+
+from loadtests.claims.experiment import Case, Experiment
+from loadtests.claims.measurements import Seen, counted
+from loadtests.claims.model import PATIENCE, THREADS
+from loadtests.results import Estimate
+
+GAVE_UP = ("timeout",)  # brownout did, after eight seconds
+NO_SERVICE = ("connection refused", "connection reset", "closed without an answer", "timeout")
+SERVICE = "as-printed"
+
+
+def waits_for_ever(seen: Seen) -> list[Case]:
+    return [
+        Case(
+            when=f"with {name}",
+            what="calls that still wait after 8 s",
+            unit="share",
+            if_true=1.0,
+            if_false=0.0,
+            predicted=float(name == "requests"),  # httpx has a limit of 5 s for each read
+            measured=_all(seen.share(SERVICE, 18, f"/{name}/stuck", GAVE_UP)),
+        )
+        for name in ("httpx", "requests")
+    ]
+
+
+def timeout_bounds(seen: Seen) -> list[Case]:
+    return [
+        Case(
+            when=when,
+            what="calls that httpx ends after its 5 s",
+            unit="share",
+            if_true=1.0,
+            if_false=0.0,
+            predicted=predicted,
+            measured=_all(seen.share(SERVICE, 18, request, ("500",))),
+        )
+        for when, request, predicted in (
+            ("with an upstream that never answers", "/httpx/stuck", 1.0),
+            ("with one that drips for 6.6 s", "/httpx/drip", 0.0),
+        )
+    ]
+
+
+def safe_fetch_handles(seen: Seen) -> list[Case]:
+    route = seen.plan.upstream.routes[0]
+    broken = sum(fault.probability or 0.0 for fault in route.faults or ())
+    refused = (1 - broken) * sum((route.errors or {}).values())
+    by_status = seen.share(SERVICE, 12, "/safe-fetch/flaky")
+    by_content = seen.share(SERVICE, 12, "safe-fetch, by its content")
+    return [
+        Case(
+            when="when the upstream answers 500",
+            what="requests that fail all the same",
+            unit="share",
+            if_true=0.0,
+            if_false=refused,
+            predicted=refused,
+            measured=by_status,
+        ),
+        Case(
+            when="when the connection breaks",
+            what="failures that are answered with 200",
+            unit="share",
+            if_true=0.0,
+            if_false=broken,
+            predicted=broken,
+            measured=_less(by_content, by_status),
+        ),
+    ]
+
+
+def unhandled_crashes(seen: Seen) -> list[Case]:
+    return [
+        Case(
+            when="with an upstream that fails four in ten calls",
+            what="requests that find no service",
+            unit="share",
+            if_true=1.0,
+            if_false=0.0,
+            predicted=0.0,
+            measured=seen.share(SERVICE, 12, "/httpx/flaky", NO_SERVICE),
+        )
+    ]
+
+
+def never_retries(seen: Seen) -> list[Case]:
+    closed = sum(fault.probability or 0.0 for fault in seen.plan.upstream.routes[1].faults or ())
+    # The first call of a connection is never hit, and after a hit the connection is a new one.
+    lost = closed / (1 + closed)
+    attempts = {"httpx": 1, "requests": 1, "urllib3": 4, "aiohttp": 2}  # on kept connections, too
+    return [
+        Case(
+            when=f"with {name}",
+            what="calls lost with a kept connection",
+            unit="share",
+            if_true=lost,
+            if_false=0.0,
+            predicted=lost**tries,
+            measured=seen.share(SERVICE, 12, f"/{name}/closing"),
+        )
+        for name, tries in attempts.items()
+    ]
+
+
+def internal_benefits(seen: Seen) -> list[Case]:
+    few, many = 10, 100
+    alone = seen.throughput(SERVICE, few).value
+    return [
+        Case(
+            when=f"with {few} users",
+            what="requests that fail",
+            unit="share",
+            if_true=0.0,
+            if_false=1.0,
+            predicted=0.0,
+            measured=seen.share(SERVICE, few),
+        ),
+        Case(
+            when=f"with {many} users",
+            what="requests answered",
+            unit="per second",
+            if_true=alone,
+            if_false=THREADS / PATIENCE,
+            predicted=THREADS / PATIENCE,  # at most
+            measured=seen.answers(SERVICE, many),
+        ),
+    ]
+
+
+def cancelling_leaks(seen: Seen) -> list[Case]:
+    pool = 10
+    return [
+        Case(
+            when=f"with {name}",
+            what=f"connections of {pool} in use after seconds of timeouts",
+            unit="number",
+            if_true=0.0,
+            if_false=pool,
+            predicted=0.0 if name == "httpx" else pool,
+            measured=counted(seen.counts(name, 30).last_peak),
+        )
+        for name in ("httpx", "httpx2")
+    ]
+
+
+def retries_help(seen: Seen) -> list[Case]:
+    failing = _failing(seen)
+    return [
+        Case(
+            when=when,
+            what="requests that fail",
+            unit="share",
+            if_true=failing**3,
+            if_false=failing,
+            predicted=predicted,
+            measured=seen.share(name, 10),
+        )
+        for name, when, predicted in (
+            ("naive", "with three attempts", failing**3),
+            ("budget", "with a budget of a tenth", failing - 0.1 * failing),
+        )
+    ]
+
+
+def retries_are_free(seen: Seen) -> list[Case]:
+    failing = _failing(seen)
+    amplified = 1 + failing + failing**2
+    return [
+        Case(
+            when=when,
+            what="calls of one request",
+            unit="number",
+            if_true=1.0,
+            if_false=amplified,
+            predicted=predicted,
+            measured=counted(seen.counts(name, 10).calls_per_request),
+        )
+        for name, when, predicted in (
+            ("naive", "with three attempts", amplified),
+            ("budget", "with a budget of a tenth", 1.1),
+        )
+    ]
+
+
+def _failing(seen: Seen) -> float:
+    return sum(seen.plan.upstream.errors.values())
+
+
+def _all(share: Estimate) -> Estimate:
+    """All or none of a handful says as much as it can: the interval counts as that one value."""
+    return counted(share.value)
+
+
+def _less(whole: Estimate, part: Estimate) -> Estimate:
+    """The difference of two shares that were counted apart (Newcombe 1998, method 10)."""
+
+    def error(of: Estimate, end: float | None) -> float:
+        return of.value - (of.value if end is None else end)
+
+    value = whole.value - part.value
+    low = value - math.hypot(error(whole, whole.low), error(part, part.high))
+    high = value + math.hypot(error(whole, whole.high), error(part, part.low))
+    return Estimate(value=value, low=low, high=high)
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="waits-for-ever",
+        claim="Without a timeout of your own, a call to a stuck server hangs for ever.",
+        theory="`requests` has no limit; httpx has 5 s, aiohttp 5 min.",
+        plans=("stuck",),
+        judge=waits_for_ever,
+    ),
+    Experiment(
+        name="timeout-bounds",
+        claim="A client's timeout keeps a call from waiting for ever.",
+        theory="httpx counts each read apart: an upstream that drips never trips it.",
+        plans=("stuck",),
+        judge=timeout_bounds,
+    ),
+    Experiment(
+        name="safe-fetch",
+        claim="Catching `httpx.RequestError` around the call handles its failures.",
+        theory="An error status raises HTTPStatusError, which is none, and is answered with 500; "
+        "what is caught is answered with 200.",
+        plans=("failing",),
+        judge=safe_fetch_handles,
+    ),
+    Experiment(
+        name="unhandled-crashes",
+        claim="An unhandled failure of the upstream crashes the app.",
+        theory="The framework answers 500, and the process goes on.",
+        plans=("failing",),
+        judge=unhandled_crashes,
+    ),
+    Experiment(
+        name="never-retries",
+        claim="Clients do not retry by themselves.",
+        theory="aiohttp repeats a GET once when a kept connection turns out to be closed, urllib3 "
+        "three times.",
+        plans=("failing",),
+        judge=never_retries,
+    ),
+    Experiment(
+        name="internal-benefits",
+        claim="A call to a route of one's own FastAPI service benefits as well.",
+        theory=f"In the same process {THREADS} threads soon wait for a thread.",
+        plans=("internal",),
+        judge=internal_benefits,
+    ),
+    Experiment(
+        name="cancelling-leaks",
+        claim="Timeouts and cancellation leak resources unless managed with care.",
+        theory="httpx 0.28.1 loses a place in its pool now and then, for good; httpx2 does not.",
+        plans=("cancelled",),
+        judge=cancelling_leaks,
+    ),
+    Experiment(
+        name="retries-help",
+        claim="A retry policy keeps the service up when the upstream fails.",
+        theory="With three attempts f^3 of the requests fail, if failures are independent.",
+        plans=("retries",),
+        judge=retries_help,
+    ),
+    Experiment(
+        name="retries-are-free",
+        claim="Retries need not be limited.",
+        theory="Three attempts load a failing upstream 1 + f + f^2 times as much.",
+        plans=("retries",),
+        judge=retries_are_free,
+    ),
+)

@@ -1,0 +1,50 @@
+"""What would be played, and how long that takes: nothing is started for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from loadtests.plans import Plan
+from loadtests.schedules import ladder
+
+if TYPE_CHECKING:
+    from loadtests.analysis.verdicts.interleaved import Terms
+
+_UNITS = {"closed": "users", "open": "requests/s"}
+
+
+def stages(plan: Plan) -> Iterator[str]:
+    """Every stage of a run in its order, a line each, and the time."""
+    steps = ladder.expected(plan)
+    for number, step in enumerate(steps, 1):
+        anew = "   (deployments restarted before)" if step.anew else ""
+        yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}{anew}"
+    minutes, rest = divmod(round(ladder.expected_seconds(plan, len(steps))), 60)
+    yield f"{len(steps)} stages, at most {minutes} min {rest} s."
+
+
+def experiments(names: Sequence[str]) -> Iterator[str]:
+    """What comes after the stages with --why; nothing without it."""
+    if names:
+        yield f"Then experiments, of less than a minute each, with {', '.join(names)}."
+
+
+def rounds(terms: Terms) -> Iterator[str]:
+    """The first two rounds of a comparison, how many there may be, and what decides."""
+    # Not above: the statistics take longer to import than the stages of a run to print.
+    from loadtests.analysis.verdicts import text as words
+    from loadtests.analysis.verdicts.interleaved import FIRST
+    from loadtests.schedules.interleaved import Duel
+
+    unit = _UNITS[terms.model]
+    for number in range(2):
+        for step in Duel(terms).round(number):
+            anew = "   (both started anew before)" if step.anew else ""
+            yield f"{number + 1:3}  {step.level:5} {unit}  {step.deployment}{anew}"
+    yield "  ..."
+    first, most = (words.minutes(count * terms.round_seconds) for count in (FIRST, terms.total))
+    yield (
+        f"{FIRST} to {terms.total} rounds, {first} to {most}: {words.named(terms.metric)} at "
+        f"{terms.at[0]} {unit} decides."
+    )

@@ -1,0 +1,1 @@
+"""Comparisons of two deployments or of two saved runs."""

@@ -1,0 +1,1 @@
+"""Processes that are started: groups, supervisors, ports, cores."""

@@ -1,0 +1,1 @@
+"""What is recorded: histograms, slices, phases, messages."""

@@ -1,0 +1,449 @@
+"""The messages between controller and engine: JSON lines, one message a line.
+
+controller                                        engine
+    |  <- Hello (the one-time token)                 |
+    |  Show (what the web UI's pages say) ...  ->    |   at any time, if there is a web UI
+    |  <- Ask, Answer ->                             |   likewise: a page wants something
+    |  <- Started (a test began; the form's values)  |
+    |  Stage ->                                      |   every generator is parked, has the stage
+    |  <- Begun                                      |   all gates open at the same moment
+    |  <- Report (slices, numbered) ...              |
+    |  Enough ->                                     |   if it may end before its time,
+    |  <- Measured                                   |   which all generators do together
+    |  <- Done from each generator, or Lost          |   everybody is parked again
+    |  Finish ->                                     |
+    |  <- Stopped                                    |   the test was ended by hand
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from loadtests.recording.histograms import Histogram
+from loadtests.recording.phases import PhaseSums
+from loadtests.recording.slices import Slice
+
+MOST = 1e12  # of whatever a message counts or measures; what is beyond was written by nobody
+Amount = Annotated[float, Field(ge=-MOST, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Length = Annotated[float, Field(ge=0, le=7200)]
+"""Seconds of a part of a stage; a plan's have an hour at most."""
+Level = Annotated[int, Field(ge=1, le=1_000_000)]
+Index = Annotated[int, Field(ge=0, le=10_000_000)]
+"""Of a quarter second of a stage, or of what a generator sends once a second."""
+
+
+class Message(BaseModel):
+    # No number without an end: JSON has no word for it, and no measurement gives one.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RequestSpec(Message):
+    """
+    One kind of request, ready to be sent but for its placeholders; see loadtests.placeholders.
+
+    `json_body`: the body is JSON, so that values in its texts are escaped.
+    """
+
+    name: str
+    method: str
+    path: str
+    weight: Amount
+    headers: dict[str, str] = {}
+    body: str | None = None
+    json_body: bool = False
+    timeout: Amount  # seconds
+    statuses: tuple[int, ...] = ()  # expected; empty: any below 300
+    contains: str | None = None  # the body must
+
+
+class Hello(Message):
+    type: Literal["hello"] = "hello"
+    token: str
+    pid: int
+    web: bool = False  # it has a web UI, whose pages want to be shown what happens
+
+
+class Started(Message):
+    """A test began. `options` are the values of the form or of the command line, as text."""
+
+    type: Literal["started"] = "started"
+    options: dict[str, str] = {}
+
+
+class Raised(Message):
+    """The setting of a limit, and its size before and now, in each process."""
+
+    name: str
+    before: Count
+    now: Count
+
+
+class Probe(Message):
+    """
+    What is changed in a window of an experiment: the upstream's delays are times `scale`, and the
+    deployment was restarted with a larger limit if one was `raised`. Windows of one `pair` are
+    compared with each other. See schedules/why.py.
+    """
+
+    pair: Count
+    scale: Annotated[float, Field(gt=0, le=10)] = 1.0
+    raised: Raised | None = None
+
+
+class Stage(Message):
+    """
+    One level on one deployment: `settle` seconds, then `measure` seconds. `number` counts the
+    stages of a test from 0.
+
+    `level` is a number of users in the closed model, requests per second of all generators
+    together in the open one, which come by `arrivals` and know no think time. `measure` is the
+    longest that is measured while the stage is played; afterwards, what was measured.
+    `again`: this stage is played in place of those before at its level, which were disturbed or too
+    short. `probe`: a window of an experiment, which is no part of the ladder.
+    """
+
+    type: Literal["stage"] = "stage"
+    number: Count
+    deployment: str
+    target: str  # URL
+    model: Literal["closed", "open"] = "closed"
+    arrivals: Literal["poisson", "even"] = "poisson"
+    level: Level
+    think_time: Length
+    settle: Length
+    measure: Length
+    requests: tuple[RequestSpec, ...]
+    seed: int
+    own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
+    telemetry: bool = False  # stamp requests with when they were sent, and read Server-Timing
+    again: bool = False
+    probe: Probe | None = None
+
+
+class Clock(Message):
+    """
+    A generator's clock against the engine's: add `offset` to the engine's time, plus or minus
+    `uncertainty`; seconds.
+    """
+
+    offset: Amount
+    uncertainty: Amount
+
+
+class Begun(Message):
+    """All generators have opened their gates, `at` on the engine's monotonic clock (seconds)."""
+
+    type: Literal["begun"] = "begun"
+    stage: int
+    at: Amount
+    generators: dict[str, Clock]
+
+
+class Enough(Message):
+    """The stage may end when this much was measured, or as soon after as all generators can."""
+
+    type: Literal["enough"] = "enough"
+    stage: int
+    measure: Length
+
+
+class Measured(Message):
+    """All generators end the stage when this much is measured, which is less than was planned."""
+
+    type: Literal["measured"] = "measured"
+    stage: int
+    measure: Length
+
+
+class SliceMessage(Message):
+    """A Slice on its way; see there."""
+
+    index: Index
+    request: str
+    started: Count
+    start_lead: Amount
+    ended: Count
+    end_lead: Amount
+    succeeded: Count
+    ok: str = ""
+    response: str = ""
+    failed: str = ""
+    kinds: dict[str, Count] = {}
+    statuses: dict[str, Count] = {}
+    bytes: Count = 0
+    followed: Count = 0
+    idle: Amount = 0.0
+    phases: str = ""
+    unsent: Count = 0
+
+    @classmethod
+    def of(cls, part: Slice) -> "SliceMessage":
+        return cls(
+            index=part.index,
+            request=part.request,
+            started=part.started,
+            start_lead=round(part.start_lead, 7),
+            ended=part.ended,
+            end_lead=round(part.end_lead, 7),
+            succeeded=part.succeeded,
+            ok=part.ok.encode() if part.ok.count else "",
+            response=part.response.encode() if part.response.count else "",
+            failed=part.failed.encode() if part.failed.count else "",
+            kinds=part.kinds,
+            statuses=part.statuses,
+            bytes=part.bytes,
+            followed=part.followed,
+            idle=round(part.idle, 7),
+            phases=part.phases.encode() if part.phases else "",
+            unsent=part.unsent,
+        )
+
+    def slice(self, stage: int) -> Slice:
+        """Raises ValueError when a histogram, or the phases, are broken."""
+        part = Slice(
+            stage=stage,
+            index=self.index,
+            request=self.request,
+            started=self.started,
+            start_lead=self.start_lead,
+            ended=self.ended,
+            end_lead=self.end_lead,
+            succeeded=self.succeeded,
+            kinds=dict(self.kinds),
+            statuses=dict(self.statuses),
+            bytes=self.bytes,
+            followed=self.followed,
+            idle=self.idle,
+            unsent=self.unsent,
+        )
+        if self.ok:
+            part.ok = Histogram.decode(self.ok)
+        if self.response:
+            part.response = Histogram.decode(self.response)
+        if self.failed:
+            part.failed = Histogram.decode(self.failed)
+        if self.phases:
+            part.phases = PhaseSums.decode(self.phases)
+        return part
+
+
+class Report(Message):
+    """What one generator recorded since its last report; numbered from 0 in each stage."""
+
+    type: Literal["report"] = "report"
+    stage: int
+    generator: str
+    sequence: Index
+    slices: tuple[SliceMessage, ...]
+
+
+class Lateness(Message):
+    """
+    How late a generator's timers woke in one quarter second of a stage; seconds.
+
+    `index` of the quarter second, `late` the sum over all timers that were due in it, `worst` the
+    largest one of them.
+    """
+
+    index: Index
+    late: Amount
+    worst: Amount
+
+
+class Done(Message):
+    """
+    A generator's last word on a stage: everybody is parked, every report is sent.
+
+    `reports` is how many reports it sent; `unfinished` how many requests had to be given up;
+    `cpu` the share of one core that its process used while measuring; `lag` how late a timer woke
+    at the 99th percentile (seconds); `late` how much later than meant a request of the open model
+    was sent, at the 99th percentile too; `beyond` how many requests it sent after the stage's end,
+    to hold the load until the last answer: they are in no report; `refused` how many connections
+    to each host that is not the plan's were refused since the last stage; `reopened` how many kept
+    connections turned out closed and were opened again; `strangers` how many handshakes with the
+    master failed since the last stage, which the master adds to one of its workers'. `lateness`
+    says how late its timers woke, for each quarter second that was measured (empty in files of
+    earlier versions).
+    """
+
+    type: Literal["done"] = "done"
+    stage: int
+    generator: str
+    reports: Index
+    unfinished: Count
+    cpu: Amount
+    lag: Amount
+    late: Amount = 0.0
+    beyond: Count = 0
+    refused: dict[str, Count] = {}
+    reopened: Count = 0
+    strangers: Count = 0
+    lateness: tuple[Lateness, ...] = ()
+
+
+class Lost(Message):
+    """A generator is gone, or a stage could not be brought up; the stage is not valid."""
+
+    type: Literal["lost"] = "lost"
+    stage: int
+    generator: str
+    reason: str
+
+
+class ProcessUsage(Message):
+    """
+    What one process used; seconds of CPU.
+
+    `cpu` counts all of its threads, those that ended, and its children that ended. `busiest` is
+    the part of it that ran on one core at a time: that of the busiest thread, or all of it where
+    an interpreter lets one thread run at a time. `role` names its program, behind those of its
+    parents.
+    """
+
+    role: str
+    cpu: Amount
+    busiest: Amount
+
+
+class Rest(Message):
+    """What a deployment used without load; seconds, and seconds of CPU."""
+
+    seconds: Amount
+    cpu: Amount
+
+
+class Taken(Message):
+    """
+    What others took of these cores, as a share of their time.
+
+    `others`: used by processes that are not brownout's. `stolen`: by the host of this virtual
+    machine.
+    """
+
+    cores: tuple[Index, ...]
+    others: Amount
+    stolen: Amount
+
+
+class Usage(Message):
+    """
+    What processes used while a stage was played; the controller's, not the engine's.
+
+    Read while every user is parked: before the stage, and after its last answer. So it is exact,
+    and counts all requests of the stage, not those of its window alone.
+
+    Args:
+        seconds: between the two readings.
+        processes: by deployment ("mock" and "generator" among them) and process id.
+        rss: bytes, by deployment, after the stage.
+        rest: what each deployment used without load so far, in this stage and those before.
+        carried: calls of earlier stages that the upstream's servers had yet to serve when this one
+            began; None: not known.
+        calls: that arrived at the upstream meanwhile; None: not known.
+        taken: by others meanwhile, of the cores of generator, mock and deployments; empty where it
+            is not known.
+        late: seconds in the mean by which the upstream's answers were late; None: not known.
+    """
+
+    type: Literal["usage"] = "usage"
+    stage: int
+    seconds: Amount
+    processes: dict[str, dict[int, ProcessUsage]]
+    rss: dict[str, Count] = {}
+    rest: dict[str, Rest] = {}
+    carried: Count | None = None
+    calls: Count | None = None
+    taken: tuple[Taken, ...] = ()
+    late: Amount | None = None
+
+
+class Change(Message):
+    """
+    The upstream was changed by hand; `profile` is what it plays from then on, None: the plan's.
+
+    `at` on the controller's monotonic clock (seconds), which is the engine's; `text` says what.
+    """
+
+    type: Literal["change"] = "change"
+    at: Amount
+    text: str
+    profile: dict[str, Any] | None
+
+
+class Show(Message):
+    """What the web UI is to answer under this name, in place of what it had; None: nothing more."""
+
+    type: Literal["show"] = "show"
+    name: str
+    content: str | None
+
+
+class Ask(Message):
+    """A page of the web UI wants something of the controller, which answers by the same number."""
+
+    type: Literal["ask"] = "ask"
+    number: int
+    what: str
+    values: dict[str, Any] = {}
+
+
+class Answer(Message):
+    """`problem` says why it cannot be; None: it is done."""
+
+    type: Literal["answer"] = "answer"
+    number: int
+    problem: str | None = None
+
+
+class Finish(Message):
+    """The schedule has come to its end."""
+
+    type: Literal["finish"] = "finish"
+
+
+class Stopped(Message):
+    """The test was ended from the engine's side: by hand, or for a reason that only Locust has."""
+
+    type: Literal["stopped"] = "stopped"
+    reason: str = ""
+
+
+AnyMessage = Annotated[
+    Hello
+    | Started
+    | Stage
+    | Begun
+    | Enough
+    | Measured
+    | Report
+    | Done
+    | Lost
+    | Usage
+    | Change
+    | Show
+    | Ask
+    | Answer
+    | Finish
+    | Stopped,
+    Field(discriminator="type"),
+]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """The message as one line, its line end included."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def decode(line: bytes) -> Any:
+    """
+    The message of one line.
+
+    Raises:
+        ValueError: the line is not one of our messages.
+    """
+    try:
+        return _ADAPTER.validate_json(line)
+    except ValidationError as error:
+        raise ValueError(f"not a message: {line[:80]!r} ({error.error_count()} errors)") from error

@@ -1,0 +1,67 @@
+"""How a point's state is said and drawn: a number that was still moving never looks like others."""
+
+from loadtests.report.text import quantities
+from loadtests.report.text.quantities import Interval
+from loadtests.results import Point, Run
+
+UNSTABLE = "unstable"
+_SAID = {
+    "steady": "steady",
+    "drifting": "drifting",
+    "over-saturated": "over-saturated",
+    "none": "not steady",
+}
+_MARKS = {"drifting": "~", "over-saturated": "^", "none": "?"}  # after a name in narrow tables
+_SENTENCES = {
+    "drifting": "drifting: it was still moving when the window ended",
+    "over-saturated": "over-saturated: more came than was answered, to the end",
+    "none": "no steady state: it jumps between states",
+}
+# Around a point of the curves, larger than any point's own shape.
+OUTLINES = {"drifting": "circle", "over-saturated": "diamond", "none": "square"}
+
+
+def said(point: Point) -> str:
+    """E.g. "drifting"; a dash where the window was too short to tell."""
+    return quantities.MISSING if point.steady is None else _SAID[point.steady]
+
+
+def told(point: Point) -> str:
+    """The same for a tooltip, where a dash would tell nothing."""
+    return "too short to tell" if point.steady is None else _SAID[point.steady]
+
+
+def mark(point: Point) -> str:
+    return _MARKS.get(point.steady or "", "")
+
+
+def moving(point: Point) -> bool:
+    return point.steady in _MARKS
+
+
+def remarks(point: Point) -> list[str]:
+    """What there is to say about a point: its problems, and its state where they are silent."""
+    sentence = _SENTENCES.get(point.steady or "")
+    words = {"over-saturated": ("over-saturated", UNSTABLE), "none": ("steady",)}
+    names = words.get(point.steady or "", (str(point.steady),))
+    known = any(name in problem for name in names for problem in point.problems)
+    return [*point.problems, *([sentence] if sentence and not known else [])]
+
+
+def unstable(point: Point) -> bool:
+    """More arrives than is answered: its response times grow for as long as one measures."""
+    return point.model == "open" and point.steady == "over-saturated"
+
+
+def response_time(point: Point, name: str, interval: Interval = "fitting") -> str:
+    """The quantile of response time, "unstable" where there cannot be one."""
+    estimate = point.response_time.get(name)
+    if estimate is None and unstable(point):
+        return UNSTABLE
+    return quantities.duration_estimate(estimate, interval)
+
+
+def legend(run: Run) -> str:
+    """What the marks in a narrow table mean, as far as they occur; empty without any."""
+    found = {point.steady for point in run.points if point.request == "all"}
+    return ", ".join(f"{mark} {_SAID[state]}" for state, mark in _MARKS.items() if state in found)

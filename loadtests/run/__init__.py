@@ -1,0 +1,1 @@
+"""Plays a plan: deployments, controller, engine process, recorder."""

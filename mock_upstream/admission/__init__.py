@@ -1,0 +1,1 @@
+"""Servers, queues and rate limits."""

@@ -1,0 +1,1 @@
+"""Latency as text, as distributions and as seeded draws."""

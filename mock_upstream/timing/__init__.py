@@ -1,0 +1,1 @@
+"""Deadlines, timers and event loops."""

@@ -1,0 +1,1 @@
+"""Durations, sizes and documents, as text and as numbers."""

@@ -1,0 +1,1 @@
+"""Whether the mock delivers what its profile asks for."""

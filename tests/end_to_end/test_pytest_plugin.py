@@ -1,0 +1,223 @@
+"""The fixture `brownout`, in test suites of their own that load real services."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loadtests import results
+
+pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.processes
+
+SHOP = Path("docs/examples/shop").absolute()
+CALM = f"""
+import sys
+
+import pytest
+
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.support.brownout_runs import calm
+
+
+@pytest.fixture(autouse=True, scope="session")
+def calm_machine():
+    with calm():
+        yield
+"""
+HEAD = """
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+PATIENT = {"late": "1m", "lag": "1m", "cpu": 1.0}
+"""
+MARKED = 'pytestmark = pytest.mark.mock_upstream("20ms", budget=PATIENT)\n'
+
+RunSuite = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
+    """Runs a suite as users do: in a process, where unknown markers and warnings are errors."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n")
+
+    def run_suite(tests: str, conftest: str = CALM) -> pytest.RunResult:
+        pytester.makeconftest(conftest)
+        file = pytester.path / "test_shop.py"
+        file.write_text(HEAD + tests, encoding="utf-8")
+        plugins = ["-p", "mock_upstream", "-p", "brownout"]
+        return pytester.runpytest_subprocess(*plugins, "-rfs", file, timeout=200)
+
+    return run_suite
+
+
+PLAN = """
+name = "shop"
+[upstream]
+latency = "5ms"
+budget = { late = "1m", lag = "1m", cpu = 1.0 }
+[deployments.shop]
+variant = "async-aiohttp"
+[[requests]]
+path = "/external-data"
+[load]
+levels = [1, 2, 80]
+settle = "0s"
+measure = "1s"
+[slos]
+few = "errors < 50% at 2"
+"""
+SUITE = f"""
+HASTE = {{"path": "/external-data", "settle": "0s", "measure": "1s"}}
+plays = pytest.mark.mock_upstream("20ms", budget=PATIENT)
+OUTCOMES = []
+
+@pytest.fixture(autouse=True)
+def outcomes(monkeypatch):
+    from loadtests import session
+
+    run = session.run
+
+    def remember(*given, **named):
+        OUTCOMES.append(run(*given, **named))
+        return OUTCOMES[-1]
+
+    monkeypatch.setattr(session, "run", remember)
+
+def state(mock):
+    caught = {{number: signal.getsignal(number) for number in signal.valid_signals()}}
+    cores = getattr(os, "sched_getaffinity", lambda pid: None)
+    return caught, cores(0), cores(mock.pid), set(threading.enumerate())
+
+@plays
+def test_holds(brownout, mock_upstream, tmp_path):
+    before = state(mock_upstream)
+    run = brownout.holds(
+        "p50 < 2s at 8",  # a busy machine leaves too few independent requests for a p95
+        "errors < 1%",
+        command="uvicorn main:app --port {{port}}",
+        env={{"PAYMENTS_URL": "{{upstream}}"}},
+        cwd={str(SHOP)!r},
+        path="/checkout",
+    )
+    assert state(mock_upstream) == before
+    assert not {{"locust", "gevent"}} & sys.modules.keys()
+    assert [slo.status for slo in run.slos] == ["met", "met"]
+    [point] = [point for point in run.points if point.request == "all"]
+    assert point.level == 8
+    assert 3 <= point.seconds <= 20, "as long as its numbers need"
+    assert mock_upstream.ledger().in_flight.peak == 8
+    assert mock_upstream.ledger().arrivals > point.requests > 100
+    assert run.plan["upstream"]["latency"] == "20ms"
+    assert list(tmp_path.glob("*/report.html"))
+
+@plays
+def test_the_same_mock_serves_the_next_test(mock_upstream):
+    assert mock_upstream.ledger().arrivals == 0
+
+@plays
+def test_is_missed(brownout, mock_upstream):
+    brownout.holds("p50 < 1ms at 4", url=mock_upstream.url, **HASTE)
+
+@plays
+def test_is_unresolved(brownout):
+    brownout.holds("p99 < 10s at 1", variant="async-aiohttp", **HASTE)
+
+@plays
+def test_is_skipped(brownout, monkeypatch):
+    # The run of the test before serves again.
+    monkeypatch.setattr("loadtests.session.run", lambda *_, **__: OUTCOMES[-1])
+    brownout.holds("p99 < 10s at 1", unresolved="skip", variant="async-aiohttp", **HASTE)
+
+def test_plays_a_plan(brownout, mock_upstream):
+    run = brownout.holds("p50 < 5s at 3", plan="plan.toml")
+    assert {{point.level for point in run.points}} == {{2, 3}}
+    assert {{slo.text for slo in run.slos}} == {{"errors < 50% at 2", "p50 < 5s at 3"}}
+    assert mock_upstream.profile().latency.quantile(0.5) == 0.005
+"""
+
+
+@pytest.mark.timeout(240)
+def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report_and_a_way_out(
+    run: RunSuite, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "plan.toml").write_text(PLAN, encoding="utf-8")
+    result = run(SUITE)
+    result.assert_outcomes(passed=3, failed=2, skipped=1)
+    for failed in ("is_missed", "is_unresolved"):
+        result.stdout.fnmatch_lines([f"FAILED*::test_{failed} - *"])
+    [report] = pytester.path.glob("runpytest-0/test_is_missed0/*/report.html")
+    [slo] = results.read(report.parent).slos
+    result.stdout.fnmatch_lines(
+        [
+            f"p50 < 1ms at 4 is missed: {slo.why}",
+            "app: *at 4 users p95 *",
+            f"The report: {report}",
+        ],
+        consecutive=True,
+    )
+    assert "promises.py" not in result.stdout.str()
+    told = "p99 < 10s at 1 is unresolved: * requests at 1 user are too few for p99: measure = *"
+    result.stdout.fnmatch_lines([f"{told} would probably decide it. So say measure=*s?."])
+    result.stdout.fnmatch_lines([f"SKIPPED*{told}*"])
+
+
+def test_what_cannot_be_played_fails_with_its_message_alone(
+    run: RunSuite, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "plan.toml").write_text("", encoding="utf-8")
+    cases = {
+        'holds("p59 < 1s at 4", command="x {port}", path="/")': "a metric is expected at column 1",
+        'holds("p95 < 1s", url="http://127.0.0.1:9", path="/")': "'at 40', say, is expected",
+        'holds(command="x {port}", path="/")': "holds() was given no SLO, such as",
+        'holds("errors < 1%", command="x {port}", path="/")': 'Write "errors < 1% at 40"',
+        'holds("p95 < 1s at 4", command="x {port}")': 'holds() needs path="/checkout"',
+        'holds("p95 < 1s at 4", path="/")': "deployments.app: has none of the keys",
+        'holds("p95 < 1s at 4", command="x", path="/")': "is never told its port",
+        'holds("p95 < 1s at 4", variant="async-httpy", path="/")': "did you mean 'async-httpx'?",
+        'holds("p95 < 1s at 4", command="x {port}", path="/", evn={})': "did you mean 'env'?",
+        'holds("p95 < 1s at 4", command="x {port}", path="/", measure="3")': "load.measure: ",
+        'holds("p95 < 1s at 4", url="http://127.0.0.1:1", path="/")': "did not become ready",
+        'holds("p95 < 1s at 4", command="no-such {port}", path="/")': "cannot be started",
+        'holds("p95 < 1s at 4", command="python -c 1/0 {port}", path="/")': "ZeroDivisionError",
+        'holds(plan="plan.toml", path="/")': "was given a plan and path; a plan says all of that",
+        'holds(plan="plan.toml")': "has a marker mock_upstream, and its plan an upstream",
+        'holds("p95 < 1s at 4", url="http://127.0.0.1:1", unresolved="no")': "is neither",
+    }
+    tests = [
+        f"def test_{number}(brownout):\n    brownout.{call}\n" for number, call in enumerate(cases)
+    ]
+    result = run(MARKED + "\n".join(tests))
+    result.assert_outcomes(failed=len(cases))
+    for message in cases.values():
+        assert message in result.stdout.str()
+    assert "Traceback (most recent call last):\n  File" not in result.stdout.str()
+    assert "promises.py" not in result.stdout.str()
+
+
+def test_without_the_load_generator_the_fixture_says_how_to_get_it(run: RunSuite) -> None:
+    result = run(
+        """
+def test_that_does_not_ask_for_it():
+    assert {name for name in sys.modules if name.startswith("loadtests.")} == {
+        "brownout.pytest_plugin"
+    }
+
+def test_checkout(brownout):
+    pass
+""",
+        "import sys\nsys.modules['scipy'] = None\n",
+    )
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "the fixture brownout needs the load generator, and scipy is not installed: "
+            "pip install 'brownout?load?'"
+        ]
+    )

@@ -1,0 +1,124 @@
+"""What a command imports before it answers: whoever mistypes an option does not wait for scipy."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+SCRIPT = """
+import sys
+from {package}.__main__ import main
+sys.argv[1:] = {words!r}
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+ALWAYS = {
+    "loadtests",
+    "loadtests.__main__",
+    "loadtests.analysis",
+    "loadtests.analysis.verdicts.metrics",
+    "loadtests.characters",
+    "loadtests.cli.commands",
+    "loadtests.cli.console",
+    "loadtests.exit_codes",
+    "loadtests.processes.interrupts",
+    "loadtests.processes.open_files",
+    "loadtests.override_table",
+    "mock_upstream",
+    "mock_upstream.exit_signals",
+    "mock_upstream.standard_streams",
+}
+VERSION = {"mock_upstream.version"}
+HEAVY = {"numpy", "scipy", "locust", "gevent", "httpx", "httpx2", "aiohttp", "requests"}
+HEAVY |= {"fastapi", "starlette", "uvicorn", "jinja2", "vl_convert", "rich.progress"}
+ALL = """
+import importlib, pkgutil, sys
+import loadtests
+for module in pkgutil.walk_packages(loadtests.__path__, "loadtests."):
+    parts = module.name.split(".")
+    if parts[1] not in ("engine", "locustfile", "__main__", "pytest_plugin"):
+        importlib.import_module(module.name)
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def imported(script: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """How a Python with that script ended, and the names of the modules that it had loaded."""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8")
+    return ended, set(ended.stderr.splitlines()[-1].split())
+
+
+def called(*words: str, package: str = "loadtests") -> tuple[int, str, set[str]]:
+    ended, modules = imported(SCRIPT.format(package=package, words=list(words)))
+    return ended.returncode, ended.stdout + ended.stderr, modules
+
+
+def ours(modules: set[str]) -> set[str]:
+    packages = ("loadtests", "mock_upstream", "app_under_test")
+    return {name for name in modules if name.split(".")[0] in packages}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--help"], 0, "capacity"),
+        ([], 2, "capacity"),
+        (["compare", "--help"], 0, "p50|p95|p99|throughput|cpu|memory"),
+        (["run", "--levles", "1"], 2, "--levles"),
+        (["capacity", "--within"], 2, "--within"),
+        (["rnu"], 2, "rnu"),
+    ],
+)
+def test_help_and_a_mistyped_option_load_the_command_line_only(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, says: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ended, output, modules = called(*words)
+    assert (ended, says in output) == (code, True), output
+    assert ours(modules) == ALWAYS
+    assert not modules & HEAVY
+
+
+def test_the_version_is_that_of_the_package_and_loads_no_more() -> None:
+    code, output, modules = called("--version")
+    assert (code, output.splitlines()[0]) == (0, "brownout 0.1.0")
+    assert ours(modules) == ALWAYS | VERSION
+    assert not modules & (HEAVY | {"pydantic"})
+
+
+def test_the_mock_prints_the_same_version() -> None:
+    code, output, _ = called("--version", package="mock_upstream")
+    assert (code, output.splitlines()[0]) == (0, "brownout 0.1.0")
+
+
+@pytest.mark.parametrize("plan", ["default", "quick", "stall"])
+def test_a_dry_run_loads_no_statistics_and_nothing_that_measures(plan: str) -> None:
+    code, output, modules = called("run", plan, "--dry-run")
+    assert code == 0
+    assert " stages, at most " in output
+    assert not modules & HEAVY
+    assert not {name for name in modules if name.startswith("loadtests.report")}
+    assert not modules & {
+        "loadtests.session",
+        "loadtests.analysis.runs",
+        "loadtests.run.controller",
+    }
+
+
+def test_a_plan_that_is_refused_loads_no_more_than_a_dry_run() -> None:
+    code, output, modules = called("run", "defualt")
+    assert code == 2
+    assert "defualt" in output
+    assert not modules & HEAVY
+
+
+def test_no_module_of_the_harness_loads_the_slow_half_of_scipy() -> None:
+    ended, modules = imported(ALL)
+    assert ended.returncode == 0, ended.stderr
+    assert {"loadtests.session", "loadtests.selfcheck", "loadtests.claims.measurements"} <= modules
+    slow = {"scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.spatial", "scipy.ndimage"}
+    assert not modules & slow

@@ -1,0 +1,444 @@
+"""The limit that is named: each cause beside those that look alike; no name without evidence."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadtests.analysis.causes import limits
+from loadtests.analysis.causes.ceilings import ceilings
+from loadtests.analysis.causes.service_gauges import Threads
+from loadtests.analysis.runs import run_of
+from loadtests.results import Estimate, Limit
+from mock_upstream.profiles.profile import Profile
+from tests.support.observed import CALL, CPU, full, level, point, used_up
+from tests.support.simulated_engine import Station, System, exponential
+from tests.support.simulated_engine import threads as servers_of
+from tests.support.simulated_upstream import played
+
+LIMITED = Profile.model_validate(
+    {
+        "latency": "50ms",
+        "limits": [{"kind": "token_bucket", "limit": 100, "per": "1s", "burst": 10}],
+    }
+)
+
+
+def named(low, *beyond, settings=None, profile=None):
+    """What limits the highest level."""
+    seen = [low, *beyond]
+    found = limits(seen, ceilings(seen, settings or {}, profile))
+    return found.get(seen[-1].level)
+
+
+def resource(*seen, **options):
+    found = named(*seen, **options)
+    return found and found.resource
+
+
+def blocking(users, permits=None, *, threads=10, waiting=0.0, pool=20, queued=0.0, **more):
+    """A service with threads, that hold a connection each."""
+    here = level(users, permits)
+    busy = min(here.rate * CALL, threads)
+    held = {
+        "threads": Threads(total=threads, busy=threads if waiting else busy, waiting=waiting),
+        "pools": used_up(pool, queued, "requests")
+        if queued
+        else replace_pool(here, pool, min(busy, pool)),
+    }
+    return level(users, permits, told=held | more.pop("told", {}), **more)
+
+
+def replace_pool(here, limit, used):
+    return (replace(here.told.pools[0], client="requests", limit=limit, used=used),)
+
+
+def test_a_level_that_follows_the_load_has_no_limit():
+    assert named(level(1), level(10), level(20)) is None
+
+
+def test_threads_are_named_with_their_numbers_and_the_next_ceiling():
+    found = named(blocking(1), blocking(20, 198, waiting=10), blocking(40, 198, waiting=30))
+    assert found.resource == "threads"
+    assert found.why == (
+        "thread pool: 10 of 10 threads busy, 30 requests waiting; "
+        "10 threads / 50.5 ms = 198/s is the ceiling"
+    )
+    assert found.next == (
+        "With more threads the next ceiling is the connection pool, at about 396/s"
+    )
+    assert found.ceiling == pytest.approx(198, rel=0.01)
+    assert found.source == "telemetry"
+    assert found.evidence[0] == ("threads busy", "10 of 10")
+
+
+def test_a_pool_that_is_smaller_than_the_threads_binds_although_both_are_full():
+    seen = [blocking(n, 98, waiting=n - 10, pool=5, queued=5) for n in (20, 40)]
+    assert resource(blocking(1, pool=5), *seen) == "pool"
+
+
+def test_a_pool_without_threads():
+    beyond = [level(n, 98, told={"pools": used_up(5, n - 5)}) for n in (20, 40)]
+    found = named(level(1, told={"pools": used_up(5, 0)}), *beyond)
+    assert found.resource == "pool"
+    assert found.why.startswith("connection pool: 4.9 of 5 connections of httpx2 in use, 35 calls")
+
+
+def test_an_upstream_whose_servers_are_full_binds_although_the_threads_are_full():
+    queue = {"servers": 4, "busy": 0.99, "queued": 0.2, "service": CALL, "stay": 0.25}
+    idle = {"servers": 4, "busy": 0.2, "queued": 0.0, "service": CALL}
+    beyond = [blocking(n, 80, waiting=n - 10, upstream=queue) for n in (20, 40)]
+    found = named(blocking(1, upstream=idle), *beyond)
+    assert found.resource == "upstream"
+    assert found.why == (
+        "upstream: 3.96 of 4 servers busy, a call waits 200 ms for one; "
+        "4 servers / 50 ms = 80/s is the ceiling"
+    )
+
+
+def test_servers_that_are_busy_without_a_queue_are_kept_busy_by_the_threads():
+    full_servers = {"servers": 10, "busy": 0.99, "queued": 0.001, "service": CALL}
+    beyond = [blocking(n, 198, waiting=n - 10, upstream=full_servers) for n in (20, 40)]
+    assert resource(blocking(1, upstream=full_servers | {"busy": 0.1}), *beyond) == "threads"
+
+
+def test_a_rate_limit_is_the_upstreams():
+    refused = {"refused": 0.5, "failing": 0.5}
+    beyond = [level(n, 100, failing=0.5, upstream=refused) for n in (20, 40)]
+    found = named(level(1), *beyond, profile=LIMITED)
+    assert found.resource == "upstream"
+    assert found.why == (
+        "upstream: it turns 50 % of 200/s calls away; a rate limit of 100/s = 100/s is the ceiling"
+    )
+
+
+def test_calls_that_are_repeated_on_a_failing_upstream_are_retries():
+    storm = {"calls": 800, "refused": 0.8, "failing": 0.8}
+    told = {"calls": 4.0, "retried": 3.0}
+    beyond = [level(n, 100, failing=0.4, upstream=storm, told=told) for n in (20, 40)]
+    assert resource(level(1), *beyond, profile=LIMITED) == "retries"
+    dark = [level(n, 100, failing=0.4, upstream=storm, black_box=True) for n in (20, 40)]
+    assert resource(level(1, black_box=True), *dark, profile=LIMITED) == "retries"
+
+
+def test_a_second_call_that_belongs_to_a_request_is_no_retry():
+    two = {"calls": 2.0}
+    seen = [blocking(n, 99, waiting=n - 10, told=two) for n in (20, 40)]
+    assert resource(blocking(1, 10, told=two), *seen) == "threads"
+
+
+def test_a_cpu_at_its_end_is_named_although_pool_and_threads_look_full():
+    busy = {"cpu": 0.99, "loop_cpu": 0.7, "pools": used_up(10, 10)}
+    beyond = [blocking(n, 198, waiting=n - 10, told=busy) for n in (20, 40)]
+    assert resource(blocking(1, told={"cpu": 0.1}), *beyond) == "cpu"
+
+
+def test_a_loop_that_uses_its_core_is_cpu_and_not_blocked():
+    low = level(1, cpu=0.005)
+    beyond = [level(n, 200, cpu=0.005, told={"lag": 0.08}) for n in (30, 60)]
+    found = named(low, *beyond)
+    assert found.resource == "cpu"
+    assert (
+        found.why
+        == "CPU: 1 of 1 core used, 5 ms for a request; 1 core / 5 ms = 200/s is the ceiling"
+    )
+
+
+def test_two_workers_on_one_core_are_bound_by_the_core():
+    cores = {"workers": 2, "cores": 1}
+    low = level(1, cpu=0.005, **cores)
+    beyond = [level(n, 200, cpu=0.005, told={"loop_cpu": 0.5}, **cores) for n in (30, 60)]
+    assert resource(low, *beyond) == "cpu"
+
+
+def test_a_loop_that_is_late_without_using_its_core_is_blocked():
+    told = {"lag": 0.4, "call": CALL, "loop_cpu": 0.02, "cpu": 0.02}
+    beyond = [level(n, 19.4, told=told, upstream={"peaks": (1.0,)}) for n in (10, 20)]
+    found = named(level(1, 19.4), *beyond)
+    assert found.resource == "loop"
+    assert found.why == (
+        "blocked event loop: it is 400 ms late in the mean while it uses 2 % of a core; "
+        "1 loop / 51.5 ms = 19.4/s is the ceiling"
+    )
+
+
+def test_a_loop_that_is_late_because_it_gets_no_core_is_not_blocked():
+    """Others use its core, or its container's share of it is used up."""
+    told = {"lag": 0.4, "loop_cpu": 0.3, "cpu": 0.3}
+    uneven = {"peaks": (30.0, 12.0)}
+    beyond = [
+        level(n, x, told=told, upstream=uneven, starved=0.5) for n, x in ((20, 300), (40, 250))
+    ]
+    found = named(level(1), *beyond)
+    assert found.resource == "cpu"
+    assert found.why.startswith(
+        "CPU, taken by others: for 50 % of the time the service had work and no core, and used 0.3 "
+        "of 1 core"
+    )
+
+
+def test_a_blocking_call_beside_async_ones_is_predicted_from_what_is_not_the_upstream():
+    def phases(wait):
+        return {"pre_app": wait / 2, "loop_wait": wait / 2, "own": CPU, "upstream": CALL}
+
+    low = level(1, 1 / (CALL + 0.021), phases=phases(0.020))
+    told = {"lag": 0.3, "call": 0.3}
+    beyond = [level(n, 47.6, told=told, phases=phases(0.4)) for n in (10, 20)]
+    found = named(low, *beyond)
+    assert found.resource == "loop"
+    assert found.ceiling == pytest.approx(47.6, rel=0.02)
+
+
+def test_clients_made_for_each_request_are_churn():
+    told = {"clients": 1.0, "constructing": 0.017}
+    low = level(1, cpu=0.018, told=told)
+    beyond = [level(n, 55, cpu=0.018, told=told) for n in (10, 20)]
+    found = named(low, *beyond)
+    assert found.resource == "churn"
+    assert found.ceiling == pytest.approx(55, rel=0.02)
+    assert "CPU" not in found.next  # more of it is not what is missing
+
+
+def test_connections_that_are_no_longer_kept_are_churn_where_a_request_costs_more():
+    low = level(1, cpu=0.001, upstream={"connections": 0.05})
+    beyond = [level(n, 500, cpu=0.002, upstream={"connections": 0.97}) for n in (60, 90)]
+    assert resource(low, *beyond) == "churn"
+
+
+def test_a_connection_for_each_call_is_not_churn_while_threads_bind():
+    opened = {"connections": 1.0}
+    beyond = [blocking(n, 198, waiting=n - 10, upstream=opened) for n in (20, 40)]
+    assert resource(blocking(1, upstream=opened), *beyond) == "threads"
+
+
+def test_a_connection_for_each_call_is_not_churn_where_other_work_uses_the_cpu():
+    opened = {"connections": 1.0}
+    low = level(1, cpu=0.012, upstream=opened)
+    beyond = [level(n, 83, cpu=0.012, upstream=opened) for n in (20, 40)]
+    assert resource(low, *beyond) == "cpu"
+
+
+def test_a_semaphore_that_tells_is_no_pool_of_connections():
+    both = used_up(8, 12, "semaphore") + replace_pool(level(1), 100, 8)
+    beyond = [level(n, 157, told={"pools": both}) for n in (20, 40)]
+    found = named(level(1), *beyond)
+    assert found.resource == "slots"
+    assert found.why == (
+        "semaphore: 7.9 of 8 places taken, 12 requests waiting; "
+        "8 at a time / 50.5 ms = 158/s is the ceiling"
+    )
+
+
+def test_a_semaphore_whose_holders_wait_for_connections_does_not_bind():
+    both = used_up(8, 12, "semaphore") + used_up(4, 4)
+    beyond = [level(n, 78, told={"pools": both}) for n in (20, 40)]
+    idle = used_up(8, 0, "semaphore") + used_up(4, 0)
+    assert resource(level(1, told={"pools": idle}), *beyond) == "pool"
+
+
+def test_a_limit_that_does_not_tell_is_as_many_at_a_time_while_nothing_is_full():
+    at_once = {"in_flight": 7.9, "peaks": (8.0, 8.0)}
+    beyond = [level(n, 157, upstream=at_once) for n in (20, 40)]
+    found = named(level(1), *beyond)
+    assert found.resource == "slots"
+    assert found.why.startswith("8 calls at a time at the upstream, while threads, connections")
+
+
+def test_the_calls_that_the_users_make_are_no_limit():
+    """Twenty users, twenty calls at a time: something else is slow."""
+    at_once = {"in_flight": 19.9, "peaks": (20.0, 20.0)}
+    one = level(20, 300, upstream=at_once)
+    assert resource(level(1), level(10), one) == "unknown"
+    two = {"in_flight": 39.9, "peaks": (40.0, 40.0)}
+    fan_out = level(20, 290, upstream=two, told={"calls": 2.0})
+    assert resource(level(1), level(10), fan_out) == "unknown"
+
+
+def test_a_level_that_is_short_by_chance_has_no_limit():
+    """The lowest level looks 12 % quicker than it is; it had a hundred requests."""
+    quick = level(1)
+    lucky = Estimate(value=1.12 * quick.throughput, low=17.6, high=26.3)
+    quick = replace(quick, point=quick.point.model_copy(update={"throughput": lucky}))
+    at_once = {"in_flight": 39.5, "peaks": (40.0, 40.0)}
+    assert resource(quick, level(20), level(40, upstream=at_once)) is None
+
+
+def test_levels_that_are_all_beyond_the_knee_are_explained_too():
+    seen = [blocking(n, 198, waiting=n - 10) for n in (20, 40, 80)]
+    found = limits(seen, ceilings(seen, {}, None))
+    assert {one.resource for one in found.values()} == {"threads"}
+    assert sorted(found) == [20, 40, 80]
+
+
+def test_threads_that_wait_for_something_inside_are_not_named():
+    """All threads busy, but the upstream never sees more than four calls."""
+    at_once = {"in_flight": 3.95, "peaks": (4.0, 4.0)}
+    beyond = [blocking(n, 79, waiting=n - 10, upstream=at_once) for n in (20, 40)]
+    assert resource(blocking(1), *beyond) == "slots"
+
+
+def test_from_outside_a_plateau_is_so_many_at_a_time():
+    at_once = {"in_flight": 39.5, "peaks": (40.0, 40.0)}
+    beyond = [level(n, 784, black_box=True, cpu=0.0008, upstream=at_once) for n in (80, 160)]
+    found = named(level(4, black_box=True), *beyond)
+    assert (found.resource, found.source) == ("slots", "outside")
+    assert found.why.startswith("40 calls at a time at the upstream, at any load, whatever limits")
+
+
+def test_from_outside_a_number_that_one_setting_has_names_it():
+    at_once = {"in_flight": 19.5, "peaks": (20.0, 20.0)}
+    seen = [level(2, black_box=True)]
+    seen += [level(n, 392, black_box=True, cpu=0.0008, upstream=at_once) for n in (40, 80)]
+    found = named(*seen, settings={"threads": 20, "pool": 40})
+    assert found.resource == "threads"
+    assert found.why == (
+        "20 calls at a time at the upstream, at any load, as the number of threads is set to; "
+        "20 threads / 50 ms = 400/s is the ceiling"
+    )
+    assert resource(*seen, settings={"threads": 20, "pool": 20}) == "slots"
+    assert resource(*seen, settings={"threads": 21, "pool": 40}) == "slots"
+
+
+def test_from_outside_a_service_of_unknown_cpu_needs_a_number_that_never_changes():
+    dark = {"black_box": True, "cpu": CPU}
+    varies = [
+        replace(level(n, 200, upstream={"peaks": (11.0, 15.0)}, **dark), cpu=None) for n in (40, 80)
+    ]
+    assert resource(level(1, black_box=True), *varies) == "unknown"
+
+
+def test_from_outside_a_number_that_varies_is_no_limit():
+    """As many calls in the mean at each level, but now 24 and now 30: some other thing is full."""
+    varies = {"in_flight": 22.0, "peaks": (24.0, 30.0)}
+    dark = [level(n, 400, black_box=True, upstream=varies) for n in (40, 80)]
+    assert resource(level(1, black_box=True), *dark) == "unknown"
+
+
+def test_from_outside_a_process_that_uses_its_core_is_cpu_or_churn():
+    def seen(connections, cpu):
+        opened = {"connections": connections}
+        return [level(n, 1 / cpu, cpu=cpu, black_box=True, upstream=opened) for n in (1, 30, 60)]
+
+    assert resource(*seen(0.01, 0.012)) == "cpu"
+    assert resource(*seen(1.0, 0.018)) == "churn"
+    assert resource(*seen(1.0, 0.002)) == "cpu"
+
+
+def test_nothing_that_is_used_up_is_unknown():
+    beyond = [
+        level(n, x, upstream={"in_flight": y, "peaks": (3 * y, 2 * y)})
+        for n, x, y in ((20, 150, 7.0), (40, 120, 5.5))
+    ]
+    found = named(level(1), *beyond)
+    assert found.resource == "unknown"
+    assert found.ceiling is None
+
+
+def test_full_threads_far_below_their_ceiling_are_unknown():
+    beyond = [
+        blocking(n, 60, waiting=n - 10, upstream={"in_flight": y, "peaks": (3 * y, 2 * y)})
+        for n, y in ((20, 3.0), (40, 2.2))
+    ]
+    assert resource(blocking(1), *beyond) == "unknown"
+
+
+def test_an_upstream_without_a_ledger_is_named_where_its_time_is_what_grows():
+    def seen(users, wait, permits=None):
+        phases = {"upstream": CALL + wait, "own": CPU}
+        return replace(level(users, permits, phases=phases), upstream=None)
+
+    assert resource(seen(1, 0.0), seen(20, 0.15, 98), seen(40, 0.35, 98)) == "upstream"
+
+
+def test_missing_gauges_name_nothing():
+    bare = {"threads": None, "pools": (), "lag": None, "loop_cpu": None}
+    beyond = [replace(level(n, 150, told=bare), upstream=None, cpu=None) for n in (20, 40)]
+    assert resource(level(1, told=bare), *beyond) == "unknown"
+
+
+def test_what_spoilt_a_level_is_its_limit():
+    spoilt = Limit(resource="generator", why="the load generator was the bottleneck")
+    broken = level(40, 150)
+    broken = replace(broken, point=point(40, 150, 0.3, valid=False, limit=spoilt))
+    assert named(level(1), level(20), broken) == spoilt
+
+
+def test_an_invalid_level_is_not_explained():
+    broken = replace(level(40, 150), point=point(40, 150, 0.3, valid=False))
+    assert named(level(1), level(20), broken) is None
+
+
+def test_failures_that_were_there_all_along_are_no_limit():
+    seen = [level(n, n / (CALL + CPU) * 0.8, failing=0.2) for n in (1, 10, 20)]
+    times = [
+        replace(one, point=point(one.level, one.throughput, 0.051, failing=0.2)) for one in seen
+    ]
+    assert named(*times) is None
+
+
+def test_in_the_open_model_an_over_saturated_rate_is_explained():
+    def rated(users, permits=None, waiting=0.0, steady="steady"):
+        one = blocking(users, permits, waiting=waiting)
+        changed = one.point.model_copy(
+            update={"model": "open", "level": users, "steady": steady, "response_time": {}}
+            if steady == "over-saturated"
+            else {"model": "open", "steady": steady}
+        )
+        return replace(one, point=changed)
+
+    low = rated(1)
+    assert resource(low, rated(20, 198, 500, "over-saturated")) == "threads"
+
+
+def test_a_busy_thread_pool_at_the_knee_itself_is_named_when_somebody_waits():
+    assert resource(blocking(1), blocking(11, 198, waiting=1)) == "threads"
+    assert full(10, 1).busy > 9
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_limits_a_service_with_exponential_times_and_room_for_all(seed):
+    run = run_of(played(System([Station(exponential(0.05))]), (1, 5, 10, 20, 40, 80), seed))
+    assert [point.limit for point in run.of("a")] == [None] * 6
+    assert (run.knees["a"].level, run.knees["a"].high) == (None, None)
+
+
+def test_an_upstream_with_a_queue_is_named_as_slower_beyond_its_servers():
+    run = run_of(played(servers_of(20, exponential(0.05)), (1, 5, 10, 20, 40, 80)))
+    limits = {point.level: point.limit for point in run.of("a") if point.limit}
+    assert {level: limit.resource for level, limit in limits.items()} == {
+        40: "upstream",
+        80: "upstream",
+    }
+    assert limits[80].why.startswith("upstream: a call takes ")
+
+
+@pytest.mark.parametrize(("reached", "said"), [(197.6, "is the ceiling"), (199.5, "predicts")])
+def test_what_lies_below_a_throughput_that_was_measured_is_not_called_the_ceiling(reached, said):
+    seen = [blocking(1), blocking(20, reached, waiting=10), blocking(40, reached, waiting=30)]
+    bounds = ceilings(seen, {}, None)
+    why = limits(seen, bounds)[40].why
+    assert said in why
+    if said == "predicts":
+        assert why.endswith("10 threads / 50.5 ms predicts 198/s, and 200/s was measured")
+        assert bounds[0].finding == "the prediction of 198/s was met: 200/s was measured"
+        assert bounds[0].throughput == limits(seen, bounds)[40].ceiling == 199.5
+    else:
+        assert bounds[0].finding is None
+
+
+def refused(users, share, **upstream):
+    """A level at which the service answers this share of the requests with 429."""
+    seen = level(users, 50.0, failing=share, upstream={"calls": 50.0, **upstream})
+    kinds = {"429": round(share * seen.point.requests)}
+    errors = seen.point.errors.model_copy(update={"kinds": kinds})
+    return replace(seen, point=seen.point.model_copy(update={"errors": errors}), cpu=0.97)
+
+
+def test_requests_that_the_service_refuses_itself_are_the_cause_also_where_refusing_takes_all_cpu():
+    limit = named(level(1), level(2), refused(4, 0.9), refused(8, 0.95))
+    assert limit.resource == "refusals"
+    assert "95 % of the requests get 429, and the upstream refused none" in limit.why
+
+
+def test_refusals_that_the_upstream_made_are_not_those_of_the_service():
+    passed_on = {"calls": 500.0, "refused": 0.9, "failing": 0.9}
+    assert resource(level(1), level(2), refused(4, 0.9, **passed_on)) == "upstream"

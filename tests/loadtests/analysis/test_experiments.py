@@ -1,0 +1,164 @@
+"""What experiments make of the limits that a run names: a black box, its mock's ledger, its CPU."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadtests.analysis.causes.experiments import Service
+from loadtests.analysis.causes.experiments import _verdict as verdict_of
+from loadtests.analysis.inputs.records import Header, Record
+from loadtests.analysis.runs import run_of
+from loadtests.analysis.summary import sentence
+from loadtests.recording.messages import Probe, Raised
+from loadtests.results import Ceiling, Estimate, Limit
+from loadtests.schedules.why import MEASURE, SCALE, SETTLE, TURNS
+from tests.support.observed import level
+from tests.support.simulated_engine import SimulatedEngine, Station, System, constant, record, stage
+from tests.support.simulated_upstream import Ledger
+
+CALL = 0.05
+LEVELS = (1, 5, 10, 20, 40)
+
+
+def slots(count):
+    """As many calls at a time as threads, connections or places allow."""
+    return lambda scale: System([Station(constant(scale * CALL), count)])
+
+
+def hidden(block):
+    """A call that blocks nobody, after something that blocks everybody."""
+    return lambda scale: System([Station(constant(block), 1), Station(constant(scale * CALL))])
+
+
+def waiting_calls(every, scale):
+    """Of a request only the end is its call; the next one comes a little after it."""
+    return [(end - 0.99 * scale * CALL, end) for _, end in every]
+
+
+def played(make, *, level, cpu=0.2, raised=None, table=None):
+    """
+    The record of a ladder of "a", and of the windows after it.
+
+    Args:
+        make: the system with the upstream's delays times a scale.
+        cpu: cores that it uses beyond its knee.
+        raised: the system with a larger limit.
+    """
+    ledger, stages, probes, samples, clock = Ledger(), [], [], [], 1000.0
+
+    def play(number, users, system, probe=None, scale=1.0):
+        nonlocal clock, samples
+        engine = SimulatedEngine({"a": system}, number, clock=clock)
+        length = {"settle": SETTLE[0], "measure": MEASURE} if probe else {}
+        planned = stage(number, "a", users, **length).model_copy(update={"probe": probe})
+        one = record(engine, planned)
+        clock = engine.clock + 1.0
+        samples += ledger.samples(
+            one, waiting_calls(engine.calls, scale), cpu if users > 3 else 0.05
+        )
+        (probes if probe else stages).append(one)
+
+    for number, users in enumerate(LEVELS):
+        play(number, users, make(1.0))
+    for index, turn in enumerate(TURNS):
+        scale = (1.0, SCALE)[turn]
+        play(len(LEVELS) + index, level, make(scale), Probe(pair=index // 2, scale=scale), scale)
+    if raised:
+        larger = Raised(name="threads", before=4, now=6)
+        for index in range(3):
+            probe = Probe(pair=4 + index, raised=larger)
+            play(len(LEVELS) + len(TURNS) + index, level, raised(1.0), probe)
+    plan = {"deployments": {"a": table or {}}, "load": {"levels": list(LEVELS)}}
+    header = Header(id="x", name="x", plan=plan, deployments={})
+    return Record(header, stages=stages, probes=probes, samples=samples, status="complete")
+
+
+def without_probes(record):
+    begins = record.probes[0].begun.at
+    samples = [one for one in record.samples if one["at"] < begins]
+    return replace(record, probes=[], samples=samples)
+
+
+def resources(run):
+    return {point.limit.resource for point in run.of("a") if point.limit}
+
+
+def test_calls_at_a_time_are_confirmed_where_throughput_follows_the_upstream():
+    run = run_of(played(slots(4), level=12))
+    [one] = run.experiments
+    assert (one.tested, one.resource, one.verdict, one.level) == ("slots", "slots", "confirmed", 12)
+    assert one.elasticity.low < -0.9 < one.elasticity.high or one.elasticity.low < -1.0
+    assert "Confirmed by experiment: with an upstream 20 % faster throughput rose 2" in sentence(
+        run, "a"
+    )
+    assert resources(run) == {"slots"}
+
+
+def test_a_block_that_does_not_call_the_upstream_is_found_in_a_black_box():
+    record = played(hidden(0.02), level=12)
+    assert resources(run_of(without_probes(record))) <= {"unknown", "slots"}
+    run = run_of(record)
+    [one] = run.experiments
+    assert one.resource == "loop"
+    assert -0.1 < one.elasticity.value < 0.1
+    assert resources(run) == {"loop"}
+    assert run.knees["a"].limit == "loop"
+    text = sentence(run, "a")
+    assert "Something holds requests one at a time that does not call the upstream, for 20" in text
+    assert "with an upstream 20 % faster throughput stayed about the same" in text
+
+
+def test_a_loop_that_its_own_calls_block_is_told_from_one_that_something_else_does():
+    run = run_of(played(slots(1), level=5))
+    [one] = run.experiments
+    assert one.resource == "loop"
+    assert "its own calls of the upstream block it" in sentence(run, "a")
+
+
+def test_a_core_that_is_used_up_is_confirmed_where_throughput_does_not_follow():
+    cpu = lambda scale: System([Station(constant(0.01), 1), Station(constant(scale * CALL))])  # noqa: E731
+    run = run_of(played(cpu, level=14, cpu=0.99))
+    [one] = run.experiments
+    assert (one.tested, one.verdict) == ("cpu", "confirmed")
+
+
+def test_a_limit_that_was_raised_without_effect_is_doubtful():
+    table = {"variant": "blocking-requests", "settings": {"threads": 4}}
+    run = run_of(played(slots(4), level=12, raised=slots(4), table=table))
+    first, second = run.experiments
+    assert (first.tested, first.verdict) == ("threads", "confirmed")
+    assert second.verdict == "refuted"
+    assert second.ratio.high < 1.1 < second.predicted
+    assert "Doubtful by experiment" in sentence(run, "a")
+
+
+def test_a_limit_that_was_raised_is_held_against_the_prediction():
+    table = {"variant": "blocking-requests", "settings": {"threads": 4}}
+    run = run_of(played(slots(4), level=12, raised=slots(6), table=table))
+    _, second = run.experiments
+    assert second.predicted == pytest.approx(1.5)
+    assert second.ratio.value == pytest.approx(1.5, rel=0.1)
+    assert second.verdict == "confirmed"
+    assert "with threads = 6 instead of 4 throughput rose" in sentence(run, "a")
+
+
+def test_windows_of_an_experiment_count_for_no_point():
+    record = played(slots(4), level=20)
+    run = run_of(record)
+    without = run_of(without_probes(record))
+    plain = [point.model_copy(update={"limit": None}) for point in run.points]
+    assert plain == [point.model_copy(update={"limit": None}) for point in without.points]
+    assert without.experiments == []
+    assert run.ceilings == without.ceilings
+
+
+def test_windows_that_scatter_confirm_nothing_though_the_expected_lies_in_their_interval():
+    now = level(12, 80, upstream={"in_flight": 3.9})
+    threads = Ceiling(resource="threads", throughput=80.0, how="-", capacity=4)
+    service = Service("a", [], None, [threads], {})
+    limit = Limit(resource="threads", why="-", source="telemetry")
+    wide = Estimate(value=2.3, low=-14.0, high=18.0)
+    assert verdict_of(service, limit, wide, now, SCALE) == "cannot tell"
+    part = Estimate(value=-0.3, low=-0.4, high=-0.2)
+    third = level(12, 80, upstream={"in_flight": 1.3})
+    assert verdict_of(service, limit, part, third, SCALE) == "confirmed"

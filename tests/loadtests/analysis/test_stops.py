@@ -1,0 +1,58 @@
+"""A window in which a process was stopped by a signal counts as far as that cannot have worked."""
+
+import pytest
+
+from loadtests.analysis.points import points
+from loadtests.analysis.verdicts.blocks import block
+from tests.support.simulated_engine import SimulatedEngine, exponential, record, stage, threads
+
+MADE = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
+BEGIN, END = MADE.window
+
+
+def sampled(**stopped):
+    """Samples of which the last, taken after the window, has stops."""
+    first = [{"at": BEGIN + second} for second in range(-1, round(END - BEGIN) + 2)]
+    return [*first, {"at": END + 2, "stopped": stopped}]
+
+
+def judged(**stopped):
+    return next(p for p in points([MADE], sampled(**stopped)) if p.request == "all")
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [("app", "deployment"), ("mock", "mock upstream"), ("generator", "load generator")],
+)
+def test_a_stop_inside_the_window_is_named_and_makes_the_point_invalid(name, called):
+    found = judged(**{name: [[BEGIN - 5, BEGIN + 0.25], [BEGIN + 1, BEGIN + 2.5]]})
+    assert not found.valid
+    assert (
+        f"the {called} was stopped by a signal (SIGSTOP) for 1.75 s: throughput can be 53.8 % "
+        "higher" in found.problems[0]
+    )
+    assert found.limit.resource == (name if name != "app" else "host")
+
+
+def test_a_short_stop_widens_the_interval_and_is_told():
+    found = judged(app=[[BEGIN + 1, BEGIN + 1.2]])
+    assert found.valid
+    assert found.noise["throughput"] == pytest.approx(found.throughput.value * 0.04 / 0.96, rel=0.2)
+    assert "the deployment was stopped by a signal (SIGSTOP) for 200 ms" in found.problems[0]
+
+
+def test_a_block_of_a_comparison_is_disturbed_by_a_stop():
+    found = block(MADE, sampled(app=[[BEGIN, BEGIN + 2]]))
+    assert any("was stopped by a signal" in text for text in found.disturbed)
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        {"app": [[BEGIN - 2, BEGIN], [END, END + 1]]},
+        {"another": [[BEGIN, END]]},
+        {"app": "for a while"},
+    ],
+)
+def test_stops_outside_the_window_of_others_or_unreadable_change_nothing(stopped):
+    assert judged(**stopped) == judged()

@@ -1,0 +1,75 @@
+"""What services and servers say is shown and not obeyed."""
+
+import io
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from loadtests.characters import for_xml, printable
+from loadtests.cli import console, progress
+from loadtests.processes.groups import ProcessGroup, stop
+from loadtests.schedules import Step
+from loadtests.storage import run_folder
+from tests.loadtests.storage.test_runfolder import HEADER
+
+HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \x7f \r\u202egnp.exe\u2066 \u200f"
+
+
+def test_what_a_terminal_obeys_is_replaced_and_all_else_stays():
+    assert printable("a\tb\nc d\u00e9 \u65e5\u672c \U0001f600") == (
+        "a\tb\nc d\u00e9 \u65e5\u672c \U0001f600"
+    )
+    assert printable("\x1b[2J\r\x00\x07\x7f\x85\u202e\ud800") == "\ufffd[2J" + 7 * "\ufffd"
+
+
+def test_what_xml_cannot_hold_is_replaced():
+    assert for_xml("a\x00\x1bb\ufffe\ud800\tc\u202e") == "a\ufffd\ufffdb\ufffd\ufffd\tc\u202e"
+
+
+def shown(thing, **options):
+    file = io.StringIO()
+    made = console.console(file=file, width=80, **options)
+    made.print(thing, markup=False, soft_wrap=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_console_shows_what_a_terminal_would_obey(terminal):
+    table = Table(HOSTILE)
+    table.add_row(HOSTILE)
+    for thing in (HOSTILE, Text(HOSTILE, style="red"), table):
+        found = shown(thing, force_terminal=terminal, color_system=None)
+        assert found.strip("\n") == printable(found).strip("\n")
+        assert "owned" in found
+    assert "\x1b[31m" in shown(
+        Text("red", style="red"), force_terminal=True, color_system="standard"
+    )
+
+
+def test_a_bar_is_drawn_on_such_a_console_and_what_it_shows_is_not_obeyed():
+    file = io.StringIO()
+    made = console.console(file=file, width=80, force_terminal=True, color_system=None)
+    with progress.shown(made) as observer:
+        observer.begins(Step(deployment=HOSTILE, level=4), 1, 2, 10.0)
+        observer.problem(HOSTILE)
+    found = file.getvalue()
+    assert "owned" in found
+    hostile = ("\x1b]0", "\x1b[2J ", "\x9b", "\u202e", "\x07")
+    assert [word for word in hostile if word in found] == []
+
+
+def test_a_problem_is_recorded_without_what_a_terminal_would_obey(tmp_path):
+    folder = run_folder.RunFolder(tmp_path, HEADER)
+    folder.problem(HOSTILE, "shop")
+    folder.end("complete")
+    assert folder.record.problems == [f"shop: {printable(HOSTILE)}"]
+    assert "\\u001b" not in (tmp_path / "slices.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.processes
+def test_the_last_words_of_a_process_are_not_obeyed(tmp_path):
+    group = ProcessGroup(["printf", "a\\033[2Jb\\a\\n"], {}, None, tmp_path / "x.log")
+    group.wait(10)
+    stop([group])
+    assert "  a\ufffd[2Jb\ufffd\n" in group.last_words()
