@@ -10,47 +10,61 @@ The fixture `brownout`: what a service holds under load, as a test.
             path="/checkout",
         )
 
-The upstream of the run is the fixture `mock_upstream`. Imports nothing of the harness until a test
-asks for the fixture.
+The upstream of the run is the fixture `mock_upstream`. The run is played in a process of its own:
+nothing of the harness is imported here.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
 from mock_upstream.client import Upstream
 
-if TYPE_CHECKING:
-    from loadtests.results import Run
-    from loadtests.slo_check import Place
-
 _MARKER = "mock_upstream"
+_NEEDED = ("locust", "typer", "vl_convert")
 
 
 @pytest.fixture
 def brownout(request: pytest.FixtureRequest, mock_upstream: Upstream, tmp_path: Path) -> Brownout:
-    """Loads a service for some seconds and holds it to its SLOs."""
-    if missing := _missing():
+    """Loads a service for some seconds and checks its SLOs."""
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
         pytest.fail(
-            f"the fixture brownout needs the load generator, and {missing} is not installed: "
+            f"the fixture brownout needs the load generator, and {missing[0]} is not installed: "
             "pip install 'brownout[load]'",
             pytrace=False,
         )
-    from loadtests import slo_check
-
-    marked = request.node.get_closest_marker(_MARKER) is not None
-    place = slo_check.Place(request.node.name, request.config.rootpath, tmp_path, marked)
+    place = {
+        "name": request.node.name,
+        "root": str(request.config.rootpath),
+        "out": str(tmp_path),
+        "marked": request.node.get_closest_marker(_MARKER) is not None,
+    }
     return Brownout(mock_upstream, place)
 
 
-class Brownout:
-    """Whether a service keeps its promises."""
+class Data(dict[str, Any]):
+    """An object of run.json, whose keys are attributes, too."""
 
-    def __init__(self, upstream: Upstream, place: Place) -> None:
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Brownout:
+    """Checks whether a service meets its SLOs."""
+
+    def __init__(self, upstream: Upstream, place: Mapping[str, Any]) -> None:
         self._upstream = upstream
         self._place = place
 
@@ -67,60 +81,83 @@ class Brownout:
         plan: str | Path | None = None,
         unresolved: Literal["fail", "skip"] = "fail",
         **deployment: Any,
-    ) -> Run:
+    ) -> Data:
         """
         Load the service at the levels of the SLOs; the test fails unless all of them are met.
 
-        The mock begins with an empty ledger and goes on as it is: it tells of this run afterwards.
+        The mock begins with an empty ledger, and its ledger has this run afterwards.
 
         Args:
             slos: as in a plan: "p95 < 200ms at 40".
             command: starts the service; `{port}` and `{upstream}` are filled in. A program of the
                 environment that runs the tests comes before one of the PATH.
             url: where the service runs already.
-            variant: one of those that come along.
+            variant: one of the shipped ones.
             path: of the request, a GET.
-            requests: several, or of another kind: the tables [[requests]] of a plan.
-            settle: unrecorded before each measurement, 1s if it is not said.
-            measure: recorded at each level. If it is not said, as long as the numbers need: from
-                3s to 20s, as the service's own answers show.
-            plan: the path of a plan, or the name of a shipped one, in place of all the other
-                arguments; its SLOs count, too, and the mock plays its upstream.
+            requests: several requests, or other methods: the tables [[requests]] of a plan.
+            settle: time before each measurement; 1s by default.
+            measure: time that is measured at each level. By default as long as the numbers need:
+                from 3s to 20s.
+            plan: the path of a plan, or the name of a shipped one, instead of all other arguments;
+                its SLOs count, too, and the mock plays its upstream.
             unresolved: "skip" skips the test where an SLO could not be decided, "fail" fails it.
             deployment: further keys of a plan's deployment: env, cwd, ready, settings ... A
                 relative cwd starts from pytest's rootdir, which is the default.
-        """
-        from loadtests import slo_check
 
+        Returns:
+            The content of run.json; see docs/formats.md.
+        """
         if unresolved not in ("fail", "skip"):
             pytest.fail(f"unresolved={unresolved!r} is neither 'fail' nor 'skip'", pytrace=False)
-        asked = slo_check.Asked(
-            slos=slos,
-            deployment={"command": command, "url": url, "variant": variant, **deployment},
-            path=path,
-            requests=requests,
-            settle=settle,
-            measure=measure,
-            plan=plan,
+        answer = _checked(
+            {
+                "asked": {
+                    "slos": slos,
+                    "deployment": {
+                        "command": command,
+                        "url": url,
+                        "variant": variant,
+                        **deployment,
+                    },
+                    "path": path,
+                    "requests": requests,
+                    "settle": settle,
+                    "measure": measure,
+                    "plan": plan,
+                },
+                "place": self._place,
+                "upstream": self._upstream.address(),
+            }
         )
+        if answer.result == "met":
+            return json_of(Path(answer.folder) / "run.json")
+        if answer.result == "interrupted":
+            raise KeyboardInterrupt
+        if answer.result == "unresolved" and unresolved == "skip":
+            pytest.skip(answer.text)
+        pytest.fail(answer.text, pytrace=False)
+
+
+def json_of(path: Path) -> Data:
+    """The content of a JSON file."""
+    data: Data = json.loads(path.read_text(encoding="utf-8"), object_hook=Data)
+    return data
+
+
+def _checked(question: Mapping[str, Any]) -> Data:
+    """Have another process play the run; returns its answer; see loadtests.slo_check."""
+    words = [sys.executable, "-P", "-m", "loadtests.slo_check"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
         try:
-            return slo_check.held(asked, self._upstream, self._place)
-        except slo_check.Broken as error:
-            text, skips = str(error), False
-        except slo_check.Unresolved as error:
-            text, skips = str(error), unresolved == "skip"
-        if skips:
-            pytest.skip(text)
-        pytest.fail(text, pytrace=False)
-
-
-def _missing() -> str | None:
-    """What the extra `load` brings and nobody installed."""
-    try:
-        import loadtests.slo_check  # noqa: F401
-    except ModuleNotFoundError as error:
-        name = error.name or ""
-        if name.partition(".")[0] in ("loadtests", "app_under_test", "mock_upstream"):
+            said, _ = process.communicate(json.dumps(question, default=str))
+        except KeyboardInterrupt:
+            # The terminal has sent it to that process as well, which saves what was measured.
+            with suppress(KeyboardInterrupt):
+                process.wait()
             raise
-        return name
-    return None
+    if process.returncode or not said:
+        pytest.fail(f"the run ended with exit code {process.returncode}", pytrace=False)
+    answer: Data = json.loads(said.splitlines()[-1], object_hook=Data)
+    return answer

@@ -1,9 +1,10 @@
 """Whether a service keeps its SLOs in a short run, for a test: what is played, and what is said."""
 
+import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from loadtests.outcomes import Outcome
 from loadtests.plans import Plan, PlanError
 from loadtests.plans.errors import explain
 from loadtests.plans.slos import Slo, parse
+from loadtests.processes.interrupts import interruptible
 from loadtests.results import Point, Run, SloResult
 from loadtests.run.deployments import DeploymentFailed, Mock
 from loadtests.run.engine_process import EngineFailed
@@ -49,7 +51,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a test said; None: nothing. See pytest_plugin.Brownout.holds."""
+    """What a test said; None: nothing. See brownout.pytest_plugin.Brownout.holds."""
 
     slos: Sequence[str]
     deployment: Mapping[str, Any]
@@ -60,7 +62,30 @@ class Asked:
     plan: str | Path | None
 
 
-def held(asked: Asked, upstream: Upstream, place: Place) -> Run:
+def main() -> None:
+    """
+    Answer a question of brownout.pytest_plugin: JSON on standard input, the answer as one line.
+
+    A process of its own: in that of a test suite `loadtests` can be a package of the project.
+    """
+    question = json.load(sys.stdin)
+    asked, place = Asked(**question["asked"]), Place(**question["place"])
+    place = replace(place, root=Path(place.root), out=Path(place.out))
+    answer: dict[str, str] = {}
+    try:
+        with interruptible(until_exit=True):
+            outcome = held(asked, Upstream(**question["upstream"]), place)
+        answer = {"result": "met", "folder": str(outcome.folder)}
+    except Broken as error:
+        answer = {"result": "missed", "text": str(error)}
+    except Unresolved as error:
+        answer = {"result": "unresolved", "text": str(error)}
+    except KeyboardInterrupt:
+        answer = {"result": "interrupted"}
+    print(json.dumps(answer))
+
+
+def held(asked: Asked, upstream: Upstream, place: Place) -> Outcome:
     """
     The run in which all promises were kept. Its upstream is the mock that runs already.
 
@@ -205,7 +230,7 @@ def _folder_name(test: str) -> str:
     return kept.lstrip("_.-")[:60] or "test"
 
 
-def _judged(plan: Plan, outcome: Outcome, from_file: bool) -> Run:
+def _judged(plan: Plan, outcome: Outcome, from_file: bool) -> Outcome:
     run = outcome.run
     missed = [slo for slo in run.slos if slo.status == "missed"]
     open_ones = [slo for slo in run.slos if slo.status == "unresolved"]
@@ -227,7 +252,7 @@ def _judged(plan: Plan, outcome: Outcome, from_file: bool) -> Run:
         raise Broken(text)
     if open_ones or run.status != "complete":
         raise Unresolved(text)
-    return run
+    return outcome
 
 
 def _by(run: Run, slo: SloResult) -> str:
@@ -247,3 +272,7 @@ def _way_out(plan: Plan, run: Run, result: SloResult, from_file: bool) -> str:
     if measured and not result.valid:
         return " So nothing is known of the service: run the test where nothing else is at work."
     return ""
+
+
+if __name__ == "__main__":
+    main()

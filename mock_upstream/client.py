@@ -41,8 +41,9 @@ class Upstream:
         url: str,
         control: str,
         owner: str,
-        process: subprocess.Popen[str],
-        complaints: IO[str],
+        pid: int,
+        process: subprocess.Popen[str] | None = None,
+        complaints: IO[str] | None = None,
         ca: Path | None = None,
     ) -> None:
         self.url = url
@@ -51,13 +52,19 @@ class Upstream:
         """The control API."""
         self.ca = ca
         """The certificate that clients have to trust; None: it is not HTTPS."""
+        self.pid = pid
         self._owner = owner
         self._process = process
         self._complaints = complaints
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    def address(self) -> dict[str, Any]:
+        """Return the arguments with which another process makes an Upstream of this mock."""
+        return {
+            "url": self.url,
+            "control": self.control,
+            "owner": self._owner,
+            "pid": self.pid,
+        }
 
     def configure(
         self, profile: Profile | Mapping[str, Any] | str | Path | None = None, /, **values: Any
@@ -108,9 +115,10 @@ class Upstream:
                 response = connection.getresponse()
                 text = response.read()
         except OSError as error:
-            with suppress(subprocess.TimeoutExpired):  # its sockets close a moment before it ends
-                self._process.wait(1)
-            end = self._process.poll()
+            end = None
+            if self._process is not None:
+                with suppress(subprocess.TimeoutExpired):  # its sockets close before it ends
+                    end = self._process.wait(1)
             how = f"it ended with exit code {end}" if end is not None else str(error)
             raise RuntimeError(
                 f"the mock upstream does not answer {method} {path}: {how}{self._last_words()}"
@@ -127,7 +135,7 @@ class Upstream:
         return text
 
     def _last_words(self) -> str:
-        return _last_words(self._complaints)
+        return _last_words(self._complaints) if self._complaints is not None else ""
 
 
 @contextmanager
@@ -162,7 +170,9 @@ def running(
                 raise RuntimeError(f"the mock upstream did not start{_last_words(complaints)}")
             ready = json.loads(line)
             ca = Path(ready["ca"]) if "ca" in ready else None
-            yield Upstream(ready["url"], ready["control"], owner, process, complaints, ca)
+            yield Upstream(
+                ready["url"], ready["control"], owner, process.pid, process, complaints, ca
+            )
 
 
 @contextmanager

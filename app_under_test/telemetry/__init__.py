@@ -1,13 +1,13 @@
 """What a service tells of itself: the phases of each response, and gauges.
 
-    from app_under_test.telemetry import Telemetry
+    from brownout import Telemetry
     app = Telemetry(app)
 
 Both name what the process holds and how long its upstream takes: neither may be exposed in
 production without authentication.
 """
 
-from app_under_test.telemetry.gauges import gauges, install
-from app_under_test.telemetry.middleware import Telemetry
+from .gauges import gauges, install
+from .middleware import Telemetry
 
 __all__ = ["Telemetry", "gauges", "install"]

@@ -7,12 +7,12 @@ from importlib import import_module
 from sys import maxsize
 from typing import Any
 
-from app_under_test.telemetry.clients import constructed, in_branches, replace
-from app_under_test.telemetry.passing import passing
-from app_under_test.telemetry.process import PROCESS, Use
-from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
-from app_under_test.telemetry.tracing import TRACK, BlockingCall, Call, Track
-from app_under_test.telemetry.upstream_timing import stay_among
+from .clients import constructed, in_branches, replace
+from .passing import passing
+from .process import PROCESS, Use
+from .repeats import FAILED, asks, fails, failure
+from .tracing import TRACK, BlockingCall, Call, Track
+from .upstream_timing import stay_among
 
 _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from app_under_test.telemetry import clients, repeats, threads
-from app_under_test.telemetry.address import address, asked, every
-from app_under_test.telemetry.process import PROCESS
-from app_under_test.telemetry.sampler import Sampler, start_sampler
-from app_under_test.telemetry.tracing import TRACK, Track, Visit, critical, metered
+from . import clients, repeats, threads
+from .address import address, asked, every
+from .process import PROCESS
+from .sampler import Sampler, start_sampler
+from .tracing import TRACK, Track, Visit, critical, metered
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

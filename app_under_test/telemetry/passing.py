@@ -6,7 +6,7 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
 
-from app_under_test.telemetry.process import PROCESS
+from .process import PROCESS
 
 _SOURCE = """
 def passing{parameters}:

@@ -6,7 +6,7 @@ watched, until a call of a traced request has failed in the process.
 
 from contextvars import ContextVar
 
-from app_under_test.telemetry.process import PROCESS
+from .process import PROCESS
 
 _MOST = 100  # calls that are kept: a task that outlives its request may fail for ever
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import anyio.to_thread
 
-from app_under_test.telemetry.address import Address
-from app_under_test.telemetry.process import PROCESS, Use
+from .address import Address
+from .process import PROCESS, Use
 
 TICK = 0.05  # seconds
 TICKS = 10  # in a datagram

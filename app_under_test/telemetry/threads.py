@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from app_under_test.telemetry.tracing import TRACK, Held, Hop
+from .tracing import TRACK, Held, Hop
 
 _WATCHED = "_brownout"
 

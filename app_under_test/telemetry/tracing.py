@@ -16,7 +16,7 @@ from time import monotonic, thread_time
 from types import coroutine
 from typing import Any, Protocol
 
-from app_under_test.telemetry.process import PROCESS
+from .process import PROCESS
 
 Waits = tuple[float, float, float, float]
 """Seconds for a thread, for a connection of the pool, for connecting, for the upstream."""

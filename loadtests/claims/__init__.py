@@ -13,7 +13,7 @@ from pathlib import Path
 from loadtests import plans, session
 from loadtests.analysis.inputs import records
 from loadtests.claims import page
-from loadtests.claims.experiment import Experiment, Finding, experiments
+from loadtests.claims.experiment import Experiment, Finding, all_experiments
 from loadtests.claims.measurements import Seen
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 from loadtests.processes import interrupts
@@ -45,7 +45,7 @@ def chosen(names: str) -> list[Experiment]:
     Raises:
         NoSuchClaim: there is none of that name.
     """
-    known = experiments()
+    known = all_experiments()
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in known:

@@ -121,7 +121,7 @@ def judged(experiment: Experiment, cases: Sequence[Case]) -> Finding:
     return Finding(experiment, "true only when", cases, why)
 
 
-def experiments() -> dict[str, Experiment]:
+def all_experiments() -> dict[str, Experiment]:
     """All, by name; each module of the table brings some."""
     found: list[Experiment] = []
     for module in iter_modules(shelf.__path__):

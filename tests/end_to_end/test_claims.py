@@ -13,7 +13,7 @@ from loadtests import claims
 from loadtests.analysis.inputs.records import Header, Record
 from loadtests.claims import page, picture
 from loadtests.claims import text as telling
-from loadtests.claims.experiment import Case, Experiment, experiments, judged
+from loadtests.claims.experiment import Case, Experiment, all_experiments, judged
 from loadtests.claims.measurements import Counts, NotMeasured, Seen, counted
 from loadtests.claims.naive_service import create_app
 from loadtests.plans import UrlDeployment
@@ -23,7 +23,7 @@ from tests.support.brownout_runs import brownout
 from tests.support.example_runs import about, point
 from tests.support.servers import serving
 
-ALL = experiments()
+ALL = all_experiments()
 OVERHEAD = 8.0  # seconds to bring a plan up and to write its report
 
 

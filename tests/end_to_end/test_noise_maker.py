@@ -60,7 +60,8 @@ def test_the_processes_below_one_are_stopped_and_continued():
 
 
 def test_nothing_is_left_of_a_starter_that_is_killed():
-    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from tests.support import noise_maker\n"
+    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += "from tests.support import noise_maker\n"
     code += "with noise_maker.noise(0.5, 1, below=os.getpid()): print('ready', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -90,3 +90,37 @@ def test_plain_locust_and_its_controller_are_themselves(folder):
 def test_the_mock_of_a_test_suite_is_itself(folder):
     with contextlib.chdir(folder), mock_upstream.running(latency="1ms") as upstream:
         assert httpx.get(upstream.url, trust_env=False).status_code == 200
+
+
+def test_a_project_with_a_package_called_loadtests_runs_its_tests_and_brownout(tmp_path):
+    for name in ("loadtests", "app_under_test"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("MINE = True\n", encoding="utf-8")
+    (tmp_path / "test_shop.py").write_text(SUITE, encoding="utf-8")
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py"]
+    with started([sys.executable, *words], tmp_path) as invocation:
+        code = invocation.end()
+    assert code == 0, invocation.output
+    with started([sys.executable, "-m", "brownout", "--version"], tmp_path) as invocation:
+        assert invocation.end() == 0, invocation.output
+
+
+SUITE = """
+import sys
+
+import app_under_test
+import loadtests
+import pytest
+
+from brownout import Telemetry
+
+
+@pytest.mark.mock_upstream("20ms", budget={"late": "1m", "lag": "1m", "cpu": 1.0})
+def test_checkout(brownout, mock_upstream):
+    assert loadtests.MINE and app_under_test.MINE
+    assert Telemetry.__module__.startswith("brownout")
+    found = brownout.holds(
+        "errors < 100% at 1", url=mock_upstream.url, path="/", settle="0s", measure="1s"
+    )
+    assert found.points[0].level == found["points"][0]["level"] == 1
+"""

@@ -15,9 +15,9 @@ from pkgutil import iter_modules
 from time import thread_time
 from typing import Any
 
-from app_under_test.telemetry.passing import passing
-from app_under_test.telemetry.process import PROCESS
-from app_under_test.telemetry.tracing import TRACK, branched
+from ..passing import passing
+from ..process import PROCESS
+from ..tracing import TRACK, branched
 
 _NAMES = [module.name for module in iter_modules(__path__)]
 _WATCHED: set[str] = set()

@@ -3,12 +3,12 @@
 from contextvars import ContextVar
 from typing import Any
 
-from app_under_test.telemetry.clients import constructed, in_branches, replace
-from app_under_test.telemetry.passing import passing
-from app_under_test.telemetry.process import PROCESS, Use
-from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
-from app_under_test.telemetry.tracing import TRACK, Call, Track
-from app_under_test.telemetry.upstream_timing import stay_in
+from ..passing import passing
+from ..process import PROCESS, Use
+from ..repeats import FAILED, asks, fails, failure
+from ..tracing import TRACK, Call, Track
+from ..upstream_timing import stay_in
+from . import constructed, in_branches, replace
 
 _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 """The connector's last in this task: the response that is started is that of this call."""

@@ -7,10 +7,10 @@ calls wait for is the calls before them.
 from time import monotonic
 from typing import Any
 
-from app_under_test.telemetry.clients import replace
-from app_under_test.telemetry.passing import passing
-from app_under_test.telemetry.process import PROCESS, Use
-from app_under_test.telemetry.tracing import TRACK, Waits
+from ..passing import passing
+from ..process import PROCESS, Use
+from ..tracing import TRACK, Waits
+from . import replace
 
 _SIZE = "_brownout_size"
 """The attribute of a semaphore that was seen: its places, 0 for one of a request's own."""

@@ -2,6 +2,6 @@
 
 from functools import partial
 
-from app_under_test.telemetry import httpx_like
+from .. import httpx_like
 
 observe = partial(httpx_like.observe, core="httpcore2")

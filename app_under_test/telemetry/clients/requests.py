@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app_under_test.telemetry.clients import constructed, replace
+from . import constructed, replace
 
 
 def observe(library: Any) -> None:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from app_under_test.telemetry.clients import replace
-from app_under_test.telemetry.passing import passing
-from app_under_test.telemetry.process import PROCESS, Use
-from app_under_test.telemetry.repeats import FAILED, asks, fails, failure
-from app_under_test.telemetry.tracing import TRACK, BlockingCall
-from app_under_test.telemetry.upstream_timing import stay_in
+from ..passing import passing
+from ..process import PROCESS, Use
+from ..repeats import FAILED, asks, fails, failure
+from ..tracing import TRACK, BlockingCall
+from ..upstream_timing import stay_in
+from . import replace
 
 _CALL = "_brownout_call"
 """The attribute of a connection that is in use."""

@@ -14,7 +14,7 @@ from loadtests.results import Knee, Limit, Point, Resource, Run
 MIXED = 1 / 3  # of the weights: another limit that has so much is named, too
 _NOT_THE_SERVICE = ("generator", "mock", "host")
 INSTRUMENT = (
-    "It is not instrumented: `from app_under_test.telemetry import Telemetry; "
+    "It is not instrumented: `from brownout import Telemetry; "
     "app = Telemetry(app)` would show where its time goes, and which of threads, pool, semaphore "
     "and event loop are used up"
 )
