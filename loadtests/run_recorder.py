@@ -10,7 +10,7 @@ from loadtests import environment, plans, redaction
 from loadtests.analysis import runs
 from loadtests.analysis.capacity import result
 from loadtests.analysis.capacity.margins import Bounds
-from loadtests.dashboard.live import Laboratory
+from loadtests.dashboard.live import Dashboard
 from loadtests.dashboard.upstream_control import Refused, Upstream
 from loadtests.outcomes import Ending, Outcome, endings_of
 from loadtests.plans import Plan, UrlDeployment, overrides
@@ -24,10 +24,10 @@ from loadtests.results import Capacity, Run
 from loadtests.run.barrier import Barrier
 from loadtests.run.controller import Observer, StoppedByHand, Targets, play
 from loadtests.run.deployments import DeploymentFailed, Fleet
-from loadtests.run.engine_process import Engine, EngineFailed, Line
+from loadtests.run.engine_process import ControllerSocket, Engine, EngineFailed
 from loadtests.run.strays import Strays
 from loadtests.samples import Sampler
-from loadtests.samples.mock import Ledger
+from loadtests.samples.mock import LedgerReader
 from loadtests.schedules import Schedule, ladder
 from loadtests.schedules.search import Search
 from loadtests.schedules.why import Why, raised
@@ -45,7 +45,7 @@ class RunRecorder:
         out: Path,
         folder: Path,
         fleet: Fleet,
-        line: Line,
+        line: ControllerSocket,
         observer: Observer,
         hello: Hello,
         schedule: Schedule = ladder,
@@ -62,9 +62,9 @@ class RunRecorder:
         self._observer = observer
         self._generator = hello.pid
         self._upstream = Upstream(fleet.mock, plan.upstream)
-        self._laboratory: Laboratory | None = None
+        self._laboratory: Dashboard | None = None
         if hello.web:
-            laboratory = Laboratory(line, observer, out, self._upstream)
+            laboratory = Dashboard(line, observer, out, self._upstream)
             laboratory.open()
             self._engine = self._observer = self._laboratory = laboratory
         self._schedule = schedule
@@ -186,7 +186,7 @@ class RunRecorder:
 
     def _ledger(self) -> Any:
         """The mock's, as it is now; None when it does not answer."""
-        with closing(Ledger(self._fleet.mock.control)) as ledger:
+        with closing(LedgerReader(self._fleet.mock.control)) as ledger:
             return ledger.read()
 
     def _ended(

@@ -16,7 +16,7 @@ from loadtests.processes.groups import uninterrupted
 from loadtests.processes.interrupts import interruptible
 from loadtests.recording.messages import Hello
 from loadtests.run.deployments import Launch, Mock, launched
-from loadtests.run.engine_process import EngineFailed, Line, engine
+from loadtests.run.engine_process import ControllerSocket, EngineFailed, engine
 from loadtests.schedules import Schedule, ladder
 from loadtests.storage import run_folder
 
@@ -49,7 +49,7 @@ def run(
     since = monotonic()
     plans.check(plan)
     folder = run_folder.make(out, plan.name)
-    with interruptible(), Line() as line, _launched(plan, folder, lent) as launch:
+    with interruptible(), ControllerSocket() as line, _launched(plan, folder, lent) as launch:
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, headless) as connected:
@@ -80,7 +80,7 @@ def ui(
     """
     plans.check(plan)
     folder = run_folder.make(out, plan.name)
-    with interruptible(), Line() as line, _launched(plan, folder) as launch:
+    with interruptible(), ControllerSocket() as line, _launched(plan, folder) as launch:
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, arguments) as connected:
             recorder = _recorder(plan, out, folder, launch, line, observer, connected)
@@ -110,7 +110,7 @@ def control(
     plans.check(plan)
     folder = run_folder.make(out, plan.name)
     code = FINE
-    with interruptible(), Line() as line, _launched(plan, folder) as launch:
+    with interruptible(), ControllerSocket() as line, _launched(plan, folder) as launch:
 
         def connected() -> Hello:
             announce(line.address, line.token)
@@ -145,7 +145,7 @@ def _recorder(
     out: Path,
     folder: Path,
     launch: Launch,
-    line: Line,
+    line: ControllerSocket,
     observer: "Observer",
     connected: Callable[[], Hello],
     schedule: Schedule = ladder,

@@ -30,16 +30,16 @@ SETTLE = 1.0  # seconds
 NAME = "app"
 
 
-class Broken(Exception):
+class SloMissed(Exception):
     """A promise was not kept, or none could be tried; the message says why."""
 
 
-class Unresolved(Exception):
+class SloUndecided(Exception):
     """Whether the promises are kept is not known; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TestContext:
     """Whose test it is: its name, where its paths start, and what takes the run's folder."""
 
     name: str
@@ -50,7 +50,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SloCheck:
     """What a test said; None: nothing. See brownout.pytest_plugin.Brownout.holds."""
 
     slos: Sequence[str]
@@ -69,23 +69,23 @@ def main() -> None:
     A process of its own: in that of a test suite `loadtests` can be a package of the project.
     """
     question = json.load(sys.stdin)
-    asked, place = Asked(**question["asked"]), Place(**question["place"])
+    asked, place = SloCheck(**question["asked"]), TestContext(**question["place"])
     place = replace(place, root=Path(place.root), out=Path(place.out))
     answer: dict[str, str] = {}
     try:
         with interruptible(until_exit=True):
-            outcome = held(asked, Upstream(**question["upstream"]), place)
+            outcome = check(asked, Upstream(**question["upstream"]), place)
         answer = {"result": "met", "folder": str(outcome.folder)}
-    except Broken as error:
+    except SloMissed as error:
         answer = {"result": "missed", "text": str(error)}
-    except Unresolved as error:
+    except SloUndecided as error:
         answer = {"result": "unresolved", "text": str(error)}
     except KeyboardInterrupt:
         answer = {"result": "interrupted"}
     print(json.dumps(answer))
 
 
-def held(asked: Asked, upstream: Upstream, place: Place) -> Outcome:
+def check(asked: SloCheck, upstream: Upstream, place: TestContext) -> Outcome:
     """
     The run in which all promises were kept. Its upstream is the mock that runs already.
 
@@ -102,9 +102,9 @@ def held(asked: Asked, upstream: Upstream, place: Place) -> Outcome:
         mock = Mock(upstream.url, upstream.control, upstream.pid)
         outcome = session.run(plan, place.out, _Silent(), [], lent=mock)
     except (PlanError, DeploymentFailed, ProfileError) as error:
-        raise Broken(str(error)) from None
+        raise SloMissed(str(error)) from None
     except EngineFailed as error:
-        raise Unresolved(str(error)) from None
+        raise SloUndecided(str(error)) from None
     if outcome.interrupted:
         raise KeyboardInterrupt
     return _judged(plan, outcome, asked.plan is not None)
@@ -120,7 +120,7 @@ class _Silent:
     def problem(self, text: str) -> None: ...
 
 
-def planned(asked: Asked, upstream: Upstream, place: Place) -> Plan:
+def planned(asked: SloCheck, upstream: Upstream, place: TestContext) -> Plan:
     """
     What is played: the levels are those at which the SLOs hold something.
 
@@ -156,7 +156,7 @@ def planned(asked: Asked, upstream: Upstream, place: Place) -> Plan:
     return _checked(data, place.root)
 
 
-def _extended(asked: Asked, slos: Mapping[str, Slo], place: Place) -> Plan:
+def _extended(asked: SloCheck, slos: Mapping[str, Slo], place: TestContext) -> Plan:
     """The plan of a file with these SLOs, too, at the levels that all of them need."""
     others = {
         "path": asked.path,
@@ -249,9 +249,9 @@ def _judged(plan: Plan, outcome: Outcome, from_file: bool) -> Outcome:
         ]
     )
     if missed or outcome.exit_code() in (DIED, FAILED):
-        raise Broken(text)
+        raise SloMissed(text)
     if open_ones or run.status != "complete":
-        raise Unresolved(text)
+        raise SloUndecided(text)
     return outcome
 
 

@@ -6,11 +6,11 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from mock_upstream.admission.queues import Slot
+from mock_upstream.admission.queues import Reservation
 from mock_upstream.faults import Fault
 from mock_upstream.ledger.fidelity import Watch
 from mock_upstream.ledger.ledger import Account, Ledger
-from mock_upstream.player import Job, Playing, Refusal
+from mock_upstream.player import ActiveProfile, Refusal, RequestPlan
 from mock_upstream.profiles.profile import Profile
 from mock_upstream.responses import bodies
 from mock_upstream.responses.exchange import Answer, Exchange, Header, Receive, Send
@@ -33,8 +33,8 @@ class Mock:
         self.watch = Watch(deadlines, ledger.punctuality)
         self.version = 0
         """Counts the profiles that were played, from 1."""
-        self._playing: Playing
-        self._start(Playing(profile, monotonic(), deadlines.call_at))
+        self._playing: ActiveProfile
+        self._start(ActiveProfile(profile, monotonic(), deadlines.call_at))
 
     @property
     def profile(self) -> Profile:
@@ -49,13 +49,13 @@ class Mock:
         Returns:
             Its version.
         """
-        self._start(Playing(profile, monotonic(), self._deadlines.call_at, self._playing))
+        self._start(ActiveProfile(profile, monotonic(), self._deadlines.call_at, self._playing))
         return self.version
 
     def change(self, profile: Profile) -> int:
         """As `play`, but draws, faults and the timeline go on: the profile is the one before."""
         now, before = monotonic(), self._playing
-        self._start(Playing(profile, now, self._deadlines.call_at, before, changes=True))
+        self._start(ActiveProfile(profile, now, self._deadlines.call_at, before, changes=True))
         return self.version
 
     def start_timeline(self) -> None:
@@ -77,7 +77,7 @@ class Mock:
         for exchange in self._pending:
             exchange.drop()
         self._pending.clear()
-        self._playing = Playing(self._playing.profile, monotonic(), self._deadlines.call_at)
+        self._playing = ActiveProfile(self._playing.profile, monotonic(), self._deadlines.call_at)
         self._ledger.clear(dropped)
         self.watch.clear()
         return dropped
@@ -104,7 +104,7 @@ class Mock:
             fidelity=self.watch.fidelity,
         )
 
-    def _start(self, playing: Playing) -> None:
+    def _start(self, playing: ActiveProfile) -> None:
         self._playing = playing
         self._ledger.budget = playing.profile.budget.late
         self.watch.budget = playing.profile.budget
@@ -137,7 +137,7 @@ class Mock:
             if not exchange.dropped:  # by the end of the ledger's generation
                 self._book(exchange, job)
 
-    async def _refuse(self, exchange: Exchange, job: Job, refusal: Refusal) -> None:
+    async def _refuse(self, exchange: Exchange, job: RequestPlan, refusal: Refusal) -> None:
         """Turn it away at once, but not faster than the network."""
         self._ledger.refused(refusal.by)
         if exchange.scope["method"] not in _WITHOUT_BODY and not await exchange.received():
@@ -151,7 +151,7 @@ class Mock:
             answer.headers += _marks(exchange, job)
             await exchange.answer(answer)
 
-    async def _serve(self, exchange: Exchange, job: Job) -> None:
+    async def _serve(self, exchange: Exchange, job: RequestPlan) -> None:
         matched, ledger = job.responder.matched, self._ledger
         if matched:
             ledger.accepted(job.asked)
@@ -177,7 +177,7 @@ class Mock:
         if exchange.finished and matched:
             ledger.delivered(begun - job.arrival, late, job.phase)
 
-    async def _turn(self, exchange: Exchange, job: Job, slot: Slot) -> bool:
+    async def _turn(self, exchange: Exchange, job: RequestPlan, slot: Reservation) -> bool:
         """Wait until the server is done, or the answer begins. False: the client went away."""
         while (when := job.turn) is None or when > monotonic():
             turn = self._deadlines.at(when) if when else asyncio.Future[None]()
@@ -189,11 +189,13 @@ class Mock:
         self._ledger.served(job.queued, job.served)
         return True
 
-    async def _fail(self, exchange: Exchange, job: Job, fault: Fault, answer: Answer) -> None:
+    async def _fail(
+        self, exchange: Exchange, job: RequestPlan, fault: Fault, answer: Answer
+    ) -> None:
         self._ledger.fault(fault.name)
         await fault.play(exchange, answer)
 
-    def _book(self, exchange: Exchange, job: Job) -> None:
+    def _book(self, exchange: Exchange, job: RequestPlan) -> None:
         """The end of it, whichever it was."""
         if exchange.finished:
             self._ledger.answered(job.arrival, exchange.status, job.phase)
@@ -211,5 +213,5 @@ def _ring(turn: asyncio.Future[None]) -> None:
         turn.set_result(None)
 
 
-def _marks(exchange: Exchange, job: Job) -> tuple[Header, Header]:
+def _marks(exchange: Exchange, job: RequestPlan) -> tuple[Header, Header]:
     return (b"x-mock-request", b"%d" % job.number), exchange.connection.mark

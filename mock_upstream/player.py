@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from mock_upstream import faults
-from mock_upstream.admission.queues import CallAt, Slot, Station, open_station
+from mock_upstream.admission.queues import CallAt, Reservation, Station, open_station
 from mock_upstream.admission.rate_limiter import Limiter, Permit
 from mock_upstream.admission.rate_limiter import Refusal as Limitation
 from mock_upstream.faults import Fault
@@ -20,7 +20,7 @@ from mock_upstream.responses.exchange import Answer, Exchange, Header, error_ans
 from mock_upstream.routes import Responder, Responders, Tallies, Tally, forget
 
 
-class Job:
+class RequestPlan:
     """What one request is to get; but for its turn at a server, known at its arrival."""
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Job:
         self.permit: Permit | None = None
         """To be here, from the limits."""
         self.station: Station | None = None
-        self.slot: Slot | None = None
+        self.slot: Reservation | None = None
         """Its turn at a server of the station."""
         self.phase: str | None = None
         """Of the timeline, when it arrived."""
@@ -174,7 +174,7 @@ class Refusal:
         return Answer(status, [*headers, *self.headers], content)
 
 
-class Playing:
+class ActiveProfile:
     """One profile, and what has become of it so far."""
 
     def __init__(
@@ -182,7 +182,7 @@ class Playing:
         profile: Profile,
         now: float,
         call_at: CallAt,
-        before: "Playing | None" = None,
+        before: "ActiveProfile | None" = None,
         *,
         changes: bool = False,
     ) -> None:
@@ -219,7 +219,7 @@ class Playing:
         """The name of the timeline's; None: there is no timeline."""
         return None if self._schedule is None else self._state(self._schedule, now).phase
 
-    def job(self, exchange: Exchange) -> Job:
+    def job(self, exchange: Exchange) -> RequestPlan:
         arrival, scope = exchange.arrival, exchange.scope
         state = None
         if self._schedule is not None:
@@ -241,7 +241,9 @@ class Playing:
             else:
                 if asked is not None:
                     key, latency = asked.key, asked.latency
-        job = Job(arrival, responder, values, responder.draw(key, latency, arrival - self._began))
+        job = RequestPlan(
+            arrival, responder, values, responder.draw(key, latency, arrival - self._began)
+        )
         job.key, job.refusal = key, refusal
         if responder.body is not None and not responder.fails(job.status):
             job.body = responder.body
@@ -263,7 +265,7 @@ class Playing:
             job.service = self._longest
         return job
 
-    def admit(self, exchange: Exchange, job: Job) -> Refusal | None:
+    def admit(self, exchange: Exchange, job: RequestPlan) -> Refusal | None:
         """Past the outage, the limits and the queue; None: it is admitted."""
         if job.refusal is not None:
             return job.refusal

@@ -11,10 +11,10 @@ from .clients import constructed, in_branches, replace
 from .passing import passing
 from .process import PROCESS, Use
 from .repeats import FAILED, asks, fails, failure
-from .tracing import TRACK, BlockingCall, Call, Track
+from .tracing import TRACK, BlockingClientCall, ClientCall, TaskTrace
 from .upstream_timing import stay_among
 
-_CALL: ContextVar[Call | None] = ContextVar("call", default=None)
+_CALL: ContextVar[ClientCall | None] = ContextVar("call", default=None)
 
 
 def observe(library: Any, core: str) -> None:
@@ -79,7 +79,7 @@ def streams(library: Any) -> tuple[Any, Any]:
     """Bodies that say when they are complete: for coroutines, and for threads."""
 
     class AsyncStream(library.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: Any, call: Call) -> None:
+        def __init__(self, stream: Any, call: ClientCall) -> None:
             self.stream, self.call = stream, call
 
         def __aiter__(self) -> AsyncIterator[bytes]:
@@ -91,7 +91,7 @@ def streams(library: Any) -> tuple[Any, Any]:
             await self.stream.aclose()
 
     class Stream(library.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: Any, call: Call) -> None:
+        def __init__(self, stream: Any, call: ClientCall) -> None:
             self.stream, self.call = stream, call
 
         def __iter__(self) -> Iterator[bytes]:
@@ -128,8 +128,8 @@ class Transports:
                 fails(request.method, request.url)
             return response
 
-        async def traced(track: Track, transport: Any, request: Any) -> Any:
-            call = self.called(transport, Call(track))
+        async def traced(track: TaskTrace, transport: Any, request: Any) -> Any:
+            call = self.called(transport, ClientCall(track))
             token = _CALL.set(call)
             try:
                 response = await attempted(transport, request)
@@ -162,8 +162,8 @@ class Transports:
                 fails(request.method, request.url)
             return response
 
-        def traced(track: Track, transport: Any, request: Any) -> Any:
-            call = self.called(transport, BlockingCall(track))
+        def traced(track: TaskTrace, transport: Any, request: Any) -> Any:
+            call = self.called(transport, BlockingClientCall(track))
             token = _CALL.set(call)
             try:
                 response = attempted(transport, request)
@@ -178,7 +178,7 @@ class Transports:
 
         return passing(original, FAILED, watched, calls=True)
 
-    def called(self, transport: Any, call: Call) -> Call:
+    def called(self, transport: Any, call: ClientCall) -> ClientCall:
         PROCESS.saw(getattr(transport, "_pool", None), self.name, use)
         return call
 

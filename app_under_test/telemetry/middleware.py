@@ -9,7 +9,7 @@ from . import clients, repeats, threads
 from .address import address, asked, every
 from .process import PROCESS
 from .sampler import Sampler, start_sampler
-from .tracing import TRACK, Track, Visit, critical, metered
+from .tracing import TRACK, RequestTrace, TaskTrace, critical_path, measure_steps
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -97,8 +97,8 @@ class Telemetry:
             counts.ended += 1
 
     async def traced(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        visit = Visit(monotonic())
-        track = Track(visit, visit.spans)
+        visit = RequestTrace(monotonic())
+        track = TaskTrace(visit, visit.spans)
 
         def forward(message: Message) -> Awaitable[None]:
             kind = message["type"]
@@ -114,7 +114,7 @@ class Telemetry:
         token = TRACK.set(track)
         repeats.keep()
         try:
-            await metered(self.app(scope, receive, forward), track)  # type: ignore[arg-type]
+            await measure_steps(self.app(scope, receive, forward), track)  # type: ignore[arg-type]
         finally:
             visit.over = True
             visit.spans.clear()  # they know the visit: only the collector would free them
@@ -154,14 +154,14 @@ def stamp(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     return None
 
 
-def timing(track: Track, sent: float | None) -> bytes:
+def timing(track: TaskTrace, sent: float | None) -> bytes:
     """The header's value; to the microsecond, the phases add up exactly."""
     visit = track.visit
     arrival = visit.arrival
     total = int((monotonic() - arrival) * 1e6)
     thread = pool = connect = upstream = waited = 0
     if visit.spans:
-        waits = critical(visit.spans)
+        waits = critical_path(visit.spans)
         thread = int(waits[0] * 1e6)
         pool = int(waits[1] * 1e6)
         connect = int(waits[2] * 1e6)

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from .tracing import TRACK, Held, Hop
+from .tracing import TRACK, Held, ThreadOffload
 
 _WATCHED = "_brownout"
 
@@ -25,9 +25,9 @@ def observe() -> None:
             return original(func, *args, **options)
         if track.visit.over:
             return original(Held(func), *args, **options)
-        return hopping(Hop(track, func), args, options)
+        return hopping(ThreadOffload(track, func), args, options)
 
-    async def hopping(hop: Hop, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    async def hopping(hop: ThreadOffload, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
             return await original(hop, *args, **options)
         finally:

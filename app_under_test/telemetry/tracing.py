@@ -38,7 +38,7 @@ class Span(Protocol):
     def waits(self) -> Waits: ...
 
 
-class Visit:
+class RequestTrace:
     """One request, from its arrival at the middleware to the start of its response."""
 
     __slots__ = ("answered", "arrival", "cpu", "over", "spans")
@@ -54,12 +54,12 @@ class Visit:
         """When the end of its response was sent."""
 
 
-class Track:
+class TaskTrace:
     """One line of execution of a visit: its own task, another task, or a worker thread."""
 
     __slots__ = ("cpu", "idle", "since", "spans", "step", "visit")
 
-    def __init__(self, visit: Visit, spans: list[Span], step: float = _SUSPENDED) -> None:
+    def __init__(self, visit: RequestTrace, spans: list[Span], step: float = _SUSPENDED) -> None:
         self.visit = visit
         self.spans = spans
         self.cpu = 0.0
@@ -80,7 +80,7 @@ class Track:
         return self.idle if self.step >= 0.0 else self.idle + now - self.since
 
 
-TRACK: ContextVar[Track | None] = ContextVar("track", default=None)
+TRACK: ContextVar[TaskTrace | None] = ContextVar("track", default=None)
 """None: the request is not traced, or it is none."""
 
 
@@ -106,7 +106,7 @@ def ran(began: float, now: float) -> float:
 
 
 @coroutine
-def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any, Any]:
+def measure_steps(work: Coroutine[Any, Any, Any], track: TaskTrace) -> Generator[Any, Any, Any]:
     """Awaits `work` and notes the CPU of each of its steps."""
     send = work.send
     clock = _CLOCK
@@ -145,20 +145,20 @@ def metered(work: Coroutine[Any, Any, Any], track: Track) -> Generator[Any, Any,
             track.step = _SUSPENDED
 
 
-async def branched(work: Coroutine[Any, Any, Any], trunk: Track) -> Any:
+async def trace_child_task(work: Coroutine[Any, Any, Any], trunk: TaskTrace) -> Any:
     """Awaits `work` in a task that the request started; its CPU is the request's."""
     if trunk.visit.over:
         return await work
-    track = Track(trunk.visit, trunk.spans)
+    track = TaskTrace(trunk.visit, trunk.spans)
     token = TRACK.set(track)
     try:
-        return await metered(work, track)
+        return await measure_steps(work, track)
     finally:
         TRACK.reset(token)
         trunk.visit.cpu += track.cpu
 
 
-class Call:
+class ClientCall:
     """
     One attempt of the present task to get an answer from an upstream.
 
@@ -180,7 +180,7 @@ class Call:
         "upstream",
     )
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: TaskTrace) -> None:
         self.track = track
         self.begin = now = monotonic()
         self.got: float | None = None
@@ -253,7 +253,7 @@ class Call:
         return 0.0, self.pool, self.connect, self.upstream
 
 
-class BlockingCall(Call):
+class BlockingClientCall(ClientCall):
     """
     One attempt of the present thread, which stands still while it waits.
 
@@ -263,7 +263,7 @@ class BlockingCall(Call):
 
     __slots__ = ("cpu", "told")
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: TaskTrace) -> None:
         super().__init__(track)
         self.told = False
         self.cpu = thread_time()
@@ -292,12 +292,12 @@ class BlockingCall(Call):
         return max(0.0, self.cpu - before)
 
 
-class Hop:
+class ThreadOffload:
     """A function on its way to a worker thread and back."""
 
     __slots__ = ("begin", "end", "func", "spans", "trunk", "waited", "waited_before")
 
-    def __init__(self, trunk: Track, func: Callable[..., Any]) -> None:
+    def __init__(self, trunk: TaskTrace, func: Callable[..., Any]) -> None:
         self.trunk = trunk
         self.func = func
         self.spans: list[Span] = []
@@ -314,7 +314,7 @@ class Hop:
         visit = self.trunk.visit
         now = monotonic()
         self.waited = self.trunk.waited(now) - self.waited_before
-        TRACK.set(Track(visit, self.spans, step=0.0))
+        TRACK.set(TaskTrace(visit, self.spans, step=0.0))
         try:
             return self.func(*args)
         finally:
@@ -331,7 +331,7 @@ class Hop:
         if waited is None:
             assert self.end is not None
             waited = self.end - self.begin
-        return (waited, *critical(self.spans)[1:])
+        return (waited, *critical_path(self.spans)[1:])
 
 
 class Held:
@@ -352,7 +352,7 @@ class Held:
             PROCESS.counts.thread_seconds += held
 
 
-def critical(spans: Sequence[Span]) -> Waits:
+def critical_path(spans: Sequence[Span]) -> Waits:
     """
     The waits along the critical path.
 

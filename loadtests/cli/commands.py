@@ -363,9 +363,9 @@ def compare(
 
             _print_lines(dry_runs.rounds(terms))
             return
-        from loadtests.schedules.interleaved import Duel
+        from loadtests.schedules.interleaved import Interleaved
 
-        outcome = _played(chosen, out or Path("runs"), processes, Duel(terms))
+        outcome = _played(chosen, out or Path("runs"), processes, Interleaved(terms))
     _finish(outcome, unresolved)
 
 

@@ -9,7 +9,7 @@ from loadtests.plans import Plan
 from loadtests.schedules import ladder
 
 if TYPE_CHECKING:
-    from loadtests.analysis.verdicts.interleaved import Terms
+    from loadtests.analysis.verdicts.interleaved import ComparisonConfig
 
 _UNITS = {"closed": "users", "open": "requests/s"}
 
@@ -30,16 +30,16 @@ def experiments(names: Sequence[str]) -> Iterator[str]:
         yield f"Then experiments, of less than a minute each, with {', '.join(names)}."
 
 
-def rounds(terms: Terms) -> Iterator[str]:
+def rounds(terms: ComparisonConfig) -> Iterator[str]:
     """The first two rounds of a comparison, how many there may be, and what decides."""
     # Not above: the statistics take longer to import than the stages of a run to print.
     from loadtests.analysis.verdicts import text as words
     from loadtests.analysis.verdicts.interleaved import FIRST
-    from loadtests.schedules.interleaved import Duel
+    from loadtests.schedules.interleaved import Interleaved
 
     unit = _UNITS[terms.model]
     for number in range(2):
-        for step in Duel(terms).round(number):
+        for step in Interleaved(terms).round(number):
             anew = "   (both started anew before)" if step.anew else ""
             yield f"{number + 1:3}  {step.level:5} {unit}  {step.deployment}{anew}"
     yield "  ..."

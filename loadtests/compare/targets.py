@@ -8,7 +8,14 @@ from typing import Any
 from loadtests import plans
 from loadtests.analysis.short_windows import mean_latency, needed
 from loadtests.analysis.verdicts.block_length import CYCLES, REQUESTS, SETTLING
-from loadtests.analysis.verdicts.config import BLOCKS, MEASURE, SETTLE, STARTING, SWITCHING, Terms
+from loadtests.analysis.verdicts.config import (
+    BLOCKS,
+    MEASURE,
+    SETTLE,
+    STARTING,
+    SWITCHING,
+    ComparisonConfig,
+)
 from loadtests.analysis.verdicts.metrics import METRICS
 from loadtests.plans import Plan, PlanError, UrlDeployment
 from loadtests.plans.errors import no_such
@@ -42,7 +49,7 @@ def contest(
     within: float = 360.0,
     settle: str = "",
     measure: str = "",
-) -> tuple[Plan, Terms]:
+) -> tuple[Plan, ComparisonConfig]:
     """
     The plan with the two alone, and on what terms they are compared.
 
@@ -96,7 +103,7 @@ def contest(
     restarts = any(not isinstance(deployment, UrlDeployment) for _, deployment in named)
     load = chosen.load
     block = load.settle + load.longest + SWITCHING
-    return chosen, Terms(
+    return chosen, ComparisonConfig(
         a=one,
         b=other,
         metric=metric,

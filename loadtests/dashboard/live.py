@@ -23,7 +23,7 @@ from loadtests.storage.saved_runs import NoSuchRun, Shelf
 MOST_LAID_OVER = 3  # earlier runs at a time, for all pages together
 
 
-class Laboratory:
+class Dashboard:
     """
     Stands between controller and engine, and beside whoever watches a run.
 
@@ -74,7 +74,7 @@ class Laboratory:
         while True:
             left = None if deadline is None else max(deadline - monotonic(), 0.001)
             message = self._line.receive(left)
-            if not isinstance(message, messages.Ask):
+            if not isinstance(message, messages.PageCommand):
                 return message
             self._answer(message)
 
@@ -182,9 +182,9 @@ class Laboratory:
 
     def _show(self, name: str, content: str | None) -> None:
         with suppress(EngineFailed):  # who waits for the engine is told
-            self._line.send(messages.Show(name=name, content=content))
+            self._line.send(messages.PageContent(name=name, content=content))
 
-    def _answer(self, ask: messages.Ask) -> None:
+    def _answer(self, ask: messages.PageCommand) -> None:
         problem = None
         do = self._asked.get(ask.what)
         if do is None:
@@ -194,7 +194,7 @@ class Laboratory:
                 do(ask.values)
             except (Refused, NoSuchRun) as error:
                 problem = str(error)
-        self._line.send(messages.Answer(number=ask.number, problem=problem))
+        self._line.send(messages.CommandResult(number=ask.number, problem=problem))
 
     def _changed(self, change: messages.Change | None) -> None:
         """The upstream plays something else; None: it only tells something new of itself."""

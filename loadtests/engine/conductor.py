@@ -17,18 +17,18 @@ from locust import LoadTestShape
 from locust.runners import HEARTBEAT_INTERVAL, HEARTBEAT_LIVENESS, MasterRunner, Runner
 
 from loadtests.engine.generator import GRACE
-from loadtests.engine.link import Link
+from loadtests.engine.link import EngineSocket
 from loadtests.engine.workers import drain_failed_handshakes
 from loadtests.recording.messages import (
-    Begun,
     Clock,
-    Done,
     Enough,
     Finish,
-    Lost,
+    GeneratorDone,
+    GeneratorLost,
     Measured,
     Report,
     Stage,
+    StageStarted,
     Started,
     Stopped,
 )
@@ -45,7 +45,7 @@ LEAD = 0.05  # seconds from the last acknowledgement to the moment when all gate
 NOTICE = 0.1  # seconds before a stage's end in which every generator learns of it
 
 
-class Levels(LoadTestShape):
+class UserCountShape(LoadTestShape):
     """Locust's view of the level: how many users there are. It wakes when that must change."""
 
     abstract = False  # Locust: this is a shape to use
@@ -73,15 +73,15 @@ class Levels(LoadTestShape):
         self.users, self._told = 0, -1
 
 
-class Conductor:
+class StageBarrier:
     """Takes stages from the controller and has them played."""
 
-    def __init__(self, runner: Runner, levels: Levels, link: Link) -> None:
+    def __init__(self, runner: Runner, levels: UserCountShape, link: EngineSocket) -> None:
         self._runner, self._levels, self._link = runner, levels, link
         self._host = runner.environment.host
         self._playing: set[str] = set()  # generators of the stage
         self._ready: dict[str, Clock] = {}
-        self._done: dict[str, Done] = {}
+        self._done: dict[str, GeneratorDone] = {}
         self._stage: Stage | None = None
         self._begun: float | None = None  # when the stage's gates open (seconds, `perf_counter`)
         self._length = 0.0  # of the stage: seconds from its beginning to its end
@@ -176,7 +176,9 @@ class Conductor:
             clock = self._ready[name]
             self._runner.send_message(GO, {"at": at + clock.offset}, name)
         self._link.send(
-            Begun(stage=stage.number, at=at, generators={n: self._ready[n] for n in generators})
+            StageStarted(
+                stage=stage.number, at=at, generators={n: self._ready[n] for n in generators}
+            )
         )
         self._begun = at
         if stage.own_tasks:
@@ -242,7 +244,7 @@ class Conductor:
     def _lose(self, name: str, reason: str) -> None:
         assert self._stage is not None
         log.error("stage %d: generator %s %s", self._stage.number, name, reason)
-        self._link.send(Lost(stage=self._stage.number, generator=name, reason=reason))
+        self._link.send(GeneratorLost(stage=self._stage.number, generator=name, reason=reason))
 
     def _wait(self, patience: float, reached: Callable[[], bool], poll: float = 0.25) -> bool:
         deadline = perf_counter() + patience
@@ -271,7 +273,7 @@ class Conductor:
         self._news.set()
 
     def _on_report(self, msg: Any, **_: Any) -> None:
-        kind = Done if msg.data["type"] == "done" else Report
+        kind = GeneratorDone if msg.data["type"] == "done" else Report
         message = kind.model_validate(msg.data | {"generator": msg.node_id})
         if self._stage is None or message.stage != self._stage.number:
             log.warning("a report on stage %d came too late", message.stage)
@@ -279,9 +281,9 @@ class Conductor:
         if msg.node_id not in self._playing:
             log.warning("a report of %s, which plays no stage, was dropped", msg.node_id)
             return
-        if isinstance(message, Done):
+        if isinstance(message, GeneratorDone):
             message = message.model_copy(update={"strangers": drain_failed_handshakes()})
         self._link.send(message)
-        if isinstance(message, Done):
+        if isinstance(message, GeneratorDone):
             self._done[msg.node_id] = message
             self._news.set()

@@ -21,7 +21,7 @@ from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
 from loadtests.recording.histograms import Histogram
-from loadtests.recording.messages import Done, Message, Report, SliceMessage, Stage
+from loadtests.recording.messages import GeneratorDone, Message, Report, SliceMessage, Stage
 
 REPORT_EVERY = 0.5  # seconds
 HELD = 4.0  # mean answers at most for which the load goes on after a stage's end
@@ -173,7 +173,7 @@ class Generator:
         self.sender.flights.unwatch()
         reporter.report()
         self._send(
-            Done(
+            GeneratorDone(
                 stage=stage.number,
                 generator=self.name,
                 reports=reporter.sent,

@@ -27,7 +27,7 @@ ANSWERING = 30.0  # seconds that the controller may take to answer; it analyses 
 _GONE = "the controller is gone: see what the terminal says, and start brownout again"
 
 
-class Link:
+class EngineSocket:
     """JSON lines over a loopback socket; safe to use from several greenlets."""
 
     def __init__(self, address: str, token: str, web: bool) -> None:
@@ -43,7 +43,7 @@ class Link:
         self._to_play: Queue[Any] = Queue()  # None: the controller is gone
         self._numbers = count()
         self._asked: dict[int, AsyncResult[str | None]] = {}
-        self.shown: Callable[[messages.Show], None] = lambda _: None
+        self.shown: Callable[[messages.PageContent], None] = lambda _: None
         self.enough: Callable[[messages.Enough], None] = lambda _: None
         self.gone = False
         self.controller: subprocess.Popen[bytes] | None = None
@@ -77,7 +77,7 @@ class Link:
         try:
             if self.gone:
                 return _GONE
-            self.send(messages.Ask(number=number, what=what, values=values))
+            self.send(messages.PageCommand(number=number, what=what, values=values))
             problem: str | None = answer.get(timeout=ANSWERING)
             return problem
         except gevent.Timeout:
@@ -101,11 +101,11 @@ class Link:
         with suppress(OSError):
             for line in self._lines:
                 match message := messages.decode(line):
-                    case messages.Show():
+                    case messages.PageContent():
                         self.shown(message)
                     case messages.Enough():
                         self.enough(message)
-                    case messages.Answer():
+                    case messages.CommandResult():
                         if answer := self._asked.get(message.number):
                             answer.set(message.problem)
                     case _:
@@ -116,7 +116,7 @@ class Link:
             answer.set(_GONE)
 
 
-def connect(plan: Path, out: Path, web: bool) -> Link:
+def connect(plan: Path, out: Path, web: bool) -> EngineSocket:
     """
     The line to the controller that started this engine, or to one started here.
 
@@ -128,7 +128,7 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
             or Ctrl-C ended the wait for it.
     """
     if LINK in os.environ:
-        return Link(os.environ[LINK], os.environ[TOKEN], web)
+        return EngineSocket(os.environ[LINK], os.environ[TOKEN], web)
     reads, writes = os.pipe()
     command = [sys.executable, "-P", "-m", "loadtests", "control", str(plan)]
     command += ["--out", str(out), "--announce", str(writes)]
@@ -150,7 +150,7 @@ def connect(plan: Path, out: Path, web: bool) -> Link:
     if not line:
         raise ControllerFailed(_code_of(controller))
     where = json.loads(line)
-    link = Link(where["link"], where["token"], web)
+    link = EngineSocket(where["link"], where["token"], web)
     link.controller = controller
     return link
 

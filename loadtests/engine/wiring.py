@@ -17,10 +17,10 @@ from locust.util.load_locustfile import load_locustfile
 from loadtests import plans
 from loadtests.engine import egress, keepalive, options, stamps, webui, workers
 from loadtests.engine.arrivals import Share
-from loadtests.engine.conductor import END, GO, PREPARE, READY, REPORT, Conductor
+from loadtests.engine.conductor import END, GO, PREPARE, READY, REPORT, StageBarrier
 from loadtests.engine.egress import Egress
 from loadtests.engine.generator import Generator
-from loadtests.engine.link import ControllerFailed, Link, connect
+from loadtests.engine.link import ControllerFailed, EngineSocket, connect
 from loadtests.engine.stamps import STAMPS
 from loadtests.engine.users import PlanUser
 from loadtests.plans import overrides, placeholders
@@ -154,7 +154,7 @@ def _add_conductor(
     plan: plans.Plan,
     guard: Egress,
     web: bool,
-) -> Link:
+) -> EngineSocket:
     parsed = environment.parsed_options
 
     def values() -> dict[str, str]:
@@ -168,7 +168,7 @@ def _add_conductor(
         _give_up(error)
     except ControllerFailed as error:
         sys.exit(error.code)
-    conductor = Conductor(runner, environment.shape_class, link)
+    conductor = StageBarrier(runner, environment.shape_class, link)
     environment.events.test_start.add_listener(lambda **_: conductor.start(values()))
     environment.events.test_stop.add_listener(lambda **_: conductor.stop())
 

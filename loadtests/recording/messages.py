@@ -131,7 +131,7 @@ class Clock(Message):
     uncertainty: Amount
 
 
-class Begun(Message):
+class StageStarted(Message):
     """All generators have opened their gates, `at` on the engine's monotonic clock (seconds)."""
 
     type: Literal["begun"] = "begun"
@@ -251,7 +251,7 @@ class Lateness(Message):
     worst: Amount
 
 
-class Done(Message):
+class GeneratorDone(Message):
     """
     A generator's last word on a stage: everybody is parked, every report is sent.
 
@@ -282,7 +282,7 @@ class Done(Message):
     lateness: tuple[Lateness, ...] = ()
 
 
-class Lost(Message):
+class GeneratorLost(Message):
     """A generator is gone, or a stage could not be brought up; the stage is not valid."""
 
     type: Literal["lost"] = "lost"
@@ -371,7 +371,7 @@ class Change(Message):
     profile: dict[str, Any] | None
 
 
-class Show(Message):
+class PageContent(Message):
     """What the web UI is to answer under this name, in place of what it had; None: nothing more."""
 
     type: Literal["show"] = "show"
@@ -379,7 +379,7 @@ class Show(Message):
     content: str | None
 
 
-class Ask(Message):
+class PageCommand(Message):
     """A page of the web UI wants something of the controller, which answers by the same number."""
 
     type: Literal["ask"] = "ask"
@@ -388,7 +388,7 @@ class Ask(Message):
     values: dict[str, Any] = {}
 
 
-class Answer(Message):
+class CommandResult(Message):
     """`problem` says why it cannot be; None: it is done."""
 
     type: Literal["answer"] = "answer"
@@ -413,17 +413,17 @@ AnyMessage = Annotated[
     Hello
     | Started
     | Stage
-    | Begun
+    | StageStarted
     | Enough
     | Measured
     | Report
-    | Done
-    | Lost
+    | GeneratorDone
+    | GeneratorLost
     | Usage
     | Change
-    | Show
-    | Ask
-    | Answer
+    | PageContent
+    | PageCommand
+    | CommandResult
     | Finish
     | Stopped,
     Field(discriminator="type"),

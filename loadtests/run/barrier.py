@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from loadtests.recording.messages import Stage, Usage
 from loadtests.samples.meter import Meter
-from loadtests.samples.mock import Ledger
+from loadtests.samples.mock import LedgerReader
 from loadtests.samples.taken import Takers
 
 EMPTYING = 30.0  # seconds that the upstream may take to answer what is left of a stage
@@ -39,7 +39,7 @@ class Barrier:
         """
         self._meter = Meter(processes)
         self._takers = Takers(ours) if ours else None
-        self._ledger = Ledger(control_url) if control_url else None
+        self._ledger = LedgerReader(control_url) if control_url else None
         self._left: int | None = None
         self._carried: int | None = None
         self._counts: _Counts | None = None

@@ -182,11 +182,11 @@ def _play_stage(
             case stages.Stopped(reason=reason):
                 raise EngineFailed(reason)
             case (
-                stages.Begun()
+                stages.StageStarted()
                 | stages.Measured()
                 | stages.Report()
-                | stages.Done()
-                | stages.Lost() as message
+                | stages.GeneratorDone()
+                | stages.GeneratorLost() as message
             ):
                 if message.stage != stage.number:
                     continue

@@ -42,7 +42,7 @@ class EngineFailed(Failure):
     exit_code = NOT_MEASURABLE
 
 
-class Line:
+class ControllerSocket:
     """A loopback socket at which exactly one engine, with the token, may call."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ def _dismiss(selector: selectors.BaseSelector, caller: socket.socket) -> None:
 
 @contextmanager
 def engine(
-    line: Line, plan: Path, log: Path, cores: Cores, arguments: Sequence[str]
+    line: ControllerSocket, plan: Path, log: Path, cores: Cores, arguments: Sequence[str]
 ) -> Iterator[Callable[[], messages.Hello]]:
     """
     Locust with our locustfile, for the length of the block.

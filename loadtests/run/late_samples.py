@@ -10,7 +10,7 @@ from loadtests.analysis.verdicts.blocks import block
 from loadtests.plans import Plan
 from loadtests.recording.slices import LENGTH
 from loadtests.schedules import Played, Schedule, Step
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 
 _LONGEST = 2.0  # seconds after which a sample has come, if one does at all
 _LOOK = 0.05  # seconds between two looks for it
@@ -32,7 +32,7 @@ class LateSamples:
 
     def next_stage(self, schedule: Schedule, plan: Plan, so_far: list[Played]) -> Step | None:
         """What the schedule plays next; before a comparison ends, all of it was sampled."""
-        if not isinstance(schedule, Duel):
+        if not isinstance(schedule, Interleaved):
             return schedule.next_stage(plan, so_far)
         self._refresh(so_far)
         step = schedule.next_stage(plan, so_far)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from loadtests.processes.groups import uninterrupted
 from loadtests.samples import host, quarters, quota
-from loadtests.samples.mock import Ledger
+from loadtests.samples.mock import LedgerReader
 from loadtests.samples.other_work import OtherWork
 from loadtests.samples.processes import Processes
 from loadtests.samples.quarters import Quarters
@@ -82,7 +82,7 @@ class Sampler:
         self._write = write
         self._gauges = gauges
         self._watched = watched
-        self._ledger = Ledger(control_url, recent_peak=True) if control_url else None
+        self._ledger = LedgerReader(control_url, recent_peak=True) if control_url else None
         self._processes = Processes()
         self._others = OtherWork()
         self._stops = Stops()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 PATIENCE = 0.5  # seconds for the mock's answer
 
 
-class Ledger:
+class LedgerReader:
     """
     Read over one connection that is kept.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from loadtests.analysis.verdicts import block_length
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.config import FIRST, Terms
+from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
 from loadtests.analysis.verdicts.interleaved import kind
 from loadtests.plans import Plan
 from loadtests.schedules import Played, Step
@@ -21,10 +21,10 @@ TURNS = (0, 1, 1, 0, 1, 0, 0, 1)  # Thue and Morse
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
+class Interleaved:
     """A schedule."""
 
-    terms: Terms
+    terms: ComparisonConfig
 
     def expected(self, plan: Plan) -> list[Step]:
         """The steps of all the rounds that there is time for."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from loadtests.analysis.capacity.boundary import Found, found
+from loadtests.analysis.capacity.boundary import Bracket, found
 from loadtests.analysis.capacity.margins import Bounds, Trial, searchable, trial
 from loadtests.plans import Plan, PlanError, pace
 from loadtests.plans.pace import Pace
@@ -160,7 +160,7 @@ def next_level(trials: Sequence[Trial], bounds: Bounds) -> int | None:
     return _least_tried((other or wanted)[0], trials, seen, bounds)
 
 
-def _least_tried(level: int, trials: Sequence[Trial], seen: Found, bounds: Bounds) -> int:
+def _least_tried(level: int, trials: Sequence[Trial], seen: Bracket, bounds: Bounds) -> int:
     """
     The level, or its neighbour if it was tried often and remains undecided: its margin may be just
     zero, and then what tells is on either side of it.
@@ -173,7 +173,7 @@ def _least_tried(level: int, trials: Sequence[Trial], seen: Found, bounds: Bound
     return min(range(first, last + 1), key=lambda one: tries[one], default=level)
 
 
-def _sides(crossing: float, tried: Sequence[int], seen: Found, bounds: Bounds) -> tuple[int, int]:
+def _sides(crossing: float, tried: Sequence[int], seen: Bracket, bounds: Bounds) -> tuple[int, int]:
     """
     A level below the border and one above, no farther apart than the interval may be wide, that
     take the fewest stages to decide: those that a margin takes grow as its inverse square.
@@ -202,7 +202,7 @@ def _sides(crossing: float, tried: Sequence[int], seen: Found, bounds: Bounds) -
     return below, min(bounds.narrow(below) + 1, bounds.highest)
 
 
-def _confirmation(trials: Sequence[Trial], seen: Found, bounds: Bounds) -> int | None:
+def _confirmation(trials: Sequence[Trial], seen: Bracket, bounds: Bounds) -> int | None:
     """A stage at the border that was only ever reached from the other side; None: none is due."""
     if seen.kept is None or seen.broken is None or seen.kept >= bounds.highest:
         return None

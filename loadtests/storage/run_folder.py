@@ -15,7 +15,16 @@ from loadtests.analysis.inputs.records import FORMAT, Header, Record
 from loadtests.characters import printable
 from loadtests.exit_codes import NOT_MEASURABLE, Failure
 from loadtests.processes import open_files
-from loadtests.recording.messages import Begun, Change, Done, Lost, Measured, Report, Stage, Usage
+from loadtests.recording.messages import (
+    Change,
+    GeneratorDone,
+    GeneratorLost,
+    Measured,
+    Report,
+    Stage,
+    StageStarted,
+    Usage,
+)
 
 
 class StorageFailed(Failure):
@@ -59,7 +68,15 @@ class RunFolder:
             raise
 
     def write(
-        self, message: Stage | Begun | Measured | Report | Done | Lost | Usage | Change
+        self,
+        message: Stage
+        | StageStarted
+        | Measured
+        | Report
+        | GeneratorDone
+        | GeneratorLost
+        | Usage
+        | Change,
     ) -> None:
         """
         Raises:

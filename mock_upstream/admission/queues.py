@@ -34,11 +34,11 @@ def open_station(capacity: Capacity, call_at: CallAt | None = None) -> "Station"
     depends on a prompt `leave` of those ahead, even while they upload or send a long body.
     """
     if capacity.on_disconnect == "keep":
-        return Keeping(capacity)
-    return Releasing(capacity, call_at)
+        return RunToCompletionQueue(capacity)
+    return CancelOnDisconnectQueue(capacity, call_at)
 
 
-class Slot:
+class Reservation:
     """One request at the station. Times are monotonic seconds."""
 
     __slots__ = ("due", "gone", "moved", "service", "start")
@@ -101,15 +101,15 @@ class Station(ABC):
         self._abandoned = 0
 
     @abstractmethod
-    def enter(self, arrival: float, service: float) -> Slot | None:
+    def enter(self, arrival: float, service: float) -> Reservation | None:
         """A request that needs a server for `service` seconds; None: the queue is full."""
 
     @abstractmethod
-    def leave(self, slot: Slot) -> None:
+    def leave(self, slot: Reservation) -> None:
         """Its due time has come; whoever waits for its server is told."""
 
     @abstractmethod
-    def abandon(self, slot: Slot, now: float) -> None:
+    def abandon(self, slot: Reservation, now: float) -> None:
         """Its client has gone away. Nothing changes for one that was served, or told before."""
 
     @abstractmethod
@@ -140,7 +140,7 @@ class Station(ABC):
         return service * self.capacity.slowdown.factor(busy)
 
 
-class Keeping(Station):
+class RunToCompletionQueue(Station):
     """
     The server does not notice that a client has gone: what was admitted will be served.
 
@@ -154,16 +154,16 @@ class Keeping(Station):
         """A heap: of each busy server, the end of the last request planned for it."""
         self._leaving: list[float] = []
         """The same of servers that stop then, there being too many."""
-        self._planned: deque[Slot] = deque()
+        self._planned: deque[Reservation] = deque()
         """In order of start; those to come, after some that have started."""
         self._committed = 0.0  # seconds of service planned so far
-        self._abandonments: list[Slot] = []
+        self._abandonments: list[Reservation] = []
         """Not counted yet, since they are not served yet."""
         self._abandonments_most = 64
         self._unanswered = 0.0
         self._wasted = 0.0
 
-    def enter(self, arrival: float, service: float) -> Slot | None:
+    def enter(self, arrival: float, service: float) -> Reservation | None:
         if arrival > self._now:
             self._now = arrival
         now, ends = self._now, self._ends
@@ -177,14 +177,14 @@ class Keeping(Station):
                 self._refused += 1
                 return None
         self._admitted += 1
-        slot = Slot(service)
+        slot = Reservation(service)
         self._plan(slot)
         return slot
 
-    def leave(self, slot: Slot) -> None:
+    def leave(self, slot: Reservation) -> None:
         pass
 
-    def abandon(self, slot: Slot, now: float) -> None:
+    def abandon(self, slot: Reservation, now: float) -> None:
         if slot.gone is not None or _due(slot) <= now:
             return
         slot.gone = now
@@ -237,7 +237,7 @@ class Keeping(Station):
             self._waiting_peak = waiting
         return load
 
-    def _plan(self, slot: Slot) -> None:
+    def _plan(self, slot: Reservation) -> None:
         now, ends, servers = self._now, self._ends, self.capacity.servers
         while ends and ends[0] <= now:
             heapq.heappop(ends)
@@ -268,7 +268,7 @@ class Keeping(Station):
         self._abandonments = pending
 
 
-class Releasing(Station):
+class CancelOnDisconnectQueue(Station):
     """
     The server drops its work when the client goes away, and takes the next in line at that moment.
 
@@ -281,21 +281,21 @@ class Releasing(Station):
         self._call_at = call_at
         self._alarm = float("inf")
         """The next, set while somebody waits; one that was set for another time is ignored."""
-        self._running: list[tuple[float, int, Slot]] = []
+        self._running: list[tuple[float, int, Reservation]] = []
         """A heap by due time; with slots that were abandoned, which count no more."""
         self._order = count()  # breaks ties: slots have no order
         self._busy = 0
-        self._waiting: OrderedDict[Slot, None] = OrderedDict()
+        self._waiting: OrderedDict[Reservation, None] = OrderedDict()
         self._ended = 0.0  # seconds of service, of those that are over
         self._unanswered = 0.0
 
-    def enter(self, arrival: float, service: float) -> Slot | None:
+    def enter(self, arrival: float, service: float) -> Reservation | None:
         self._advance(arrival)
         if self._busy < self.capacity.servers:
-            slot = Slot(service)
+            slot = Reservation(service)
             self._start(slot, self._now)
         elif len(self._waiting) < self.capacity.queue:
-            slot = Slot(service)
+            slot = Reservation(service)
             self._waiting[slot] = None
             if len(self._waiting) > self._waiting_peak:
                 self._waiting_peak = len(self._waiting)
@@ -306,12 +306,12 @@ class Releasing(Station):
         self._admitted += 1
         return slot
 
-    def leave(self, slot: Slot) -> None:
+    def leave(self, slot: Reservation) -> None:
         # Not up to the present: a request that has arrived by now may not have entered yet.
         if slot.due is not None:
             self._advance(slot.due)
 
-    def abandon(self, slot: Slot, now: float) -> None:
+    def abandon(self, slot: Reservation, now: float) -> None:
         self._advance(now)
         now = self._now
         if slot.gone is not None:
@@ -389,7 +389,7 @@ class Releasing(Station):
             self._advance(when)
             self._set_alarm()
 
-    def _start(self, slot: Slot, now: float) -> None:
+    def _start(self, slot: Reservation, now: float) -> None:
         slot.start = now
         slot.due = now + self._duration(slot.service, self._busy + 1)
         if slot.due > now:  # else it is over already, and keeps nobody from starting
@@ -397,17 +397,17 @@ class Releasing(Station):
             heapq.heappush(self._running, (slot.due, next(self._order), slot))
 
 
-def _start(slot: Slot) -> float:
+def _start(slot: Reservation) -> float:
     assert slot.start is not None
     return slot.start
 
 
-def _due(slot: Slot) -> float:
+def _due(slot: Reservation) -> float:
     assert slot.due is not None
     return slot.due
 
 
-def _wasted(slot: Slot, until: float) -> float:
+def _wasted(slot: Reservation, until: float) -> float:
     """Seconds a server spent on it after its client had gone."""
     assert slot.gone is not None
     return max(until - max(_start(slot), slot.gone), 0.0)

@@ -19,7 +19,7 @@ import mock_upstream
 from app_under_test.telemetry.address import Address, address
 from app_under_test.telemetry.middleware import plausible
 from app_under_test.telemetry.process import PROCESS
-from app_under_test.telemetry.tracing import critical
+from app_under_test.telemetry.tracing import critical_path
 from app_under_test.telemetry.upstream_timing import stay_in
 from mock_upstream.client import Upstream
 from tests.support.servers import reply, scripted_upstream
@@ -381,11 +381,11 @@ def test_the_critical_path_goes_back_from_the_last_end() -> None:
             assert self.finished is not None
             return 0.0, 0.0, 0.0, self.finished - self.begin
 
-    assert critical([])[3] == 0
-    assert critical([Span(0, 1), Span(1, 3), Span(4, 5)])[3] == 4
-    assert critical([Span(0, 1), Span(0, 3), Span(0, 2)])[3] == 3
-    assert critical([Span(0, 1), Span(0.5, 2), Span(2, 4), Span(3, 3.5)])[3] == 3.5
-    assert critical([Span(0, 1), Span(0, None)])[3] == 1
+    assert critical_path([])[3] == 0
+    assert critical_path([Span(0, 1), Span(1, 3), Span(4, 5)])[3] == 4
+    assert critical_path([Span(0, 1), Span(0, 3), Span(0, 2)])[3] == 3
+    assert critical_path([Span(0, 1), Span(0.5, 2), Span(2, 4), Span(3, 3.5)])[3] == 3.5
+    assert critical_path([Span(0, 1), Span(0, None)])[3] == 1
 
 
 TWICE = """

@@ -247,7 +247,7 @@ def write(out, ledger, told):
         )  # fmt: skip
         clock = messages.Clock(offset=0, uncertainty=0)
         folder.write(stage)
-        folder.write(messages.Begun(stage=number, at=at, generators={"local": clock}))
+        folder.write(messages.StageStarted(stage=number, at=at, generators={"local": clock}))
         each = min(level / 0.055, 1000) * LENGTH / len(KINDS)  # requests of a kind and a slice
         for index in range(0, 240, 2):
             slices = [
@@ -261,7 +261,7 @@ def write(out, ledger, told):
             )
             folder.write(message)
         folder.write(
-            messages.Done(
+            messages.GeneratorDone(
                 stage=number, generator="local", reports=120, unfinished=0, cpu=0.3, lag=0
             )
         )

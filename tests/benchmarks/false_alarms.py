@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests.analysis.verdicts import interleaved, stored
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.config import Terms
+from loadtests.analysis.verdicts.config import ComparisonConfig
 from loadtests.analysis.verdicts.metrics import METRICS
 from loadtests.schedules import Played
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 from tests.loadtests.analysis.test_truth_failures import SLOW_SHARES, with_two_modes
 from tests.support.blocks import contested, terms
 from tests.support.simulated_blocks import FAILING, Equals, point
@@ -123,12 +123,12 @@ def compared(a, b, level=40, spread=0.01):
         draw = lambda rng: max(rng.gauss(seconds, spread * seconds), 1e-3)  # noqa: E731
         return System([Station(draw)])
 
-    said = Terms(a="A", b="B", metric="throughput", at=(level,), round_seconds=14.5)
+    said = ComparisonConfig(a="A", b="B", metric="throughput", at=(level,), round_seconds=14.5)
     engines = {
         name: SimulatedEngine({name: answering(seconds)}, seed=number)
         for number, (name, seconds) in enumerate((("A", a), ("B", b)))
     }
-    schedule, so_far = Duel(said), []
+    schedule, so_far = Interleaved(said), []
     while (step := schedule.next_stage(None, so_far)) is not None:
         length = step.settle or said.settle, step.measure or said.measure
         played = stage(len(so_far), step.deployment, level, settle=length[0], measure=length[1])

@@ -43,7 +43,7 @@ from loadtests.recording import messages
 from loadtests.recording.histograms import Histogram, merged
 from loadtests.recording.slices import LENGTH
 from loadtests.run.controller import is_over
-from loadtests.run.engine_process import Line, engine
+from loadtests.run.engine_process import ControllerSocket, engine
 
 STOCK = Path(__file__).with_name("stock_locustfile.py")
 CORES = Cores(frozenset({peers.SERVER}), frozenset({peers.SERVER}), frozenset({peers.DRIVER}), True)
@@ -214,7 +214,7 @@ def cost(target: Target, pid: int, seconds: float) -> Cost:
 class Engine:
     """Locust with our locustfile, as a controller has it."""
 
-    line: Line
+    line: ControllerSocket
     pid: int
 
     def play(self, asked: messages.Stage, begins: Callable[[], None] = lambda: None) -> StageRecord:
@@ -223,14 +223,14 @@ class Engine:
         while not is_over(record):
             message = self.line.receive(60)
             record.add(message)
-            if isinstance(message, messages.Begun):
+            if isinstance(message, messages.StageStarted):
                 begins()
         return record
 
 
 @contextmanager
 def playing() -> Iterator[Engine]:
-    with tempfile.TemporaryDirectory() as folder, Line() as line:
+    with tempfile.TemporaryDirectory() as folder, ControllerSocket() as line:
         log = Path(folder, "generator.log")
         headless = ["--headless", "--only-summary"]
         with engine(line, Path("default"), log, CORES, headless) as connected:

@@ -25,7 +25,7 @@ from loadtests.processes.affinity import Cores
 from loadtests.recording import messages
 from loadtests.recording.histograms import merged
 from loadtests.run.controller import is_over
-from loadtests.run.engine_process import Line
+from loadtests.run.engine_process import ControllerSocket
 
 LEVELS = (1, 10, 40, 160)
 QUANTILES = (0.50, 0.95, 0.99)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def one_round(url, seconds, cores):
-    with tempfile.TemporaryDirectory() as folder, Line() as line:
+    with tempfile.TemporaryDirectory() as folder, ControllerSocket() as line:
         raw_file = Path(folder, "raw.json")
         environment = os.environ | {
             "BROWNOUT_LINK": line.address,

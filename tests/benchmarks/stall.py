@@ -37,7 +37,7 @@ from loadtests.recording import messages
 from loadtests.recording.histograms import merged
 from loadtests.recording.slices import LENGTH
 from loadtests.run.controller import is_over
-from loadtests.run.engine_process import Line, engine
+from loadtests.run.engine_process import ControllerSocket, engine
 
 CAPACITY = 200  # requests per second
 CASES = [(1.0, 0.5), (2.0, 0.25), (2.0, 0.5), (3.0, 0.75)]  # S for 20 s, rho
@@ -91,7 +91,10 @@ def one_round(number, seconds, processes, folder):
         if processes > 1:
             headless += ["--processes", str(processes)]
         log = folder / f"generator-{number}.log"
-        with Line() as line, engine(line, Path("default"), log, cores, headless) as connected:
+        with (
+            ControllerSocket() as line,
+            engine(line, Path("default"), log, cores, headless) as connected,
+        ):
             connected()
             assert isinstance(line.receive(60), messages.Started)
             yield from (

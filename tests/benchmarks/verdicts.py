@@ -41,9 +41,9 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests import plans, session
-from loadtests.analysis.verdicts.interleaved import INTERVAL, Terms, verdict
+from loadtests.analysis.verdicts.interleaved import INTERVAL, ComparisonConfig, verdict
 from loadtests.compare import targets
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 from tests.support.blocks import block, contested
 from tests.support.simulated_noise import rounds
 
@@ -101,7 +101,7 @@ def plan_of(one, other, upstream=None, seed=1):
     )
 
 
-class Whole(Duel):
+class Whole(Interleaved):
     """Goes on to the end, whatever is seen."""
 
     def next_stage(self, _plan, so_far):
@@ -109,7 +109,7 @@ class Whole(Duel):
         return self.round(number)[place] if number < self.terms.total else None
 
 
-def compared(plan, schedule=Duel, **terms):
+def compared(plan, schedule=Interleaved, **terms):
     chosen, said = targets.contest(plan, "base", "head", at=str(LEVEL), **terms)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
@@ -205,7 +205,7 @@ def simulated(path, options):
     draw = random.Random(options.seed)
 
     def play(change, within, margin=0.05):
-        said = Terms(
+        said = ComparisonConfig(
             a="base",
             b="head",
             at=(LEVEL,),
@@ -277,7 +277,7 @@ def of_noise(share, played, options):
     draw, count, within = random.Random(options.seed), options.count or 1000, IN_NOISE[share]
 
     def play(change, margin, known=True):
-        said = Terms(
+        said = ComparisonConfig(
             a="A",
             b="B",
             at=(LEVEL,),

@@ -17,7 +17,7 @@ from app_under_test import variants
 from loadtests import plans
 from loadtests.plans import PlanError
 from loadtests.run.deployments import running
-from loadtests.samples.mock import Ledger
+from loadtests.samples.mock import LedgerReader
 from mock_upstream.profiles.profile import ProfileError
 from mock_upstream.protocol import MOST_HEADERS
 from tests.support.mock_exchanges import request, rest, whole
@@ -153,7 +153,7 @@ def test_every_variant_trusts_the_mock_of_its_plan(tmp_path):
     plan = a_plan(tmp_path, **{name: {"variant": name} for name in variants.names()})
     statuses, connections = {}, {}
     with running(plan, tmp_path) as fleet:
-        ledger = Ledger(fleet.mock.control)
+        ledger = LedgerReader(fleet.mock.control)
         assert fleet.mock.url.startswith("https://")
         authority = fleet.mock.certificates.authority
         for name, deployed in fleet.deployments.items():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from mock_upstream.admission.capacity import Capacity, Slowdown
-from mock_upstream.admission.queues import Load, Slot, Station, open_station
+from mock_upstream.admission.queues import Load, Reservation, Station, open_station
 
 Discipline = Literal["keep", "release"]
 DISCIPLINES: tuple[Discipline, ...] = ("keep", "release")
@@ -31,7 +31,7 @@ class Request:
     service: float
     patience: float | None = None
     """Seconds after which its client goes away; None: never."""
-    slot: Slot | None = None
+    slot: Reservation | None = None
 
     def end(self, discipline: Discipline) -> float:
         """When its server was free again."""
@@ -322,7 +322,7 @@ def within(samples: Sequence[float], truth: float) -> bool:
 
 def poisson(
     station: Station, seed: int, rate: float, requests: int, service: Callable[[Random], float]
-) -> list[tuple[float, Slot | None]]:
+) -> list[tuple[float, Reservation | None]]:
     random, now, entered = Random(seed), 0.0, []
     for _ in range(requests):
         now += random.expovariate(rate)

@@ -1,9 +1,9 @@
 """Blocks as a comparison takes them, made of plain arithmetic."""
 
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.interleaved import Terms
+from loadtests.analysis.verdicts.interleaved import ComparisonConfig
 from loadtests.schedules import Played
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 
 USUAL = {
     "p50": 0.05,
@@ -18,7 +18,7 @@ USUAL = {
 
 def terms(**changed):
     values = {"a": "base", "b": "head", "at": (40,), "round_seconds": 14.5, "within": 360.0}
-    return Terms(**{**values, **changed})
+    return ComparisonConfig(**{**values, **changed})
 
 
 def block(deployment, level=40, *, times=1.0, at=0.0, wrong=(), kinds=None, **values):
@@ -37,7 +37,7 @@ def contested(terms, made, *, seconds=None):
         made: (step, round) -> Block.
         seconds: that a stage takes; those of the terms when it is not given.
     """
-    schedule, so_far = Duel(terms), []
+    schedule, so_far = Interleaved(terms), []
     each = terms.round_seconds / terms.size if seconds is None else seconds
     while (step := schedule.next_stage(None, so_far)) is not None:
         found = made(step, len(so_far) // terms.size)

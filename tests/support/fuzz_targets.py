@@ -233,13 +233,13 @@ def engine() -> Target:
     more = [
         messages.Hello(token="x" * 32, pid=7, web=True),
         messages.Started(options={"levels": "1, 5"}),
-        messages.Ask(number=1, what="upstream", values={"latency": "5ms"}),
-        messages.Answer(number=1),
-        messages.Show(name="now", content="{}"),
+        messages.PageCommand(number=1, what="upstream", values={"latency": "5ms"}),
+        messages.CommandResult(number=1),
+        messages.PageContent(name="now", content="{}"),
         messages.Change(at=1.5, text="slower", profile={"latency": "5ms"}),
         messages.Finish(),
         messages.Stopped(reason="by hand"),
-        messages.Lost(stage=0, generator="g", reason="gone"),
+        messages.GeneratorLost(stage=0, generator="g", reason="gone"),
     ]
     corpus = [*small.values(), *(messages.encode(one) for one in more)]
 

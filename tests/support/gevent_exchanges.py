@@ -30,7 +30,7 @@ from loadtests.engine.lean import LeanUser
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
-from loadtests.recording.messages import Done, RequestSpec, Stage
+from loadtests.recording.messages import GeneratorDone, RequestSpec, Stage
 from loadtests.recording.slices import Slice
 
 LONG = 30.0  # seconds; a timeout that is not to be reached
@@ -464,7 +464,7 @@ class Load:
 
         def take(message):
             self.messages.append(message)
-            if isinstance(message, Done):
+            if isinstance(message, GeneratorDone):
                 done.set()
 
         generator = Generator("local", take, lambda: 0, self.environment, dict)

@@ -1,8 +1,8 @@
 """Levels of a service as analysis would observe them, made of plain arithmetic."""
 
 from loadtests.analysis.causes.observations import Observation
-from loadtests.analysis.causes.service_gauges import Pool, Threads, Told
-from loadtests.analysis.causes.upstream_ledger import Upstream
+from loadtests.analysis.causes.service_gauges import Pool, ServiceGauges, Threads
+from loadtests.analysis.causes.upstream_ledger import UpstreamUse
 from loadtests.results import Errors, Estimate, Point
 
 CALL = 0.050  # seconds in the upstream
@@ -78,8 +78,8 @@ def level(
     return Observation(
         point=point(users, throughput, users / throughput, failing=failing, phases=phases),
         rate=rate,
-        told=None if black_box else Told(**gauges),
-        upstream=Upstream(**ledger),
+        told=None if black_box else ServiceGauges(**gauges),
+        upstream=UpstreamUse(**ledger),
         **seen,
     )
 

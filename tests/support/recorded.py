@@ -11,7 +11,7 @@ import numpy as np
 
 from loadtests.analysis.inputs.records import Header, Record, StageRecord
 from loadtests.analysis.runs import run_of
-from loadtests.recording.messages import Begun, RequestSpec, Stage
+from loadtests.recording.messages import RequestSpec, Stage, StageStarted
 from loadtests.results import Point, Run, SloResult
 from tests.support.slices_of import slices_of
 
@@ -69,7 +69,7 @@ def recorded(played: Stage, requests: Iterable[Request], kind: str = "timeout") 
         status="",
     )
     made = StageRecord(played)
-    made.begun = Begun(stage=played.number, at=1000.0 * (played.number + 1), generators={})
+    made.begun = StageStarted(stage=played.number, at=1000.0 * (played.number + 1), generators={})
     made.slices = [slices[key] for key in sorted(slices)]
     return made
 

@@ -8,7 +8,7 @@ import numpy as np
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.points import points
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.recording.messages import Begun, RequestSpec, Stage
+from loadtests.recording.messages import RequestSpec, Stage, StageStarted
 from loadtests.results import QUANTILES, Point
 from tests.support.slices_of import slices_of
 
@@ -101,7 +101,7 @@ def point(
         seed=seed,
     )
     record = StageRecord(stage)
-    record.begun = Begun(stage=0, at=1000.0, generators={})
+    record.begun = StageStarted(stage=0, at=1000.0, generators={})
     starts, ends, wrong = list[float](), list[float](), list[bool]()
     for _ in range(users):
         start = rng.uniform(0, 0.1)

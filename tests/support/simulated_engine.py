@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.engine.arrivals import first_starts
 from loadtests.recording.messages import (
-    Begun,
     Clock,
-    Done,
     Enough,
-    Lost,
+    GeneratorDone,
+    GeneratorLost,
     Measured,
     Report,
     RequestSpec,
     SliceMessage,
     Stage,
+    StageStarted,
 )
 from loadtests.recording.phases import NAMES
 from loadtests.recording.slices import LENGTH, Slice
@@ -106,7 +106,7 @@ class SimulatedEngine:
     _settle: float = 0.0  # seconds of the last stage that count for nothing
     _answers: dict[str, float] = field(default_factory=dict)  # mean, by deployment
 
-    def play(self, stage: Stage) -> Iterator[Begun | Report | Done | Lost]:
+    def play(self, stage: Stage) -> Iterator[StageStarted | Report | GeneratorDone | GeneratorLost]:
         begun, recorded = self.generated(stage)
         yield begun
         for name, slices in recorded.items():
@@ -114,11 +114,11 @@ class SimulatedEngine:
             yield from reports
             yield self.ended(stage, name, len(reports))
 
-    def ended(self, stage: Stage, generator: str, reports: int) -> Done | Lost:
+    def ended(self, stage: Stage, generator: str, reports: int) -> GeneratorDone | GeneratorLost:
         """What is the last of a generator in this stage."""
         if self._is_silent(stage, generator):
-            return Lost(stage=stage.number, generator=generator, reason="fell silent")
-        return Done(
+            return GeneratorLost(stage=stage.number, generator=generator, reason="fell silent")
+        return GeneratorDone(
             stage=stage.number,
             generator=generator,
             reports=reports,
@@ -127,10 +127,12 @@ class SimulatedEngine:
             lag=self.lag,
         )
 
-    def generated(self, stage: Stage) -> tuple[Begun, dict[str, dict[tuple[int, str], Slice]]]:
+    def generated(
+        self, stage: Stage
+    ) -> tuple[StageStarted, dict[str, dict[tuple[int, str], Slice]]]:
         """How the stage begins, and what each generator records of it."""
         names = [f"generator-{number}" for number in range(self.generators)]
-        begun = Begun(
+        begun = StageStarted(
             stage=stage.number,
             at=self.clock,
             generators={name: Clock(offset=0.0, uncertainty=0.0) for name in names},
@@ -253,7 +255,7 @@ def recorded(played: Stage, requests: Iterable[tuple[float, float, bool]]) -> St
         played.number, starts, ends, failed, names=[name], model=played.model, body=BODY
     )
     made = StageRecord(played)
-    made.add(Begun(stage=played.number, at=1000.0 * (played.number + 1), generators={}))
+    made.add(StageStarted(stage=played.number, at=1000.0 * (played.number + 1), generators={}))
     made.slices = [slices[key] for key in sorted(slices)]
     return made
 

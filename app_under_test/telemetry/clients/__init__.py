@@ -17,7 +17,7 @@ from typing import Any
 
 from ..passing import passing
 from ..process import PROCESS
-from ..tracing import TRACK, branched
+from ..tracing import TRACK, trace_child_task
 
 _NAMES = [module.name for module in iter_modules(__path__)]
 _WATCHED: set[str] = set()
@@ -62,6 +62,6 @@ def in_branches(original: Any) -> Any:
         assert track is not None
         if track.step >= 0.0:  # metered as it is
             return original(*args, **options)
-        return branched(original(*args, **options), track)
+        return trace_child_task(original(*args, **options), track)
 
     return passing(original, TRACK, traced)

@@ -6,11 +6,11 @@ from typing import Any
 from ..passing import passing
 from ..process import PROCESS, Use
 from ..repeats import FAILED, asks, fails, failure
-from ..tracing import TRACK, Call, Track
+from ..tracing import TRACK, ClientCall, TaskTrace
 from ..upstream_timing import stay_in
 from . import constructed, in_branches, replace
 
-_CALL: ContextVar[Call | None] = ContextVar("call", default=None)
+_CALL: ContextVar[ClientCall | None] = ContextVar("call", default=None)
 """The connector's last in this task: the response that is started is that of this call."""
 
 
@@ -41,9 +41,9 @@ def connecting(original: Any) -> Any:
             fails(req.method, req.url)
             raise
 
-    async def traced(track: Track, self: Any, req: Any, *args: Any, **options: Any) -> Any:
+    async def traced(track: TaskTrace, self: Any, req: Any, *args: Any, **options: Any) -> Any:
         PROCESS.saw(self, "aiohttp", use)
-        call = Call(track)
+        call = ClientCall(track)
         _CALL.set(call)
         try:
             connection = await attempted(self, req, *args, **options)

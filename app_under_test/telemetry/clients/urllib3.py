@@ -5,7 +5,7 @@ from typing import Any
 from ..passing import passing
 from ..process import PROCESS, Use
 from ..repeats import FAILED, asks, fails, failure
-from ..tracing import TRACK, BlockingCall
+from ..tracing import TRACK, BlockingClientCall
 from ..upstream_timing import stay_in
 from . import replace
 
@@ -27,7 +27,7 @@ def getting(original: Any) -> Any:
         track = TRACK.get()
         assert track is not None
         PROCESS.saw(self, "urllib3", use)
-        call = BlockingCall(track)
+        call = BlockingClientCall(track)
         try:
             connection = original(self, *args, **options)
         except BaseException:

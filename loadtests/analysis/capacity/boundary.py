@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from loadtests.analysis.capacity.margins import SURE, Bounds, Margin, Trial
+from loadtests.analysis.capacity.margins import SURE, Bounds, Slack, Trial
 
 NOISIEST = 3.0  # times what a stage's own interval says
 # A line through margins, on a log scale of levels.
@@ -27,7 +27,7 @@ _ROUNDS = 5  # until the border that the line finds is the one around which it i
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Bracket:
     """
     What trials tell of the capacity.
 
@@ -54,20 +54,20 @@ class Found:
         return self.broken - 1 <= bounds.narrow(self.kept)
 
 
-def found(trials: Sequence[Trial]) -> Found:
+def found(trials: Sequence[Trial]) -> Bracket:
     """All promises together: the one that breaks first decides."""
     names = dict.fromkeys(name for one in trials for name in one.margins)
     telling = {name: _telling(trials, name) for name in names}
     each = {name: _of_slo(those, name) for name, those in telling.items() if those}
     unreached = next((name for name, those in telling.items() if not those), None)
     if not each:
-        return Found(sign=1 if unreached else 0, unreached=unreached)
+        return Bracket(sign=1 if unreached else 0, unreached=unreached)
     first = min(each, key=lambda name: _order(each[name]))
     kept = [one.kept for one in each.values()]
     broken = [one.broken for one in each.values() if one.broken is not None]
     everywhere = None if None in kept else min(k for k in kept if k is not None)
     lowest = min(broken, default=None)
-    return Found(everywhere, lowest, each[first].crossing, first, each[first].sign, unreached)
+    return Bracket(everywhere, lowest, each[first].crossing, first, each[first].sign, unreached)
 
 
 # One promise
@@ -85,7 +85,7 @@ def _telling(trials: Sequence[Trial], name: str) -> list[Trial]:
     return [one for one in those if one.level > most or one.margins[name].value > 0]
 
 
-def _of_slo(trials: Sequence[Trial], name: str) -> Found:
+def _of_slo(trials: Sequence[Trial], name: str) -> Bracket:
     levels, means, errors = _by_level(trials, name)
     crossing, sign = _crossing(levels, means, errors)
     sure = [0.0] * len(levels)
@@ -120,7 +120,7 @@ def _of_slo(trials: Sequence[Trial], name: str) -> Found:
         broken = levels[above[0]] if above else None
     else:
         broken = levels[broken_at[0]] if broken_at else None
-    return Found(kept, broken, crossing, name, sign)
+    return Bracket(kept, broken, crossing, name, sign)
 
 
 def _by_level(trials: Sequence[Trial], name: str) -> tuple[list[int], list[float], list[float]]:
@@ -130,7 +130,7 @@ def _by_level(trials: Sequence[Trial], name: str) -> tuple[list[int], list[float
     Errors grow by the Birge ratio where repeats disagree more than they say, up to NOISIEST times:
     a service that remembers its overload disagrees with itself near the border and nowhere else.
     """
-    groups: dict[int, list[Margin]] = {}
+    groups: dict[int, list[Slack]] = {}
     for one in trials:
         groups.setdefault(one.level, []).append(one.margins[name])
     levels = sorted(groups)
@@ -146,7 +146,7 @@ def _by_level(trials: Sequence[Trial], name: str) -> tuple[list[int], list[float
     return levels, means, [grown * mean(groups[level])[1] for level in levels]
 
 
-def mean(margins: Sequence[Margin]) -> tuple[float, float]:
+def mean(margins: Sequence[Slack]) -> tuple[float, float]:
     weights = [1 / one.error**2 for one in margins]
     total = sum(weights)
     value = sum(w * one.value for w, one in zip(weights, margins, strict=True)) / total
@@ -225,7 +225,7 @@ def _falling(values: Sequence[float], weights: Sequence[float]) -> list[float]:
     return [mean for mean, _, count in blocks for _ in range(count)]
 
 
-def _order(one: Found) -> float:
+def _order(one: Bracket) -> float:
     """Promises in the order in which they break."""
     if one.crossing is not None:
         return one.crossing

@@ -39,7 +39,7 @@ class Bounds(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Margin:
+class Slack:
     """How far a promise is kept: the log of threshold over value; above zero it is kept."""
 
     value: float
@@ -55,7 +55,7 @@ class Trial:
     """
 
     level: int
-    margins: Mapping[str, Margin]
+    margins: Mapping[str, Slack]
     seen: Mapping[str, str]  # e.g. "p95 212 ms"
     rate: float = 0.0  # answers per second
     rising: frozenset[str] = frozenset()  # SLOs on throughput, which low levels cannot keep
@@ -127,7 +127,7 @@ def trial(slos: Mapping[str, Slo], point: Point, slow: Mapping[str, Estimate | N
 
 def _margin(
     slo: Slo, point: Point, slow: Mapping[str, Estimate | None]
-) -> tuple[Margin, str] | None:
+) -> tuple[Slack, str] | None:
     match slo.metric:
         case "errors":
             return _errors(slo, point)
@@ -141,10 +141,10 @@ def _margin(
         case quantile:
             estimate, failing = slow.get(quantile), False
     if point.model == "open" and point.steady == "over-saturated":
-        return Margin(-FARTHEST, BETWEEN), f"{slo.metric} grows to the end"
+        return Slack(-FARTHEST, BETWEEN), f"{slo.metric} grows to the end"
     if failing or (estimate is not None and math.isinf(estimate.value) and _never(estimate)):
         told = f"{percent(point.errors.rate)} of the requests fail, which counts as too slow"
-        return Margin(-FARTHEST, BETWEEN), told
+        return Slack(-FARTHEST, BETWEEN), told
     if estimate is None:
         return None
     told = f"{slo.metric} {'too slow' if math.isinf(estimate.value) else duration(estimate.value)}"
@@ -155,7 +155,7 @@ def _never(estimate: Estimate) -> bool:
     return estimate.low is not None and math.isinf(estimate.low)
 
 
-def _log(threshold: float, seen: Estimate, *, at_most: bool) -> Margin:
+def _log(threshold: float, seen: Estimate, *, at_most: bool) -> Slack:
     """The margin of a positive quantity; its error from the end that is nearer to the threshold."""
 
     def margin(value: float | None) -> float | None:
@@ -173,10 +173,10 @@ def _log(threshold: float, seen: Estimate, *, at_most: bool) -> Margin:
     if abs(value) == FARTHEST and any(end == value for end in ends):
         near = near or [value]
     error = max((abs(end - value) for end in near), default=2 * FARTHEST) / _DEVIATIONS
-    return Margin(value, math.hypot(error, BETWEEN))
+    return Slack(value, math.hypot(error, BETWEEN))
 
 
-def _errors(slo: Slo, point: Point) -> tuple[Margin, str] | None:
+def _errors(slo: Slo, point: Point) -> tuple[Slack, str] | None:
     """
     The margin of a share, on the arcsine scale that makes its error the same everywhere.
 
@@ -195,7 +195,7 @@ def _errors(slo: Slo, point: Point) -> tuple[Margin, str] | None:
     sure = math.sqrt(2 * count * _divergence(share, slo.threshold))
     # Where the share is the one that is promised, both are zero, and their ratio is this.
     error = abs(margin) / sure if sure > 1e-6 else 1 / math.sqrt(count)
-    return Margin(margin, math.hypot(error, BETWEEN * min(abs(margin), 1.0))), told
+    return Slack(margin, math.hypot(error, BETWEEN * min(abs(margin), 1.0))), told
 
 
 def _far(slo: Slo, point: Point) -> bool:

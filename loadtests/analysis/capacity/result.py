@@ -5,8 +5,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from loadtests.analysis.capacity.boundary import Found, found, mean
-from loadtests.analysis.capacity.margins import SURE, Bounds, Margin, Trial
+from loadtests.analysis.capacity.boundary import Bracket, found, mean
+from loadtests.analysis.capacity.margins import SURE, Bounds, Slack, Trial
 from loadtests.analysis.numbers import rate
 from loadtests.plans.slos import Slo
 from loadtests.results import Capacity
@@ -86,7 +86,7 @@ def breaks_everywhere(result: Capacity) -> bool:
 # Words
 
 
-def _told(trials: Sequence[Trial], seen: Found, level: int, unit: str) -> str:
+def _told(trials: Sequence[Trial], seen: Bracket, level: int, unit: str) -> str:
     """E.g. "46 users break checkout-p95 (p95 212 ms)"."""
     levels = sorted({one.level for one in trials})
     at = levels[min(bisect_left(levels, level), len(levels) - 1)]
@@ -104,7 +104,7 @@ def _told(trials: Sequence[Trial], seen: Found, level: int, unit: str) -> str:
 
 def _both_ways(trials: Sequence[Trial]) -> str:
     """Says it when a level answers differently after a higher one than after a lower one."""
-    ways: dict[tuple[int, str], dict[bool, list[Margin]]] = {}
+    ways: dict[tuple[int, str], dict[bool, list[Slack]]] = {}
     for before, one in pairwise(trials):
         if before.level != one.level:
             for name, margin in one.margins.items():

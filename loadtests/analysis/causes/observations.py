@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from loadtests.analysis.causes import service_gauges, upstream_ledger
-from loadtests.analysis.causes.service_gauges import Pairs, Told
-from loadtests.analysis.causes.upstream_ledger import Upstream
+from loadtests.analysis.causes.service_gauges import Pairs, ServiceGauges
+from loadtests.analysis.causes.upstream_ledger import UpstreamUse
 from loadtests.analysis.checks import disturbances, quotas
 from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.records import StageRecord
@@ -48,8 +48,8 @@ class Observation:
     cpu_read: float | None = None
     """Seconds of CPU for a request, as read at the barriers."""
     workers: int = 1
-    told: Told | None = None
-    upstream: Upstream | None = None
+    told: ServiceGauges | None = None
+    upstream: UpstreamUse | None = None
 
     @property
     def level(self) -> int:

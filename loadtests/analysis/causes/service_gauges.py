@@ -35,7 +35,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ServiceGauges:
     """
     What the service told of itself, all its processes together; means over the windows.
 
@@ -135,7 +135,7 @@ class _Gauges(_Part):
         return found
 
 
-def service(name: str, pairs: Pairs) -> Told | None:
+def service(name: str, pairs: Pairs) -> ServiceGauges | None:
     seen = [(_Gauges.of(before, name), _Gauges.of(sample, name)) for before, sample in pairs]
     seen = [(before, now) for before, now in seen if now]
     if not seen:
@@ -153,7 +153,7 @@ def service(name: str, pairs: Pairs) -> Told | None:
             if one.loop:
                 lags[pid].append(one.loop.lag)
     flights = [sum(one.in_flight or 0.0 for one in look) for look in looks]
-    return Told(
+    return ServiceGauges(
         processes=max(map(len, looks)),
         threads=_threads(looks),
         pools=_pools(looks),

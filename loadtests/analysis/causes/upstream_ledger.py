@@ -10,7 +10,7 @@ from loadtests.analysis.inputs.ledgers import Delays, Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class UpstreamUse:
     """
     What the mock's ledger tells of the windows; seconds, calls per second, shares of the calls.
 
@@ -34,7 +34,7 @@ class Upstream:
     connections: float | None = None
 
 
-def upstream(pairs: Pairs) -> Upstream | None:
+def upstream(pairs: Pairs) -> UpstreamUse | None:
     """The ledger's growth, from sample to sample; over a restart nothing is counted."""
     steps = [
         (then, now)
@@ -57,7 +57,7 @@ def upstream(pairs: Pairs) -> Upstream | None:
     refused = sum(_total(now.refused) - _total(then.refused) for then, now in steps)
     last = queues[-1][1] if queues else None
     worked = sum(now.busy_seconds - then.busy_seconds for then, now in queues)
-    return Upstream(
+    return UpstreamUse(
         calls=arrivals / elapsed,
         in_flight=sum(now.in_flight.seconds - then.in_flight.seconds for then, now in steps)
         / elapsed,

@@ -13,7 +13,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from loadtests.recording import messages as stages
-from loadtests.recording.messages import Begun, Change, Done, Lost, Measured, Report, Stage, Usage
+from loadtests.recording.messages import (
+    Change,
+    GeneratorDone,
+    GeneratorLost,
+    Measured,
+    Report,
+    Stage,
+    StageStarted,
+    Usage,
+)
 from loadtests.recording.slices import Slice
 from loadtests.results import UnreadableRun, plausible
 from mock_upstream.units.documents import from_json, from_toml
@@ -34,16 +43,18 @@ class StageRecord:
     """
 
     stage: Stage
-    begun: Begun | None = None
+    begun: StageStarted | None = None
     usage: Usage | None = None
     slices: list[Slice] = field(default_factory=list)
-    dones: dict[str, Done] = field(default_factory=dict)
-    losts: list[Lost] = field(default_factory=list)
+    dones: dict[str, GeneratorDone] = field(default_factory=dict)
+    losts: list[GeneratorLost] = field(default_factory=list)
     died: Literal["deployment", "mock upstream"] | None = None
     cut: Sequence[int] = ()
     _received: dict[str, set[int]] = field(default_factory=dict)
 
-    def add(self, message: Begun | Measured | Report | Done | Lost | Usage) -> None:
+    def add(
+        self, message: StageStarted | Measured | Report | GeneratorDone | GeneratorLost | Usage
+    ) -> None:
         """
         Take in a message about this stage; a report that came twice counts once.
 
@@ -53,15 +64,15 @@ class StageRecord:
         if message.stage != self.stage.number:
             raise ValueError(f"stage {self.stage.number} was told about stage {message.stage}")
         match message:
-            case Begun():
+            case StageStarted():
                 self.begun = message
             case Measured():
                 if not 0 < message.measure <= self.stage.measure:
                     raise ValueError(f"{message.measure:g} s of {self.stage.measure:g} s")
                 self.stage = self.stage.model_copy(update={"measure": message.measure})
-            case Done():
+            case GeneratorDone():
                 self.dones[message.generator] = message
-            case Lost():
+            case GeneratorLost():
                 self.losts.append(message)
             case Usage():
                 self.usage = message
@@ -255,7 +266,9 @@ def _take(
                     by_number[message.number] = record.begin(message)
             elif isinstance(message, Change):
                 record.changes.append(message)
-            elif isinstance(message, Begun | Measured | Report | Done | Lost | Usage):
+            elif isinstance(
+                message, StageStarted | Measured | Report | GeneratorDone | GeneratorLost | Usage
+            ):
                 if message.stage not in by_number:
                     raise ValueError(f"stage {message.stage} is not known")
                 by_number[message.stage].add(message)

@@ -8,7 +8,7 @@ from loadtests.analysis.numbers import percent, rounded
 from loadtests.analysis.stats.intervals import proportion
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.config import Terms
+from loadtests.analysis.verdicts.config import ComparisonConfig
 from loadtests.analysis.verdicts.effects import Effect, effect, of_metric
 from loadtests.results import Estimate, Point
 
@@ -18,7 +18,9 @@ _TAIL = 0.005  # of an interval, on each side
 
 
 def of_rounds(
-    rounds: Sequence[Sequence[Block]], terms: Terms, significance: Callable[[Effect], float]
+    rounds: Sequence[Sequence[Block]],
+    terms: ComparisonConfig,
+    significance: Callable[[Effect], float],
 ) -> list[str]:
     """
     A line for each difference that is more than chance: statuses, sizes of bodies, calls of the

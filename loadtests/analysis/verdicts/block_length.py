@@ -12,7 +12,14 @@ from collections.abc import Sequence
 
 from loadtests.analysis.stats.sample_size import least, requests_for
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.config import FIRST, MEASURE, SETTLE, STARTING, SWITCHING, Terms
+from loadtests.analysis.verdicts.config import (
+    FIRST,
+    MEASURE,
+    SETTLE,
+    STARTING,
+    SWITCHING,
+    ComparisonConfig,
+)
 from loadtests.recording.slices import LENGTH, whole_slices
 from loadtests.results import QUANTILES
 
@@ -34,13 +41,13 @@ def trials(blocks: Sequence[Block]) -> int:
     return 0
 
 
-def played(terms: Terms, blocks: Sequence[Block]) -> Terms:
+def played(terms: ComparisonConfig, blocks: Sequence[Block]) -> ComparisonConfig:
     """The terms with the length of the blocks that were played last."""
     length = blocks[-1].length if blocks else None
     return terms.lasting(*length) if length else terms
 
 
-def following(terms: Terms, blocks: Sequence[Block]) -> tuple[float, float]:
+def following(terms: ComparisonConfig, blocks: Sequence[Block]) -> tuple[float, float]:
     """The length of the next block: seconds to settle, and seconds that are measured."""
     now = played(terms, blocks)
     settle, measure = now.settle, now.measure
@@ -57,7 +64,7 @@ def following(terms: Terms, blocks: Sequence[Block]) -> tuple[float, float]:
     return settle, measure
 
 
-def too_short(terms: Terms, blocks: Sequence[Block]) -> str | None:
+def too_short(terms: ComparisonConfig, blocks: Sequence[Block]) -> str | None:
     """
     Why no block of the comparison can hold enough requests for its quantile, in words; None: they
     can, or the next ones are longer.
@@ -91,7 +98,7 @@ def too_short(terms: Terms, blocks: Sequence[Block]) -> str | None:
     return f"{told}give it more time (--within {math.ceil(within)}m), {others}"
 
 
-def _shorter(now: Terms, blocks: Sequence[Block]) -> tuple[float, float] | None:
+def _shorter(now: ComparisonConfig, blocks: Sequence[Block]) -> tuple[float, float] | None:
     """The length that does where the first block of each side at each level was much too long."""
     if {(one.deployment, one.level) for one in blocks} != {
         (name, level) for name in now.names for level in now.at
@@ -109,7 +116,7 @@ def _shorter(now: Terms, blocks: Sequence[Block]) -> tuple[float, float] | None:
     return (settle, measure) if now.settle + now.measure > _MUCH * (settle + measure) else None
 
 
-def _wanted(now: Terms, block: Block, cycle: float) -> tuple[float, float]:
+def _wanted(now: ComparisonConfig, block: Block, cycle: float) -> tuple[float, float]:
     """The length that this block shows to be needed; that of `now` where that is enough."""
     settle, measure = now.settle, now.measure
     if settle < _ENOUGH * SETTLING * cycle:

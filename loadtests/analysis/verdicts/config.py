@@ -17,7 +17,7 @@ SWITCHING = 0.15  # seconds between two blocks, as measured
 STARTING = 2.0  # seconds that both take to start again, about; only for telling the time
 
 
-class Terms(BaseModel):
+class ComparisonConfig(BaseModel):
     """
     What is compared: `at` are levels, the first one decides; times in seconds.
 
@@ -57,7 +57,7 @@ class Terms(BaseModel):
         """The stages of a round."""
         return BLOCKS * len(self.at)
 
-    def lasting(self, settle: float, measure: float) -> "Terms":
+    def lasting(self, settle: float, measure: float) -> "ComparisonConfig":
         """The same with blocks of another length."""
         longer = settle + measure - self.settle - self.measure
         seconds = self.round_seconds + self.size * longer

@@ -28,12 +28,12 @@ from loadtests.analysis.stats.sequential import looks_so_far, p_value, significa
 from loadtests.analysis.verdicts import answers, block_length, covariates
 from loadtests.analysis.verdicts import text as duel_words
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.config import BLOCKS, FIRST, Terms
+from loadtests.analysis.verdicts.config import BLOCKS, FIRST, ComparisonConfig
 from loadtests.analysis.verdicts.effects import Effect, of_metric
 from loadtests.analysis.verdicts.metrics import METRICS
 from loadtests.results import QUANTILES, BlockShown, Change, Estimate, Kind, Verdict
 
-__all__ = ["BLOCKS", "FIRST", "Terms", "rounds_of", "verdict"]
+__all__ = ["BLOCKS", "FIRST", "ComparisonConfig", "rounds_of", "verdict"]
 
 T = TypeVar("T")
 ERRORS = "errors"  # compared by their difference: there may be none on one side
@@ -61,7 +61,7 @@ _GROWING = 0.02  # of the requests that came, by which those in flight grow in a
 _GROWS = 8  # blocks that must show it
 
 
-def rounds_of(stages: Sequence[T], terms: Terms, trials: int = 0) -> list[Sequence[T]]:
+def rounds_of(stages: Sequence[T], terms: ComparisonConfig, trials: int = 0) -> list[Sequence[T]]:
     """
     The rounds that are complete, of blocks or of whatever else there is of each stage.
 
@@ -72,7 +72,9 @@ def rounds_of(stages: Sequence[T], terms: Terms, trials: int = 0) -> list[Sequen
     return [stages[i : i + size] for i in range(trials, len(stages) - size + 1, size)]
 
 
-def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {}) -> Verdict:
+def verdict(
+    blocks: Sequence[Block], terms: ComparisonConfig, dead: Mapping[str, str] = {}
+) -> Verdict:
     """
     What the blocks say so far, in the order of play.
 
@@ -114,7 +116,7 @@ def verdict(blocks: Sequence[Block], terms: Terms, dead: Mapping[str, str] = {})
     )
 
 
-def kind(blocks: Sequence[Block], terms: Terms) -> Kind:
+def kind(blocks: Sequence[Block], terms: ComparisonConfig) -> Kind:
     """The verdict alone, for the schedule."""
     return _Seen.of(blocks, terms).judged({}).kind
 
@@ -144,11 +146,11 @@ class _Seen:
 
     blocks: Sequence[Block]
     rounds: Sequence[Sequence[Block]]
-    terms: Terms
+    terms: ComparisonConfig
     too_short: str | None
 
     @classmethod
-    def of(cls, blocks: Sequence[Block], terms: Terms) -> "_Seen":
+    def of(cls, blocks: Sequence[Block], terms: ComparisonConfig) -> "_Seen":
         counted = _marked(blocks[block_length.trials(blocks) :])
         return cls(
             counted,

@@ -9,7 +9,13 @@ from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.stats.sequential import half_width
 from loadtests.analysis.verdicts import block_length
 from loadtests.analysis.verdicts.blocks import block, slow_quantile, times
-from loadtests.analysis.verdicts.interleaved import FIRST, INTERVAL, Terms, rounds_of, verdict
+from loadtests.analysis.verdicts.interleaved import (
+    FIRST,
+    INTERVAL,
+    ComparisonConfig,
+    rounds_of,
+    verdict,
+)
 from loadtests.results import Estimate, Shift, Verdict
 
 DECILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -27,14 +33,14 @@ def of_record(record: Record, samples: Sequence[Mapping[str, Any]]) -> list[Verd
     """
     if record.header.duel is None:
         return []
-    terms = Terms.model_validate(record.header.duel)
+    terms = ComparisonConfig.model_validate(record.header.duel)
     blocks = [block(one, samples) for one in record.stages]
     found = verdict(blocks, terms, record.dead)
     rounds = rounds_of(record.stages, terms, block_length.trials(blocks))
     return [found.model_copy(update={"shift": [*_shift(rounds, terms)]})]
 
 
-def _shift(rounds: Sequence[Sequence[StageRecord]], terms: Terms) -> Iterator[Shift]:
+def _shift(rounds: Sequence[Sequence[StageRecord]], terms: ComparisonConfig) -> Iterator[Shift]:
     """
     The shift function: B over A, quantile by quantile, at the level that decides (Doksum, Empirical
     probability plots and statistical inference for nonlinear models, Annals of Statistics 1974).

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loadtests.analysis.numbers import duration, load, percent, rate, rounded
 from loadtests.analysis.verdicts.answers import other_work
-from loadtests.analysis.verdicts.config import Terms
+from loadtests.analysis.verdicts.config import ComparisonConfig
 from loadtests.analysis.verdicts.effects import Effect
 from loadtests.results import QUANTILES, Estimate, Kind
 
@@ -67,7 +67,7 @@ class Told:
     answers: Sequence[str]
 
 
-def sentence(kind: Kind, terms: Terms, told: Told) -> str:
+def sentence(kind: Kind, terms: ComparisonConfig, told: Told) -> str:
     """The verdict with its numbers: failures first, then the metric that decides."""
     head = f"{terms.b} against {terms.a}: {kind}."
     if told.invalid:
@@ -97,7 +97,7 @@ def sentence(kind: Kind, terms: Terms, told: Told) -> str:
     return " ".join(filter(None, parts))
 
 
-def failures(terms: Terms, a: float, b: float, mostly: str) -> str:
+def failures(terms: ComparisonConfig, a: float, b: float, mostly: str) -> str:
     """How many of the requests fail on each side."""
     at = load(terms.at[0], terms.model)
     rise = f"{percent(abs(b - a))} {'more' if b >= a else 'fewer'} of the requests fail"
@@ -107,7 +107,7 @@ def failures(terms: Terms, a: float, b: float, mostly: str) -> str:
     )
 
 
-def growing(terms: Terms, names: Sequence[str], answered: tuple[float, float]) -> str:
+def growing(terms: ComparisonConfig, names: Sequence[str], answered: tuple[float, float]) -> str:
     """More comes than is answered on one side, or on both."""
     level = rate(terms.at[0])
     sides = [
@@ -124,7 +124,7 @@ def growing(terms: Terms, names: Sequence[str], answered: tuple[float, float]) -
     return f"{_capital(told)}."
 
 
-def endless(terms: Terms, a: float, b: float) -> str:
+def endless(terms: ComparisonConfig, a: float, b: float) -> str:
     """More fails on both sides than the quantile leaves out."""
     return (
         f"{percent(a)} of the requests to {terms.a} fail, and {percent(b)} of those to {terms.b}: "
@@ -133,7 +133,7 @@ def endless(terms: Terms, a: float, b: float) -> str:
     )
 
 
-def other_rates(terms: Terms, answered: Effect) -> str:
+def other_rates(terms: ComparisonConfig, answered: Effect) -> str:
     """CPU of a request is compared at two rates, of which the lower one makes it dearer."""
     return (
         f"{terms.b} answered {rate(answered.b)} and {terms.a} {rate(answered.a)}: where fewer "
@@ -142,12 +142,12 @@ def other_rates(terms: Terms, answered: Effect) -> str:
     )
 
 
-def unmeasured(terms: Terms) -> str:
+def unmeasured(terms: ComparisonConfig) -> str:
     """No block says what the metric is."""
     return f"{named(terms.metric)} was not measured in most rounds"
 
 
-def _metric(terms: Terms, told: Told) -> str:
+def _metric(terms: ComparisonConfig, told: Told) -> str:
     where = f"{named(terms.metric)} at {load(terms.at[0], terms.model)}"
     found = told.effect
     if not found.values:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.engine.egress import Egress
-from loadtests.engine.link import Link
+from loadtests.engine.link import EngineSocket
 from loadtests.engine.webui import forms, guard, integration, login, routes
 from loadtests.engine.webui.shown import Shown
 from loadtests.plans import Plan
 
 
-def install(environment: Any, web_ui: Any, plan: Plan, link: Link, egress: Egress) -> None:
+def install(environment: Any, web_ui: Any, plan: Plan, link: EngineSocket, egress: Egress) -> None:
     """Before the web server starts."""
     options = environment.parsed_options
     base = options.web_base_path or ""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify, make_response, request, send_from_directory
 
-from loadtests.engine.link import Link
+from loadtests.engine.link import EngineSocket
 from loadtests.engine.webui.shown import Content, Shown
 from loadtests.storage.saved_runs import NoSuchRun
 from loadtests.storage.saved_runs import file as file_of
@@ -24,7 +24,7 @@ POLICY = (
 )
 
 
-def install(web_ui: Any, base: str, out: Path, shown: Shown, link: Link) -> None:
+def install(web_ui: Any, base: str, out: Path, shown: Shown, link: EngineSocket) -> None:
     token = token_urlsafe()
     pages = Blueprint("degradation", __name__, url_prefix=f"{base}/degradation")
     guarded: Callable[[View], View] = web_ui.auth_required_if_enabled

@@ -7,7 +7,7 @@ from typing import Any
 
 from gevent.event import Event
 
-from loadtests.recording.messages import Show
+from loadtests.recording.messages import PageContent
 
 STARTING = 15.0  # seconds that the first content may take
 
@@ -32,7 +32,7 @@ class Shown:
         self._news = Event()
         self.rows: list[dict[str, Any]] = []
 
-    def take(self, message: Show) -> None:
+    def take(self, message: PageContent) -> None:
         if message.content is None:
             self._contents.pop(message.name, None)
         else:

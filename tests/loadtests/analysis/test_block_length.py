@@ -6,10 +6,10 @@ import pytest
 
 from loadtests.analysis.verdicts.block_length import following, too_short, trials
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.config import FIRST, Terms
+from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
 from loadtests.analysis.verdicts.interleaved import verdict
 from loadtests.schedules import Played
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 from tests.support.blocks import block as made_block
 from tests.support.simulated_engine import (
     SimulatedEngine,
@@ -26,13 +26,15 @@ def near(seconds):
 
 
 def terms(metric="throughput", level=40, **more):
-    return Terms(a="A", b="B", metric=metric, at=(level,), **{"round_seconds": 14.5, **more})
+    return ComparisonConfig(
+        a="A", b="B", metric=metric, at=(level,), **{"round_seconds": 14.5, **more}
+    )
 
 
 def played(said, systems, most=200):
     """The blocks of a whole comparison, by the real schedule on simulated engines."""
     engines = {name: SimulatedEngine({name: one}, seed=ord(name)) for name, one in systems.items()}
-    schedule, so_far = Duel(said), []
+    schedule, so_far = Interleaved(said), []
     while (step := schedule.next_stage(None, so_far)) is not None and len(so_far) < most:
         settle, measure = step.settle or said.settle, step.measure or said.measure
         asked = stage(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.analysis.capacity.boundary import found
-from loadtests.analysis.capacity.margins import Bounds, Margin, Trial, searchable, trial
+from loadtests.analysis.capacity.margins import Bounds, Slack, Trial, searchable, trial
 from loadtests.analysis.capacity.result import breaks_everywhere, capacity, undecided
 from loadtests.plans.slos import parse
 from loadtests.results import Errors, Estimate, Point
@@ -18,7 +18,7 @@ SLOS = {"quick": parse("p95 < 200ms at 1")}
 
 
 def at(level, margin, error=0.02, name="quick", **options):
-    return Trial(level, {name: Margin(margin, error)}, {name: "seen"}, **options)
+    return Trial(level, {name: Slack(margin, error)}, {name: "seen"}, **options)
 
 
 def said(*trials, bounds=BOUNDS, slos=SLOS):
@@ -90,7 +90,7 @@ def test_nothing_decided_is_said_to_be_so():
 def test_the_promise_that_breaks_first_decides():
     both = SLOS | {"sure": parse("errors < 1%")}
     trials = [
-        Trial(level, {"quick": Margin(a, 0.01), "sure": Margin(b, 0.01)}, {"quick": "", "sure": ""})
+        Trial(level, {"quick": Slack(a, 0.01), "sure": Slack(b, 0.01)}, {"quick": "", "sure": ""})
         for level, a, b in ((10, 0.4, 0.4), (20, 0.3, -0.3), (40, -0.2, -0.4))
     ]
     result = said(*trials, slos=both)

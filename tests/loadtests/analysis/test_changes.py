@@ -12,7 +12,7 @@ from loadtests.analysis import runs, upstream_changes
 from loadtests.analysis.inputs import records
 from loadtests.analysis.inputs.records import Header, Record, StageRecord
 from loadtests.analysis.runs import analyse
-from loadtests.recording.messages import Begun, Change
+from loadtests.recording.messages import Change, StageStarted
 from loadtests.results import UpstreamChange
 from loadtests.storage.run_folder import RunFolder
 from tests.support.simulated_engine import SimulatedEngine, constant, record, stage, threads
@@ -225,7 +225,7 @@ def test_while_a_run_goes_on_a_change_waits_for_its_stage():
     begun = StageRecord(stage(2, "slow", 5, settle=0.5, measure=2.0))
     going_on = changed((at, SLOW), stages=[*LADDER[:2], begun])
     assert upstream_changes.of_record(going_on)[0].deployment is None
-    begun.add(Begun(stage=2, at=at + 0.1, generators={}))
+    begun.add(StageStarted(stage=2, at=at + 0.1, generators={}))
     assert upstream_changes.of_record(going_on)[0].deployment == "slow"
 
 

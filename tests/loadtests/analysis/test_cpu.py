@@ -11,7 +11,7 @@ from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.resources import resources
 from loadtests.analysis.points import points
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import Terms, verdict
+from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
 from loadtests.recording.messages import ProcessUsage, Rest, Usage
 from tests.support.simulated_engine import SimulatedEngine, constant, record, stage, threads
 
@@ -123,7 +123,7 @@ def compared(each, times, rounds=6):
         spent = each[side] * cpu.requests(one) * (1 + 0.002 * math.sin(7 * number))
         one.usage = used(*python(spent), name=name, seconds=1.7)
         blocks.append(block(one, []))
-    terms = Terms(a="a", b="b", metric="cpu", at=(40,), round_seconds=15.0)
+    terms = ComparisonConfig(a="a", b="b", metric="cpu", at=(40,), round_seconds=15.0)
     return verdict(blocks, terms)
 
 

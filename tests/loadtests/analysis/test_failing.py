@@ -12,7 +12,7 @@ from loadtests.analysis.verdicts import stored
 from loadtests.analysis.verdicts.blocks import Block, block
 from loadtests.analysis.verdicts.interleaved import verdict
 from loadtests.schedules import Played
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 from tests.support.blocks import terms
 from tests.support.recorded import arrivals, recorded, stage, users
 
@@ -78,7 +78,7 @@ def sent_by(one, share, rng, timeout):
 def compared(share, *, seed=1, timeout=10.0, **asked):
     """The verdict of a comparison of 5 users, or 5 requests a second, of which head's fail."""
     said, so_far, rng = terms(at=(5,), **asked), [], random.Random(seed)
-    schedule = Duel(said)
+    schedule = Interleaved(said)
     while (step := schedule.next_stage(None, so_far)) is not None:
         settle, measure = step.settle or said.settle, step.measure or said.measure
         one = stage(

@@ -14,7 +14,7 @@ from loadtests.analysis.checks.noise import USEFUL, Noise, Source
 from loadtests.analysis.points import points
 from loadtests.analysis.summary import sentence
 from loadtests.recording.histograms import Histogram
-from loadtests.recording.messages import Done, Lateness
+from loadtests.recording.messages import GeneratorDone, Lateness
 from loadtests.results import Estimate, Knee, Run
 from tests.support.disturbed import paused, samples, seconds_taken
 from tests.support.observed import full, level, point
@@ -141,7 +141,7 @@ def test_timers_that_wake_late_count_for_the_time_that_they_were_late():
     played = stage(0, "a", 4)
     made = recorded(played, users(played, lognormal(0.05, 0.1), random.Random(1)))
     (before,) = (p for p in points([made]) if p.request == "all")
-    made.dones["g"] = Done(
+    made.dones["g"] = GeneratorDone(
         stage=0,
         generator="g",
         reports=0,

@@ -4,7 +4,7 @@ import pytest
 
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.points import Growing, points, slow_quantiles
-from loadtests.recording.messages import Lost
+from loadtests.recording.messages import GeneratorLost
 from loadtests.results import Point
 from tests.support.simulated_engine import (
     SimulatedEngine,
@@ -104,7 +104,7 @@ def test_a_stage_of_which_nothing_came_back_has_no_point():
 
 def test_a_stage_that_was_lost_before_it_began_has_an_invalid_point_that_says_so():
     lost = StageRecord(stage(0, "one", 5))
-    lost.add(Lost(stage=0, generator="g", reason="did not take up the stage"))
+    lost.add(GeneratorLost(stage=0, generator="g", reason="did not take up the stage"))
     found = only([lost])
     assert (found.valid, found.requests, found.in_flight) == (False, 0, None)
     assert found.problems == ["not complete: generator g did not take up the stage"]

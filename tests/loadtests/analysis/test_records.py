@@ -7,7 +7,7 @@ import pytest
 from loadtests.analysis.inputs import records
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.points import points
-from loadtests.recording.messages import Begun, Done, Lost, Report
+from loadtests.recording.messages import GeneratorDone, GeneratorLost, Report, StageStarted
 from loadtests.results import UnreadableRun
 from tests.support.simulated_engine import SimulatedEngine, exponential, stage, threads
 
@@ -53,8 +53,8 @@ def test_a_stage_is_complete_when_every_generator_sent_all_it_says():
 @pytest.mark.parametrize(
     ("lacking", "words"),
     [
-        (Begun, "never began"),
-        (Done, "did not finish it"),
+        (StageStarted, "never began"),
+        (GeneratorDone, "did not finish it"),
         (Report, "reports of generator generator-0 are lost"),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_stage_that_lacks_a_message_is_not_complete_and_says_what_is_missing(l
 
 def test_a_lost_generator_makes_the_stage_incomplete():
     parts = messages(generators=2, dies_at=3)
-    assert isinstance(parts[-1], Lost)
+    assert isinstance(parts[-1], GeneratorLost)
     assert not recorded(parts).complete
 
 
@@ -79,7 +79,7 @@ def test_a_report_that_came_twice_counts_once():
 
 def test_a_message_about_another_stage_is_refused():
     with pytest.raises(ValueError, match="stage 3 was told about stage 4"):
-        recorded([Lost(stage=4, generator="x", reason="gone")])
+        recorded([GeneratorLost(stage=4, generator="x", reason="gone")])
 
 
 def test_reading_gives_what_was_collected_live(tmp_path):

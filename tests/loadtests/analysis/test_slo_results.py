@@ -14,7 +14,7 @@ from loadtests.analysis.points import points
 from loadtests.analysis.slo_metrics import Evidence
 from loadtests.analysis.slo_results import slo_result
 from loadtests.plans.slos import parse
-from loadtests.recording.messages import Begun, Clock, Done, Report, SliceMessage
+from loadtests.recording.messages import Clock, GeneratorDone, Report, SliceMessage, StageStarted
 from loadtests.recording.slices import LENGTH, Slice
 from tests.support.simulated_engine import (
     SimulatedEngine,
@@ -321,7 +321,9 @@ def made(requests, level=40, settle=2.0, measure=5.0, model="closed", cpu=0.2, n
         ended.end_lead += lead
         ended.succeeded += not failure
     found = StageRecord(played)
-    found.add(Begun(stage=number, at=1000.0, generators={"g": Clock(offset=0.0, uncertainty=0.0)}))
+    found.add(
+        StageStarted(stage=number, at=1000.0, generators={"g": Clock(offset=0.0, uncertainty=0.0)})
+    )
     found.add(
         Report(
             stage=number,
@@ -330,7 +332,9 @@ def made(requests, level=40, settle=2.0, measure=5.0, model="closed", cpu=0.2, n
             slices=tuple(SliceMessage.of(slices[index]) for index in sorted(slices)),
         )
     )
-    found.add(Done(stage=number, generator="g", reports=1, unfinished=0, cpu=cpu, lag=0.0005))
+    found.add(
+        GeneratorDone(stage=number, generator="g", reports=1, unfinished=0, cpu=cpu, lag=0.0005)
+    )
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from loadtests import plans
 from loadtests.analysis.summary import sentence
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import Terms, verdict
+from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
 from loadtests.exit_codes import FAILED, FINE
 from loadtests.outcomes import endings_of, exit_code
 from loadtests.results import Run
@@ -105,7 +105,7 @@ def test_a_service_that_hangs_for_some_users_misses_its_share_of_errors(moment):
 
 
 def test_a_comparison_with_a_service_that_hangs_is_worse():
-    asked = Terms(a="A", b="B", at=(40,), round_seconds=15.0)
+    asked = ComparisonConfig(a="A", b="B", at=(40,), round_seconds=15.0)
     blocks = []
     for number in range(32):
         name = "ABBABAAB"[number % 8]

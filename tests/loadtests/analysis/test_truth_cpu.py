@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import Terms, verdict
+from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
 from loadtests.recording.messages import ProcessUsage, Rest, Usage
 from tests.support.recorded import recorded, stage, users
 
@@ -22,7 +22,7 @@ def compared(each_a, each_b, answers_a, answers_b, seed, *, rounds=6, scatter=0.
         scatter: by which that differs from stage to stage, as a share.
     """
     rng = random.Random(seed)
-    terms = Terms(a="A", b="B", metric="cpu", at=(level,), round_seconds=15.0)
+    terms = ComparisonConfig(a="A", b="B", metric="cpu", at=(level,), round_seconds=15.0)
     blocks = []
     for number in range(8 * rounds):
         name = "ABBABAAB"[number % 8]

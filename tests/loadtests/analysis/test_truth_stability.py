@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import Terms, verdict
+from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
 from tests.support.recorded import analysed, of_all, outcome, recorded, stage, users
 from tests.support.simulated_engine import (
     SimulatedEngine,
@@ -89,7 +89,7 @@ def test_a_window_that_drifts_meets_no_slo_on_times(first, last):
 
 @pytest.mark.parametrize("measure", [1.25, 2.5, 5.0])
 def test_a_comparison_of_two_overloaded_sides_names_no_change_of_times(measure):
-    asked = Terms(a="A", b="B", at=(120,), model="open", round_seconds=15.0)
+    asked = ComparisonConfig(a="A", b="B", at=(120,), model="open", round_seconds=15.0)
     engines = {
         "A": SimulatedEngine({"A": threads(1, lambda rng: 1 / 110)}),
         "B": SimulatedEngine({"B": threads(1, lambda rng: 1 / 100)}),

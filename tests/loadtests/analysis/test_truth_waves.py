@@ -5,7 +5,7 @@ import random
 import pytest
 
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import Terms, verdict
+from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
 from tests.support.recorded import analysed, of_all, recorded, stage, users
 
 
@@ -16,7 +16,7 @@ def constant(seconds, variation):
 def compared(a, b, variation, *, think=0.0, metric="throughput", seed=0, level=40, rounds=6):
     """The verdict of a comparison that ends when it knows, as the command does."""
     rng = random.Random(seed)
-    terms = Terms(a="A", b="B", metric=metric, at=(level,), round_seconds=15.0)
+    terms = ComparisonConfig(a="A", b="B", metric=metric, at=(level,), round_seconds=15.0)
     blocks = []
     for number in range(8 * rounds):
         name = "ABBABAAB"[number % 8]

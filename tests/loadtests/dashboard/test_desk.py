@@ -13,10 +13,19 @@ from loadtests.analysis import runs
 from loadtests.analysis.inputs import records
 from loadtests.analysis.inputs.records import Record
 from loadtests.dashboard import pages
-from loadtests.dashboard.live import MOST_LAID_OVER, Laboratory
+from loadtests.dashboard.live import MOST_LAID_OVER, Dashboard
 from loadtests.dashboard.upstream_control import Upstream
 from loadtests.plans import Plan, Request, UrlDeployment
-from loadtests.recording.messages import Answer, Ask, Change, Finish, Report, Show, Stage, Stopped
+from loadtests.recording.messages import (
+    Change,
+    CommandResult,
+    Finish,
+    PageCommand,
+    PageContent,
+    Report,
+    Stage,
+    Stopped,
+)
 from loadtests.report import writing
 from loadtests.run.controller import StoppedByHand, Targets, play
 from loadtests.run.deployments import Mock
@@ -69,7 +78,7 @@ class Listed:
     @property
     def shown(self):
         """What the pages are answered now, by name."""
-        return {one.name: one.content for one in self.sent if isinstance(one, Show)}
+        return {one.name: one.content for one in self.sent if isinstance(one, PageContent)}
 
     @property
     def now(self):
@@ -77,7 +86,7 @@ class Listed:
 
     @property
     def answers(self):
-        return [one for one in self.sent if isinstance(one, Answer)]
+        return [one for one in self.sent if isinstance(one, CommandResult)]
 
 
 class Watcher:
@@ -102,7 +111,7 @@ class Desk:
         self.folders = []
         self.line, self.watcher = Listed(), Watcher()
         self.upstream = Upstream(mock, Profile())
-        self.laboratory = Laboratory(self.line, self.watcher, out, self.upstream)
+        self.laboratory = Dashboard(self.line, self.watcher, out, self.upstream)
 
     def folder(self, name="now", full=False):
         """Of a run; `full`: on a disk that has no room for samples, nor for anything after them."""
@@ -121,7 +130,7 @@ class Desk:
 
     def ask(self, what, **values):
         """The answer to a page that wants something while nothing else comes."""
-        self.line.coming += [Ask(number=7, what=what, values=values), Stopped()]
+        self.line.coming += [PageCommand(number=7, what=what, values=values), Stopped()]
         assert self.laboratory.receive(1) == Stopped()
         answer = self.line.answers[-1]
         assert answer.number == 7
@@ -161,7 +170,7 @@ def test_asks_in_the_middle_of_a_stage_are_answered_and_the_run_is_as_without_th
     numbers = range(1, 5)
     wanted = ["runs", "over", "upstream", "nonsense"]
     asked.line.between = [
-        Ask(number=number, what=what, values={"run": "earlier"})
+        PageCommand(number=number, what=what, values={"run": "earlier"})
         for number, what in zip(numbers, wanted, strict=True)
     ]
     expected, found = quiet.play(quiet.folder("a")), asked.play(asked.folder("b"))
@@ -177,13 +186,13 @@ def test_asks_in_the_middle_of_a_stage_are_answered_and_the_run_is_as_without_th
         (3, "no test runs: the next one starts with the profile of its form"),
         (4, "nobody answers 'nonsense'"),
     }
-    messages = [one for one in asked.line.sent if not isinstance(one, Show | Answer)]
-    assert messages == [one for one in quiet.line.sent if not isinstance(one, Show)]
+    messages = [one for one in asked.line.sent if not isinstance(one, PageContent | CommandResult)]
+    assert messages == [one for one in quiet.line.sent if not isinstance(one, PageContent)]
     assert isinstance(messages[-1], Finish)
 
 
 def test_every_ask_before_a_message_is_answered_in_its_order(desk):
-    asks = [Ask(number=number, what="runs") for number in range(5)]
+    asks = [PageCommand(number=number, what="runs") for number in range(5)]
     desk.line.coming += [*asks, Stopped(reason="by hand")]
     assert desk.laboratory.receive(None) == Stopped(reason="by hand")
     assert [one.number for one in desk.line.answers] == [0, 1, 2, 3, 4]
@@ -206,7 +215,7 @@ def test_what_cannot_be_done_to_the_upstream_is_answered_with_the_reason(desk):
 
 
 def test_who_stops_the_test_is_heard_among_asks(desk):
-    desk.line.between = [Ask(number=1, what="runs"), Stopped()]
+    desk.line.between = [PageCommand(number=1, what="runs"), Stopped()]
     with pytest.raises(StoppedByHand):
         desk.play(desk.folder())
 
@@ -216,7 +225,7 @@ def test_a_message_that_comes_late_is_waited_for_no_longer_than_was_asked(desk):
 
     def receive(patience):
         seen.append(patience)
-        return Ask(number=1, what="runs") if len(seen) < 4 else Stopped()
+        return PageCommand(number=1, what="runs") if len(seen) < 4 else Stopped()
 
     desk.line.receive = receive
     desk.laboratory.receive(5)
@@ -269,7 +278,9 @@ def test_at_most_so_many_runs_are_laid_over_and_the_oldest_is_taken_away(desk):
         assert desk.ask("over", run=name) is None
         kept = names[max(count - MOST_LAID_OVER, 0) : count]
         assert over(desk.line) == dict.fromkeys(kept, PARTS)
-    gone = [one.name for one in desk.line.sent if isinstance(one, Show) and one.content is None]
+    gone = [
+        one.name for one in desk.line.sent if isinstance(one, PageContent) and one.content is None
+    ]
     assert sorted(gone) == sorted(f"over/{name}/{part}" for name in names[:2] for part in PARTS)
 
 
@@ -387,10 +398,12 @@ def test_every_version_of_the_charts_has_a_name_of_its_own(desk):
     drawn = [
         json.loads(one.content)["drawn"]
         for one in desk.line.sent
-        if isinstance(one, Show) and one.name == "now"
+        if isinstance(one, PageContent) and one.name == "now"
     ]
     charts = [
-        one for one in desk.line.sent if isinstance(one, Show) and one.name == "chart/p95-wide"
+        one
+        for one in desk.line.sent
+        if isinstance(one, PageContent) and one.name == "chart/p95-wide"
     ]
     assert len(set(drawn)) == len(charts) == 8  # at the beginning, after each point, at the end
     assert list(dict.fromkeys(drawn)) == sorted(set(drawn))
@@ -400,7 +413,7 @@ def test_charts_are_there_before_the_page_is_told_of_them(desk):
     desk.play(desk.folder())
     latest = {}
     for place, one in enumerate(desk.line.sent):
-        if isinstance(one, Show):
+        if isinstance(one, PageContent):
             latest[one.name] = place
     assert latest["now"] > max(latest[f"chart/{name}"] for name in pages.CHARTS)
     assert latest["now"] > latest["rows"]
@@ -540,7 +553,7 @@ def test_an_engine_that_is_gone_is_told_to_who_waits_for_it_and_to_nobody_who_wa
 
 
 def test_an_engine_that_goes_while_a_page_asks_is_gone_for_who_waits(desk):
-    desk.line.coming.append(Ask(number=1, what="runs"))
+    desk.line.coming.append(PageCommand(number=1, what="runs"))
     send, desk.line.send = desk.line.send, lambda message: setattr(desk.line, "gone", True)
     with pytest.raises(EngineFailed):
         desk.laboratory.receive(1)

@@ -11,7 +11,7 @@ from loadtests.processes.affinity import Cores
 from loadtests.recording import messages
 from loadtests.recording.slices import LENGTH
 from loadtests.run.controller import is_over
-from loadtests.run.engine_process import Line, engine
+from loadtests.run.engine_process import ControllerSocket, engine
 from tests.support.servers import serving
 
 pytestmark = pytest.mark.processes
@@ -55,7 +55,7 @@ def engaged(folder, url, processes, own):
     arguments = ["--headless", "--only-summary"]
     arguments += ["--processes", str(processes), "--expect-workers", str(processes)]
     with (
-        Line() as line,
+        ControllerSocket() as line,
         engine(
             line,
             plan,

@@ -12,7 +12,7 @@ from loadtests.processes.affinity import Cores
 from loadtests.recording import messages
 from loadtests.recording.phases import PhaseSums
 from loadtests.run.controller import is_over
-from loadtests.run.engine_process import Line, engine
+from loadtests.run.engine_process import ControllerSocket, engine
 from tests.support.servers import serving
 
 pytestmark = pytest.mark.processes
@@ -50,7 +50,7 @@ async def service(scope, receive, send):
 def generator(folder, plan="default"):
     """The engine without a controller; yields what plays a stage."""
     with (
-        Line() as line,
+        ControllerSocket() as line,
         engine(
             line,
             Path(plan),

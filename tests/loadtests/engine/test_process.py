@@ -9,7 +9,7 @@ import pytest
 
 from loadtests.recording import messages
 from loadtests.run import engine_process
-from loadtests.run.engine_process import EngineFailed, Line
+from loadtests.run.engine_process import ControllerSocket, EngineFailed
 from tests.support.servers import eventually
 
 pytestmark = pytest.mark.processes  # it waits by the real clock
@@ -45,7 +45,7 @@ def accepting(line):
 
 
 def test_callers_that_say_nothing_or_little_do_not_keep_the_engine_waiting():
-    with Line() as line, ExitStack() as strangers:
+    with ControllerSocket() as line, ExitStack() as strangers:
         # More than are waited for, each of them silent or in the middle of a line.
         for number in range(engine_process.MOST_CALLERS + 4):
             stranger = strangers.enter_context(caller(line))
@@ -61,7 +61,7 @@ def test_callers_that_say_nothing_or_little_do_not_keep_the_engine_waiting():
     [b"\n", b"{}\n", b"\xff\xfe\n", b'{"type": "hello"}\n', hello("another"), hello("")],
 )
 def test_a_caller_without_the_token_is_dismissed(words):
-    with Line() as line, accepting(line) as results:
+    with ControllerSocket() as line, accepting(line) as results:
         with caller(line) as stranger:
             stranger.sendall(words)
             assert stranger.recv(1) == b""
@@ -72,7 +72,7 @@ def test_a_caller_without_the_token_is_dismissed(words):
 
 
 def test_a_first_line_without_an_end_is_not_kept():
-    with Line() as line, accepting(line) as results:
+    with ControllerSocket() as line, accepting(line) as results:
         with caller(line) as stranger, pytest.raises(ConnectionError):
             stranger.sendall(bytes(100_000_000))
         with caller(line) as engine:
@@ -83,7 +83,7 @@ def test_a_first_line_without_an_end_is_not_kept():
 
 def test_the_deadline_holds_while_a_caller_dribbles(monkeypatch):
     monkeypatch.setattr(engine_process, "CONNECTING", 0.5)
-    with Line() as line, caller(line) as stranger, accepting(line) as results:
+    with ControllerSocket() as line, caller(line) as stranger, accepting(line) as results:
         while not results:
             stranger.sendall(b" ")
             time.sleep(0.01)  # a dribble, and no flood
@@ -91,7 +91,7 @@ def test_the_deadline_holds_while_a_caller_dribbles(monkeypatch):
 
 
 def test_what_follows_the_first_line_is_not_lost():
-    with Line() as line, accepting(line) as results, caller(line) as engine:
+    with ControllerSocket() as line, accepting(line) as results, caller(line) as engine:
         engine.sendall(hello(line.token) + messages.encode(messages.Stopped()))
         eventually(lambda: results)
         assert line.receive(10) == messages.Stopped()

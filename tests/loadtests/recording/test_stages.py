@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from loadtests.recording import messages as stages
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.messages import (
-    Begun,
     Clock,
-    Done,
     Finish,
+    GeneratorDone,
+    GeneratorLost,
     Hello,
-    Lost,
     Report,
     RequestSpec,
     SliceMessage,
     Stage,
+    StageStarted,
     Started,
     Stopped,
 )
@@ -80,7 +80,7 @@ messages = st.one_of(
         telemetry=st.booleans(),
     ),
     st.builds(
-        Begun,
+        StageStarted,
         stage=numbers,
         at=seconds,
         generators=st.dictionaries(
@@ -95,7 +95,7 @@ messages = st.one_of(
         slices=st.lists(slices().map(SliceMessage.of), max_size=2).map(tuple),
     ),
     st.builds(
-        Done,
+        GeneratorDone,
         stage=numbers,
         generator=texts,
         reports=numbers,
@@ -103,7 +103,7 @@ messages = st.one_of(
         cpu=seconds,
         lag=seconds,
     ),
-    st.builds(Lost, stage=numbers, generator=texts, reason=texts),
+    st.builds(GeneratorLost, stage=numbers, generator=texts, reason=texts),
     st.builds(Finish),
     st.builds(Stopped, reason=texts),
 )
@@ -145,6 +145,8 @@ def _one() -> Histogram:
 
 @pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "-Infinity"])
 def test_a_number_without_an_end_is_in_no_message(number):
-    line = stages.encode(Begun(stage=1, at=2.5, generators={})).replace(b"2.5", number.encode())
+    line = stages.encode(StageStarted(stage=1, at=2.5, generators={})).replace(
+        b"2.5", number.encode()
+    )
     with pytest.raises(ValueError, match="not a message"):
         stages.decode(line)

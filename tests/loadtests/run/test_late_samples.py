@@ -4,7 +4,7 @@ from loadtests.analysis.verdicts.blocks import block
 from loadtests.run import late_samples
 from loadtests.run.late_samples import LateSamples
 from loadtests.schedules import Played, Step
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 from tests.support.blocks import terms
 from tests.support.simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
@@ -13,7 +13,7 @@ BEGIN, END = PLAYED.window
 STOPPED = {"at": END + 0.5, "stopped": {"base": [[BEGIN, END]]}}
 
 
-class Ends(Duel):
+class Ends(Interleaved):
     """A comparison that is over."""
 
     def next_stage(self, plan, so_far):
@@ -24,10 +24,10 @@ def test_a_block_is_made_again_when_the_sample_of_its_end_has_come() -> None:
     samples = [{"at": BEGIN - 1}]
     late, so_far = LateSamples(samples), [played(samples)]
     late.records.append(PLAYED)
-    assert late.next_stage(Duel(terms()), None, so_far) is not None
+    assert late.next_stage(Interleaved(terms()), None, so_far) is not None
     assert not so_far[0].block.spoilt
     samples.append(STOPPED)
-    late.next_stage(Duel(terms()), None, so_far)
+    late.next_stage(Interleaved(terms()), None, so_far)
     assert so_far[0].block.spoilt
 
 

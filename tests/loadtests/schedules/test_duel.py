@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.schedules import Played
-from loadtests.schedules.interleaved import Duel
+from loadtests.schedules.interleaved import Interleaved
 from tests.support.blocks import block, contested, terms
 
 
 @given(seed=st.integers(0, 10**6), levels=st.sampled_from([(40,), (40, 10, 80)]))
 def test_order_is_balanced_in_each_round_and_over_each_two(seed, levels) -> None:
-    schedule = Duel(terms(seed=seed, at=levels))
+    schedule = Interleaved(terms(seed=seed, at=levels))
     rounds = [schedule.round(number) for number in range(8)]
     for steps in rounds:
         names = [step.deployment for step in steps][:: len(levels)]
@@ -25,17 +25,17 @@ def test_order_is_balanced_in_each_round_and_over_each_two(seed, levels) -> None
 
 def test_the_order_is_drawn_from_the_seed() -> None:
     orders = {
-        tuple(Duel(terms(seed=seed)).round(number)[0].deployment for number in range(10))
+        tuple(Interleaved(terms(seed=seed)).round(number)[0].deployment for number in range(10))
         for seed in range(20)
     }
     assert len(orders) > 10
 
 
 def test_both_start_anew_before_each_round_but_the_first() -> None:
-    schedule = Duel(terms())
+    schedule = Interleaved(terms())
     anew = [[step.anew for step in schedule.round(number)] for number in range(3)]
     assert anew == [[False] * 8, [True, *[False] * 7], [True, *[False] * 7]]
-    running = Duel(terms(restarts=False))
+    running = Interleaved(terms(restarts=False))
     assert not any(step.anew for number in range(3) for step in running.round(number))
 
 
@@ -55,7 +55,7 @@ def test_it_ends_at_the_time_limit_with_a_whole_round() -> None:
 def test_the_time_limit_counts_from_the_start_of_the_command() -> None:
     """Everything was started, which took a minute, before the first block."""
     said = terms(within=100, margin=1e-6)
-    schedule, so_far, begun = Duel(said), [], 60.0
+    schedule, so_far, begun = Interleaved(said), [], 60.0
     while (step := schedule.next_stage(None, so_far)) is not None:
         begun += 1.8
         made = block(step.deployment, times=1 + 0.1 * (len(so_far) % 7))
@@ -64,7 +64,7 @@ def test_the_time_limit_counts_from_the_start_of_the_command() -> None:
 
 
 def test_it_ends_when_a_deployment_has_died() -> None:
-    schedule = Duel(terms())
+    schedule = Interleaved(terms())
     [first, second, *_] = schedule.round(0)
     so_far = [
         Played(first, None, 0.0, block=block("base")),
@@ -75,5 +75,5 @@ def test_it_ends_when_a_deployment_has_died() -> None:
 
 def test_a_dry_run_knows_how_long_it_may_take() -> None:
     said = terms(within=90)
-    assert len(Duel(said).expected(None)) == said.total * said.size
-    assert Duel(said).remaining(None, []) == said.total * said.size
+    assert len(Interleaved(said).expected(None)) == said.total * said.size
+    assert Interleaved(said).remaining(None, []) == said.total * said.size

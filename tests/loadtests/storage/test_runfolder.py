@@ -19,7 +19,7 @@ from loadtests import results
 from loadtests.analysis import runs
 from loadtests.analysis.inputs import records
 from loadtests.cli import commands
-from loadtests.recording.messages import Change, Lost, Usage
+from loadtests.recording.messages import Change, GeneratorLost, Usage
 from loadtests.storage import run_folder, saved_runs
 from loadtests.storage.run_folder import RunFolder, StorageFailed
 from tests.support.brownout_runs import COMMAND, PLAN, called, started
@@ -127,7 +127,7 @@ def test_files_are_closed_at_the_end_and_take_no_more(tmp_path):
 def test_a_broken_report_is_refused_and_not_written(tmp_path, run):
     run.write(PLAYED)
     with pytest.raises(ValueError, match="stage 0 was told about stage 7"):
-        run.write(Lost(stage=7, generator="x", reason="gone"))
+        run.write(GeneratorLost(stage=7, generator="x", reason="gone"))
     assert types(tmp_path) == ["run", "stage"]
 
 
