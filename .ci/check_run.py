@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 run = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-assert run["format"] == "brownout-run/1", run["format"]
+assert run["format"] == "brownout-run/2", run["format"]
 assert run["status"] == "complete", run["status"]
 points = [point for point in run["points"] if point["request"] == "all"]
 stages = {(name, level) for name in run["deployments"] for level in run["plan"]["load"]["levels"]}

@@ -12,7 +12,7 @@ from loadtests.exit_codes import Failure
 from mock_upstream.units.documents import from_json
 
 _MOST = 1e18  # seeds are whole numbers of any size below it, byte counts far smaller
-FORMAT: Final = "brownout-run/1"
+FORMAT: Final = "brownout-run/2"
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -48,7 +48,7 @@ class Errors(Result):
 Resource = Literal[
     "threads",  # tokens that `def` routes wait for
     "pool",  # connections of a client's pool
-    "slots",  # a limit of so many at a time, of which only its number is known; a semaphore, say
+    "concurrency-limit",  # at most N at a time: a semaphore, or a limit that is not known
     "loop",  # an event loop that something blocks
     "cpu",  # of the service
     "churn",  # connections, or whole clients, opened for each call: CPU that need not be spent
@@ -147,9 +147,9 @@ class Point(Result):
     law the level less those who think). `problems` says in words what is wrong with the point;
     `valid` is False when it must not be used.
 
-    `slow_time`: p50, p95 and p99 of the response time over all requests, a failure being infinitely
-    slow; null where that is infinite, or not known. Empty without failures, when it is
-    `response_time`.
+    `response_time_with_failures`: p50, p95 and p99 of the response time over all requests, a
+    failure being infinitely slow; null where that is infinite, or not known. Empty without
+    failures, when it is `response_time`.
 
     `phases`: for "mean", "p50" and "p95" the seconds that such responses spend in each phase, named
     as in loadtests.recording.phases, with "rest" for what no phase accounts for; they add up to the
@@ -164,9 +164,9 @@ class Point(Result):
 
     `steady`: "steady"; "drifting" (a trend that has not come to an end); "over-saturated" (requests
     in flight or response times grow to the end: more comes than is answered, and all times are null
-    as they would only tell how long the test was); "none" (it jumps between states); null when the
-    window is too short to tell. `settled`: seconds of the window, at
-    its beginning, that were still moving and are left out.
+    as they would only tell how long the test was); "unsteady" (it jumps between states); null when
+    the window is too short to tell. `warmup_dropped`: seconds of the window, at its beginning, that
+    were still moving and are left out.
 
     `noise`: how much of an interval is what disturbances can have done, at most: the requests a
     second that "throughput" can be higher without them, and the seconds that "mean", "p50", "p95"
@@ -192,7 +192,7 @@ class Point(Result):
     calls: float | None = None
     response_time: dict[str, Estimate | None]
     service_time: dict[str, Estimate | None]
-    slow_time: dict[str, Estimate | None] = {}
+    response_time_with_failures: dict[str, Estimate | None] = {}
     errors: Errors
     phases: dict[str, dict[str, float]] = {}
     phases_interval: dict[str, dict[str, tuple[float, float]]] = {}
@@ -203,8 +203,8 @@ class Point(Result):
     request_cpu: float | None = None
     request_canaries: float | None = None
     in_flight: float | None = None
-    steady: Literal["steady", "drifting", "over-saturated", "none"] | None = None
-    settled: float = 0.0
+    steady: Literal["steady", "drifting", "over-saturated", "unsteady"] | None = None
+    warmup_dropped: float = 0.0
     noise: dict[str, float] = {}
     left_out: float = 0.0
     noisy: bool = False
@@ -225,22 +225,22 @@ class Knee(Result):
 
     `level` is null when the levels did not reach it, and then `low` is the level that it lies
     beyond; or when the lowest level lies beyond it, and then it is at or below `high`. Without
-    either, the levels tell too little. `then`: what throughput does beyond it, "flat", "falls",
+    either, the levels tell too little. `beyond`: what throughput does beyond it, "flat", "falls",
     "errors", or null when no level lies beyond, or when that is not known. `throughput` is X_max;
-    null where it still rises beyond the knee, together with failures. `base` is R_0 (seconds), the
-    mean response time without a queue, `cycle` R_0 + Z (seconds), the time between two successes of
-    one user without a queue, think time and failures included; `slope` the seconds that p95 grows
-    by for each user beyond the knee. `retrograde`: the part of `throughput` that is lost at the
-    highest level, where it falls.
+    null where it still rises beyond the knee, together with failures. `base_response_time` is R_0
+    (seconds), the mean response time without a queue, `cycle` R_0 + Z (seconds), the time between
+    two successes of one user without a queue, think time and failures included; `slope` the seconds
+    that p95 grows by for each user beyond the knee. `retrograde`: the part of `throughput` that is
+    lost at the highest level, where it falls.
     """
 
     level: float | None
     low: float | None = None
     high: float | None = None
     throughput: float | None = None
-    base: float | None = None
+    base_response_time: float | None = None
     cycle: float | None = None
-    then: Literal["flat", "falls", "errors"] | None = None
+    beyond: Literal["flat", "falls", "errors"] | None = None
     slope: float | None = None
     retrograde: Estimate | None = None
     limit: Resource | None = None
@@ -368,10 +368,10 @@ class Verdict(Result):
 
     `method`: "interleaved", both took turns in rounds; or "stored", a run against an older one,
     which is weaker. `ratio`: B over A of `metric` at `level`. `margin`: the change that does not
-    matter, as a share. `smallest`: the change that would have been seen, as a share. `problems`:
-    what there is to know besides. `more` seconds would probably decide it, of a stored one at this
-    level in both runs (null: nothing does within an hour, or it is decided). `changes`: of the
-    other metrics and levels.
+    matter, as a share. `minimum_detectable_change`: the change that would have been seen, as a
+    share. `problems`: what there is to know besides. `seconds_needed` would probably decide it, of
+    a stored one at this level in both runs (null: nothing does within an hour, or it is decided).
+    `changes`: of the other metrics and levels.
 
     Of interleaved ones alone: `rounds` that could be used, `blocks`, and the `shift` of the whole
     distribution.
@@ -385,14 +385,14 @@ class Verdict(Result):
     level: int | None
     margin: float
     ratio: Estimate | None = None
-    smallest: float | None = None
+    minimum_detectable_change: float | None = None
     sentence: str
     problems: list[str] = []
     rounds: int = 0
-    more: float | None = None
+    seconds_needed: float | None = None
     changes: list[Change] = []
     blocks: list[BlockShown] = []
-    course: list[Estimate] = []
+    interval_after_round: list[Estimate] = []
     shift: list[Shift] = []
 
     @property
@@ -409,7 +409,7 @@ class Run(Result):
     `deployments`: how each was started. `plan`: the resolved plan.
     """
 
-    format: Literal["brownout-run/1"] = FORMAT
+    format: Literal["brownout-run/2"] = FORMAT
     id: str
     name: str
     started: str  # ISO 8601, UTC

@@ -14,17 +14,17 @@ GAIN = 1.1  # times the throughput: advice that would give less is not worth its
 SETTINGS: Mapping[Resource, str] = {  # of the shipped variants, by the limit that they set
     "threads": "threads",
     "pool": "pool",
-    "slots": "max_concurrent",
+    "concurrency-limit": "max_concurrent",
 }
 _UNITS: Mapping[Resource, str] = {
     "threads": "threads",
     "pool": "connections",
-    "slots": "at a time",
+    "concurrency-limit": "at a time",
 }
 NOUNS: Mapping[Resource, str] = {
     "threads": "the threads",
     "pool": "the connection pool",
-    "slots": "the number at a time",
+    "concurrency-limit": "the number at a time",
     "loop": "the event loop",
     "cpu": "CPU",
     "upstream": "the upstream",
@@ -77,7 +77,7 @@ def setting(resource: Resource, deployment: Mapping[str, Any]) -> str | None:
         deployment: its table in the plan.
     """
     if (variant := deployment.get("variant")) is not None:
-        known = resource != "slots" or variant == "bounded-httpx"
+        known = resource != "concurrency-limit" or variant == "bounded-httpx"
         return SETTINGS.get(resource) if known else None
     limit = deployment.get("limit")
     name = limit.get("env") if isinstance(limit, dict) else None
@@ -102,7 +102,7 @@ def _larger(remedy: Remedy) -> str | None:
     if then is not None and then[1] < moved:
         noun, moved = NOUNS[then[0].resource], then[1]
         if moved < GAIN * remedy.permitted:
-            more = "a larger number" if remedy.resource == "slots" else f"more {unit}"
+            more = "a larger number" if remedy.resource == "concurrency-limit" else f"more {unit}"
             return f"{more} would gain little: {noun} binds next, at about {rate(moved)}"
         size = min(size, math.ceil(round(each * moved / remedy.permitted, 6)))
         tail = f"; there {noun} binds next"
@@ -145,7 +145,7 @@ def _fixed(text: str) -> Callable[[Remedy], str]:
 _ADVICE: Mapping[Resource, Callable[[Remedy], str | None]] = {
     "threads": _larger,
     "pool": _larger,
-    "slots": _larger,
+    "concurrency-limit": _larger,
     "cpu": _cpu,
     "churn": _churn,
     "loop": _fixed(

@@ -128,7 +128,7 @@ def marked(points: Sequence[Point], record: Record) -> list[Point]:
     """
     load = record.header.plan.get("load")
     fixed = not isinstance(load, dict) or load.get("measure") is not None
-    if fixed or record.header.duel is not None or record.header.search is not None:
+    if fixed or record.header.comparison is not None or record.header.capacity_search is not None:
         return list(points)
     return [_marked(point) for point in points]
 

@@ -71,14 +71,14 @@ def knee(points: Sequence[Point]) -> Knee:
         return Knee(level=None)
     base = None if found.saturated else _base(seen, found.most.value * found.cycle.value / 2)
     if len(seen) < LEAST_LEVELS:
-        return Knee(level=None, base=base)
+        return Knee(level=None, base_response_time=base)
     if found.saturated:
         return _below(seen, found)
     level = found.knee
     if found.high is None or found.low is None or level >= BEYOND * seen[-1].level:
-        return Knee(level=None, low=found.low, base=base, cycle=found.cycle.value)
+        return Knee(level=None, low=found.low, base_response_time=base, cycle=found.cycle.value)
     if found.follows(seen[-1]):
-        return Knee(level=None, low=found.low, base=base, cycle=found.cycle.value)
+        return Knee(level=None, low=found.low, base_response_time=base, cycle=found.cycle.value)
     beyond = [point for point in seen if point.level > level]
     then = _then(beyond, found.most, _failing([p for p in seen if p.level <= level]))
     return Knee(
@@ -86,9 +86,9 @@ def knee(points: Sequence[Point]) -> Knee:
         low=found.low,
         high=found.high,
         throughput=found.most.value,
-        base=base,
+        base_response_time=base,
         cycle=found.cycle.value,
-        then=then,
+        beyond=then,
         slope=_slope(beyond, [point for point in seen if point.level <= level], level),
         retrograde=_lost(seen[-1], found.most) if then == "falls" else None,
     )
@@ -103,7 +103,7 @@ def _below(seen: Sequence[Point], found: ClosedLaw) -> Knee:
         level=None,
         high=high,
         throughput=found.most.value,
-        then=then,
+        beyond=then,
         slope=_slope(seen, [], lowest),
         retrograde=_lost(seen[-1], found.most) if then == "falls" else None,
     )
@@ -127,13 +127,13 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     base = times[0].response_time["mean"] if times else None
     base_time = base.value if base else None
     if len(seen) < LEAST_LEVELS:
-        return Knee(level=None, base=base_time)
+        return Knee(level=None, base_response_time=base_time)
     if not behind:
-        return Knee(level=None, low=ANSWERED * seen[-1].level, base=base_time)
+        return Knee(level=None, low=ANSWERED * seen[-1].level, base_response_time=base_time)
     most = most_of(plateau(behind))
     if not following:
         then = _then(behind, most, 0.0)
-        return Knee(level=None, high=float(seen[0].level), throughput=most.value, then=then)
+        return Knee(level=None, high=float(seen[0].level), throughput=most.value, beyond=then)
     share = 1 - _failing(following)
     last = following[-1]
     answered = max((Value.of(point.throughput) for point in following), key=lambda one: one.value)
@@ -159,8 +159,8 @@ def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
         low=min(low, level),
         high=high,
         throughput=None if rises and then == "errors" else most.value,
-        base=base_time,
-        then=then,
+        base_response_time=base_time,
+        beyond=then,
         retrograde=_lost(seen[-1], most) if then == "falls" else None,
     )
 

@@ -222,7 +222,7 @@ def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[S
     """Of each window, by all its requests."""
     return [
         # The others answer steadily where users hang, and so does the whole if all of them do.
-        Steadiness("none" if one.ended else None)
+        Steadiness("unsteady" if one.ended else None)
         if one.hung or one.unanswered
         else steadiness(one.quarters, record.stage.model)
         for record, one in zip(records, windows, strict=True)
@@ -273,7 +273,7 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
         throughput=higher(answered, more),
         response_time=times,
         service_time=service,
-        slow_time={name: _finite(estimate) for name, estimate in slow.items()},
+        response_time_with_failures={name: _finite(estimate) for name, estimate in slow.items()},
         errors=Errors(
             rate=whole.failed.count / whole.started if whole.started else 0.0,
             effective=seen.effective,
@@ -289,7 +289,7 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
         resources=level.resources if request == ALL else {},
         in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
         steady=level.steady.state,
-        settled=level.steady.settled * LENGTH,
+        warmup_dropped=level.steady.settled * LENGTH,
         noise={name: value for name, value in (("throughput", more), *less.items()) if value},
         left_out=out * LENGTH,
         noisy=level.noisy,

@@ -50,7 +50,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     samples = _before_probes(record, every)
     measured = measure(record.stages, samples)
     notes: Mapping[tuple[str, int], str] = {}
-    if header.duel is None and header.search is None:
+    if header.comparison is None and header.capacity_search is None:
         kept = repeats.counted(record.stages, samples, measured)
         if kept is not None:
             record, notes = replace(record, stages=list(kept.stages)), kept.notes
@@ -60,7 +60,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     mixed = upstream_changes.mixed(found, record)
     bounds = {name: these for name, these in bounds.items() if name not in mixed}
     # A comparison has one level or a few, of which none tells where throughput stops.
-    bends = knees(found) if header.duel is None else {}
+    bends = knees(found) if header.comparison is None else {}
     bends = {name: knee for name, knee in bends.items() if name not in mixed}
     tried: list[Experiment] = []
     if record.probes:
@@ -68,7 +68,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         bends = {name: knee for name, knee in knees(found).items() if name in bends}
     found = goals.marked(relaxation.marked(found, bends), record)
     found = repeats.marked(found, notes)
-    results, problems = _slos(record, found, bends) if header.search is None else ([], [])
+    results, problems = _slos(record, found, bends) if header.capacity_search is None else ([], [])
     try:
         sought = searches.of_record(record)
         problems = [*problems, *searches.left_out(record)]
@@ -200,7 +200,7 @@ def _slos(
 def _skipped(record: Record, found: Sequence[Point]) -> list[str]:
     """A sentence for each deployment whose climb ended early; other schedules choose levels."""
     header = record.header
-    if header.duel is not None or header.search is not None:
+    if header.comparison is not None or header.capacity_search is not None:
         return []
     levels = _table(header.plan, "load").get("levels", [])
     texts = []

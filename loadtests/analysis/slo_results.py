@@ -41,7 +41,7 @@ from loadtests.plans.slos import Slo
 from loadtests.recording.slices import whole_slices
 from loadtests.results import Estimate, Point, SloResult
 
-_MOVING = ("drifting", "none")
+_MOVING = ("drifting", "unsteady")
 _JUMP = 2.0  # times the value; what jumped once by 10 % or more may jump again
 _TOO_SHORT = "the window is too short to tell a stable queue from one that grows"
 _OWN = (DESCRIPTORS, NO_PORTS)  # failures of the load generator
@@ -165,7 +165,7 @@ def _while_it_moves(slo: Slo, evidence: Evidence, point: Point, seen: Measured) 
     found = looks(slo)
     if all(status_of(slo, look) == "missed" for look in found):
         return replace(found[0], why=f"{seen.why}, and {_moving(point)}", shown=False)
-    if point.steady == "none" and point.model == "closed" and halves:
+    if point.steady == "unsteady" and point.model == "closed" and halves:
         stricter = _stricter(slo)
         if all(status_of(stricter, look) == "met" for look in looks(stricter)):
             return replace(found[0], why=f"{seen.why}, though {_moving(point)}", shown=False)

@@ -29,8 +29,8 @@ from loadtests.analysis.inputs.windows import Quarter
 from loadtests.analysis.stats.autocorrelation import Series, half_width, slope, slope_interval
 from loadtests.analysis.stats.sample_size import LEAST_QUARTERS
 
-State = Literal["steady", "drifting", "over-saturated", "none"]
-WORST: tuple[State, ...] = ("steady", "drifting", "none", "over-saturated")
+State = Literal["steady", "drifting", "over-saturated", "unsteady"]
+WORST: tuple[State, ...] = ("steady", "drifting", "unsteady", "over-saturated")
 
 _RESPONSES = 5  # in each term at least, on average
 _CHANCE = 0.002  # for each of two series, each asked up to twice
@@ -85,7 +85,7 @@ def steadiness(quarters: Sequence[Quarter], model: str) -> Steadiness:
             return Steadiness("steady" if _may_be_steady(rest, model) else None, settled=cut)
     if growth:
         return Steadiness("over-saturated", growth=growth)
-    return Steadiness("none" if _steps(responses.series) else "drifting")
+    return Steadiness("unsteady" if _steps(responses.series) else "drifting")
 
 
 def worst(found: Sequence[Steadiness]) -> Steadiness:

@@ -131,11 +131,11 @@ def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
         grows = f"p95 grows {duration(knee.slope, 2)} per user"
     most = "" if knee.throughput is None else f" at {rate(knee.throughput)}"
     end = f"throughput stops{most}{_faster(valid, knee)}"
-    if knee.then == "errors" and knee.throughput is None:
+    if knee.beyond == "errors" and knee.throughput is None:
         end = "more requests fail, though throughput still rises"
-    if knee.then is None:
+    if knee.beyond is None:
         end += "; the windows are too short to tell whether it falls"
-    if knee.then == "falls" and knee.throughput is not None:
+    if knee.beyond == "falls" and knee.throughput is not None:
         low = rate(top.throughput.value)
         end = f"throughput falls from {rate(knee.throughput)} to {low} at {_at(top)}{_lost(knee)}"
     behind = f"{end}, {grows}" if grows else end
@@ -162,7 +162,7 @@ def _faster(valid: Sequence[Point], knee: Knee) -> str:
     fastest = max(moving, key=lambda point: point.throughput.value, default=None)
     if fastest is None or fastest.throughput.value <= 1.05 * most:
         return ""
-    state = "not steady" if fastest.steady == "none" else fastest.steady
+    state = "not steady" if fastest.steady == "unsteady" else fastest.steady
     return f" ({rate(fastest.throughput.value)} at {_at(fastest)}, {state})"
 
 
@@ -193,7 +193,7 @@ def _with_unstable(answered: Sequence[Point], knee: Knee | None) -> str:
     else:
         told = f"{told}, at the lowest rate already"
     top = answered[-1]
-    if knee is not None and knee.then == "falls" and top.level > first.level:
+    if knee is not None and knee.beyond == "falls" and top.level > first.level:
         told += f", and {rate(top.throughput.value)} at {_at(top)}{_lost(knee)}"
     return told
 
@@ -266,7 +266,7 @@ def _moving(points: Sequence[Point]) -> str:
     if not moving:
         return ""
     states = {point.steady for point in moving}
-    state = "not steady" if len(states) > 1 or states == {"none"} else str(moving[0].steady)
+    state = "not steady" if len(states) > 1 or states == {"unsteady"} else str(moving[0].steady)
     if len(moving) > MANY:
         return f"; {state} at {len(moving)} of {len(valid)} levels"
     return f"; {state} at {loads([point.level for point in moving], moving[0].model)}"

@@ -85,7 +85,7 @@ def verdicts(run: Run) -> list[dict[str, Any]]:
                 "drawn": drawings(f"{name}-{place}", partial(draw, one)),
             }
             for name, (title, what, draw) in pictures.PICTURES.items()
-            if one.method == "interleaved" and one.course
+            if one.method == "interleaved" and one.interval_after_round
         ]
         found.append(
             {

@@ -66,7 +66,7 @@ class Interleaved:
         return steps
 
     def described(self) -> dict[str, Any]:
-        return {"duel": self.terms.model_dump(mode="json")}
+        return {"comparison": self.terms.model_dump(mode="json")}
 
     def _is_over(
         self, blocks: Sequence[Block], rounds: int, place: int, so_far: Sequence[Played]

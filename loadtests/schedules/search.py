@@ -64,7 +64,7 @@ class Search:
         return min(steps, key=lambda one: one[0])[1] if steps else None
 
     def described(self) -> dict[str, Any]:
-        return {"search": self.bounds.model_dump()}
+        return {"capacity_search": self.bounds.model_dump()}
 
     def _next(self, name: str, played: Sequence[Played]) -> int | None:
         if any(not one.alive for one in played):

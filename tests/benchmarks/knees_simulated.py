@@ -29,7 +29,7 @@ HELD, CLEAR = 0.95, 0.98
 def told(bend):
     """In few words."""
     if bend.level is not None:
-        return f"{bend.level:.1f} ({bend.low or 0:.1f} to {bend.high or 0:.1f}) {bend.then}"
+        return f"{bend.level:.1f} ({bend.low or 0:.1f} to {bend.high or 0:.1f}) {bend.beyond}"
     if bend.high is not None:
         return f"at or below {bend.high:.1f}"
     return "nothing" if bend.low is None else f"none up to {bend.low:.1f}"

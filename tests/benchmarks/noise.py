@@ -50,8 +50,8 @@ from tests.support.recorded_noise import Recording, Second
 
 ROOT = Path(__file__).parents[2]
 KINDS = (
-    *("threads", "pool", "burn", "threads", "slots"),
-    *("hidden", "threads", "pool", "slots", "blocked"),
+    *("threads", "pool", "burn", "threads", "concurrency-limit"),
+    *("hidden", "threads", "pool", "concurrency-limit", "blocked"),
 )
 LATENCY = 0.05, 0.20  # seconds
 THREADS = 5, 60
@@ -112,12 +112,12 @@ def case(seed, number):
     kind = KINDS[number % len(KINDS)]
     count = rng.randint(*THREADS)
     seconds = round(rng.uniform(*LATENCY), 3)
-    if kind in ("threads", "pool", "slots"):  # the CPU must have room for so many
+    if kind in ("threads", "pool", "concurrency-limit"):  # the CPU must have room for so many
         seconds = round(max(seconds, count * faults.CPU / faults.ROOM), 3)
     fault = {
         "threads": lambda: faults.threads(count),
         "pool": lambda: faults.pool(rng, count),
-        "slots": lambda: faults.slots(count),
+        "concurrency-limit": lambda: faults.slots(count),
         "blocked": faults.blocked,
         "hidden": lambda: faults.hidden(rng, seconds),
         "burn": lambda: faults.burn(rng, seconds),

@@ -28,7 +28,7 @@ def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_aga
     assert run.slos == []
     folder = tmp_path / invocation.lines[-1].strip()
     header = json.loads((folder / "slices.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    assert (header["search"]["lowest"], header["search"]["highest"]) == (1, 2)
+    assert (header["capacity_search"]["lowest"], header["capacity_search"]["highest"]) == (1, 2)
     assert all(found.seconds >= 1 for found in run.capacities.values())
     again, report = called("report", str(folder), cwd=tmp_path)
     assert again == 0, report.output

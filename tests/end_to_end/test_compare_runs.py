@@ -75,7 +75,7 @@ def test_rounds_start_anew_and_what_was_measured_is_told_at_ctrl_c(pair) -> None
     assert [one.deployment for one in found.blocks].count("head") == 4
     logs = sorted(path.name for path in (folder / "runs").glob("*/logs/head*.log"))
     assert logs == ["head.log", "head~2.log"]
-    assert header_in(folder)["duel"]["at"] == [8]
+    assert header_in(folder)["comparison"]["at"] == [8]
 
 
 def test_one_that_dies_on_the_way_is_named_and_ends_it(pair) -> None:

@@ -90,7 +90,7 @@ def _estimates(run: Run) -> Iterator[str]:
     for point in run.points:
         where = f"{point.deployment} at {point.level}"
         places.append((f"throughput of {where}", point.throughput))
-        for times in (point.response_time, point.slow_time):
+        for times in (point.response_time, point.response_time_with_failures):
             places += [(f"{name} of {where}", one) for name, one in times.items()]
     for name, knee in run.knees.items():
         if knee.level is not None:
@@ -171,10 +171,11 @@ def _said(run: Run, name: str) -> Iterator[str]:
         for point in valid:
             if point.level >= _number(wanted[1]) and point.throughput.value:
                 yield f"{point.level} answers {point.throughput.value:.1f}/s"
-    if "serves one request at a time" in text and knee is not None and knee.base:
+    if "serves one request at a time" in text and knee is not None and knee.base_response_time:
         most = knee.throughput or 0.0
-        if most * knee.base > 2:
-            yield f"{most:.1f}/s at {knee.base:.4f} s are {most * knee.base:.2f} at a time"
+        if most * knee.base_response_time > 2:
+            base = knee.base_response_time
+            yield f"{most:.1f}/s at {base:.4f} s are {most * base:.2f} at a time"
     worst = max(valid, key=lambda point: point.errors.rate, default=None)
     if worst is not None and worst.errors.rate > 0.05 and not re.search("fail|succeeded", text):
         yield f"{worst.errors.rate:.0%} fail at {worst.level}, and it is not said"

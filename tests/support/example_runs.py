@@ -163,9 +163,9 @@ def example() -> Run:
                 low=38.2,
                 high=41.1,
                 throughput=712.0,
-                base=BASE,
+                base_response_time=BASE,
                 cycle=BASE,
-                then="flat",
+                beyond="flat",
                 slope=1.4e-3,
             ),
             "async-httpx": Knee(
@@ -173,12 +173,12 @@ def example() -> Run:
                 low=20.9,
                 high=24.6,
                 throughput=391.0,
-                base=0.0573,
-                then="falls",
+                base_response_time=0.0573,
+                beyond="falls",
                 slope=0.018,
                 retrograde=Estimate(value=0.665, low=0.601, high=0.702),
             ),
-            "async-aiohttp": Knee(level=None, low=150.0, base=BASE, cycle=BASE),
+            "async-aiohttp": Knee(level=None, low=150.0, base_response_time=BASE, cycle=BASE),
         },
         slos=[
             SloResult(
@@ -225,7 +225,7 @@ def many(count: int) -> Run:
             "points": [p for name, n in zip(names, levels, strict=True) for p in queueing(name, n)],
             "deployments": {name: {"variant": "blocking-requests"} for name in names},
             "knees": {
-                name: Knee(level=n, low=n * 0.97, high=n * 1.03, throughput=n / BASE, then="flat")
+                name: Knee(level=n, low=n * 0.97, high=n * 1.03, throughput=n / BASE, beyond="flat")
                 for name, n in zip(names, levels, strict=True)
             },
             "slos": [],
@@ -325,10 +325,10 @@ def open_model() -> Run:
                     low=708.0,
                     high=723.0,
                     throughput=716.0,
-                    base=BASE,
-                    then="flat",
+                    base_response_time=BASE,
+                    beyond="flat",
                 ),
-                names[1]: Knee(level=None, low=950.0, base=BASE),
+                names[1]: Knee(level=None, low=950.0, base_response_time=BASE),
             },
             "problems": [],
             "slos": [],
@@ -383,7 +383,7 @@ def judged() -> Run:
             level=160,
             margin=0.05,
             ratio=ratio,
-            smallest=0.063,
+            minimum_detectable_change=0.063,
             sentence="blocking-requests against its baseline: WORSE. p95 at 160 users is +20 %.",
             problems=["the baseline is drifting at 160 users"],
             changes=changes,
@@ -444,7 +444,7 @@ def explained() -> Run:
         source="telemetry",
     )
     slots = Limit(
-        resource="slots",
+        resource="concurrency-limit",
         why="40 of something: never more than 40 calls were in flight at the upstream",
         evidence=[("calls in flight at the upstream, at most", "40")],
     )

@@ -116,7 +116,7 @@ def plain(rng, number):
         "threads": lambda: threads(few()),
         "pool-of-threads": lambda: pool_of_threads(few()),
         "pool": lambda: pool(rng, few()),
-        "slots": lambda: slots(few()),
+        "concurrency-limit": lambda: slots(few()),
         "blocked": lambda: blocked(),
         "hidden": lambda: hidden(rng, seconds),
         "burn": lambda: burn(rng, seconds),
@@ -129,28 +129,44 @@ def plain(rng, number):
 
 def threads(count):
     settings = {"threads": count, "pool": 2 * count}
-    return Fault("threads", "blocking-requests", {"threads"}, {"slots", "threads"}, count, settings)
+    return Fault(
+        "threads",
+        "blocking-requests",
+        {"threads"},
+        {"concurrency-limit", "threads"},
+        count,
+        settings,
+    )
 
 
 def pool_of_threads(count):
     settings = {"threads": 2 * count + 2, "pool": count, "pool_timeout": 30}
-    causes = {"slots", "pool"}
+    causes = {"concurrency-limit", "pool"}
     return Fault("pool-of-threads", "blocking-requests", {"pool"}, causes, count, settings)
 
 
 def pool(rng, count):
     settings = {"pool": count, "pool_timeout": 30}
-    return Fault("pool", rng.choice(ASYNC), {"pool"}, {"slots", "pool"}, count, settings)
+    return Fault(
+        "pool", rng.choice(ASYNC), {"pool"}, {"concurrency-limit", "pool"}, count, settings
+    )
 
 
 def slots(count):
     settings = {"max_concurrent": count, "max_queue": 1000}
-    return Fault("slots", "bounded-httpx", {"slots"}, {"slots"}, count, settings)
+    return Fault(
+        "concurrency-limit",
+        "bounded-httpx",
+        {"concurrency-limit"},
+        {"concurrency-limit"},
+        count,
+        settings,
+    )
 
 
 def blocked():
     """One call at a time."""
-    return Fault("blocked", "blocking-in-async", {"loop"}, {"loop", "slots"}, 1)
+    return Fault("blocked", "blocking-in-async", {"loop"}, {"loop", "concurrency-limit"}, 1)
 
 
 def hidden(rng, seconds):
@@ -158,7 +174,7 @@ def hidden(rng, seconds):
     block = round(rng.uniform(0.006, 0.04), 4)
     knee = 1 + seconds / block
     # From outside, a loop that sleeps looks like anything that is limited and idle.
-    causes = {"loop", "slots", "unknown"}
+    causes = {"loop", "concurrency-limit", "unknown"}
     return Fault("hidden", rng.choice(ASYNC), {"loop"}, causes, knee, extra={"block": block})
 
 

@@ -15,9 +15,9 @@ from loadtests.results import Capacity
 
 def of_record(record: Record) -> dict[str, Capacity]:
     """By deployment; empty when the run was no search."""
-    if record.header.search is None:
+    if record.header.capacity_search is None:
         return {}
-    bounds = Bounds.model_validate(record.header.search)
+    bounds = Bounds.model_validate(record.header.capacity_search)
     plan = record.header.plan
     promises = _promises(record)
     model = (plan.get("load") or {}).get("model", "closed")
@@ -36,7 +36,7 @@ def of_record(record: Record) -> dict[str, Capacity]:
 
 def left_out(record: Record) -> list[str]:
     """A sentence for each SLO of the plan that the search could not ask for."""
-    if record.header.search is None:
+    if record.header.capacity_search is None:
         return []
     return [f"{why}; it was left out." for why in compared(_promises(record))]
 

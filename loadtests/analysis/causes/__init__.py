@@ -96,7 +96,7 @@ def _equation(ceiling: Ceiling, reached: float) -> str:
 _LIFTED: Mapping[Resource, str] = {
     "threads": "With more threads",
     "pool": "With a larger pool",
-    "slots": "With more at a time",
+    "concurrency-limit": "With more at a time",
     "loop": "Without what blocks the loop",
     "cpu": "With more CPU",
     "churn": "With connections that are kept",

@@ -407,7 +407,11 @@ def _slots(
     total = max((one.limit or 0.0 for one in semaphores), default=0.0)
     if not told and each:
         total = each * seen[-1].workers
-    return _ceiling("slots", total, takes.held, f"{rounded(total, 4)} at a time") if total else None
+    return (
+        _ceiling("concurrency-limit", total, takes.held, f"{rounded(total, 4)} at a time")
+        if total
+        else None
+    )
 
 
 def _loop_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:

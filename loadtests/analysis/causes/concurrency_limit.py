@@ -25,15 +25,15 @@ def slots(case: Seen) -> Found | None:
         return None
     held = case.takes.calls * case.takes.call
     how = f"{count} at a time / {duration(held)}"
-    made = Ceiling(resource="slots", throughput=count / held, how=how, capacity=count)
-    ceiling = case.ceiling("slots") or made
+    made = Ceiling(resource="concurrency-limit", throughput=count / held, how=how, capacity=count)
+    ceiling = case.ceiling("concurrency-limit") or made
     if not NEAR <= case.now.throughput / ceiling.throughput <= 1 / NEAR:
         return None
     calls = "1 call" if count == 1 else f"{count} calls"
     mean = min(case.now.upstream.in_flight / count, 1.0)
     if case.now.told:
         why = f"{calls} at a time at the upstream, while threads, connections and CPU have room"
-        return Found("slots", mean, why, ceiling)
+        return Found("concurrency-limit", mean, why, ceiling)
     set_so = [
         one
         for one in case.ceilings
@@ -45,13 +45,13 @@ def slots(case: Seen) -> Found | None:
         return Found(resource, mean, f"{text}, as {_SET[resource]} is set to", set_so[0])
     hidden = count <= case.now.workers and case.now.point.outside is None
     rest = "; so a blocked event loop looks, too" if hidden else ""
-    return Found("slots", mean, f"{text}, whatever limits them{rest}", ceiling)
+    return Found("concurrency-limit", mean, f"{text}, whatever limits them{rest}", ceiling)
 
 
 _SET: Mapping[Resource, str] = {  # what a plan sets the number of
     "threads": "the number of threads",
     "pool": "the size of the connection pool",
-    "slots": "the number at a time",
+    "concurrency-limit": "the number at a time",
 }
 
 

@@ -13,12 +13,12 @@ Fact = tuple[str, str]
 _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resource
     "threads": ("threads",),
     "pool": ("pool",),
-    "slots": ("slots",),
+    "slots": ("concurrency-limit",),
     "loop": ("loop",),
     "cpu": ("cpu", "churn"),
     "clients": ("churn",),
     "outside": ("loop", "threads"),
-    "calls": ("slots", "upstream"),
+    "calls": ("concurrency-limit", "upstream"),
     "upstream": ("upstream", "retries"),
     "repeats": ("retries",),
 }

@@ -31,7 +31,7 @@ SAME = 0.02  # of throughput: less is called the same
 FOLLOWS, STAYS = 0.6, 0.3  # of the gain that a raised limit is predicted to give
 CLEAR = 3  # pairs without a disturbance: with as many, the others are left out
 GAIN = 1.05  # times the throughput: less cannot be told
-_SIZED = ("threads", "pool", "slots")
+_SIZED = ("threads", "pool", "concurrency-limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def _renamed(
     """The limit, or another one where it was refuted, or where only a number was known."""
     if limit is None:
         return None
-    vague = limit.source == "outside" and limit.resource in ("unknown", "slots")
+    vague = limit.source == "outside" and limit.resource in ("unknown", "concurrency-limit")
     if verdict != "refuted" and not vague and limit.resource != "unknown":
         return limit
     which = elasticity.zone(found)
@@ -239,7 +239,10 @@ def _held(now: Observation, part: float) -> tuple[Resource, str] | None:
         return "loop", (
             "blocked event loop: one call of the upstream at a time, and every request waits for it"
         )
-    return "slots", f"{rounded(count, 2)} requests at a time, held while they call the upstream"
+    return (
+        "concurrency-limit",
+        f"{rounded(count, 2)} requests at a time, held while they call the upstream",
+    )
 
 
 def _free(now: Observation) -> tuple[Resource, str] | None:
@@ -258,7 +261,7 @@ def _free(now: Observation) -> tuple[Resource, str] | None:
         return None
     each = duration(now.workers / now.throughput)
     if now.told and now.told.lag is not None and now.told.lag < LATE:
-        return "slots", (
+        return "concurrency-limit", (
             f"something that does not call the upstream holds requests, for {each} each if one at "
             "a time: a lock, or another service"
         )
@@ -387,7 +390,7 @@ def _told(found: Sequence[Experiment]) -> str:
 _NAMES: Mapping[str, str] = {
     "threads": "that it is the threads",
     "pool": "that it is the connection pool",
-    "slots": "a number at a time that waits for the upstream",
+    "concurrency-limit": "a number at a time that waits for the upstream",
     "cpu": "that it is CPU",
     "churn": "that it is connection churn",
     "upstream": "that it is the upstream",

@@ -84,7 +84,7 @@ def _unknown_for_want_of_telemetry(run: Run, point: Point) -> bool:
     return (
         limit is not None
         and limit.source == "outside"
-        and limit.resource in ("unknown", "slots")
+        and limit.resource in ("unknown", "concurrency-limit")
         and bool(run.plan.get("telemetry", True))
     )
 

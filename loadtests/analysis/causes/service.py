@@ -165,13 +165,13 @@ def semaphore(case: Seen) -> Found | None:
     if semaphore is None or not semaphore.limit or semaphore.waiting < QUEUE:
         return None
     full = _full(semaphore.used, semaphore.limit, semaphore.waiting)
-    if not full or not case.near("slots"):
+    if not full or not case.near("concurrency-limit"):
         return None
     why = (
         f"semaphore: {rounded(semaphore.used, 3)} of {rounded(semaphore.limit, 4)} places taken, "
         f"{rounded(semaphore.waiting, 3)} requests waiting"
     )
-    return Found("slots", semaphore.used / semaphore.limit, why)
+    return Found("concurrency-limit", semaphore.used / semaphore.limit, why)
 
 
 def threads(case: Seen) -> Found | None:

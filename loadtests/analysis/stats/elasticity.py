@@ -29,7 +29,7 @@ NARROW = 0.7  # of an interval, from end to end
 EXPECTED: Mapping[str, tuple[float, float]] = {  # of the elasticity, by what limits a service
     "threads": (-math.inf, BORDER),
     "pool": (-math.inf, BORDER),
-    "slots": (-math.inf, BORDER),
+    "concurrency-limit": (-math.inf, BORDER),
     "upstream servers": (-math.inf, BORDER),
     "cpu": (BORDER, math.inf),
     "churn": (BORDER, math.inf),

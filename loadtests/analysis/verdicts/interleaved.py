@@ -92,15 +92,15 @@ def verdict(
         level=terms.at[0],
         margin=terms.margin,
         ratio=seen.ratio,
-        smallest=seen.smallest(),
+        minimum_detectable_change=seen.minimum_detectable_change(),
         sentence=duel_words.sentence(
             judged.kind,
             seen.terms,
             duel_words.Told(
                 effect=seen.decides,
                 ratio=seen.ratio,
-                smallest=seen.smallest(),
-                more=judged.more,
+                minimum_detectable_change=seen.minimum_detectable_change(),
+                seconds_needed=judged.seconds_needed,
                 invalid=judged.invalid,
                 failures=judged.failures,
                 growing=judged.growing,
@@ -109,10 +109,10 @@ def verdict(
         ),
         problems=[*seen.problems()],
         rounds=len(seen.decides.values),
-        more=judged.more,
+        seconds_needed=judged.seconds_needed,
         changes=[*_changes(seen)],
         blocks=[*_shown(seen)],
-        course=[*seen.course()],
+        interval_after_round=[*seen.interval_after_round()],
     )
 
 
@@ -130,7 +130,7 @@ class _Judged:
     """
 
     kind: Kind
-    more: float | None = None
+    seconds_needed: float | None = None
     invalid: str = ""
     failures: str = ""
     growing: str = ""
@@ -177,7 +177,7 @@ class _Seen:
         """B over A; None where it is not known, or infinite."""
         return _estimate(self.decides, INTERVAL)
 
-    def course(self) -> Iterator[Estimate]:
+    def interval_after_round(self) -> Iterator[Estimate]:
         """The ratio after each round."""
         if self.ratio is not None:
             for count in range(1, len(self.decides.values) + 1):
@@ -346,7 +346,7 @@ class _Seen:
         looks = looks_so_far(FIRST, len(found.values))
         return significances(looks, max(self.terms.total, len(found.values)), alpha)[-1]
 
-    def smallest(self) -> float | None:
+    def minimum_detectable_change(self) -> float | None:
         """The change that so many rounds of this noise would have found, as a share of A."""
         found = self.decides
         if len(found.values) < FIRST or found.endless:

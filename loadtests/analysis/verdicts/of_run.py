@@ -31,9 +31,9 @@ def of_record(record: Record, samples: Sequence[Mapping[str, Any]]) -> list[Verd
     Raises:
         ValueError: what was compared is no Terms.
     """
-    if record.header.duel is None:
+    if record.header.comparison is None:
         return []
-    terms = ComparisonConfig.model_validate(record.header.duel)
+    terms = ComparisonConfig.model_validate(record.header.comparison)
     blocks = [block(one, samples) for one in record.stages]
     found = verdict(blocks, terms, record.dead)
     rounds = rounds_of(record.stages, terms, block_length.trials(blocks))

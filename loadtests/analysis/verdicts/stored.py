@@ -35,7 +35,7 @@ POWER = 0.9  # of the smallest change that is told
 _RISE = 0.01  # of all requests; fewer failures more than before are no regression by themselves
 _LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
 _LUCK = 0.5  # standard errors that are allowed for when more time is predicted
-_MOVING = {"drifting": "drifting", "none": "not steady"}
+_MOVING = {"drifting": "drifting", "unsteady": "not steady"}
 _USUAL = float(special.ndtri((1 + CONFIDENCE) / 2))
 
 Sign = Literal[-1, 0, 1]  # B is better, the same, worse
@@ -75,10 +75,10 @@ def verdict(
         level=at,
         margin=margin,
         ratio=seen.ratio if seen and decided else None,
-        smallest=seen.smallest if seen and decided else None,
+        minimum_detectable_change=seen.minimum_detectable_change if seen and decided else None,
         sentence="",
         problems=[*_passed_over(pairs, at), *(seen.problems() if seen else [])],
-        more=found.more,
+        seconds_needed=found.seconds_needed,
         changes=[*_changes(pairs, at)],
     )
     return _said(unsaid, found.told)
@@ -89,8 +89,8 @@ def invalid(verdict: Verdict, why: str) -> Verdict:
     nothing: dict[str, Any] = {
         "verdict": "INVALID",
         "ratio": None,
-        "smallest": None,
-        "more": None,
+        "minimum_detectable_change": None,
+        "seconds_needed": None,
         "changes": [],
     }
     return _said(verdict.model_copy(update=nothing), why)
@@ -111,7 +111,7 @@ class _Judged:
     kind: Kind
     told: str
     unsure: str = ""
-    more: float | None = None
+    seconds_needed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _Pair:
         return _endless(self.a) and _endless(self.b)
 
     @cached_property
-    def smallest(self) -> float | None:
+    def minimum_detectable_change(self) -> float | None:
         """The slow-down that would have been called one in POWER of such comparisons, a share."""
         half = _half_width(self.ratio, 1)
         if half is None:
@@ -181,7 +181,7 @@ class _Pair:
             told = f"{self._failing()} {times.told}{self._seen()}"
             return _Judged("WORSE" if worse else "BETTER", told)
         told = f"{times.told}{times.unsure}{self._seen()}"
-        return _Judged(times.kind, told, more=times.more)
+        return _Judged(times.kind, told, seconds_needed=times.seconds_needed)
 
     def _times(self) -> _Judged:
         """What p95 alone says."""
@@ -259,9 +259,9 @@ class _Pair:
         return f"{what}: {values[0]} against {values[1]}."
 
     def _seen(self) -> str:
-        if self.smallest is None:
+        if self.minimum_detectable_change is None:
             return ""
-        return f" A change of {percent(self.smallest)} would have been seen."
+        return f" A change of {percent(self.minimum_detectable_change)} would have been seen."
 
     def _more(self, seen: Estimate) -> float | None:
         """By the square root law, with some luck allowed for."""
@@ -289,7 +289,7 @@ class _Pair:
         for side, point in self._sides():
             if point.steady in _MOVING:
                 yield f"{side} is {_MOVING[point.steady]} at {self.at}"
-            if point.errors.rate and not point.slow_time and not _endless(point):
+            if point.errors.rate and not point.response_time_with_failures and not _endless(point):
                 yield f"{side} does not tell its times with failures: they are of successes alone"
         if {*self.a.errors.kinds} != {*self.b.errors.kinds}:
             kinds = [", ".join(sorted(p.errors.kinds)) or "nothing" for p in (self.a, self.b)]
@@ -338,8 +338,8 @@ def _z(alarms: float) -> float:
 def _time(point: Point, metric: str) -> Estimate | None:
     if _failing(point, metric):
         return None
-    if point.errors.rate and point.slow_time:
-        return point.slow_time.get(metric)
+    if point.errors.rate and point.response_time_with_failures:
+        return point.response_time_with_failures.get(metric)
     return point.response_time.get(metric)
 
 

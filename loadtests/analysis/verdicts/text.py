@@ -59,8 +59,8 @@ class Told:
 
     effect: Effect
     ratio: Estimate | None
-    smallest: float | None
-    more: float | None
+    minimum_detectable_change: float | None
+    seconds_needed: float | None
     invalid: str
     failures: str
     growing: str
@@ -88,12 +88,12 @@ def sentence(kind: Kind, terms: ComparisonConfig, told: Told) -> str:
         parts.append("More time would show it (--within).")
     elif kind == "UNRESOLVED" and told.effect.values:
         parts.append(
-            f"About {minutes(told.more)} more would decide it."
-            if told.more is not None
+            f"About {minutes(told.seconds_needed)} more would decide it."
+            if told.seconds_needed is not None
             else "An hour more would not decide it."
         )
-    if told.smallest is not None:
-        parts.append(f"A change of {percent(told.smallest)} would have been seen.")
+    if told.minimum_detectable_change is not None:
+        parts.append(f"A change of {percent(told.minimum_detectable_change)} would have been seen.")
     return " ".join(filter(None, parts))
 
 

@@ -32,12 +32,12 @@ def of_times(curves: Sequence[Curve], start: float, end: float) -> list[dict[str
     rows = []
     for curve in curves:
         knee = curve.knee
-        if knee is None or knee.base is None:
+        if knee is None or knee.base_response_time is None:
             continue
-        rows += _rows(curve, 0, _flat(knee.base), start, knee.level or end)
+        rows += _rows(curve, 0, _flat(knee.base_response_time), start, knee.level or end)
         if knee.level is not None and knee.throughput and not is_open([curve]):
             slope = 1 / knee.throughput
-            line = _straight(slope, knee.base - slope * knee.level)
+            line = _straight(slope, knee.base_response_time - slope * knee.level)
             rows += _rows(curve, 1, line, knee.level, end)
     return rows
 

@@ -52,7 +52,7 @@ def key(curves: Sequence[Curve]) -> list[str]:
     said = {
         "drifting": "in a ring: drifting",
         "over-saturated": "in a diamond: over-saturated",
-        "none": "in a square: not steady",
+        "unsteady": "in a square: not steady",
     }
     phrases = [phrase for state, phrase in said.items() if state in shown]
     if any(states.unstable(point) for curve in curves for point in curve.points):
@@ -61,7 +61,7 @@ def key(curves: Sequence[Curve]) -> list[str]:
         phrases.append("dashed: service time")
     if is_open(curves):
         phrases.append("grey: as many answers as arrivals")
-    if _alone(curves) and any(curve.knee and curve.knee.base for curve in curves):
+    if _alone(curves) and any(curve.knee and curve.knee.base_response_time for curve in curves):
         phrases.append("thin lines: asymptotes, for times those of the mean")
     high = max(rows.known(rows.throughput(curves)), default=0.0)
     if _alone(curves) and ceilings.drawn(curves, high):

@@ -81,7 +81,7 @@ def rounds(verdict: Verdict, size: Size) -> Layer:
             "high": 100 * (one.high - 1),
             "told": f"after round {dot['round']}\nchange: {estimate(one)}",
         }
-        for dot, one in zip(dots, verdict.course, strict=False)
+        for dot, one in zip(dots, verdict.interval_after_round, strict=False)
         if one.low is not None and one.high is not None
     ]
     values = [row["value"] for row in (*dots, *known)]

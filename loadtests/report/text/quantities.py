@@ -69,9 +69,9 @@ def knee_level(knee: Knee) -> str:
 def beyond(knee: Knee) -> str:
     """What throughput does beyond the knee: "flat", "falls by 66.5 (60.1–70.2) %", "errors"."""  # noqa: RUF002
     lost = knee.retrograde
-    if lost is None or not knee.then:
-        return knee.then or MISSING
-    verb = "falls by" if knee.then == "falls" else f"{knee.then}, falls by"
+    if lost is None or not knee.beyond:
+        return knee.beyond or MISSING
+    verb = "falls by" if knee.beyond == "falls" else f"{knee.beyond}, falls by"
     return f"{verb} {_scaled(lost, 'ends', 100, decimals=1)} %"
 
 

@@ -9,16 +9,16 @@ _SAID = {
     "steady": "steady",
     "drifting": "drifting",
     "over-saturated": "over-saturated",
-    "none": "not steady",
+    "unsteady": "not steady",
 }
-_MARKS = {"drifting": "~", "over-saturated": "^", "none": "?"}  # after a name in narrow tables
+_MARKS = {"drifting": "~", "over-saturated": "^", "unsteady": "?"}  # after a name in narrow tables
 _SENTENCES = {
     "drifting": "drifting: it was still moving when the window ended",
     "over-saturated": "over-saturated: more came than was answered, to the end",
-    "none": "no steady state: it jumps between states",
+    "unsteady": "no steady state: it jumps between states",
 }
 # Around a point of the curves, larger than any point's own shape.
-OUTLINES = {"drifting": "circle", "over-saturated": "diamond", "none": "square"}
+OUTLINES = {"drifting": "circle", "over-saturated": "diamond", "unsteady": "square"}
 
 
 def said(point: Point) -> str:
@@ -42,7 +42,7 @@ def moving(point: Point) -> bool:
 def remarks(point: Point) -> list[str]:
     """What there is to say about a point: its problems, and its state where they are silent."""
     sentence = _SENTENCES.get(point.steady or "")
-    words = {"over-saturated": ("over-saturated", UNSTABLE), "none": ("steady",)}
+    words = {"over-saturated": ("over-saturated", UNSTABLE), "unsteady": ("steady",)}
     names = words.get(point.steady or "", (str(point.steady),))
     known = any(name in problem for name in names for problem in point.problems)
     return [*point.problems, *([sentence] if sentence and not known else [])]

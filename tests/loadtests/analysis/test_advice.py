@@ -61,7 +61,7 @@ def test_a_cause_without_a_remedy_has_no_advice():
 
 
 @given(
-    st.sampled_from(["threads", "pool", "slots", "cpu"]),
+    st.sampled_from(["threads", "pool", "concurrency-limit", "cpu"]),
     st.integers(1, 400),
     st.floats(1.0, 5000.0),
     st.floats(0.5, 1.1),

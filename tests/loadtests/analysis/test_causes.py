@@ -221,7 +221,7 @@ def test_a_semaphore_that_tells_is_no_pool_of_connections():
     both = used_up(8, 12, "semaphore") + replace_pool(level(1), 100, 8)
     beyond = [level(n, 157, told={"pools": both}) for n in (20, 40)]
     found = named(level(1), *beyond)
-    assert found.resource == "slots"
+    assert found.resource == "concurrency-limit"
     assert found.why == (
         "semaphore: 7.9 of 8 places taken, 12 requests waiting; "
         "8 at a time / 50.5 ms = 158/s is the ceiling"
@@ -239,7 +239,7 @@ def test_a_limit_that_does_not_tell_is_as_many_at_a_time_while_nothing_is_full()
     at_once = {"in_flight": 7.9, "peaks": (8.0, 8.0)}
     beyond = [level(n, 157, upstream=at_once) for n in (20, 40)]
     found = named(level(1), *beyond)
-    assert found.resource == "slots"
+    assert found.resource == "concurrency-limit"
     assert found.why.startswith("8 calls at a time at the upstream, while threads, connections")
 
 
@@ -273,14 +273,14 @@ def test_threads_that_wait_for_something_inside_are_not_named():
     """All threads busy, but the upstream never sees more than four calls."""
     at_once = {"in_flight": 3.95, "peaks": (4.0, 4.0)}
     beyond = [blocking(n, 79, waiting=n - 10, upstream=at_once) for n in (20, 40)]
-    assert resource(blocking(1), *beyond) == "slots"
+    assert resource(blocking(1), *beyond) == "concurrency-limit"
 
 
 def test_from_outside_a_plateau_is_so_many_at_a_time():
     at_once = {"in_flight": 39.5, "peaks": (40.0, 40.0)}
     beyond = [level(n, 784, black_box=True, cpu=0.0008, upstream=at_once) for n in (80, 160)]
     found = named(level(4, black_box=True), *beyond)
-    assert (found.resource, found.source) == ("slots", "outside")
+    assert (found.resource, found.source) == ("concurrency-limit", "outside")
     assert found.why.startswith("40 calls at a time at the upstream, at any load, whatever limits")
 
 
@@ -294,8 +294,8 @@ def test_from_outside_a_number_that_one_setting_has_names_it():
         "20 calls at a time at the upstream, at any load, as the number of threads is set to; "
         "20 threads / 50 ms = 400/s is the ceiling"
     )
-    assert resource(*seen, settings={"threads": 20, "pool": 20}) == "slots"
-    assert resource(*seen, settings={"threads": 21, "pool": 40}) == "slots"
+    assert resource(*seen, settings={"threads": 20, "pool": 20}) == "concurrency-limit"
+    assert resource(*seen, settings={"threads": 21, "pool": 40}) == "concurrency-limit"
 
 
 def test_from_outside_a_service_of_unknown_cpu_needs_a_number_that_never_changes():

@@ -105,7 +105,7 @@ def test_cpu_that_is_too_little_to_be_counted_is_taken_from_a_higher_level():
 def test_settings_tell_of_a_service_that_does_not():
     settings = {"threads": 20, "pool": 30, "max_concurrent": 10, "workers": 2}
     found = of(level(1, black_box=True, workers=2), settings=settings)
-    assert [found[name].how for name in ("slots", "threads", "pool")] == [
+    assert [found[name].how for name in ("concurrency-limit", "threads", "pool")] == [
         "20 at a time / 50 ms",
         "40 threads / 50 ms",
         "60 connections / 50 ms",

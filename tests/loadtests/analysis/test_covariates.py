@@ -74,7 +74,7 @@ def test_a_slower_head_is_found_in_noise_that_is_known_and_not_in_other_noise() 
     assert found.ratio.low < 1.05 < found.ratio.high
     other = judged(disturbed(1.05, known=False), within=120)
     assert other.verdict == "UNRESOLVED"
-    assert found.smallest < other.smallest
+    assert found.minimum_detectable_change < other.minimum_detectable_change
 
 
 def test_equals_in_known_noise_are_not_called_different() -> None:

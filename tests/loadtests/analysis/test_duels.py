@@ -48,7 +48,7 @@ def test_a_slower_one_is_worse_and_the_intervals_hold_the_change() -> None:
     assert found.rounds == FIRST
     assert found.sentence.startswith("head against base: WORSE. p95 at 40 users is +")
     assert "would have been seen" in found.sentence
-    assert found.smallest < 0.1
+    assert found.minimum_detectable_change < 0.1
     assert [one.deployment for one in found.blocks].count("head") == 4 * FIRST
 
 
@@ -80,8 +80,8 @@ def test_for_throughput_more_is_better() -> None:
 def test_too_much_noise_is_unresolved_and_says_how_much_longer() -> None:
     found = judged(times(1.06, 0.12, seed=3), within=120)
     assert found.verdict == "UNRESOLVED"
-    assert found.more is not None
-    assert found.more > 60
+    assert found.seconds_needed is not None
+    assert found.seconds_needed > 60
     assert "more would decide it" in found.sentence
 
 
@@ -374,7 +374,7 @@ def test_blocks_without_any_spread_are_known_to_one_request_at_best() -> None:
     found = judged(made, metric="throughput", margin=1e-5)
     assert found.verdict == "UNRESOLVED"
     assert found.ratio.low < found.ratio.value < found.ratio.high
-    assert found.smallest > 1e-4
+    assert found.minimum_detectable_change > 1e-4
 
 
 def test_values_that_come_in_two_steps_decide_nothing_when_rounds_are_equal_by_chance() -> None:
@@ -442,7 +442,7 @@ def test_failures_in_a_few_blocks_give_no_ratio_of_a_hundred() -> None:
     found = judged(made)
     assert found.verdict == "UNRESOLVED"
     assert found.ratio is None
-    assert found.course == []
+    assert found.interval_after_round == []
     assert "p95 at 40 users is infinite in" in found.sentence
     assert "--metric p50" in found.sentence
     assert "would have been seen" not in found.sentence

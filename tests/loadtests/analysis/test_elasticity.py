@@ -74,7 +74,13 @@ def cpu(call, rng):
     return System([Station(work(each), 1), Station(call)]), 1 + CALL / each, 0.0
 
 
-KINDS = {"threads": threads, "pool": pool, "slots": pool, "share": shared, "loop": blocked}
+KINDS = {
+    "threads": threads,
+    "pool": pool,
+    "concurrency-limit": pool,
+    "share": shared,
+    "loop": blocked,
+}
 KINDS |= {"cpu": cpu}
 
 

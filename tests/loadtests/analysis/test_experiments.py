@@ -86,17 +86,22 @@ def resources(run):
 def test_calls_at_a_time_are_confirmed_where_throughput_follows_the_upstream():
     run = run_of(played(slots(4), level=12))
     [one] = run.experiments
-    assert (one.tested, one.resource, one.verdict, one.level) == ("slots", "slots", "confirmed", 12)
+    assert (one.tested, one.resource, one.verdict, one.level) == (
+        "concurrency-limit",
+        "concurrency-limit",
+        "confirmed",
+        12,
+    )
     assert one.elasticity.low < -0.9 < one.elasticity.high or one.elasticity.low < -1.0
     assert "Confirmed by experiment: with an upstream 20 % faster throughput rose 2" in sentence(
         run, "a"
     )
-    assert resources(run) == {"slots"}
+    assert resources(run) == {"concurrency-limit"}
 
 
 def test_a_block_that_does_not_call_the_upstream_is_found_in_a_black_box():
     record = played(hidden(0.02), level=12)
-    assert resources(run_of(without_probes(record))) <= {"unknown", "slots"}
+    assert resources(run_of(without_probes(record))) <= {"unknown", "concurrency-limit"}
     run = run_of(record)
     [one] = run.experiments
     assert one.resource == "loop"

@@ -60,7 +60,7 @@ def test_it_ends_in_advice_after_what_an_experiment_said():
     assert text == "Threads at 40. Confirmed by experiment. Threads = 60."
 
 
-@pytest.mark.parametrize("resource", ["unknown", "slots"])
+@pytest.mark.parametrize("resource", ["unknown", "concurrency-limit"])
 def test_without_telemetry_one_line_says_what_it_would_add(resource):
     level = at(40, resource, source="outside")
     assert headline(level).endswith(f"{INSTRUMENT}.")

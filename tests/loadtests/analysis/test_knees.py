@@ -59,8 +59,8 @@ def test_forty_threads_of_fifty_milliseconds_have_their_knee_at_forty(seed):
     assert bend.level == pytest.approx(40, rel=0.03)
     assert bend.low < bend.level < bend.high
     assert bend.throughput == pytest.approx(800, rel=0.03)
-    assert bend.base == pytest.approx(0.05, rel=0.03)
-    assert bend.then == "flat"
+    assert bend.base_response_time == pytest.approx(0.05, rel=0.03)
+    assert bend.beyond == "flat"
     # Beyond it each further user adds one 800th of a second to everybody's wait.
     assert bend.slope == pytest.approx(1 / 800, rel=0.1)
 
@@ -84,8 +84,8 @@ def test_a_service_that_does_one_thing_at_a_time_has_its_knee_at_one_user():
 @pytest.mark.parametrize("seed", range(5))
 def test_a_service_without_a_limit_has_no_knee(seed):
     bend = found(System([Station(exponential(0.05))]), seed=seed)
-    assert (bend.level, bend.then, bend.slope) == (None, None, None)
-    assert bend.base == pytest.approx(0.05, rel=0.05)
+    assert (bend.level, bend.beyond, bend.slope) == (None, None, None)
+    assert bend.base_response_time == pytest.approx(0.05, rel=0.05)
 
 
 def test_levels_that_end_at_the_knee_have_not_seen_it():
@@ -106,16 +106,16 @@ def test_the_plateau_is_the_mean_of_what_cannot_be_told_apart_rather_than_the_lu
 
 
 def test_throughput_that_falls_by_more_than_its_noise_is_said_to_fall():
-    assert knee([*rising(1, 5, 10), point(40, 200), point(80, 120)]).then == "falls"
+    assert knee([*rising(1, 5, 10), point(40, 200), point(80, 120)]).beyond == "falls"
     noisy = [*rising(1, 5, 10), point(40, 200, noise=0.1), point(80, 180, noise=0.1)]
-    assert knee(noisy).then is None
+    assert knee(noisy).beyond is None
 
 
 def test_failures_beyond_the_knee_are_its_end_unless_answers_become_fewer_as_well():
     quick = [*rising(1, 5, 10), point(40, 200), point(80, 150, rate=0.6)]
-    assert knee(quick).then == "errors"
+    assert knee(quick).beyond == "errors"
     slow = [*rising(1, 5, 10), point(40, 200), point(80, 50, rate=0.6)]
-    assert knee(slow).then == "falls"
+    assert knee(slow).beyond == "falls"
 
 
 def test_one_level_beyond_the_knee_gives_a_slope_from_the_knee_on():
@@ -145,7 +145,7 @@ def test_the_knee_of_a_rate_is_where_answers_stop_following_it():
     bend = knee(seen)
     assert bend.level == pytest.approx(181, rel=0.01)
     assert bend.low < 180 < bend.high
-    assert (bend.then, bend.retrograde) == ("flat", None)
+    assert (bend.beyond, bend.retrograde) == ("flat", None)
     assert knee([*seen[:3], came(400, 90)]).retrograde.value == pytest.approx(0.5, abs=0.02)
     assert knee(seen[:2]).level is None
     assert knee([*seen[:2], came(150, 150)]).level is None
@@ -198,7 +198,7 @@ def test_a_rate_from_which_on_requests_fail_lies_beyond_the_knee(levels):
     bend = knee(seen)
     assert 200 <= bend.level <= 300
     assert 0.95 * 200 <= bend.low <= bend.level <= bend.high <= 300
-    assert bend.then == "errors"
+    assert bend.beyond == "errors"
     assert bend.throughput is None or bend.throughput <= 300
 
 
@@ -215,15 +215,15 @@ def test_the_interval_of_a_rate_lies_between_the_last_that_is_followed_and_the_f
 @pytest.mark.parametrize(("noise", "then"), [(0.02, "flat"), (0.05, "flat"), (0.15, None)])
 def test_throughput_is_called_flat_only_where_a_loss_that_matters_is_excluded(noise, then):
     seen = [*rising(1, 5, 10), point(40, 200, noise=noise), point(80, 197, noise=noise)]
-    assert knee(seen).then == then
+    assert knee(seen).beyond == then
 
 
 def test_throughput_without_an_interval_is_as_sure_as_its_requests():
     few = point(80, 190).model_copy(update={"throughput": Estimate(value=190), "seconds": 0.5})
     many = few.model_copy(update={"seconds": 60.0})
     plateau = [*rising(1, 5, 10), point(40, 200, noise=0.02)]
-    assert knee([*plateau, few]).then is None
-    assert knee([*plateau, many]).then == "flat"
+    assert knee([*plateau, few]).beyond is None
+    assert knee([*plateau, many]).beyond == "flat"
 
 
 def refusing(level, good, share, *, noise):
@@ -234,7 +234,7 @@ def refusing(level, good, share, *, noise):
 def test_a_level_at_which_most_requests_fail_is_beyond_the_knee_however_unsure_its_throughput():
     seen = [*rising(1, 2), refusing(4, 50.0, 0.95, noise=0.6)]
     bend = knee(seen)
-    assert bend.then == "errors"
+    assert bend.beyond == "errors"
     assert bend.level == pytest.approx(2.5, rel=0.05)
     assert bend.low >= 1.5
     assert bend.high == 4

@@ -74,7 +74,7 @@ def test_a_host_that_took_a_little_leaves_the_knee_and_its_cause_plain():
     assert all(one.noise["throughput"] > 0 for one in found)
     knee = run.knees["a"]
     assert knee.level == pytest.approx(2.5, rel=0.1)
-    assert knee.then == "flat"
+    assert knee.beyond == "flat"
     assert knee.limit == "threads"
 
 

@@ -82,12 +82,18 @@ def test_failures_are_counted_by_kind_and_are_not_in_the_throughput():
     assert found.response_time["p95"].value == pytest.approx(0.05, rel=1e-3)
     assert slow_quantiles(records)["p50"].value == pytest.approx(0.05, rel=1e-3)
     assert slow_quantiles(records)["p95"].value == float("inf")
-    assert found.slow_time == slow_quantiles(records) | {"p95": None, "p99": None}  # for JSON
+    assert found.response_time_with_failures == slow_quantiles(records) | {
+        "p95": None,
+        "p99": None,
+    }  # for JSON
     assert Point.model_validate_json(found.model_dump_json()) == found
 
 
 def test_without_failures_no_time_is_told_twice():
-    assert only([record(SimulatedEngine(CLOCKWORK), stage(0, "many", 4))]).slow_time == {}
+    assert (
+        only([record(SimulatedEngine(CLOCKWORK), stage(0, "many", 4))]).response_time_with_failures
+        == {}
+    )
 
 
 def test_an_incomplete_repeat_is_left_out_and_said():

@@ -28,7 +28,7 @@ def written(folder, levels=(1, 5, 20), *, status="complete", plan=PLAN, search=N
         {"slow": threads(2, constant(0.1)), "quick": threads(99, constant(0.05))}
     )
     header = {"id": folder.name, "name": "shop", "started": "2026-01-01T00:00:00", "plan": plan}
-    header |= {"search": search} if search else {}
+    header |= {"capacity_search": search} if search else {}
     run = RunFolder(folder, header)
     number = 0
     for level in levels:
@@ -164,7 +164,7 @@ def test_what_an_analysis_takes_grows_no_faster_than_the_run(tmp_path, longer):
         ("[" * 100_000, "nested too deep"),
         ('{"format": ' + "9" * 5000 + "}", "a whole number of too many digits"),
         (
-            '{"format": "brownout-run/1", "points": [{"level": 1e999}]}',
+            '{"format": "brownout-run/2", "points": [{"level": 1e999}]}',
             "a number that no measurement",
         ),
     ],

@@ -227,7 +227,7 @@ def test_numbers_are_rounded_as_one_says_them(text, said):
 )
 def test_what_throughput_does_beyond_the_knee_is_said_as_far_as_it_is_known(then, most, said):
     found = points(ladder(SimulatedEngine({"a": threads(20, constant(0.05))}), "a", LEVELS))
-    bend = Knee(level=20.0, low=19.0, high=21.0, throughput=most, then=then)
+    bend = Knee(level=20.0, low=19.0, high=21.0, throughput=most, beyond=then)
     run = Run(id="r", name="r", started="", status="complete", points=found, knees={"a": bend})
     assert said in sentence(run, "a")
     assert ("too short" in sentence(run, "a")) == (then is None)

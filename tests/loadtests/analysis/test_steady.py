@@ -65,7 +65,7 @@ def test_a_warm_up_is_cut_off_where_it_ends():
 
 
 def test_a_late_jump_is_no_steady_state():
-    assert steadiness(quarters([0.05] * 28 + [0.15] * 12), "closed").state == "none"
+    assert steadiness(quarters([0.05] * 28 + [0.15] * 12), "closed").state == "unsteady"
 
 
 def test_the_worst_repeat_counts():

@@ -92,14 +92,16 @@ def test_an_interval_that_reaches_beyond_the_margin_is_unresolved_and_tells_what
     found = verdict(point(about(0.08, 0.06)), point(about(0.082, 0.06)))
     assert found.verdict == "UNRESOLVED"
     wanted = (EDGE - math.log(0.082 / 0.08)) / (1.96 + 0.5)  # standard errors, and some luck
-    assert found.more == pytest.approx(5 * ((0.06 * 2**0.5 / 1.96 / wanted) ** 2 - 1), rel=1e-3)
+    assert found.seconds_needed == pytest.approx(
+        5 * ((0.06 * 2**0.5 / 1.96 / wanted) ** 2 - 1), rel=1e-3
+    )
     assert found.sentence.endswith(
         "That is neither within 5 % nor surely a change. About 2 minutes more at 40 users in both "
         "would decide it. A change of 19.4 % would have been seen."
     )
     near = math.exp(EDGE) * 0.08
     never = verdict(point(about(0.08, 0.06)), point(about(near, 0.06)))
-    assert never.more is None
+    assert never.seconds_needed is None
     assert "An hour more in both would not decide it." in never.sentence
 
 
@@ -120,7 +122,7 @@ def test_a_sure_change_that_is_neither_within_the_margin_nor_beyond_it_is_unreso
 def test_p95_without_an_interval_is_unresolved_and_nothing_could_have_been_seen():
     found = verdict(point(), point(Estimate(value=0.2, low=0.1)))
     assert found.verdict == "UNRESOLVED"
-    assert found.smallest is None
+    assert found.minimum_detectable_change is None
     assert "It has no interval: measure for longer." in found.sentence
 
 
@@ -223,7 +225,7 @@ def test_a_few_more_failures_decide_nothing(failing, requests):
 
 def test_p95_counts_a_failure_as_infinitely_slow():
     slow = {"p50": about(0.05), "p95": about(0.12), "p99": None}
-    failing = point(failing=0.009, slow_time=slow)
+    failing = point(failing=0.009, response_time_with_failures=slow)
     assert kind(point(), failing) == "WORSE"
     assert failing.response_time["p95"].value == pytest.approx(0.08)
 
@@ -245,7 +247,7 @@ def test_a_run_of_an_older_version_that_tells_times_of_successes_alone_is_told()
 
 
 def test_numbers_that_had_not_come_to_rest_are_told():
-    found = verdict(point(steady="drifting"), point(steady="none"))
+    found = verdict(point(steady="drifting"), point(steady="unsteady"))
     assert found.problems == [
         "the baseline is drifting at 40 users",
         "the new run is not steady at 40 users",
@@ -288,7 +290,7 @@ def test_a_reason_from_outside_makes_a_verdict_invalid():
     found = stored.invalid(verdict(point(), point(about(0.2))), "The run was interrupted.")
     assert found.verdict == "INVALID"
     assert found.sentence == "mine against its baseline: INVALID. The run was interrupted."
-    assert (found.ratio, found.smallest, found.changes) == (None, None, [])
+    assert (found.ratio, found.minimum_detectable_change, found.changes) == (None, None, [])
 
 
 def test_other_names_are_told():
@@ -377,7 +379,7 @@ def points(draw) -> Point:
         throughput=draw(st.sampled_from([100.0, 700.0])),
         steady="over-saturated" if growing else "steady",
         response_time={"p95": None if growing else times},
-        slow_time={},
+        response_time_with_failures={},
         model="open",
     )
 
@@ -414,4 +416,4 @@ def test_equivalent_is_never_said_of_an_interval_that_leaves_the_margin(a, b, wi
     if found.verdict in OTHER:
         assert abs(math.log(found.ratio.value)) > EDGE
         assert not found.ratio.low <= 1 <= found.ratio.high
-    assert found.smallest > stored.MARGIN
+    assert found.minimum_detectable_change > stored.MARGIN

@@ -168,7 +168,7 @@ def test_throughput_that_falls_at_high_rates_leaves_the_knee_above_the_last_rate
     knee = run.knees["a"]
     assert (knee.level or knee.low) >= 390
     assert knee.low is None or knee.low > 300
-    assert knee.then == "errors"
+    assert knee.beyond == "errors"
     assert outcome(run, "k").status == "met"
 
 
@@ -194,7 +194,7 @@ def test_throughput_that_falls_without_failures_falls_by_what_is_lost():
     knee = knees([answered(200, 200), answered(400, 400), answered(800, 300)])["a"]
     assert knee.level >= 390
     assert knee.low > 300
-    assert knee.then == "falls"
+    assert knee.beyond == "falls"
     assert knee.retrograde.value == pytest.approx(0.25, abs=0.02)
 
 

@@ -62,7 +62,7 @@ def test_the_ratio_of_throughputs_is_right_within_a_hundredth(a, b, variation):
 @pytest.mark.parametrize(("a", "b"), [(0.505, 0.68), (0.49, 0.50), (0.4, 0.4)])
 def test_no_change_of_nothing_would_have_been_seen(a, b):
     found = compared(a, b, 0.0)
-    assert found.smallest is None or found.smallest > 0.0005
+    assert found.minimum_detectable_change is None or found.minimum_detectable_change > 0.0005
     assert "A change of 0 %" not in found.sentence
     assert found.ratio.low is None or found.ratio.low < found.ratio.high
     assert found.ratio.value == pytest.approx(a / b, rel=0.01)

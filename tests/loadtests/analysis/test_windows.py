@@ -119,7 +119,7 @@ def test_users_that_hang_count_among_those_that_do_not(some):
     assert found.valid
     assert round(found.errors.rate * found.requests) == some
     assert found.throughput.value == pytest.approx((80 - some) * 20, rel=0.01)
-    assert found.steady == "none"
+    assert found.steady == "unsteady"
     assert f"{some} of 80 users waited for one answer" in found.problems[0]
 
 
@@ -156,7 +156,7 @@ def test_users_that_hang_from_one_moment_on_are_counted_whenever_that_is(moment)
     found = level_of(stuck_from(moment, 29), 80)
     assert found.errors.unanswered == 29
     assert found.errors.rate < 0.01, "each of them has one failure only"
-    assert found.steady == "none"
+    assert found.steady == "unsteady"
     assert "29 of 80 users waited" in found.problems[0]
 
 

@@ -289,7 +289,7 @@ def test_a_run_is_read_whole(out):
         (None, "holds no run.json"),
         ("{", "cannot be read"),
         ('{"format": "har/1"}', "'har/1'"),
-        ('{"format": "brownout-run/1"}', "id: Field required"),
+        ('{"format": "brownout-run/2"}', "id: Field required"),
         ("[" * 100_000, "is nested too deep"),
     ],
 )

@@ -109,7 +109,7 @@ def test_think_time_flattens_the_rising_asymptote():
 
 
 def test_a_state_that_is_not_steady_has_an_outline_of_its_own():
-    states = {20: "drifting", 40: "over-saturated", 80: "none"}
+    states = {20: "drifting", 40: "over-saturated", 80: "unsteady"}
     run = example_runs.moving(example_runs.example(), "async-aiohttp", states)
     spec = figures.throughput(of_run(run))
     outlined = {

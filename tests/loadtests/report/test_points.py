@@ -208,7 +208,7 @@ built = st.builds(
     ),
     resources=st.dictionaries(st.sampled_from(["app_cpu", "app_rss"]), finite),
     in_flight=maybe,
-    steady=st.sampled_from(["steady", "drifting", "over-saturated", "none", None]),
+    steady=st.sampled_from(["steady", "drifting", "over-saturated", "unsteady", None]),
     valid=st.booleans(),
     problems=st.lists(texts, max_size=3),
 )

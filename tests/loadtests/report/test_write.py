@@ -99,7 +99,7 @@ def test_too_little_memory_for_the_process_that_draws_costs_the_pictures_alone(t
     """V8 aborts its process then."""
     code = (
         "import resource, sys; from pathlib import Path; from loadtests.report import writing; "
-        "from tests import example_runs; "
+        "from tests.support import example_runs; "
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); "
         "print(*writing.write(example_runs.single_level(), Path(sys.argv[1])).problems, sep='\\n')"
     )
