@@ -15,7 +15,7 @@ from loadtests.analysis.verdicts.blocks import Block
 from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
 from loadtests.analysis.verdicts.interleaved import kind
 from loadtests.plans import Plan
-from loadtests.schedules import Played, Step
+from loadtests.schedules.schedule import Played, Step
 
 TURNS = (0, 1, 1, 0, 1, 0, 0, 1)  # Thue and Morse
 

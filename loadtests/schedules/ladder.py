@@ -13,7 +13,7 @@ from loadtests.analysis.collapse import collapse, unstable
 from loadtests.plans import Plan, UrlDeployment, pace
 from loadtests.plans.pace import Pace
 from loadtests.recording.slices import whole_slices
-from loadtests.schedules import Played, Step
+from loadtests.schedules.schedule import Played, Step
 
 SWITCHING = 0.4  # seconds between two stages, as measured; only for telling the time left
 RESTARTING = 2.0  # seconds that a restart of all deployments takes; for the same

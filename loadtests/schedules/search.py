@@ -20,8 +20,8 @@ from loadtests.plans import Plan, PlanError, pace
 from loadtests.plans.pace import Pace
 from loadtests.plans.slos import Slo
 from loadtests.recording.slices import LENGTH, whole_slices
-from loadtests.schedules import Played, Step
 from loadtests.schedules.ladder import SWITCHING
+from loadtests.schedules.schedule import Played, Step
 
 _STEP = 3  # from one level to the next, until a promise is broken
 _MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends

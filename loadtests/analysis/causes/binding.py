@@ -1,0 +1,157 @@
+"""Which resource holds throughput back at a level, and by what one sees it.
+
+The innermost resource that is used up is the one that binds, as everything around it fills: an
+upstream that is full fills the pool, the pool fills the threads, and a process without CPU makes
+all of them look full. So they are asked from the inside out, and a resource is named only where its
+own gauge shows that it is used up, somebody waits for it, and throughput is near to what it
+permits. Where nothing does, the answer is "unknown".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from loadtests.analysis.advice import NOUNS, Remedy, advice
+from loadtests.analysis.causes import evidence, outside
+from loadtests.analysis.causes.case import Found, Seen
+from loadtests.analysis.causes.ceilings import (
+    demand,
+    exceeded,
+    highest,
+    lowest,
+    met,
+    predicted,
+    refuted,
+)
+from loadtests.analysis.causes.concurrency_limit import slots
+from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.causes.refusals import refusals
+from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
+from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
+from loadtests.analysis.law import law
+from loadtests.analysis.numbers import rate
+from loadtests.results import Ceiling, Limit, Resource
+
+
+def limits(
+    seen: Sequence[Observation],
+    ceilings: Sequence[Ceiling],
+    deployment: Mapping[str, Any] | None = None,
+) -> dict[int, Limit]:
+    """
+    By level, what holds throughput back there; a level that follows the load is left out.
+
+    Args:
+        seen: the levels of one deployment, rising.
+        ceilings: the same deployment's, the lowest first.
+        deployment: its table in the plan, for advice.
+    """
+    takes, low = demand(seen), lowest(seen)
+    bounds = law(one.point for one in seen)
+    found = {}
+    for now in seen:
+        # Not the service: the generator, the mock or the host.
+        spoilt, limit = now.point.limit, None
+        if low and takes and bounds and now.point.counts:
+            limit = _limit(Seen(now, low, seen, takes, ceilings, bounds), deployment or {})
+        if spoilt is not None and (limit is None or limit.resource == "unknown"):
+            limit = spoilt
+        if limit is not None:
+            found[now.level] = limit
+    return found
+
+
+def _limit(case: Seen, deployment: Mapping[str, Any]) -> Limit | None:
+    if case.law.follows(case.now.point):
+        found = next((one for ask in _QUEUES if (one := ask(case))), None)
+        if found is None or (found.utilisation or 0.0) < 0.95:
+            return None
+    else:
+        found = next((one for ask in _INSIDE_OUT if (one := ask(case))), None) or _unknown(case)
+    ceiling, reached = found.ceiling or case.ceiling(found.resource), highest(case.levels)
+    why = found.why + (f"; {_equation(ceiling, reached)}" if ceiling else "")
+    if ceiling:
+        ceiling = None if refuted(ceiling, reached) else met(ceiling, reached)
+    remedy = _remedy(case, found.resource, ceiling, deployment)
+    return Limit(
+        resource=found.resource,
+        utilisation=None if found.utilisation is None else min(found.utilisation, 1.0),
+        ceiling=ceiling.throughput if ceiling else None,
+        why=why,
+        next=_next(remedy),
+        advice=advice(remedy),
+        evidence=evidence.told(case, found.resource, ceiling),
+        source="telemetry" if case.now.told else "outside",
+    )
+
+
+def _equation(ceiling: Ceiling, reached: float) -> str:
+    told = rate(predicted(ceiling))
+    if not exceeded(ceiling, reached):
+        return f"{ceiling.how} = {told} is the ceiling"
+    then = f"{ceiling.how} predicts {told}, and {rate(reached)} was measured"
+    less = ": so a request takes less of it than was counted"
+    return then + (less if refuted(ceiling, reached) else "")
+
+
+_LIFTED: Mapping[Resource, str] = {
+    "threads": "With more threads",
+    "pool": "With a larger pool",
+    "concurrency-limit": "With more at a time",
+    "loop": "Without what blocks the loop",
+    "cpu": "With more CPU",
+    "churn": "With connections that are kept",
+    "retries": "Without the repeated calls",
+    "upstream": "With a faster upstream",
+    "refusals": "Without the limit that refuses",
+}
+
+
+def _remedy(
+    case: Seen, resource: Resource, ceiling: Ceiling | None, deployment: Mapping[str, Any]
+) -> Remedy:
+    reached = highest(case.levels)
+    least = ceiling.throughput if ceiling else 0.0
+    if resource != "retries":
+        least = max(least, reached)
+    same = {resource, "cpu"} if resource == "churn" else {resource}
+    others = [one for one in case.ceilings if one.resource not in same and one.throughput > least]
+    clients = case.now.told is None or bool(case.now.told.clients)
+    workers = case.now.workers
+    return Remedy(resource, ceiling, reached, others, workers, deployment, clients)
+
+
+def _next(remedy: Remedy) -> str | None:
+    """What binds when this one is lifted."""
+    lifted, then = _LIFTED.get(remedy.resource), remedy.next()
+    if lifted is None or then is None:
+        return None
+    return f"{lifted} the next ceiling is {NOUNS[then[0].resource]}, at about {rate(then[1])}"
+
+
+def _unknown(case: Seen) -> Found:
+    expected = case.law.expected(case.now.point)
+    short = "at this level and at those above it"
+    if expected is not None:
+        short = f"where the load would give {rate(expected)}"
+    seen = "nothing that is seen is used up"
+    return Found("unknown", None, f"unknown: {rate(case.now.throughput)} {short}, and {seen}")
+
+
+_Ask = Callable[[Seen], Found | None]
+_QUEUES: Sequence[_Ask] = (servers, pool, semaphore, threads)
+_INSIDE_OUT: Sequence[_Ask] = (
+    retries,
+    refusing,
+    servers,
+    refusals,
+    cpu,
+    slower,
+    blocked,
+    outside.loop,
+    pool,
+    semaphore,
+    threads,
+    outside.threads,
+    slots,
+    starved,
+)
