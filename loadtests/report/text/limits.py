@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from loadtests.report.text import quantities
-from loadtests.results import Limit, Point
+from loadtests.results import Limit, Point, Resource
 
 _SOURCES = {
     "telemetry": "The service told of itself.",
@@ -11,9 +11,14 @@ _SOURCES = {
 }
 
 
+def name(resource: Resource) -> str:
+    """The name of a resource in a table, which has little room."""
+    return "slots" if resource == "concurrency-limit" else resource
+
+
 def said(point: Point) -> str:
     """The resource; a dash where throughput follows the load."""
-    return quantities.MISSING if point.limit is None else point.limit.resource
+    return quantities.MISSING if point.limit is None else name(point.limit.resource)
 
 
 def told(point: Point) -> str:

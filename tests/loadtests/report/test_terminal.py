@@ -93,7 +93,7 @@ def test_the_limit_has_a_column_at_every_width():
         assert max(map(len, text.splitlines())) <= width
         rows = [line.split() for line in text.splitlines()]
         assert [r[-1] for r in rows if r[:1] == ["blocking-requests"]][4:7] == ["threads"] * 3
-        assert [r[-1] for r in rows if r[:2] == ["async-aiohttp", "160"]] == ["concurrency-limit"]
+        assert [r[-1] for r in rows if r[:2] == ["async-aiohttp", "160"]] == ["slots"]
 
 
 def test_an_open_run_with_limits_still_fits():
