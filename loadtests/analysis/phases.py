@@ -28,8 +28,10 @@ SHOWN = ("p50", "p95")
 _ALL = (*NAMES, REST)
 ENOUGH = 30  # traced responses, unless nearly all are
 NEARLY_ALL = 0.9  # of the responses
-_AROUND, _AROUND_SHARE = 30, 0.02  # responses averaged at a quantile, or a part of all
-_LEAST_AROUND = 6  # of them: 60 traced ones for p95; unless nearly all responses are traced
+_AROUND, _AROUND_SHARE = 30, 0.02  # responses averaged at a quantile, or a part of all traced
+_LEAST_AROUND = 10  # of them, unless nearly all responses are traced
+FARTHEST = 1.5  # times the quantile, and the quantile over the shortest of them
+_STEPS = 32  # in which they are looked for
 # Seconds, or a part of the mean time: how much longer than it the phases may be, and how much of
 # it may stay without a phase.
 _OVER, _OVER_SHARE = 0.001, 0.02
@@ -61,9 +63,9 @@ def spent(succeeded: Sequence[Histogram], traced: Sequence[PhaseSums]) -> Spent:
     The phases add up to the mean service time of the responses that they were taken from: REST
     completes it; where the phases are longer than the time, by no more than clocks explain, they
     are scaled. At a quantile of all responses these are the _AROUND traced ones whose times are
-    next to it, or _AROUND_SHARE of all traced where that is more: as many above it as below, and
-    fewer where there are too few above. Of a bin that lies among them in part a part is taken, so
-    the times are as coarse as the bins.
+    nearest to it, or _AROUND_SHARE of all traced where that is more; fewer where not so many are
+    within FARTHEST. Of a bin that is near in part a part is taken, so the times are as coarse as
+    the bins.
 
     Without phases, and nothing is wrong, where no request is traced. Without phases, and with the
     problem in words, where too few are, or what the service tells is not their time.
@@ -97,10 +99,11 @@ def spent(succeeded: Sequence[Histogram], traced: Sequence[PhaseSums]) -> Spent:
     ways: dict[str, Callable[[Numbers], Numbers]] = {"mean": _of_mean}
     times = merged(succeeded)
     for name in SHOWN:
-        place, part = _place(times, QUANTILES[name], lows)
-        half = _half(whole, place, part)
-        if half > 0 and (nearly_all or 2 * half >= _LEAST_AROUND):
-            ways[name] = partial(_around, place=place, part=part)
+        value = times.quantile(QUANTILES[name])
+        shares = _near(whole, lows, value)
+        near = float(shares @ whole[:, 0])
+        if near >= _LEAST_AROUND or (nearly_all and near > 0):
+            ways[name] = partial(_around, shares=shares, value=value)
     intervals = {name: _interval(stretches, way) for name, way in ways.items()}
     return Spent(
         phases={name: dict(zip(_ALL, way(whole).tolist(), strict=True))
@@ -159,40 +162,41 @@ def _of_mean(sums: Numbers) -> Numbers:
     return _completed(*_means(sums))
 
 
-def _place(times: Histogram, q: float, lows: Numbers) -> tuple[int, float]:
-    """In which bin a quantile of all responses lies, and which part of that bin is below it."""
-    rank = math.ceil(round(q * times.count, 9)) - 0.5
-    value = times.at_rank(math.ceil(rank))
-    width = 2 ** (1 / PER_DOUBLING)
-    place = int(np.searchsorted(lows, value, side="right")) - 1
-    if place < 0:
-        return 0, 0.0
-    if value >= lows[place] * width:
-        return place, 1.0  # no traced response is in the same bin
-    below = times.up_to(float(lows[place]))
-    inside = times.up_to(float(lows[place]) * width) - below
-    return place, min(max((rank - below) / inside, 0.0), 1.0) if inside > 0 else 0.5
+def _near(sums: Numbers, lows: Numbers, value: float) -> Numbers:
+    """
+    Which part of each bin lies so near to a time that the wanted number of responses does.
+
+    Times are as near as their ratio says: a rank would take the slowest of all with those at p95.
+    """
+    counts = sums[:, 0]
+    wanted = max(_AROUND, _AROUND_SHARE * float(counts.sum()))
+    width = math.log(2) / PER_DOUBLING
+    edges = np.log(lows) - math.log(value)
+    shares = np.zeros(len(lows))
+    for step in range(1, _STEPS + 1):
+        reach = math.log(FARTHEST) * step / _STEPS
+        inside = np.minimum(edges + width, reach) - np.maximum(edges, -reach)
+        shares = np.clip(inside / width, 0.0, 1.0)
+        if float(shares @ counts) >= wanted:
+            break
+    return shares
 
 
-def _middle(sums: Numbers, place: int, part: float) -> float:
-    """The rank of the quantile among the traced responses."""
-    return float(sums[:place, 0].sum() + part * sums[place, 0])
+def _around(sums: Numbers, shares: Numbers, value: float) -> Numbers:
+    """
+    The phases of a response that takes as long as `value`, and REST.
 
-
-def _half(sums: Numbers, place: int, part: float) -> float:
-    """How many responses are averaged on each side of the quantile."""
-    count, middle = float(sums[:, 0].sum()), _middle(sums, place, part)
-    return min(max(_AROUND, _AROUND_SHARE * count) / 2, middle, count - middle)
-
-
-def _around(sums: Numbers, place: int, part: float) -> Numbers:
-    """The phases of the mean of the responses around the quantile, and REST."""
-    middle = _middle(sums, place, part)
-    half = max(_half(sums, place, part), 0.5)
-    reached = np.cumsum(sums[:, 0])
-    overlap = np.minimum(reached, middle + half) - np.maximum(reached - sums[:, 0], middle - half)
-    shares = np.where(overlap > 0, overlap / np.maximum(sums[:, 0], 1e-12), 0.0)
-    return _of_mean(shares[:, None] * sums)
+    There are more responses a little faster than a slow one than slower ones. So the mean of those
+    below and that of those above are weighted to take that time together.
+    """
+    near = shares[:, None] * sums
+    below = near[:, 1] <= value * near[:, 0]
+    sides = [near[below], near[~below]]
+    if any(side[:, 0].sum() <= 0 for side in sides):
+        return _of_mean(near)
+    (fast, fast_parts), (slow, slow_parts) = map(_means, sides)
+    part = (slow - value) / (slow - fast)
+    return _completed(value, part * fast_parts + (1 - part) * slow_parts)
 
 
 def _completed(seconds: float, parts: Numbers) -> Numbers:
@@ -210,7 +214,10 @@ def _interval(
     if number < _FEWEST:
         return None
     whole = stretches.sum(axis=0)
-    without = np.array([of(whole - one) for one in stretches])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = np.array([of(whole - one) for one in stretches])
+    if not np.isfinite(without).all():  # all are in one stretch
+        return None
     spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0) * (number - 1) / number
     half = special.stdtrit(number - 1, 0.975) * np.sqrt(spread)
     values = of(whole)

@@ -20,6 +20,8 @@ class Stops:
     def __init__(self) -> None:
         self._named: Mapping[str, Sequence[int]] = {}
         self._seen: dict[str, list[list[float]]] = {}
+        self._stopped: set[str] = set()  # at the last look
+        self._at = 0.0
 
     def watch(self, named: Mapping[str, Sequence[int]]) -> None:
         """From now on, look at these processes: name -> process ids."""
@@ -43,14 +45,16 @@ class Stops:
         return seen
 
     def _look(self) -> None:
-        now = time.monotonic()
-        for name, pids in self._named.items():
-            if any(map(_is_stopped, pids)):
-                spells = self._seen.setdefault(name, [])
-                if spells and now - spells[-1][1] <= 2 * LOOK:
-                    spells[-1][1] = now
-                else:
-                    spells.append([now - LOOK, now])
+        now, before = time.monotonic(), self._stopped
+        self._stopped = {name for name, pids in self._named.items() if any(map(_is_stopped, pids))}
+        for name in self._stopped:
+            spells = self._seen.setdefault(name, [])
+            # Between two looks may be more than LOOK: a mock that is stopped does not answer.
+            if name in before and spells:
+                spells[-1][1] = now
+            else:
+                spells.append([self._at if name in before else now - LOOK, now])
+        self._at = now
 
 
 def _is_stopped(pid: int) -> bool:

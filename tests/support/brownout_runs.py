@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from loadtests import results
 from loadtests.analysis import points
 from loadtests.analysis.checks import disturbances, generator, host
+from loadtests.analysis.checks.disturbances import Taken
 from loadtests.analysis.checks.noise import Noise
 from loadtests.analysis.steady import Steadiness
 from loadtests.analysis.verdicts import blocks
@@ -162,8 +163,13 @@ def finished(*words: str, cwd: Path, **env: str) -> tuple[int, Invocation]:
 
 
 @contextmanager
-def calm() -> Iterator[None]:
-    """Whatever else runs on this machine, and a mock that it holds up, is not what is tested."""
+def calm(*, stops: bool = False) -> Iterator[None]:
+    """
+    Whatever else runs on this machine, and a mock that it holds up, is not what is tested.
+
+    Args:
+        stops: noise counts as far as processes were stopped by a signal.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for module, names in (
             (host, ("OTHERS", "BUSY")),
@@ -173,7 +179,9 @@ def calm() -> Iterator[None]:
             for name in names:
                 patch.setattr(module, name, math.inf)
         for module in (blocks, points):
-            patch.setattr(module, "noise", lambda *_, **__: Noise())
+            if not stops:
+                patch.setattr(module, "noise", lambda *_, **__: Noise())
+        patch.setattr(disturbances.Look, "taken", lambda look, _: Taken(look.start, look.end))
         # Long windows alone are asked whether response times jump, as they do on a busy machine.
         patch.setattr(points, "steadiness", lambda *_: Steadiness("steady"))
         yield

@@ -272,7 +272,7 @@ def _believes(played: Played, record: Record, run: Run, touched: list[StageRecor
     if act in ("clock", "disk"):
         return failures  # neither is part of a request
     for stage in touched:
-        with calm():  # that the machine was busy, too, must not be why it does not count
+        with calm(stops=True):  # that the machine was busy, too, must not be why it does not count
             found = block(stage, record.samples)
         if act == "descriptors" and (not found.kinds or found.deployment in _own(played)):
             continue  # no connection was opened meanwhile; or the service itself failed

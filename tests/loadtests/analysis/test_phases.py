@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loadtests.analysis.phases import REST, difference, spent
 from loadtests.analysis.points import points
-from loadtests.recording.histograms import Histogram
+from loadtests.recording.histograms import Histogram, merged
 from loadtests.recording.phases import NAMES, PhaseSums
 from tests.support.simulated_engine import (
     SimulatedEngine,
@@ -95,7 +95,7 @@ def test_each_kind_of_request_has_phases_of_its_own():
 
 @pytest.mark.parametrize(
     ("tells", "known"), [(1.0, {"mean", "p50", "p95"}), (0.05, {"mean", "p50", "p95"}),
-                         (0.012, {"mean", "p50"}), (0.003, set())],
+                         (0.012, {"mean", "p50", "p95"}), (0.003, set())],
 )  # fmt: skip
 def test_phases_are_known_where_enough_responses_are_traced(tells, known):
     found, _ = point(System([Station(constant(0.05))], tells=tells), 40)
@@ -122,6 +122,25 @@ def test_a_sample_has_the_phases_of_all_within_their_intervals():
                 low, high = found.phases_interval[name][phase]
                 missed += not low <= exact <= high
     assert missed <= 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_a_sample_those_at_p95_take_as_long_as_p95_and_the_slowest_are_not_among_them(seed):
+    draw = random.Random(seed)
+    succeeded, traced = [], []
+    for _ in range(20):
+        times, sums = Histogram(), PhaseSums()
+        for number in range(75):
+            seconds = draw.lognormvariate(math.log(0.05), 0.4) * (10 if draw.random() < 0.02 else 1)
+            times.record(seconds)
+            if number % 10 == 0:
+                sums.record(seconds, [0.0, 0, 0, 0, seconds, 0, 0, 0])
+        succeeded.append(times)
+        traced.append(sums)
+    found = spent(succeeded, traced)
+    for name, q in (("p50", 0.5), ("p95", 0.95)):
+        time = merged(succeeded).quantile(q)
+        assert found.phases[name]["upstream"] == pytest.approx(time, rel=0.02)
 
 
 def mixed(slower=1.0):
