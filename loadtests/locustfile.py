@@ -9,6 +9,7 @@ _path, _here = sys.path[:], Path(__file__).resolve().parent
 _others = [entry for entry in _path if entry not in (os.getcwd(), str(_here))]
 sys.path[:] = [str(_here.parent), *_others]
 try:
+    from loadtests.engine.conductor import UserCountShape as UserCountShape
     from loadtests.engine.wiring import install
 finally:
     sys.path[:] = _path
