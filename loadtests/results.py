@@ -437,6 +437,12 @@ class UnreadableRun(Failure):
     """A saved run that cannot be read; the message says which and why."""
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of run.json, which is also in the file run.schema.json."""
+    found = Run.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
 def to_json(run: Run) -> str:
     return run.model_dump_json(indent=1) + "\n"
 

@@ -6,6 +6,7 @@ from time import perf_counter
 
 from locust import events
 
+from loadtests.engine.conductor import UserCountShape as UserCountShape
 from loadtests.engine.connection import Answer, Connection, Request
 from loadtests.engine.users import PlanUser
 from loadtests.engine.wiring import install

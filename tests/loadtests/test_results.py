@@ -1,0 +1,28 @@
+"""run.json is what its JSON Schema and docs/formats.md say."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from loadtests import results
+from tests.support import example_runs
+
+SCHEMA = Path(results.__file__).with_name("run.schema.json")
+FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
+
+
+def test_the_schema_in_the_package_is_that_of_the_model():
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == results.schema()
+
+
+@pytest.mark.parametrize("make", [example_runs.example, example_runs.explained])
+def test_a_run_is_valid_by_its_schema(make):
+    jsonschema.validate(json.loads(results.to_json(make())), results.schema())
+
+
+@pytest.mark.parametrize("model", [results.Run, results.Point, results.Knee, results.Verdict])
+def test_each_field_is_described_in_the_docs(model):
+    described = FORMATS.read_text(encoding="utf-8")
+    assert not [name for name in model.model_fields if f"`{name}`" not in described]
