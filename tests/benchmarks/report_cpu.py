@@ -22,10 +22,10 @@ WRITES = """
 import json, pkgutil, resource, sys, tempfile
 from importlib import import_module
 from pathlib import Path
-from loadtests.report import writing
+from loadtests.report import outputs, writing
 from loadtests.analysis.runs import analyse
-for module in pkgutil.iter_modules(report.__path__):
-    import_module(f"loadtests.report.{module.name}")
+for module in pkgutil.iter_modules(outputs.__path__):
+    import_module(f"loadtests.report.outputs.{module.name}")
 try:
     from loadtests.report.charts.pictures import close, svg
 except ImportError:  # earlier versions draw in their own process

@@ -34,7 +34,7 @@ class Fault:
     outside: set
     knee: float
     settings: dict = field(default_factory=dict)
-    extra: dict = field(default_factory=dict)  # of tests/seeded_service.py
+    extra: dict = field(default_factory=dict)  # of tests/support/seeded_service.py
 
 
 @dataclass(frozen=True)

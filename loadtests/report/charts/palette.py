@@ -25,7 +25,7 @@ class Theme:
     quiet: str  # axis labels, captions
     line: str  # grid and rules
     colours: tuple[str, ...]
-    phases: tuple[str, ...]  # as loadtests.phases.NAMES
+    phases: tuple[str, ...]  # as recording.phases.NAMES
 
 
 LIGHT = Theme(
