@@ -79,7 +79,7 @@ def guarded(tmp_path_factory):
     short = ("--levels", "1,2", "--settle", "0s", "--measure", "1s", "--deployments", "async")
     folder, port = made(tmp_path_factory.mktemp("guarded")), a_free_port()
     secret = {"BROWNOUT_PASSWORD": "open sesame"}
-    with locust(folder, port, *words, *short, base_response_time="/lt", **secret) as pages:
+    with locust(folder, port, *words, *short, base="/lt", **secret) as pages:
         yield pages
 
 

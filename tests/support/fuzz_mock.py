@@ -185,8 +185,8 @@ def requests() -> Target:
 
     corpus = [
         asking(),
-        asking(seconds_needed="X-Mock-Latency: 0ms\r\nX-Mock-Key: order-17\r\nX-Client: me\r\n"),
-        asking(seconds_needed="X-Mock-Size: 10kB\r\nX-Mock-Status: 201\r\n"),
+        asking(more="X-Mock-Latency: 0ms\r\nX-Mock-Key: order-17\r\nX-Client: me\r\n"),
+        asking(more="X-Mock-Size: 10kB\r\nX-Mock-Status: 201\r\n"),
         asking("/?mock_status=200&mock_size=uniform(1kB,2kB)&mock_latency=0ms"),
         asking("/charge/7?page=2", "Content-Length: 2\r\n", "POST", "{}"),
         asking("/charge/7", "Transfer-Encoding: chunked\r\n", "POST", "2\r\n{}\r\n0\r\n\r\n"),
@@ -197,7 +197,7 @@ def requests() -> Target:
     words += "Transfer-Encoding: Connection: Expect:100-continue HTTP/1.1 GET POST \r\n \r\n\r\n"
     named = words.split(" ")
     strategy = st.lists(st.sampled_from([*named, *LATENCIES, *SIZES, *ODDITIES]), max_size=8).map(
-        lambda parts: asking(seconds_needed="".join(f"{part}\r\n" for part in parts))
+        lambda parts: asking(more="".join(f"{part}\r\n" for part in parts))
     )
     return Target(play, corpus, strategy | st.binary(max_size=200), named)
 

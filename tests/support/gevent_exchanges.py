@@ -370,7 +370,7 @@ class Refusing(Server):
 
     def __init__(self, then):
         super().__init__(None)
-        self.beyond = then
+        self.then = then
 
     def serve(self, sock, _address):
         self.connections += 1

@@ -165,19 +165,19 @@ class ScriptedUpstream:
                 await asyncio.sleep(0.001)
             sent = self.first.pop(0) if self.first else self.reply
             writer.write(sent.data)
-            while self.reply.beyond == "drip":
+            while self.reply.then == "drip":
                 await asyncio.sleep(0.05)
                 writer.write(b" ")
                 await writer.drain()
-            while self.reply.beyond == "stall":
+            while self.reply.then == "stall":
                 await asyncio.sleep(0.01)
         finally:
             self.in_flight -= 1
-        if sent.beyond == "reset":
+        if sent.then == "reset":
             linger = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
-        return sent.beyond == "keep"
+        return sent.then == "keep"
 
 
 @contextmanager
