@@ -85,13 +85,14 @@ def test_locust_starts_before_mock_and_deployments_are_ready(tmp_path, monkeypat
 def test_nothing_heavy_is_imported_before_everything_has_been_started(tmp_path):
     code = """
 import sys
-from loadtests import cli, deployments
+from loadtests.cli import commands
+from loadtests.run import deployments
 def launched(*_, **__):
     print([name for name in ("numpy", "scipy", "jinja2", "vl_convert") if name in sys.modules])
     sys.exit(0)
 deployments.launched = launched
 sys.argv[1:] = ["run", "quick", "--out", sys.argv[1]]
-cli.app()
+commands.app()
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
     printed = subprocess.run(

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.processes
 STARTER = """
 import sys, time
 from pathlib import Path
-from loadtests import process_groups
-process_groups.PATIENCE = 0.5
-group = process_groups.ProcessGroup(
+from loadtests.processes import groups
+groups.PATIENCE = 0.5
+group = groups.ProcessGroup(
     ["sh", "-c", sys.argv[2]], {}, None, Path(sys.argv[1]), (), ["sh", "-c", sys.argv[3]]
 )
 print(group.pid, group._supervisor.pid, flush=True)
@@ -181,18 +181,19 @@ def test_a_process_that_may_not_be_ended_is_named_and_the_others_are_ended(tmp_p
     code = """
 import sys
 from pathlib import Path
-from loadtests import process_groups
-process_groups.PATIENCE = 0.2
+from loadtests.processes.groups import ProcessGroup, stop
+import loadtests.processes.groups
+loadtests.processes.groups.PATIENCE = 0.2
 folder = Path(sys.argv[1])
 forbidden = ["setpriv", "--reuid=65534", "--clear-groups", "sleep", "600"]
 groups = [
-    process_groups.ProcessGroup(words, {}, None, folder / f"{name}.log", (), ["echo", "cleaned"])
+    ProcessGroup(words, {}, None, folder / f"{name}.log", (), ["echo", "cleaned"])
     for name, words in (("theirs", forbidden), ("ours", ["sleep", "600"]))
 ]
 print(*[group.pid for group in groups], flush=True)
 while "sleep" not in Path(f"/proc/{groups[0].pid}/comm").read_text(encoding="utf-8"):
     pass
-process_groups.stop(groups)
+stop(groups)
 """
     words = ["setpriv", "--bounding-set=-kill", sys.executable, "-c", code, str(tmp_path)]
     ended = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=60)

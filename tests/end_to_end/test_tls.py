@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import tomli_w
 
 import mock_upstream
 from app_under_test import variants
@@ -145,7 +146,7 @@ def a_plan(folder, **deployments):
         "requests": [{"path": "/external-data"}],
     }
     file = folder / "plan.toml"
-    file.write_text(plans.tomli_w.dumps(tables), encoding="utf-8")
+    file.write_text(tomli_w.dumps(tables), encoding="utf-8")
     return plans.read(file)
 
 

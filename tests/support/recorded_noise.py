@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-FILE = Path(__file__).parent / "benchmarks" / "noise" / "recorded.json.gz"
+FILE = Path(__file__).parents[1] / "benchmarks" / "noise" / "recorded.json.gz"
 QUARTER = 0.25  # seconds
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from loadtests import results, samples
+from loadtests import results
 from loadtests.analysis.inputs import records
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan
@@ -29,6 +29,7 @@ from loadtests.recording.messages import Hello, Stage, Started
 from loadtests.report.charts import pictures
 from loadtests.run.deployments import Fleet, Mock
 from loadtests.run_recorder import RunRecorder
+from loadtests.samples import sampler
 from loadtests.storage import run_folder
 from tests.support.brownout_runs import COMMAND, LOCUST, PLAN, started
 from tests.support.servers import eventually
@@ -37,7 +38,10 @@ from tests.support.simulated_engine import SimulatedEngine, constant, threads
 SLOS = '[slos]\nsure = "errors < 50% at 4"\n'
 CASES = {
     "capacity": ([*COMMAND, "capacity", "plan.toml"], "app_under_test"),
-    "verify": ([sys.executable, "-m", "mock_upstream", "verify", "--latency", "5ms"], "tethered"),
+    "verify": (
+        [sys.executable, "-m", "mock_upstream", "verify", "--latency", "5ms"],
+        "mock_upstream.child",
+    ),
     "locust": ([*LOCUST, "--headless", "--plan", "plan.toml"], "app_under_test"),
 }
 
@@ -161,7 +165,7 @@ def interrupted_twice(folder: Path, distance: float) -> tuple[Outcome, float]:
 
 @pytest.mark.processes
 def test_two_signals_at_any_distance_cost_nothing_that_was_measured(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(samples, "INTERVAL", 0.1)
+    monkeypatch.setattr(sampler, "INTERVAL", 0.1)
     monkeypatch.setattr(pictures, "_drawer", Undrawn())
     before = monotonic()
     interrupted_twice(tmp_path, 0.0)

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from loadtests import samples
 from loadtests.analysis.checks.other_work import OtherProcess, named
-from loadtests.samples import Sampler, other_work
+from loadtests.samples import Sampler, other_work, sampler
 from loadtests.samples.other_work import OtherWork
 from tests.support.servers import eventually
 
@@ -142,7 +141,7 @@ print(subprocess.Popen(busy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNUL
 @pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
 def test_a_busy_process_that_is_not_ours_is_in_the_samples(monkeypatch):
-    monkeypatch.setattr(samples, "INTERVAL", 0.1)
+    monkeypatch.setattr(sampler, "INTERVAL", 0.1)
     monkeypatch.setattr(other_work, "MOST", 1000)  # whatever else this machine does
     found: list[dict[str, Any]] = []
     started = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, check=True)

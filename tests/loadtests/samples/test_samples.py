@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from loadtests import samples
 from loadtests.processes import pids
 from loadtests.samples import Sampler, processes
+from loadtests.samples import sampler as sampling_loop
 from tests.support.servers import answers, callers, eventually, mock_upstream
 
 pytestmark = pytest.mark.processes
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch):
-    monkeypatch.setattr(samples, "INTERVAL", 0.1)
+    monkeypatch.setattr(sampling_loop, "INTERVAL", 0.1)
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def test_a_mock_that_does_not_let_the_harness_in_has_no_ledger():
 
 
 def test_a_last_sample_tells_of_the_time_before_the_end(monkeypatch):
-    monkeypatch.setattr(samples, "INTERVAL", 0.3)
+    monkeypatch.setattr(sampling_loop, "INTERVAL", 0.3)
     found: list[dict[str, Any]] = []
     with Sampler(dict, None, found.append):
         eventually(lambda: found)

@@ -166,7 +166,7 @@ def test_the_plan_of_a_run_is_read_as_utf_8_whatever_the_locale_says(tmp_path):
     RunFolder(tmp_path, HEADER | {"plan": {}}).end("complete")
     run_folder.write_plan(tmp_path, 'name = "café"\n')
     code = (
-        "import locale, pathlib, sys; from loadtests.analysis import records;"
+        "import locale, pathlib, sys; from loadtests.analysis.inputs import records;"
         "print(locale.getpreferredencoding(False));"
         "print(ascii(records.read(pathlib.Path(sys.argv[1])).header.plan['name']))"
     )
