@@ -1,5 +1,6 @@
 """Ports for tests, the order of parallel play, and a guard of what `make test-fast` may do."""
 
+import gc
 import itertools
 import json
 import os
@@ -78,6 +79,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     computing = config.getoption("markexpr") == "not processes"
     return cores if computing else cores + (cores + 1) // 2
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """
+    For tests that interrupt this process: hypothesis times collections in a function that the
+    interpreter calls, and an exception that comes up in there is lost.
+    """
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

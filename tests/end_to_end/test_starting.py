@@ -154,6 +154,7 @@ def test_a_mock_that_fails_is_named_and_not_the_deployment_that_waits_for_it(tmp
 # A signal within socket.create_connection leaves the socket to the garbage collector.
 @pytest.mark.filterwarnings("ignore:unclosed .socket:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("no_collections")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_all_of_them_start_leaves_nothing_behind(tmp_path, number):
     others = len(children())

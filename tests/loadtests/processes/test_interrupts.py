@@ -65,6 +65,7 @@ def test_ctrl_c_ends_a_command_that_was_started_with_it_ignored(
     assert "Traceback" not in invocation.output
 
 
+@pytest.mark.usefixtures("no_collections")
 def test_a_session_goes_on_after_a_hangup_under_nohup_and_ends_at_one_elsewhere() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -78,6 +79,7 @@ def test_a_session_goes_on_after_a_hangup_under_nohup_and_ends_at_one_elsewhere(
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("no_collections")
 def test_a_session_ends_at_ctrl_c_in_a_program_that_ignores_it() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -163,6 +165,7 @@ def interrupted_twice(folder: Path, distance: float) -> tuple[Outcome, float]:
     return outcome, ended
 
 
+@pytest.mark.usefixtures("no_collections")
 @pytest.mark.processes
 def test_two_signals_at_any_distance_cost_nothing_that_was_measured(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(sampler, "INTERVAL", 0.1)

@@ -404,6 +404,7 @@ def test_an_interrupt_in_the_middle_of_starting_leaves_nothing_behind(tmp_path, 
     assert not [group for group in started if run(group.pid)]
 
 
+@pytest.mark.usefixtures("no_collections")
 def test_an_interrupt_while_waiting_leaves_nothing_behind(tmp_path):
     marker = tmp_path / "pid"
     code = f"import os, time; open({str(marker)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
