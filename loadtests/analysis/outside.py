@@ -29,6 +29,7 @@ from loadtests.watcher.states import (
     SOCKET,
 )
 
+IDLE = 0.5  # busy threads, in the mean: with fewer nothing is said of them
 LEAST = 3  # looks in which a main thread waits for events: then it is an event loop's
 DOES = {
     COMPUTES: "computes",
@@ -139,7 +140,7 @@ def said(point: Point) -> str:
         if share >= 0.02
     ]
     text = f"{who} {', '.join(does)} of {seen.looks:,} looks"
-    if seen.threads >= 0.5:
+    if seen.threads >= 0.5 and seen.busy >= IDLE:
         text += (
             f"; of {rounded(seen.threads, 3)} other threads {rounded(seen.busy, 3)} are busy, "
             f"{seen.most} at most"

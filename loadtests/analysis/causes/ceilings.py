@@ -150,16 +150,14 @@ def refuted(one: Ceiling, reached: float) -> bool:
 
 
 def met(one: Ceiling, reached: float) -> Ceiling:
-    """A ceiling that is not below what was measured, with a finding where the prediction was."""
+    """A ceiling that is not below what was measured; `predicted` is below it then."""
     if not exceeded(one, reached) or one.predicted is not None:
         return one
-    told = f"the prediction of {rate(one.throughput)} was met: {rate(reached)} was measured"
     return one.model_copy(
         update={
             "throughput": reached,
             "predicted": one.throughput,
             "loaded": None if one.loaded is None else max(one.loaded, reached),
-            "finding": "; ".join(filter(None, (told, one.finding))),
         }
     )
 

@@ -23,6 +23,17 @@ class Met:
     ratio: float | None  # measured over predicted
     binds: bool
 
+    @property
+    def origin(self) -> str:
+        """What the ceiling was computed from, and the prediction where more was measured."""
+        return origin(self.ceiling)
+
+
+def origin(ceiling: Ceiling) -> str:
+    if ceiling.predicted is None:
+        return ceiling.how
+    return f"as measured; {ceiling.how} predicts {quantities.rate(ceiling.predicted)}"
+
 
 def drawn(curves: Sequence[Curve], high: float) -> Rows:
     """Rows of what is drawn where throughput reaches `high`; their labels keep clear."""
@@ -47,7 +58,7 @@ def drawn(curves: Sequence[Curve], high: float) -> Rows:
                 "label": label,
                 "text": ceiling.resource,
                 "told": f"{name}\nceiling: {ceiling.resource}, {quantities.rate(value)}"
-                f"\nfrom: {ceiling.how}",
+                f"\nfrom: {origin(ceiling)}",
             }
         )
     return rows

@@ -88,7 +88,7 @@ def render(run: Run, *, picture: bool = True) -> str:
         [
             line.name,
             met.ceiling.resource,
-            "; ".join(filter(None, (met.ceiling.how, met.ceiling.finding))),
+            "; ".join(filter(None, (met.origin, met.ceiling.finding))),
             quantities.rate(met.ceiling.throughput),
             quantities.rate_estimate(met.measured),
             quantities.MISSING if met.ratio is None else quantities.proportion(met.ratio),

@@ -180,7 +180,10 @@ def _knees(knees: dict[str, Knee], unit: str) -> Table:
 def _ceilings(curve: Curve) -> Text:
     """All of a deployment in one line, the lowest first; then what is different under load."""
     found = [met.ceiling for met in ceilings.met(curve)]
-    told = [f"{one.resource} {quantities.rate(one.throughput)} ({one.how})" for one in found]
+    told = [
+        f"{one.resource} {quantities.rate(one.throughput)} ({ceilings.origin(one)})"
+        for one in found
+    ]
     text = f"{curve.name}: predicted ceilings: {', '.join(told)}"
     findings = [f"{one.resource}: {one.finding}" for one in found if one.finding]
     return _named(". ".join([text, *findings]), curve.name)
