@@ -17,13 +17,13 @@ def telemetry() -> ModuleType:
     Where `app_under_test` is a package of the project, the telemetry is loaded from its files under
     another name; it imports its own modules relatively.
     """
-    folder = ROOT / "app_under_test" / "telemetry"
     found = find_spec("app_under_test")
     if found is not None and found.origin == str(ROOT / "app_under_test" / "__init__.py"):
         import app_under_test.telemetry
 
         return app_under_test.telemetry
     if _NAME not in sys.modules:
+        folder = ROOT / "app_under_test" / "telemetry"
         spec = spec_from_file_location(
             _NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )

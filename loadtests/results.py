@@ -90,8 +90,7 @@ class Limit(Result):
     `why` is one sentence with its numbers, `next` another one: what binds next were this one
     lifted. `advice`: what to change, and what that would give. `experiment`: what an experiment
     said of it, in words; see Experiment. `evidence`: what was seen, as (what, value in words).
-    `source`: whether the service told of itself ("telemetry"), or only what is seen from outside
-    was there.
+    `source`: "telemetry" of the service, or only what is seen from "outside".
     """
 
     resource: Resource

@@ -62,11 +62,11 @@ class RunRecorder:
         self._observer = observer
         self._generator = hello.pid
         self._upstream = Upstream(fleet.mock, plan.upstream)
-        self._laboratory: Dashboard | None = None
+        self._dashboard: Dashboard | None = None
         if hello.web:
-            laboratory = Dashboard(line, observer, out, self._upstream)
-            laboratory.open()
-            self._engine = self._observer = self._laboratory = laboratory
+            dashboard = Dashboard(line, observer, out, self._upstream)
+            dashboard.open()
+            self._engine = self._observer = self._dashboard = dashboard
         self._schedule = schedule
         self._runs = 0
         self._interrupted = False
@@ -87,9 +87,9 @@ class RunRecorder:
                 try:
                     return self._record(overrides.applied(self._plan, message.options))
                 except (plans.PlanError, StorageFailed) as error:
-                    if self._laboratory is None:
+                    if self._dashboard is None:
                         raise
-                    self._laboratory.refused(str(error))
+                    self._dashboard.refused(str(error))
                     self._line.send(Finish())
         return None
 
@@ -110,8 +110,8 @@ class RunRecorder:
             self._interrupted = True
             endings.add(Ending.INTERRUPTED)
         endings |= set() if stored else {Ending.INVALID}
-        if self._laboratory:
-            self._laboratory.ended(found)
+        if self._dashboard:
+            self._dashboard.ended(found)
         endings |= endings_of(found) | self._of_capacities(found)
         return Outcome(path, found, frozenset(endings))
 
@@ -137,8 +137,8 @@ class RunRecorder:
             try:
                 with held.released():
                     self._upstream.begin(plan.upstream)
-                    if self._laboratory:
-                        self._laboratory.began(folder)
+                    if self._dashboard:
+                        self._dashboard.began(folder)
                     with Barrier(self._fleet.processes, control, processes) as barrier:
                         targets = Targets(
                             urls,

@@ -31,11 +31,11 @@ NAME = "app"
 
 
 class SloMissed(Exception):
-    """A promise was not kept, or none could be tried; the message says why."""
+    """An SLO was missed, or none could be checked; the message says why."""
 
 
 class SloUndecided(Exception):
-    """Whether the promises are kept is not known; the message says what to do."""
+    """Whether the SLOs are met is not known; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ def main() -> None:
 
 def check(asked: SloCheck, upstream: Upstream, place: TestContext) -> Outcome:
     """
-    The run in which all promises were kept. Its upstream is the mock that runs already.
+    Return the run in which all SLOs were met. Its upstream is the mock that runs already.
 
     Raises:
-        Broken: one was missed, or a deployment or the plan does not work.
-        Unresolved: none was missed, but one could not be decided.
+        SloMissed: one was missed, or a deployment or the plan does not work.
+        SloUndecided: none was missed, but one could not be decided.
         KeyboardInterrupt: the run was interrupted; what was measured is reported.
     """
     try:

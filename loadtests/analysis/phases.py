@@ -72,7 +72,7 @@ def spent(succeeded: Sequence[Histogram], traced: Sequence[PhaseSums]) -> Spent:
 
     Args:
         succeeded: service times of all successes of each quarter second, in order.
-        traced: sums of the traced ones among them, likewise.
+        traced: sums of the traced ones among them, of the same parts.
     """
     counts = np.array([one.count for one in succeeded], dtype=float)
     sums = [list(one.bins()) for one in traced]

@@ -9,7 +9,7 @@ from loadtests.plans import Plan
 from loadtests.schedules import ladder
 
 if TYPE_CHECKING:
-    from loadtests.analysis.verdicts.interleaved import ComparisonConfig
+    from loadtests.analysis.verdicts.config import ComparisonConfig
 
 _UNITS = {"closed": "users", "open": "requests/s"}
 
@@ -34,7 +34,7 @@ def rounds(terms: ComparisonConfig) -> Iterator[str]:
     """The first two rounds of a comparison, how many there may be, and what decides."""
     # Not above: the statistics take longer to import than the stages of a run to print.
     from loadtests.analysis.verdicts import text as words
-    from loadtests.analysis.verdicts.interleaved import FIRST
+    from loadtests.analysis.verdicts.config import FIRST
     from loadtests.schedules.interleaved import Interleaved
 
     unit = _UNITS[terms.model]

@@ -21,7 +21,7 @@ CHARTS = tuple(f"{name}-{box}" for name in _DRAWN for box in page.SIZES)
 
 
 def template() -> str:
-    return page.render("laboratory.html", quantiles=list(QUANTILES))
+    return page.render("dashboard.html", quantiles=list(QUANTILES))
 
 
 def drawn(run: Run | None, over: Run | None = None) -> dict[str, str]:
@@ -47,7 +47,7 @@ def legend(run: Run | None, over: Run | None = None) -> str:
     curves = _curves(run, over)
     shown = list(dict.fromkeys(curve.name for curve in curves))
     return page.render(
-        "laboratory/legend.html",
+        "dashboard/legend.html",
         names=shown,
         looks=page.looks(shown),
         key=figures.key(curves),
@@ -59,7 +59,7 @@ def legend(run: Run | None, over: Run | None = None) -> str:
 
 def table(over: Run) -> str:
     """The points of an earlier run."""
-    return page.render("laboratory/over.html", **html.values(over), started=html.started(over))
+    return page.render("dashboard/over.html", **html.values(over), started=html.started(over))
 
 
 def rows(run: Run) -> list[dict[str, Any]]:

@@ -25,10 +25,8 @@ from pydantic import (
 from loadtests import redaction
 from loadtests.plans import one_line, placeholders
 from loadtests.plans.deployments import (
-    CommandDeployment,
     Deployment,
     UrlDeployment,
-    VariantDeployment,
     expanded,
     folder_of_plan,
 )
@@ -36,34 +34,12 @@ from loadtests.plans.errors import PlanError, explain, mistakes, no_such
 from loadtests.plans.fields import Table, Whole, name_of_deployment, recordable
 from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
-from loadtests.plans.requests import Expect, Request
+from loadtests.plans.requests import Request
 from loadtests.plans.slos import Slo, parse
 from mock_upstream.profiles.profile import Profile
 from mock_upstream.profiles.profile import load as load_profile
 from mock_upstream.units.documents import from_toml, shortened
 from mock_upstream.units.durations import format_duration
-
-__all__ = [
-    "CommandDeployment",
-    "Deployment",
-    "Expect",
-    "Load",
-    "Plan",
-    "PlanError",
-    "Request",
-    "UrlDeployment",
-    "VariantDeployment",
-    "against",
-    "altered",
-    "check",
-    "check_host",
-    "default",
-    "find",
-    "for_url",
-    "read",
-    "shipped",
-    "to_toml",
-]
 
 
 def _slo(value: object) -> object:
@@ -76,7 +52,7 @@ SloText = Annotated[InstanceOf[Slo], BeforeValidator(_slo), PlainSerializer(lamb
 
 
 class Plan(Table):
-    """A whole plan, resolved: no matrix, no file beside it but the user's own locustfile."""
+    """A whole plan, resolved: no matrix, and no other file but the user's own locustfile."""
 
     name: str = Field(examples=["checkout"])
     seed: Annotated[Whole, Field(ge=0)] = 0
@@ -85,7 +61,7 @@ class Plan(Table):
     locustfile: Path | None = None
     """The user's scenario: its User classes keep their tasks."""
     telemetry: bool = True
-    """Deployments that can tell of themselves are asked to, at some microseconds a request."""
+    """Ask instrumented deployments for phases and gauges, at a microsecond a request."""
     load: Load = Load()
     upstream: Profile = Profile()
     deployments: dict[str, Deployment] = Field(
@@ -259,14 +235,14 @@ def default() -> Plan:
 
 
 def shipped() -> dict[str, Path]:
-    """The plans that come along, by name."""
+    """The shipped plans, by name."""
     folder = Path(str(resources.files("loadtests") / "examples"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def find(text: str) -> Path:
     """
-    The file that is meant: its path, or the name of a plan that comes along.
+    The file that is meant: its path, or the name of a shipped plan.
 
     Raises:
         PlanError: there is neither.

@@ -1,7 +1,7 @@
 """
 Runs one command and ends everything that it started, even when the process that asked is killed.
 
-`process_groups` starts this file as a script, with the standard library alone, so that it is up in
+`groups` starts this file as a script, with the standard library alone, so that it is up in
 a few hundredths of a second. It sleeps until a child ends, it gets a SIGTERM, or a pipe closes:
 its starter closes that pipe, or the system does when the starter is gone. Then it sends SIGTERM to
 all that descends from the command, after a while SIGKILL, and runs the stop command.

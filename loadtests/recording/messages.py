@@ -2,15 +2,15 @@
 
 controller                                        engine
     |  <- Hello (the one-time token)                 |
-    |  Show (what the web UI's pages say) ...  ->    |   at any time, if there is a web UI
-    |  <- Ask, Answer ->                             |   likewise: a page wants something
+    |  PageContent ...  ->                           |   at any time, if there is a web UI
+    |  <- PageCommand, CommandResult ->              |   at any time: a page wants something
     |  <- Started (a test began; the form's values)  |
     |  Stage ->                                      |   every generator is parked, has the stage
-    |  <- Begun                                      |   all gates open at the same moment
+    |  <- StageStarted                               |   all gates open at the same moment
     |  <- Report (slices, numbered) ...              |
     |  Enough ->                                     |   if it may end before its time,
     |  <- Measured                                   |   which all generators do together
-    |  <- Done from each generator, or Lost          |   everybody is parked again
+    |  <- GeneratorDone or GeneratorLost from each   |   everybody is parked again
     |  Finish ->                                     |
     |  <- Stopped                                    |   the test was ended by hand
 """

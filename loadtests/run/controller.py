@@ -75,7 +75,7 @@ def play(
 
     Raises:
         EngineFailed: the engine is gone; what was measured until then is in the folder.
-        StoppedByHand: likewise.
+        StoppedByHand: the test was ended in the web UI.
     """
     so_far: list[Played] = []
     dead: dict[str, str] = {}

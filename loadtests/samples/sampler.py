@@ -29,10 +29,10 @@ class Sampler:
          "stolen": [the part of it that the host of this virtual machine gave to others],
          "processes": {name: {"cpu": cores used since the last sample, "rss": bytes,
                               "threads": count, "descriptors": count, "affinity": [cores],
-                              "spare_descriptors": those that it may still open,
-                              "wait": seconds a second, "runs": times a second,
-                              "switches": {"voluntary": times a second, "involuntary": likewise},
-                              "quota": that of a control group that the harness is not in}},
+                              "spare_descriptors": those that it may still open, "wait": seconds a
+                              second, "runs": times a second, "switches": {"voluntary": times a
+                              second, "involuntary": times a second}, "quota": that of a control
+                              group that the harness is not in}},
          "harness": the same of this process,
          "others": [{"name", "pid", "cpu": cores, "core": where it ran last} of the processes that
                     are not ours and used most; where they used CPU on our cores],
@@ -45,7 +45,7 @@ class Sampler:
                    "stopped": seconds for which it was, on all cores together},
          "quarters": [what cores and processes did in each quarter second; see quarters.Quarters],
          "threads", "canary", "denied": [see watcher.process.Watcher.take]
-         "gauges": {deployment: {process id: what it told of itself; see gauges.Collector.take}},
+         "gauges": {deployment: {process id: its gauges; see gauges.Collector.take}},
          "mock": the mock's ledger, its peak that of this second; null: it did not answer}
 
     A process is left out while nothing of it was there at two samples in a row, the mock and the

@@ -79,7 +79,7 @@ class Load:
     unanswered_seconds: float
     """Of them: on requests whose client has gone, before or after it went."""
     wasted_seconds: float
-    """Of them: after the client had gone. Releasing saves these; it has none."""
+    """Of them: after the client had gone. A CancelOnDisconnectQueue has none."""
 
 
 class Station(ABC):

@@ -10,11 +10,11 @@ to three seconds, and the limit at the highest of them is judged. Asked: the rig
 confident wrong one in at most 2 %, the predicted ceiling within 10 % of the highest throughput.
 
 With `--black-box` the services do not tell of themselves. What is asked then is the same, but that
-"concurrency-limit", so many at a time, is right for whatever limits their number. With `--why` each
+"concurrency-limit", N at a time, is right for whatever limits their number. With `--why` each
 fault is put to the test by experiments as well, of a minute each: then a hidden blocking call must
 be named, also in a black box, and what the experiments said of each cause is counted. 32 groups are
 some 150 faults and take 40 minutes. `--again` judges runs that were kept, without playing them;
-with `--outside` as if nothing in them had told of itself.
+with `--outside` as if no service in them was instrumented.
 """
 
 import argparse

@@ -41,7 +41,8 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from loadtests import plans, session
-from loadtests.analysis.verdicts.interleaved import INTERVAL, ComparisonConfig, verdict
+from loadtests.analysis.verdicts.config import ComparisonConfig
+from loadtests.analysis.verdicts.interleaved import INTERVAL, verdict
 from loadtests.compare import targets
 from loadtests.schedules.interleaved import Interleaved
 from tests.support.blocks import block, contested

@@ -1,4 +1,4 @@
-"""The laboratory as somebody sees it: a real browser, from Locust's form to a finished curve."""
+"""The degradation page in a real browser, from Locust's form to a finished curve."""
 
 import re
 
@@ -20,7 +20,7 @@ MARKS = '[role="graphics-symbol"][aria-label]'  # what the pointer and a screen 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
     """Nothing was played yet."""
-    folder = tmp_path_factory.mktemp("laboratory")
+    folder = tmp_path_factory.mktemp("dashboard")
     (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
     with ui(folder, a_free_port()) as pages:
         yield pages

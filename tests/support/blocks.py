@@ -1,7 +1,7 @@
 """Blocks as a comparison takes them, made of plain arithmetic."""
 
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.interleaved import ComparisonConfig
+from loadtests.analysis.verdicts.config import ComparisonConfig
 from loadtests.schedules import Played
 from loadtests.schedules.interleaved import Interleaved
 

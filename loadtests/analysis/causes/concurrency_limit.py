@@ -1,4 +1,4 @@
-"""Whether there is a limit of so many at a time, of which only the number is seen."""
+"""Whether at most N requests run at a time, where only that number is seen."""
 
 from collections.abc import Mapping
 

@@ -9,7 +9,7 @@ from typing import Any
 from loadtests.analysis.advice import SETTINGS, Remedy, advice, under_load
 from loadtests.analysis.causes.case import FULL, ROOM
 from loadtests.analysis.causes.ceilings import LATE, STARVED, usable_cores
-from loadtests.analysis.causes.headline import limit_of
+from loadtests.analysis.causes.headline import limited
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.causes.upstream import REFUSING
 from loadtests.analysis.checks.mock import CHANGED
@@ -47,11 +47,8 @@ class Service:
     @property
     def limit(self) -> Limit | None:
         """What is named, beyond the knee or at the highest level."""
-        found = limit_of(self.knee, self.points) if self.knee else None
-        if found is not None:
-            return found
-        valid = [point for point in self.points if point.counts]
-        return valid[-1].limit if valid else None
+        found = limited(self.knee, self.points)
+        return found[0].limit if found else None
 
     def ceiling(self, resource: Resource) -> Ceiling | None:
         return next((one for one in self.ceilings if one.resource == resource), None)

@@ -26,17 +26,24 @@ def limit_of(knee: Knee, points: Sequence[Point]) -> Limit | None:
     return found[0].limit if found else None
 
 
+def limited(knee: Knee | None, points: Sequence[Point]) -> list[Point]:
+    """
+    The points that show what binds: beyond the knee, one for each limit that is named there, the
+    foremost first; without any, the highest valid level. Empty where that has no limit.
+    """
+    found = _beyond(knee, points) if knee else []
+    valid = [point for point in points if point.counts]
+    return found or [point for point in valid[-1:] if point.limit]
+
+
 def told(run: Run, deployment: str) -> str:
     """
     What limits it, a second limit where the levels are mixed, what an experiment said, and advice.
 
     Sentences with full stops; empty where nothing binds. Without a knee, of the highest level.
     """
-    points, knee = run.of(deployment), run.knees.get(deployment)
-    found = _beyond(knee, points) if knee else []
-    if not found:
-        valid = [point for point in points if point.counts]
-        found = valid[-1:] if valid and valid[-1].limit else []
+    points = run.of(deployment)
+    found = limited(run.knees.get(deployment), points)
     if not found or (limit := found[0].limit) is None:
         tried = [one for one in run.experiments if one.deployment == deployment]
         model = points[0].model if points else "closed"

@@ -1,4 +1,4 @@
-"""What a service told of itself at one level, all its processes together."""
+"""The gauges of a service at one level, all its processes together."""
 
 import math
 from collections import Counter, defaultdict
@@ -37,7 +37,7 @@ class Pool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceGauges:
     """
-    What the service told of itself, all its processes together; means over the windows.
+    The gauges of a service, all its processes together; means over the windows.
 
     `lag` and `loop_cpu` are of the worst process, `lag` in seconds and `loop_cpu` in cores.
     `calls` and those below are for each request: numbers, and seconds. `call` is the mean length

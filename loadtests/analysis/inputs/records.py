@@ -123,8 +123,8 @@ class Header(BaseModel):
     environment: dict[str, Any] = {}
     deployments: dict[str, dict[str, Any]] = {}
     plan: dict[str, Any] = {}
-    capacity_search: dict[str, Any] | None = None  # for the capacity; see analysis.trials.Bounds
-    comparison: dict[str, Any] | None = None  # what was compared; see analysis.duels.Terms
+    capacity_search: dict[str, Any] | None = None  # see capacity.margins.Bounds
+    comparison: dict[str, Any] | None = None  # see verdicts.config.ComparisonConfig
 
 
 @dataclass(slots=True)

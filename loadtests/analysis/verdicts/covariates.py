@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loadtests.analysis.checks.disturbances import UNSEEN
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.stops import stops
 from loadtests.analysis.numbers import percent
@@ -36,11 +37,6 @@ Side = Sequence[tuple[float, Covariates]]
 """The blocks of one side of a round: a value, and what disturbed the block."""
 
 _CORES = "cores "
-UNSEEN = 0.01
-"""
-Cores. A deployment's command that uses less is perhaps only the client of a container, whose own
-processes are then the others that use its cores.
-"""
 _SPARE = 10  # degrees of freedom that must be left to the error of the coefficients
 _TOO_MUCH = 0.4
 """Of the time of a group of cores, more than usual: a block in which others took it says nothing.

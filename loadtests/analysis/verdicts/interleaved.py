@@ -28,12 +28,10 @@ from loadtests.analysis.stats.sequential import looks_so_far, p_value, significa
 from loadtests.analysis.verdicts import answers, block_length, covariates
 from loadtests.analysis.verdicts import text as duel_words
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.config import BLOCKS, FIRST, ComparisonConfig
+from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
 from loadtests.analysis.verdicts.effects import Effect, of_metric
 from loadtests.analysis.verdicts.metrics import METRICS
 from loadtests.results import QUANTILES, BlockShown, Change, Estimate, Kind, Verdict
-
-__all__ = ["BLOCKS", "FIRST", "ComparisonConfig", "rounds_of", "verdict"]
 
 T = TypeVar("T")
 ERRORS = "errors"  # compared by their difference: there may be none on one side

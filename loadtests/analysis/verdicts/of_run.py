@@ -9,13 +9,8 @@ from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.stats.sequential import half_width
 from loadtests.analysis.verdicts import block_length
 from loadtests.analysis.verdicts.blocks import block, slow_quantile, times
-from loadtests.analysis.verdicts.interleaved import (
-    FIRST,
-    INTERVAL,
-    ComparisonConfig,
-    rounds_of,
-    verdict,
-)
+from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
+from loadtests.analysis.verdicts.interleaved import INTERVAL, rounds_of, verdict
 from loadtests.results import Estimate, Shift, Verdict
 
 DECILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)

@@ -6,8 +6,8 @@ from loadtests.report.text import quantities
 from loadtests.results import Limit, Point, Resource
 
 _SOURCES = {
-    "telemetry": "The service told of itself.",
-    "outside": "Judged from outside: the service told nothing of itself.",
+    "telemetry": "By the telemetry of the service.",
+    "outside": "Judged from outside: the service sent no telemetry.",
 }
 
 

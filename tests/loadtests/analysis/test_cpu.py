@@ -11,7 +11,8 @@ from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.resources import resources
 from loadtests.analysis.points import points
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
+from loadtests.analysis.verdicts.config import ComparisonConfig
+from loadtests.analysis.verdicts.interleaved import verdict
 from loadtests.recording.messages import ProcessUsage, Rest, Usage
 from tests.support.simulated_engine import SimulatedEngine, constant, record, stage, threads
 

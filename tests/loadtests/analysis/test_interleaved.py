@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests.analysis.verdicts.interleaved import FIRST, rounds_of, verdict
+from loadtests.analysis.verdicts.config import FIRST
+from loadtests.analysis.verdicts.interleaved import rounds_of, verdict
 from loadtests.analysis.verdicts.metrics import METRICS
 from tests.support.blocks import block, contested, terms
 from tests.support.simulated_blocks import FAILING, Equals

@@ -9,7 +9,8 @@ import pytest
 from loadtests import plans
 from loadtests.analysis.summary import sentence
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
+from loadtests.analysis.verdicts.config import ComparisonConfig
+from loadtests.analysis.verdicts.interleaved import verdict
 from loadtests.exit_codes import FAILED, FINE
 from loadtests.outcomes import endings_of, exit_code
 from loadtests.results import Run

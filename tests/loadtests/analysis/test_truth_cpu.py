@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
+from loadtests.analysis.verdicts.config import ComparisonConfig
+from loadtests.analysis.verdicts.interleaved import verdict
 from loadtests.recording.messages import ProcessUsage, Rest, Usage
 from tests.support.recorded import recorded, stage, users
 

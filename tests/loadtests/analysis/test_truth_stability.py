@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
+from loadtests.analysis.verdicts.config import ComparisonConfig
+from loadtests.analysis.verdicts.interleaved import verdict
 from tests.support.recorded import analysed, of_all, outcome, recorded, stage, users
 from tests.support.simulated_engine import (
     SimulatedEngine,

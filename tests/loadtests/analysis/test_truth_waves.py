@@ -5,7 +5,8 @@ import random
 import pytest
 
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.analysis.verdicts.interleaved import ComparisonConfig, verdict
+from loadtests.analysis.verdicts.config import ComparisonConfig
+from loadtests.analysis.verdicts.interleaved import verdict
 from tests.support.recorded import analysed, of_all, recorded, stage, users
 
 

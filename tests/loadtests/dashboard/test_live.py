@@ -111,7 +111,7 @@ class Desk:
         self.folders = []
         self.line, self.watcher = Listed(), Watcher()
         self.upstream = Upstream(mock, Profile())
-        self.laboratory = Dashboard(self.line, self.watcher, out, self.upstream)
+        self.dashboard = Dashboard(self.line, self.watcher, out, self.upstream)
 
     def folder(self, name="now", full=False):
         """Of a run; `full`: on a disk that has no room for samples, nor for anything after them."""
@@ -131,7 +131,7 @@ class Desk:
     def ask(self, what, **values):
         """The answer to a page that wants something while nothing else comes."""
         self.line.coming += [PageCommand(number=7, what=what, values=values), Stopped()]
-        assert self.laboratory.receive(1) == Stopped()
+        assert self.dashboard.receive(1) == Stopped()
         answer = self.line.answers[-1]
         assert answer.number == 7
         return answer.problem
@@ -139,11 +139,11 @@ class Desk:
     def play(self, folder):
         """The whole plan; what was found, as a session ends it."""
         targets = Targets({name: one.url for name, one in PLAN.deployments.items()}, dict)
-        self.laboratory.began(folder)
-        play(PLAN, targets, self.laboratory, folder, self.laboratory)
+        self.dashboard.began(folder)
+        play(PLAN, targets, self.dashboard, folder, self.dashboard)
         folder.end("complete")
         found = runs.run_of(folder.record)
-        self.laboratory.ended(found)
+        self.dashboard.ended(found)
         return found
 
 
@@ -194,7 +194,7 @@ def test_asks_in_the_middle_of_a_stage_are_answered_and_the_run_is_as_without_th
 def test_every_ask_before_a_message_is_answered_in_its_order(desk):
     asks = [PageCommand(number=number, what="runs") for number in range(5)]
     desk.line.coming += [*asks, Stopped(reason="by hand")]
-    assert desk.laboratory.receive(None) == Stopped(reason="by hand")
+    assert desk.dashboard.receive(None) == Stopped(reason="by hand")
     assert [one.number for one in desk.line.answers] == [0, 1, 2, 3, 4]
 
 
@@ -228,12 +228,12 @@ def test_a_message_that_comes_late_is_waited_for_no_longer_than_was_asked(desk):
         return PageCommand(number=1, what="runs") if len(seen) < 4 else Stopped()
 
     desk.line.receive = receive
-    desk.laboratory.receive(5)
+    desk.dashboard.receive(5)
     assert len(seen) == 4
     assert 5 >= seen[0] >= seen[1] >= seen[2] >= seen[3] > 0
     assert seen[0] > seen[3]
     seen.clear()
-    desk.laboratory.receive(None)
+    desk.dashboard.receive(None)
     assert seen == [None] * 4
 
 
@@ -241,7 +241,7 @@ def test_a_message_that_comes_late_is_waited_for_no_longer_than_was_asked(desk):
 
 
 def test_the_runs_are_listed_anew_when_a_page_asks(desk):
-    desk.laboratory.open()
+    desk.dashboard.open()
     assert json.loads(desk.line.shown["runs"]) == []
     keep(desk.out, "a", "b")
     assert desk.ask("runs") is None
@@ -319,7 +319,7 @@ def test_what_is_laid_over_follows_the_run_that_goes_on_and_goes_with_it(desk):
     found = desk.play(desk.folder())
     earlier = results.read(desk.out / "a")
     assert desk.line.shown["over/a/p95-wide"] == pages.drawn(found, earlier)["p95-wide"] != alone
-    desk.laboratory.refused("the next one cannot begin")
+    desk.dashboard.refused("the next one cannot begin")
     assert desk.line.shown["over/a/p95-wide"] == alone
     assert "Dashed" not in json.loads(desk.line.shown["over/a/beside"])["legend"]
 
@@ -329,7 +329,7 @@ def test_what_is_laid_over_follows_the_run_that_goes_on_and_goes_with_it(desk):
 
 def test_before_the_first_run_there_is_a_page_that_says_so(desk):
     keep(desk.out, "a")
-    desk.laboratory.open()
+    desk.dashboard.open()
     shown = desk.line.shown
     assert set(shown) == {"page", "degradation.js", "vega.js", "runs", "rows", "now"}
     assert "{{token}}" in shown["page"]
@@ -379,10 +379,10 @@ def test_what_is_shown_on_the_way_is_what_is_found_of_the_same_at_the_end(desk):
 
 
 def test_while_it_runs_the_page_says_what_is_measured_and_how_long_it_takes(desk):
-    desk.laboratory.began(desk.folder())
+    desk.dashboard.began(desk.folder())
     assert desk.line.now["state"] == "running"
     assert "stage" not in desk.line.now
-    desk.laboratory.begins(Step("slow", 5), 2, 6, 12.34)
+    desk.dashboard.begins(Step("slow", 5), 2, 6, 12.34)
     assert desk.line.now["stage"] == {
         "text": "slow at 5 users",
         "number": 2,
@@ -432,16 +432,16 @@ def test_after_the_end_the_page_shows_the_whole_run_and_its_state(desk):
 
 def test_a_run_that_was_ended_by_hand_is_shown_as_interrupted(desk):
     folder = desk.folder()
-    desk.laboratory.began(folder)
+    desk.dashboard.began(folder)
     folder.end("interrupted")
-    desk.laboratory.ended(runs.run_of(folder.record))
+    desk.dashboard.ended(runs.run_of(folder.record))
     assert (desk.line.now["state"], desk.line.now["sections"]) == ("interrupted", {})
 
 
 def test_while_it_runs_nobody_has_cut_it_short(desk):
     """The record has no end yet, which is no reason to call the run interrupted."""
     folder = desk.folder()
-    desk.laboratory.began(folder)
+    desk.dashboard.began(folder)
     assert folder.record.status == "interrupted"
     assert desk.line.now["state"] == "running"
     assert not any("nterrupted" in content for content in desk.line.shown.values() if content)
@@ -449,27 +449,27 @@ def test_while_it_runs_nobody_has_cut_it_short(desk):
 
 def test_the_run_is_listed_as_soon_as_it_is_over(desk):
     folder = desk.folder()
-    desk.laboratory.began(folder)
+    desk.dashboard.began(folder)
     folder.end("complete")
     found = runs.run_of(folder.record)
     writing.replace(folder.path / "run.json", results.to_json(found).encode())
-    desk.laboratory.ended(found)
+    desk.dashboard.ended(found)
     assert [run["id"] for run in json.loads(desk.line.shown["runs"])] == ["now"]
 
 
 def test_problems_are_shown_and_passed_on_and_gone_with_the_next_run(desk):
-    desk.laboratory.began(desk.folder())
-    desk.laboratory.problem("the mock died")
-    desk.laboratory.problem("<b>so did we</b>")
+    desk.dashboard.began(desk.folder())
+    desk.dashboard.problem("the mock died")
+    desk.dashboard.problem("<b>so did we</b>")
     assert desk.line.now["problems"] == ["the mock died", "<b>so did we</b>"]
     assert desk.watcher.problems == ["the mock died", "<b>so did we</b>"]
-    desk.laboratory.began(desk.folder("next"))
+    desk.dashboard.began(desk.folder("next"))
     assert desk.line.now["problems"] == []
 
 
 def test_a_run_that_cannot_begin_shows_why_and_nothing_of_the_one_before(desk):
     desk.play(desk.folder())
-    desk.laboratory.refused("runs cannot be written: No space left on device.")
+    desk.dashboard.refused("runs cannot be written: No space left on device.")
     now = desk.line.now
     assert now["state"] == "refused"
     assert now["problems"] == ["runs cannot be written: No space left on device."]
@@ -491,14 +491,14 @@ def test_a_change_by_a_page_is_in_the_files_of_the_run_and_on_the_page(tmp_path)
         profile = mock.profile()
         desk.upstream.begin(profile)
         folder = desk.folder()
-        desk.laboratory.began(folder)
+        desk.dashboard.began(folder)
         assert desk.ask("upstream", latency="5ms") is None
         assert desk.line.now["upstream"]["latency"] == "5ms"
         assert desk.line.now["upstream"]["planned"] is False
         assert desk.ask("restore") is None
         assert desk.line.now["upstream"]["planned"] is True
         folder.end("complete")
-        desk.laboratory.ended(runs.run_of(folder.record))
+        desk.dashboard.ended(runs.run_of(folder.record))
         written = records.read(folder.path).changes
         assert [one.text for one in written] == ["latency 1ms → 5ms", "latency 5ms → 1ms"]
         assert [one.profile is None for one in written] == [False, True]
@@ -510,7 +510,7 @@ def test_a_change_by_a_page_is_in_the_files_of_the_run_and_on_the_page(tmp_path)
 
 def test_what_an_outage_cannot_undo_is_shown_and_written_nowhere(desk):
     folder = desk.folder()
-    desk.laboratory.began(folder)
+    desk.dashboard.began(folder)
     before = len(desk.line.sent)
     desk.upstream.changed(None)
     assert len(desk.line.sent) > before
@@ -520,7 +520,7 @@ def test_what_an_outage_cannot_undo_is_shown_and_written_nowhere(desk):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_change_that_finds_the_disk_full_or_the_engine_gone_raises_nothing(desk):
     folder = desk.folder(full=True)
-    desk.laboratory.began(folder)
+    desk.dashboard.began(folder)
     folder.sample({"at": 1.0})
     change = Change(at=1.0, text="latency 1ms → 2ms", profile={"latency": "2ms"})
     desk.upstream.changed(change)
@@ -538,23 +538,23 @@ def test_an_engine_that_is_gone_is_told_to_who_waits_for_it_and_to_nobody_who_wa
     desk.ask("over", run="a")
     desk.line.gone = True
     folder = desk.folder()
-    desk.laboratory.open()
-    desk.laboratory.began(folder)
-    desk.laboratory.begins(Step("slow", 1), 1, 6, 12.0)
-    desk.laboratory.measured(example_runs.single_level().points[0])
-    desk.laboratory.problem("the load generator is gone")
-    desk.laboratory.ended(runs.run_of(folder.record))
-    desk.laboratory.refused("nothing works")
+    desk.dashboard.open()
+    desk.dashboard.began(folder)
+    desk.dashboard.begins(Step("slow", 1), 1, 6, 12.0)
+    desk.dashboard.measured(example_runs.single_level().points[0])
+    desk.dashboard.problem("the load generator is gone")
+    desk.dashboard.ended(runs.run_of(folder.record))
+    desk.dashboard.refused("nothing works")
     assert desk.watcher.problems == ["the load generator is gone", "nothing works"]
     with pytest.raises(EngineFailed):
-        desk.laboratory.send(Finish())
+        desk.dashboard.send(Finish())
     with pytest.raises(EngineFailed):
-        desk.laboratory.receive(1)
+        desk.dashboard.receive(1)
 
 
 def test_an_engine_that_goes_while_a_page_asks_is_gone_for_who_waits(desk):
     desk.line.coming.append(PageCommand(number=1, what="runs"))
     send, desk.line.send = desk.line.send, lambda message: setattr(desk.line, "gone", True)
     with pytest.raises(EngineFailed):
-        desk.laboratory.receive(1)
+        desk.dashboard.receive(1)
     desk.line.send = send

@@ -176,8 +176,8 @@ def test_each_limit_leads_to_its_evidence(explained):
     assert len(limits) == 7
     assert {a["id"] for _, a in page.tags if "id" in a} >= {href[1:] for href in limits}
     assert "39.9 of 40" in page.texts
-    assert "The service told of itself." in page.texts
-    assert "Judged from outside: the service told nothing of itself." in page.texts
+    assert "By the telemetry of the service." in page.texts
+    assert "Judged from outside: the service sent no telemetry." in page.texts
 
 
 def test_ceilings_stand_beside_what_was_measured(explained):
