@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from loadtests import results
-from loadtests.cli import commands
+from loadtests.cli import commands, output, playing, ui
 from loadtests.exit_codes import Failure
 from loadtests.report.outputs import comparison
 from loadtests.results import Run
@@ -159,16 +159,16 @@ def test_how_to_compare_without_a_baseline_is_a_mistake(plan, words):
 def test_an_interrupt_is_one_too_where_a_library_made_another_error_of_it():
     made = ValueError("not serialized")
     made.__cause__ = KeyboardInterrupt()
-    with pytest.raises(typer.Exit) as ended, commands._mistakes():
+    with pytest.raises(typer.Exit) as ended, output.mistakes():
         raise made
     assert ended.value.exit_code == 130
-    with pytest.raises(ValueError, match="of ours"), commands._mistakes():
+    with pytest.raises(ValueError, match="of ours"), output.mistakes():
         raise ValueError("of ours")
 
 
 def test_one_process_is_locust_without_workers():
-    assert commands._several(1) == []
-    assert commands._several(2) == ["--processes", "2", "--expect-workers-max-wait", "20"]
+    assert playing.several(1) == []
+    assert playing.several(2) == ["--processes", "2", "--expect-workers-max-wait", "20"]
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_a_port_is_free_or_taken_in_each_family():
         with socket.create_server((host, 0), family=family) as server:
             port = server.getsockname()[1]
             with pytest.raises(Failure, match=f"Port {port} of {host} cannot be used"):
-                commands._check_port(host, port)
-        commands._check_port(host, port)
+                ui._check_port(host, port)
+        ui._check_port(host, port)
 
 
 @pytest.mark.parametrize(
@@ -204,4 +204,4 @@ def test_a_port_is_free_or_taken_in_each_family():
     ],
 )
 def test_an_address_is_shown_as_a_browser_takes_it(host, shown):
-    assert commands._reached_at(host) == shown
+    assert ui._reached_at(host) == shown

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from loadtests import results
 from loadtests.analysis import runs
 from loadtests.analysis.inputs import records
-from loadtests.cli import commands
+from loadtests.cli import output
 from loadtests.recording.messages import Change, GeneratorLost, Usage
 from loadtests.storage import run_folder, saved_runs
 from loadtests.storage.run_folder import RunFolder, StorageFailed
@@ -363,8 +363,8 @@ def test_a_disk_that_does_not_take_a_stage_is_told(tmp_path, monkeypatch):
 
 
 def test_the_path_of_a_report_that_is_not_there_is_not_printed(tmp_path, capsys):
-    commands._print_report(tmp_path)
+    output.print_report(tmp_path)
     assert capsys.readouterr().out == ""
     (tmp_path / "report.html").touch()
-    commands._print_report(tmp_path)
+    output.print_report(tmp_path)
     assert capsys.readouterr().out.strip().endswith("report.html")

@@ -1,0 +1,64 @@
+"""Search the highest level that keeps the SLOs: `brownout capacity`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadtests.cli.options import (
+    Bounds,
+    Deployments,
+    Measure,
+    Model,
+    NoTelemetry,
+    Out,
+    PlanArgument,
+    Processes,
+    Settle,
+    WhenUnresolved,
+)
+from loadtests.cli.output import finish, mistakes
+from loadtests.cli.playing import plan_with, played
+
+
+def capacity(
+    plan: PlanArgument = "default",
+    out: Out = Path("runs"),
+    deployments: Deployments = "",
+    model: Model = "",
+    levels: Bounds = "",
+    settle: Settle = "",
+    measure: Measure = "",
+    within: Annotated[
+        str, typer.Option(metavar="10m", help="Time until it ends, its start included.")
+    ] = "10m",
+    no_telemetry: NoTelemetry = False,
+    processes: Processes = 1,
+    unresolved: WhenUnresolved = None,
+) -> None:
+    """
+    Find the highest level that keeps the plan's SLOs, with an interval.
+
+    All SLOs count at every level that is tried: an `at 40` in them is replaced by that level. The
+    search ends when the interval is at most 5 % of the level wide, or one level. Exit code 1: not
+    even the lowest level keeps them; 3: the time was over first.
+    """
+    with mistakes():
+        chosen = plan_with(
+            plan,
+            no_telemetry,
+            deployments=deployments,
+            model=model,
+            settle=settle,
+            measure=measure,
+        )
+        from loadtests.cli import arguments as typed
+        from loadtests.schedules.search import search_of
+
+        search = search_of(
+            chosen, typed.bounds(levels) or chosen.load.levels, typed.seconds(within)
+        )
+        outcome = played(chosen, out, processes, search)
+    finish(outcome, unresolved)

@@ -1,0 +1,133 @@
+"""Compare two deployments, or two saved runs: `brownout compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from loadtests.analysis.verdicts.metrics import METRICS
+from loadtests.cli.options import Anyway, Ats, Margin, Processes, WhenUnresolved
+from loadtests.cli.output import console, finish, mistakes, print_lines, print_path
+from loadtests.cli.playing import played
+
+if TYPE_CHECKING:
+    from loadtests.compare.saved_runs import Comparison
+    from loadtests.outcomes import Ending, Unresolved
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="What B is compared with.")],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="A deployment of the plan, a command, URL or run.")
+    ],
+    plan: Annotated[
+        str, typer.Option(metavar="PLAN", help="Upstream, requests, deployments: a plan.")
+    ] = "default",
+    at: Ats = "",
+    metric: Annotated[
+        str, typer.Option(metavar="|".join(METRICS), help="The metric that decides.")
+    ] = "p95",
+    margin: Margin = "5%",
+    within: Annotated[str, typer.Option(metavar="6m", help="The time limit.")] = "6m",
+    cwd_a: Annotated[str, typer.Option(metavar="DIR", help="Where the command A starts.")] = "",
+    cwd_b: Annotated[str, typer.Option(metavar="DIR", help="Where the command B starts.")] = "",
+    settle: Annotated[str, typer.Option(metavar="250ms", help="Before each block.")] = "",
+    measure: Annotated[str, typer.Option(metavar="1.25s", help="Length of each block.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the runs; of two saved runs, the page.", show_default=False),
+    ] = None,
+    processes: Processes = 1,
+    anyway: Anyway = False,
+    unresolved: WhenUnresolved = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the order and the time, start nothing.")
+    ] = False,
+) -> None:
+    """
+    Is B better than A? Both are up at once and take turns, until it is known or the time is over.
+
+    A and B are deployments of the plan, commands with {port}, or URLs. What is started is started
+    anew for each round of eight blocks. The sentence at the end says BETTER, WORSE, EQUIVALENT
+    (within the margin), UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
+
+    Two folders of saved runs are compared as well, which is the weaker method.
+    """
+    with mistakes():
+        from loadtests import plans
+        from loadtests.cli import arguments as typed
+        from loadtests.compare import targets
+
+        saved = [targets.is_run(text) for text in (a, b)]
+        if all(saved):
+            page = out or Path("comparison.html")
+            _compare_saved(
+                Path(a), Path(b), page, anyway, typed.level(at), typed.margin(margin), unresolved
+            )
+        if any(saved):
+            raise typed.UsageError(
+                f"{a if saved[0] else b!r} is a saved run, {b if saved[0] else a!r} is not: give "
+                "two runs, or two services"
+            )
+        chosen, terms = targets.contest(
+            plans.read(plans.find(plan)),
+            a,
+            b,
+            folders=(cwd_a, cwd_b),
+            at=at,
+            metric=metric,
+            margin=typed.margin(margin),
+            within=typed.seconds(within),
+            settle=settle,
+            measure=measure,
+        )
+        if dry_run:
+            from loadtests.cli import dry_run as dry_runs
+
+            print_lines(dry_runs.rounds(terms))
+            return
+        from loadtests.schedules.interleaved import Interleaved
+
+        outcome = played(chosen, out or Path("runs"), processes, Interleaved(terms))
+    finish(outcome, unresolved)
+
+
+def _compare_saved(
+    a: Path,
+    b: Path,
+    out: Path,
+    anyway: bool,
+    level: int | None,
+    margin: float,
+    unresolved: Unresolved | None,
+) -> NoReturn:
+    """Print two saved runs side by side, write the page, and end with the verdicts' exit code."""
+    from loadtests import results
+    from loadtests.compare.saved_runs import check
+    from loadtests.compare.saved_runs import compare as compared
+    from loadtests.outcomes import exit_code
+    from loadtests.report import writing
+    from loadtests.report.outputs import comparison
+
+    found = compared(results.read(a), results.read(b), level, margin)
+    check(found, anyway, level)
+    writing.replace(out, comparison.html(found).encode(), private=False)
+    console.print(comparison.render(found))
+    print_path(out)
+    raise typer.Exit(exit_code(endings(found), unresolved))
+
+
+def write_comparison(found: Comparison, folder: Path) -> None:
+    from loadtests.report import writing
+    from loadtests.report.outputs import comparison
+
+    writing.replace(folder / "comparison.html", comparison.html(found).encode())
+
+
+def endings(found: Comparison) -> set[Ending]:
+    """What the verdicts add to a run's exit code."""
+    from loadtests.outcomes import verdict_endings
+
+    return verdict_endings(found.b.model_copy(update={"verdicts": found.verdicts}))

@@ -1,0 +1,83 @@
+"""Options of several commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from loadtests import override_table
+
+PlanArgument = Annotated[
+    str, typer.Argument(metavar="PLAN", help="A plan (TOML), or the name of a shipped one.")
+]
+
+Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)]
+
+Deployments = Annotated[
+    str, typer.Option(metavar="A,B", help="Only these deployments of the plan.")
+]
+
+
+def _override(name: str) -> Any:
+    """The option of an override, as the table has it."""
+    metavar, text = override_table.TABLE[name]
+    return typer.Option(metavar=metavar, help=text)
+
+
+Upstream = Annotated[str, _override("upstream")]
+
+Model = Annotated[str, _override("model")]
+
+Arrivals = Annotated[str, _override("arrivals")]
+
+Levels = Annotated[str, _override("levels")]
+
+Bounds = Annotated[str, typer.Option("--levels", metavar="1,400", help="Lowest and highest level.")]
+
+Settle = Annotated[str, _override("settle")]
+
+Measure = Annotated[str, _override("measure")]
+
+ThinkTime = Annotated[str, _override("think_time")]
+
+Repeats = Annotated[str, _override("repeats")]
+
+Slos = Annotated[str, _override("slos")]
+
+NoTelemetry = Annotated[bool, typer.Option("--no-telemetry", help="Turn telemetry off.")]
+
+Processes = Annotated[int, typer.Option(min=1, help="Number of load generator processes.")]
+
+WhenUnresolved = Annotated[
+    Literal["pass", "fail"] | None,
+    typer.Option(
+        help="Treat an undecided SLO or comparison as pass or fail; without it, exit code 3."
+    ),
+]
+
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Compare even if the settings of the two runs differ.")
+]
+
+At = Annotated[
+    int | None,
+    typer.Option(
+        metavar="LEVEL",
+        min=1,
+        help="The level that decides a comparison; else the highest that can.",
+        show_default=False,
+    ),
+]
+
+Ats = Annotated[
+    str,
+    typer.Option(
+        metavar="40[,10,80]",
+        help="The level that decides, and others that are only reported.",
+        show_default=False,
+    ),
+]
+
+Margin = Annotated[str, typer.Option(metavar="5%", help="The change that does not matter.")]

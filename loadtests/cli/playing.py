@@ -1,0 +1,57 @@
+"""How commands play a plan."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from loadtests.cli.output import console
+
+if TYPE_CHECKING:
+    from loadtests import plans
+    from loadtests.outcomes import Outcome
+    from loadtests.run.controller import Observer
+    from loadtests.schedules import Schedule
+
+CONNECTING = 20  # seconds that the workers of a load generator may take to connect
+
+
+def plan_with(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
+    """The plan, with what was typed in place of its own."""
+    from loadtests import plans
+    from loadtests.plans import overrides as choices
+
+    chosen = choices.applied(plans.read(plans.find(name)), values)
+    return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
+
+
+def played(
+    plan: plans.Plan, out: Path, processes: int, schedule: Schedule | None = None
+) -> Outcome:
+    """Play the plan, print its progress, and return what was found."""
+    from loadtests import session
+    from loadtests.schedules import ladder
+
+    with shown() as observer:
+        return session.run(plan, out, observer, several(processes), schedule or ladder)
+
+
+def shown(where: Console = console) -> AbstractContextManager[Observer]:
+    """Return an observer that prints the progress of a run while it is open."""
+    from loadtests.cli import progress
+
+    return progress.shown(where)
+
+
+def several(processes: int) -> list[str]:
+    """
+    Return Locust's options for several processes: for one it would start a second that only waits.
+
+    A worker that ended before it was connected would be waited for without end.
+    """
+    if processes == 1:
+        return []
+    return ["--processes", str(processes), "--expect-workers-max-wait", str(CONNECTING)]

@@ -1,0 +1,29 @@
+"""Analyse a saved run again: `brownout report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadtests.cli.compare import write_comparison
+from loadtests.cli.output import console, mistakes, print_report
+
+
+def report_again(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+) -> None:
+    """Analyse a saved run again and write its report anew."""
+    with mistakes():
+        from loadtests.analysis import runs
+        from loadtests.compare import baselines
+        from loadtests.report import writing
+        from loadtests.report.outputs import terminal
+
+        found, against = baselines.judged(runs.analyse(run), run)
+        found = writing.write(found, run)
+        if against:
+            write_comparison(against, run)
+    console.print(terminal.render(found))
+    print_report(run)

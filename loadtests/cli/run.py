@@ -1,0 +1,165 @@
+"""Play the levels of a plan: `brownout run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadtests.cli.compare import endings, write_comparison
+from loadtests.cli.options import (
+    Anyway,
+    Arrivals,
+    At,
+    Deployments,
+    Levels,
+    Margin,
+    Measure,
+    Model,
+    NoTelemetry,
+    Out,
+    PlanArgument,
+    Processes,
+    Repeats,
+    Settle,
+    Slos,
+    ThinkTime,
+    Upstream,
+    WhenUnresolved,
+)
+from loadtests.cli.output import finish, mistakes, print_lines
+from loadtests.cli.playing import plan_with, played
+
+if TYPE_CHECKING:
+    from loadtests import plans
+    from loadtests.compare import baselines
+    from loadtests.outcomes import Outcome
+    from loadtests.schedules import Schedule
+
+
+def run(
+    plan: PlanArgument = "default",
+    out: Out = Path("runs"),
+    deployments: Deployments = "",
+    upstream: Upstream = "",
+    model: Model = "",
+    arrivals: Arrivals = "",
+    levels: Levels = "",
+    settle: Settle = "",
+    measure: Measure = "",
+    think_time: ThinkTime = "",
+    repeats: Repeats = "",
+    slos: Slos = "",
+    no_telemetry: NoTelemetry = False,
+    processes: Processes = 1,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A saved run to judge this one by.", show_default=False),
+    ] = None,
+    anyway: Anyway = False,
+    at: At = None,
+    margin: Margin = "",
+    unresolved: WhenUnresolved = None,
+    why: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B|all",
+            help="Test by experiment what limits these deployments, in a minute each.",
+            show_default=False,
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
+    ] = False,
+) -> None:
+    """
+    Bring everything up, climb the levels, write the report.
+
+    With --why the limit that is named is put to the test: beyond the knee the upstream is made 20 %
+    faster in turns, and a limit that has a setting is raised by half. With --baseline the run is
+    compared with a saved one, if the two are alike. Exit code 1: it is worse; 3: that could not be
+    decided.
+    """
+    with mistakes():
+        chosen = plan_with(
+            plan,
+            no_telemetry,
+            deployments=deployments,
+            upstream=upstream,
+            model=model,
+            arrivals=arrivals,
+            levels=levels,
+            settle=settle,
+            measure=measure,
+            think_time=think_time,
+            repeats=repeats,
+            slos=slos,
+        )
+        from loadtests.plans import overrides as choices
+
+        names = choices.names(why, chosen)
+        schedule = _why(chosen, names)
+        if dry_run:
+            from loadtests.cli import dry_run as dry_runs
+
+            print_lines(dry_runs.stages(chosen))
+            print_lines(dry_runs.experiments(names))
+        against = _baseline(baseline, chosen, anyway, at, margin)
+        from loadtests.analysis.short_windows import too_short
+
+        print_lines(too_short(chosen))
+        if dry_run:
+            return
+        outcome = _against(against, played(chosen, out, processes, schedule))
+    finish(outcome, unresolved)
+
+
+def _why(plan: plans.Plan, names: list[str]) -> Schedule | None:
+    """The ladder with experiments for these deployments; None: without any."""
+    if not names:
+        return None
+    from loadtests.schedules import why
+
+    return why.why(plan, names)
+
+
+def _baseline(
+    path: Path | None, plan: plans.Plan, anyway: bool, level: int | None, margin: str
+) -> baselines.Baseline | None:
+    """The run that this one will be judged by, once it is known that it can be."""
+    if path is None:
+        if not (anyway or level is not None or margin):
+            return None
+        from loadtests.cli import arguments as typed
+
+        raise typed.UsageError(
+            "--anyway, --at and --margin say how to compare: add --baseline RUN."
+        )
+    from loadtests.analysis.verdicts.stored import MARGIN
+    from loadtests.cli import arguments as typed
+    from loadtests.compare import baselines
+
+    share = typed.margin(margin) if margin else MARGIN
+    return baselines.chosen(path, plan, level=level, margin=share, anyway=anyway)
+
+
+def _against(baseline: baselines.Baseline | None, outcome: Outcome) -> Outcome:
+    """The outcome with its verdicts by the baseline, which stays in the run's folder."""
+    if baseline is None:
+        return outcome
+    from loadtests.compare import baselines
+    from loadtests.outcomes import Ending, Outcome
+    from loadtests.processes import interrupts
+    from loadtests.report import writing
+
+    folder = outcome.folder
+    with interrupts.held() as held:  # Ctrl-C waits for the report, as it does in a session
+        writing.replace(folder / baselines.FILE, baselines.to_json(baseline).encode())
+        run, found = baselines.judged(outcome.run, folder)
+        if found is None:
+            return outcome
+        run = writing.write(run, folder)
+        write_comparison(found, folder)
+    interrupted = {Ending.INTERRUPTED} if held.came else set[Ending]()
+    return Outcome(folder, run, outcome.endings | endings(found) | interrupted)
