@@ -29,23 +29,23 @@ from app_under_test.settings import Settings
 
 
 class BoundedWaitAdapter(HTTPAdapter):
-    """Keeps so many connections to each host, and waits `patience` seconds for a free one."""
+    """Keep `connections` to each host, and wait `pool_timeout` seconds for a free one."""
 
-    def __init__(self, connections: int, patience: float) -> None:
-        self.patience = patience  # before the pools are made, which is in the next line
+    def __init__(self, connections: int, pool_timeout: float) -> None:
+        self.pool_timeout = pool_timeout  # before the pools are made, which is in the next line
         super().__init__(pool_maxsize=connections, pool_block=True)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        patience = self.patience
+        pool_timeout = self.pool_timeout
 
         class Pool(HTTPConnectionPool):
             def _get_conn(self, timeout: float | None = None) -> Any:
-                return super()._get_conn(patience if timeout is None else timeout)
+                return super()._get_conn(pool_timeout if timeout is None else timeout)
 
         class SecurePool(HTTPSConnectionPool):
             def _get_conn(self, timeout: float | None = None) -> Any:
-                return super()._get_conn(patience if timeout is None else timeout)
+                return super()._get_conn(pool_timeout if timeout is None else timeout)
 
         self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
 

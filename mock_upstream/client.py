@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
 _OWNER = "MOCK_UPSTREAM_OWNER"  # lets who started it, and nobody else, have it read files
-_PATIENCE = 30.0  # seconds that an answer of the control API may take on a machine that is busy
+_TIMEOUT = 30.0  # seconds that an answer of the control API may take on a machine that is busy
 _GRACE = 10.0  # seconds to end after SIGTERM
 
 
@@ -109,7 +109,7 @@ class Upstream:
         # Not urllib: it would hand even loopback to a proxy of the environment.
         address = urlsplit(self.control).netloc
         try:
-            with closing(HTTPConnection(address, timeout=_PATIENCE)) as connection:
+            with closing(HTTPConnection(address, timeout=_TIMEOUT)) as connection:
                 headers = {"content-type": "application/json", "x-mock-owner": self._owner}
                 connection.request(method, path, body, headers)
                 response = connection.getresponse()
@@ -188,7 +188,7 @@ def _process(profile: int, owner: str, complaints: IO[str]) -> Iterator[subproce
         errors="replace",
         env=env,
         pass_fds=[profile],
-        # Ctrl-C is for whoever uses the mock, who may still want to read the ledger.
+        # Ctrl-C is for the program that uses the mock: it may still want to read the ledger.
         start_new_session=True,
     )
     with process:

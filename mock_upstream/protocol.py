@@ -16,7 +16,7 @@ from mock_upstream.responses.exchange import EXTENSION, Arrival, Header, error_a
 MOST_HEAD_BYTES = 65_536
 """Of a request's line and headers, and of the trailers after a chunked body."""
 MOST_HEADERS = 200
-HEAD_PATIENCE = 20.0
+HEAD_TIMEOUT = 20.0
 """Seconds from the first byte of a request until its headers have to be there."""
 
 _SMALL = MOST_HEADERS * len("x:\r\n")
@@ -90,9 +90,9 @@ class MockProtocol(HttpToolsProtocol):
     def _wait(self) -> None:
         self._unset_keepalive_if_required()
         wait = max(self._until - monotonic(), 0.001)
-        self.timeout_keep_alive_task = self.loop.call_later(wait, self._lost_patience)
+        self.timeout_keep_alive_task = self.loop.call_later(wait, self._head_timed_out)
 
-    def _lost_patience(self) -> None:
+    def _head_timed_out(self) -> None:
         if isinstance(self.parser, _Deaf):
             self.transport.abort()
         else:
@@ -167,7 +167,7 @@ class MockProtocol(HttpToolsProtocol):
         self.requests += 1
         self._before = -self._piece
         self._begun = True
-        self._until = arrival + HEAD_PATIENCE
+        self._until = arrival + HEAD_TIMEOUT
         self.scope["extensions"] = {EXTENSION: Arrival(self, arrival, arrival)}  # type: ignore[dict-item]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -205,7 +205,7 @@ class _Deaf:
 
 
 _REASONS = {
-    408: f"the headers of a request have to come within {HEAD_PATIENCE:g} s",
+    408: f"the headers of a request have to come within {HEAD_TIMEOUT:g} s",
     431: f"the headers of a request are at most {MOST_HEADERS}, "
     f"and {MOST_HEAD_BYTES:,} bytes with its line",
 }

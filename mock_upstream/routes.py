@@ -204,7 +204,7 @@ class Responders:
         self._rest = Responder(rest, profile, tallies, matched=not profile.routes)
 
     def find(self, method: str, path: str) -> tuple[Responder, Mapping[str, str]]:
-        """Whoever answers, and the path's values."""
+        """The handler of a path, and the values in it."""
         for responder in self._routes:
             values = responder.match(method, path)
             if values is not None:

@@ -92,7 +92,7 @@ class Mean:
         self.total += value
 
     def take(self, count: int | None = None) -> float:
-        """The mean of `count` values, those that did not come being zero; begins anew."""
+        """The mean of `count` values, those that did not come being zero; starts again."""
         mean = self.total / (count or self.count or 1)
         self.count, self.total = 0, 0.0
         return mean

@@ -40,13 +40,13 @@ class BoundedWaitConnector(aiohttp.TCPConnector):
     aiohttp has one time limit, and one exception, for that wait and for connecting together.
     """
 
-    def __init__(self, patience: float, **options: Any) -> None:
+    def __init__(self, pool_timeout: float, **options: Any) -> None:
         super().__init__(**options)
-        self.patience = patience  # seconds
+        self.pool_timeout = pool_timeout  # seconds
 
     async def _wait_for_available_connection(self, *args: Any) -> None:
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.pool_timeout):
                 await super()._wait_for_available_connection(*args)
         except TimeoutError:
             raise PoolTimeout from None

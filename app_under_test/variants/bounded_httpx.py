@@ -28,13 +28,13 @@ class Bulkhead:
     So many calls at a time, so many waiting, in the order of their arrival.
 
     Args:
-        patience: seconds that a call waits for its turn.
+        timeout: seconds that a call waits for its turn.
     """
 
-    def __init__(self, size: int, max_queue: int, patience: float) -> None:
+    def __init__(self, size: int, max_queue: int, timeout: float) -> None:
         self.places = asyncio.Semaphore(size)
         self.max_queue = max_queue
-        self.patience = patience
+        self.timeout = timeout
         self.waiting = 0
 
     @asynccontextmanager
@@ -47,10 +47,10 @@ class Bulkhead:
             raise Overloaded(f"{self.waiting} calls wait already, which is as many as may")
         self.waiting += 1
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.timeout):
                 await self.places.acquire()
         except TimeoutError:
-            raise Overloaded(f"its turn did not come within {self.patience:g} s") from None
+            raise Overloaded(f"its turn did not come within {self.timeout:g} s") from None
         finally:
             self.waiting -= 1
         try:

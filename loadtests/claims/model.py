@@ -5,7 +5,7 @@ import math
 HEALTHY = 0.003  # seconds that a request without a call takes, by order of magnitude
 TLS_CONTEXT = 0.017  # CPU seconds that a new httpx client takes, for http:// as well
 THREADS = 40  # that anyio gives a process
-PATIENCE = 2.0  # seconds that `as_printed` waits for itself
+TIMEOUT = 2.0  # seconds that `as_printed` waits for itself
 
 
 def throughput(users: float, held: float, places: float = math.inf, cpu: float = 0.0) -> float:

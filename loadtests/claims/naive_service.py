@@ -21,7 +21,7 @@ import urllib3
 import uvicorn
 from fastapi import FastAPI
 
-from loadtests.claims.model import PATIENCE
+from loadtests.claims.model import TIMEOUT
 
 
 def create_app(upstream: str, port: int) -> FastAPI:
@@ -71,7 +71,7 @@ def create_app(upstream: str, port: int) -> FastAPI:
     @app.get("/internal")
     def internal():
         # A limit after all: otherwise nothing would come back when no thread is left.
-        return session.get(f"http://127.0.0.1:{port}/item", timeout=PATIENCE).json()
+        return session.get(f"http://127.0.0.1:{port}/item", timeout=TIMEOUT).json()
 
     @app.get("/item")
     def item():

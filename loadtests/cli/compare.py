@@ -49,8 +49,8 @@ def compare(
     """
     Is B better than A? Both are up at once and take turns, until it is known or the time is over.
 
-    A and B are deployments of the plan, commands with {port}, or URLs. What is started is started
-    anew for each round of eight blocks. The sentence at the end says BETTER, WORSE, EQUIVALENT
+    A and B are deployments of the plan, commands with {port}, or URLs. What brownout starts it
+    restarts for each round of eight blocks. The sentence at the end says BETTER, WORSE, EQUIVALENT
     (within the margin), UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
 
     Two folders of saved runs are compared as well, which is the weaker method.

@@ -18,8 +18,8 @@ def stages(plan: Plan) -> Iterator[str]:
     """Every stage of a run in its order, a line each, and the time."""
     steps = ladder.expected(plan)
     for number, step in enumerate(steps, 1):
-        anew = "   (deployments restarted before)" if step.anew else ""
-        yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}{anew}"
+        restart = "   (deployments restarted before)" if step.restart else ""
+        yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}{restart}"
     minutes, rest = divmod(round(ladder.expected_seconds(plan, len(steps))), 60)
     yield f"{len(steps)} stages, at most {minutes} min {rest} s."
 
@@ -40,8 +40,8 @@ def rounds(terms: ComparisonConfig) -> Iterator[str]:
     unit = _UNITS[terms.model]
     for number in range(2):
         for step in Interleaved(terms).round(number):
-            anew = "   (both started anew before)" if step.anew else ""
-            yield f"{number + 1:3}  {step.level:5} {unit}  {step.deployment}{anew}"
+            restart = "   (both restarted before)" if step.restart else ""
+            yield f"{number + 1:3}  {step.level:5} {unit}  {step.deployment}{restart}"
     yield "  ..."
     first, most = (words.minutes(count * terms.round_seconds) for count in (FIRST, terms.total))
     yield (

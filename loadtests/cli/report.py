@@ -14,7 +14,7 @@ from loadtests.cli.output import console, mistakes, print_report
 def report_again(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
 ) -> None:
-    """Analyse a saved run again and write its report anew."""
+    """Analyse a saved run again and write its report."""
     with mistakes():
         from loadtests.analysis import runs
         from loadtests.compare import baselines

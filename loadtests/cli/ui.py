@@ -51,7 +51,8 @@ def ui(
         password = _password() if web_login else None
         if not web_login and not hosts.is_local(web_host):
             errors.print(
-                f"Whoever reaches {web_host} can start tests here: --web-login asks for a password."
+                f"Anyone who can reach {web_host} can start tests here: "
+                "--web-login asks for a password."
             )
 
         def opened() -> None:

@@ -68,9 +68,9 @@ class Dashboard:
     def send(self, message: messages.Message) -> None:
         self._line.send(message)
 
-    def receive(self, patience: float | None) -> Any:
+    def receive(self, timeout: float | None) -> Any:
         """The next message that is not for the pages."""
-        deadline = None if patience is None else monotonic() + patience
+        deadline = None if timeout is None else monotonic() + timeout
         while True:
             left = None if deadline is None else max(deadline - monotonic(), 0.001)
             message = self._line.receive(left)

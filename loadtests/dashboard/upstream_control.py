@@ -18,7 +18,7 @@ from mock_upstream.profiles.profile import Profile
 
 OUTAGE = 10.0  # seconds
 STATUS = "503"  # of every answer in an outage
-PATIENCE = 5.0  # seconds for an answer of the mock
+TIMEOUT = 5.0  # seconds for an answer of the mock
 _LONGEST = 80  # characters of a value in words
 _MOST = 100_000  # characters of a value that is typed
 
@@ -182,7 +182,7 @@ class Upstream:
 
     def _ask(self, method: str, body: str | None = None, path: str = "/profile") -> bytes:
         # Not urllib: it would hand even loopback to a proxy of the environment.
-        connection = HTTPConnection(urlsplit(self._mock.control).netloc, timeout=PATIENCE)
+        connection = HTTPConnection(urlsplit(self._mock.control).netloc, timeout=TIMEOUT)
         headers = {"content-type": "application/json", "x-mock-owner": self._mock.owner}
         try:
             connection.request(method, path, body, headers)

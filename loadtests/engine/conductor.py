@@ -187,10 +187,10 @@ class StageBarrier:
                 self._news.clear()
                 self._news.wait(left)
             self._levels.set(0)
-        timeout = max((request.timeout for request in stage.requests), default=60.0)
-        patience = stage.settle + timeout + 2 * GRACE + 5
+        longest = max((request.timeout for request in stage.requests), default=60.0)
+        timeout = stage.settle + longest + 2 * GRACE + 5
         self._wait_until(
-            lambda: at + self._length + patience,
+            lambda: at + self._length + timeout,
             lambda: self._silent(generators) <= self._missing(),
         )
         self._begun = None
@@ -246,8 +246,8 @@ class StageBarrier:
         log.error("stage %d: generator %s %s", self._stage.number, name, reason)
         self._link.send(GeneratorLost(stage=self._stage.number, generator=name, reason=reason))
 
-    def _wait(self, patience: float, reached: Callable[[], bool], poll: float = 0.25) -> bool:
-        deadline = perf_counter() + patience
+    def _wait(self, timeout: float, reached: Callable[[], bool], poll: float = 0.25) -> bool:
+        deadline = perf_counter() + timeout
         return self._wait_until(lambda: deadline, reached, poll)
 
     def _wait_until(

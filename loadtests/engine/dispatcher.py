@@ -78,10 +78,10 @@ class Dispatcher:
         if self._playing is not None and self._moment >= self._length:
             self._playing.kill()
 
-    def join(self, patience: float) -> None:
-        """Wait `patience` seconds for the last answers."""
-        deadline = perf_counter() + patience
-        gevent.joinall([self._playing] if self._playing else [], patience)
+    def join(self, timeout: float) -> None:
+        """Wait `timeout` seconds for the last answers."""
+        deadline = perf_counter() + timeout
+        gevent.joinall([self._playing] if self._playing else [], timeout)
         gevent.joinall(list(self._sending), max(0.0, deadline - perf_counter()))
 
     def close(self) -> None:

@@ -64,9 +64,9 @@ class Flights:
         if not self._flying:
             self._landed.set()
 
-    def wait(self, patience: float) -> None:
-        """Wait `patience` seconds for the last one."""
-        self._landed.wait(patience)
+    def wait(self, timeout: float) -> None:
+        """Wait `timeout` seconds for the last one."""
+        self._landed.wait(timeout)
 
     def within(self, begin: float, end: float) -> list[Flight]:
         """Those that started in [begin, end); seconds, `perf_counter`."""

@@ -230,17 +230,17 @@ class Generator:
         Wait for the last answers; returns how many requests had to be given up. They are recorded
         as failures, unless they are of a user's own locustfile.
         """
-        patience = GRACE + max((request.timeout for request in stage.requests), default=60.0)
+        timeout = GRACE + max((request.timeout for request in stage.requests), default=60.0)
         if self._dispatcher is not None:
-            self._dispatcher.join(patience)
+            self._dispatcher.join(timeout)
         elif not stage.own_tasks:
-            self.sender.flights.wait(patience)
+            self.sender.flights.wait(timeout)
         if not stage.own_tasks:
             given_up = self._recorded(at)
             for name, start, *_ in given_up:
                 self.recorder.gave_up(name, start)
             return len(given_up)
-        deadline = perf_counter() + patience
+        deadline = perf_counter() + timeout
         while self._running() and perf_counter() < deadline:
             gevent.sleep(0.01)
         return self._running()

@@ -28,7 +28,7 @@ from loadtests.processes import leftovers, open_files, supervisor
 from loadtests.processes.pids import descendants, described, runs, session
 from loadtests.processes.supervisor import CLEANING, GIVING_UP
 
-PATIENCE = 5.0  # seconds between asking to end and forcing
+TIMEOUT = 5.0  # seconds between asking to end and forcing
 STARTING = 30.0  # seconds that a supervisor may take to start; they are usually 0.03
 LAST_WORDS = 5  # lines
 SCRIPT = os.path.abspath(supervisor.__file__)
@@ -116,7 +116,7 @@ class ProcessGroup:
         order: supervisor.Order = {
             "argv": [os.fsencode(word) for word in self._argv],
             "stop": [os.fsencode(word) for word in self._stop],
-            "patience": PATIENCE,
+            "timeout": TIMEOUT,
             "descriptors": list(descriptors),
             "pid_file": os.fsencode(self._pid_file.absolute()),
         }
@@ -182,7 +182,7 @@ class ProcessGroup:
         if self._finished:
             return
         self._finished = True
-        ending = PATIENCE + GIVING_UP
+        ending = TIMEOUT + GIVING_UP
         deadline = time.monotonic() + 2 * ending + (CLEANING + ending if self._stop else 0)
         while not self._read() and (left := deadline - time.monotonic()) > 0:
             self._poll(left)
@@ -210,7 +210,7 @@ class ProcessGroup:
 
     def _finish_alone(self) -> None:
         """Do what a supervisor that was killed has not done; only the session is known."""
-        for number, seconds in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, GIVING_UP)):
+        for number, seconds in ((signal.SIGTERM, TIMEOUT), (signal.SIGKILL, GIVING_UP)):
             deadline = time.monotonic() + seconds
             signalled = set[int]()
             while (pids := self._session()) and time.monotonic() < deadline:

@@ -39,11 +39,11 @@ class OutOfDescriptors(Failure):
     exit_code = NOT_MEASURABLE
 
 
-WAY_OUT = "raise the limit of open files (`ulimit -n`)"
+HINT = "raise the limit of open files (`ulimit -n`)"
 
 
 def exhausted(error: BaseException) -> OutOfDescriptors | None:
     """Return the message for an error of this kind; None: it is of another kind."""
     if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
         return None
-    return OutOfDescriptors(f"brownout ran out of file descriptors: {WAY_OUT} and start it again.")
+    return OutOfDescriptors(f"brownout ran out of file descriptors: {HINT} and start it again.")

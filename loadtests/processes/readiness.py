@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-PATIENCE = 1.0  # seconds for one question
+TIMEOUT = 1.0  # seconds for one question
 
 Ready = dict[str, Any]
 """What is known of something that is up: "url" at least."""
@@ -60,7 +60,7 @@ def listens(url: str) -> Callable[[], Ready | str]:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            socket.create_connection((parts.hostname or "", port), PATIENCE).close()
+            socket.create_connection((parts.hostname or "", port), TIMEOUT).close()
         except OSError as error:
             return f"connecting to {url} gives {error}"
         return {"url": url}
@@ -72,9 +72,9 @@ def _connection(url: str) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "http":
-        return http.client.HTTPConnection(host, parts.port, timeout=PATIENCE)
+        return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
     # Whether it is up is the question, not whom its certificate convinces.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, parts.port, timeout=PATIENCE, context=context)
+    return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT, context=context)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         argv: list[bytes]
         stop: list[bytes]
         """The stop command, run in the command's environment and folder; empty: there is none."""
-        patience: float
+        timeout: float
         """Seconds between SIGTERM and SIGKILL."""
         descriptors: list[int]
         """Those that the command inherits, and that the supervisor must not keep open."""
@@ -88,10 +88,10 @@ class Supervisor:
             os.close(descriptor)
         self._report(f"started {self._main}")
         self._watch()
-        left = self._end(order["patience"])
+        left = self._end(order["timeout"])
         if left:
             self._report(f"left {' '.join(map(str, left))}")
-        clean = not order["stop"] or self._clean_up(order["stop"], order["patience"])
+        clean = not order["stop"] or self._clean_up(order["stop"], order["timeout"])
         if clean and not left:
             with suppress(OSError):
                 os.unlink(order["pid_file"])
@@ -114,11 +114,11 @@ class Supervisor:
             self._drain()
             self._reap(report=True)
 
-    def _end(self, patience: float, *, report: bool = True) -> list[int]:
+    def _end(self, timeout: float, *, report: bool = True) -> list[int]:
         """End all processes below this one. Returns the ids of those that could not be ended."""
         asked = self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)  # a stopped process gets its SIGTERM only when it continues
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while asked and self._alive(report) and time.monotonic() < deadline:
             self._sleep()
         # Again and again: a process may start another one while it is being forced.
@@ -129,7 +129,7 @@ class Supervisor:
             self._sleep()
         return (self._below() or [self._main]) if self._alive(report) else []
 
-    def _clean_up(self, stop: list[bytes], patience: float) -> bool:
+    def _clean_up(self, stop: list[bytes], timeout: float) -> bool:
         """Run the stop command; returns whether it succeeded."""
         try:
             self._spawn(stop)
@@ -141,7 +141,7 @@ class Supervisor:
             self._sleep()
             self._reap()
         code = self._code
-        self._end(patience, report=False)
+        self._end(timeout, report=False)
         self._report("unfinished" if code is None else f"cleaned {code}")
         return code == 0
 

@@ -87,7 +87,7 @@ def play(
         number = len(so_far)
         observer.begins(step, number + 1, number + left, _seconds(plan, step, left, so_far))
         begin = monotonic()
-        if step.anew:
+        if step.restart:
             targets.restart()
         if step.probe:
             targets.probe(step.deployment, step.probe)
@@ -174,9 +174,9 @@ def _play_stage(
     record = folder.record.latest
     assert record is not None
     longest = max((request.timeout for request in stage.requests), default=60.0)
-    patience = 2 * stage.settle + stage.measure + longest + BRINGING_UP
+    timeout = 2 * stage.settle + stage.measure + longest + BRINGING_UP
     while not is_over(record):
-        match engine.receive(patience):
+        match engine.receive(timeout):
             case stages.Stopped(reason=""):
                 raise StoppedByHand
             case stages.Stopped(reason=reason):

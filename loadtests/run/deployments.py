@@ -37,7 +37,7 @@ from loadtests.samples.gauges import Collector
 from mock_upstream import certificates
 from mock_upstream.certificates import Certificates
 
-PATIENCE = 30.0  # seconds that our own processes, and services that run already, may take
+TIMEOUT = 30.0  # seconds that our own processes, and services that run already, may take
 _BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
 
 
@@ -111,7 +111,7 @@ class Fleet:
 
     def restart(self, only: Mapping[str, Deployment] | None = None) -> Mapping[str, Deployed]:
         """
-        Start anew all deployments that were started here; where they answer now, by name.
+        Restart all deployments that were started here, and return their new addresses by name.
 
         Args:
             only: these alone, as they are described here.
@@ -201,7 +201,7 @@ def launched(
             deployed = starter.start(wanted, mock)
 
             def restart(only: Mapping[str, Deployment] | None) -> Mapping[str, Deployed]:
-                return starter.anew(wanted if only is None else only, mock)
+                return starter.restarted(wanted if only is None else only, mock)
 
             def ready() -> Fleet:
                 return Fleet(mock, deployed(), cores, collector, starter.groups, restart)
@@ -230,8 +230,8 @@ class _Awaited:
 
     name: str
     ask: Callable[[], Ready | str]
-    patience: float
-    way_out: str
+    timeout: float
+    hint: str
     group: ProcessGroup | None = None
     """Whose processes must be the ones that listen; None: anyone may."""
 
@@ -265,7 +265,7 @@ class _Starter:
                 words += ["--certificate", str(issued.server)]
             ready = announced(self._log_of("mock"))
             group = self._start("mock", words, env, None, self.cores.mock, descriptors)
-            self._awaited.append(_Awaited("mock", ready, PATIENCE, ""))
+            self._awaited.append(_Awaited("mock", ready, TIMEOUT, ""))
             url = _url_of(data, "https" if issued else "http")
             return Mock(url, _url_of(control), group.pid, owner, issued)
 
@@ -295,8 +295,8 @@ class _Starter:
 
         return deployed
 
-    def anew(self, wanted: Mapping[str, Deployment], upstream: Mock) -> dict[str, Deployed]:
-        """Those that are not there already, stopped and started again, on other ports."""
+    def restarted(self, wanted: Mapping[str, Deployment], upstream: Mock) -> dict[str, Deployed]:
+        """Stop and start those that do not run elsewhere, on other ports."""
         ours = {name: one for name, one in wanted.items() if not isinstance(one, UrlDeployment)}
         with uninterrupted():
             stop(self.groups[name] for name in ours)
@@ -312,7 +312,7 @@ class _Starter:
         ready = announced(self._log_of(name))
         group = self._start(name, words, env, None, self.cores.apps)
         how = self._how(group, words, env, None)
-        return _Awaited(name, ready, PATIENCE, "", group), how
+        return _Awaited(name, ready, TIMEOUT, "", group), how
 
     def _command(
         self, name: str, deployment: CommandDeployment, upstream: Mock
@@ -323,7 +323,7 @@ class _Starter:
         cwd = deployment.cwd
         last = argv(deployment.stop, port=port, **upstream.values) if deployment.stop else []
         group = self._start(name, words, env, cwd, self.cores.apps, stop_command=last)
-        way_out = (
+        hint = (
             f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and "
             f"answer 2xx to GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how "
             f"long.\nTo try it by hand: {shlex.join(redaction.words(words))}"
@@ -332,7 +332,7 @@ class _Starter:
         ask = answers(url, deployment.ready)
         how = self._how(group, words, env, cwd)
         checked = group if deployment.check_listener else None
-        return _Awaited(name, ask, deployment.ready_timeout, way_out, checked), how
+        return _Awaited(name, ask, deployment.ready_timeout, hint, checked), how
 
     def _environment(
         self, name: str, own: Mapping[str, str], upstream: Mock, **values: object
@@ -433,14 +433,14 @@ def _url_of(listener: socket.socket, scheme: str = "http") -> str:
 def _url(name: str, deployment: UrlDeployment) -> _Awaited:
     url, ready = deployment.url, deployment.ready
     ask = answers(url, ready) if ready else listens(url)
-    way_out = "It has to run before; or let a `command` in the plan start it."
-    return _Awaited(name, ask, PATIENCE if ready else 0.0, way_out)
+    hint = "It has to run before; or let a `command` in the plan start it."
+    return _Awaited(name, ask, TIMEOUT if ready else 0.0, hint)
 
 
 def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> dict[str, Ready]:
     """What each of them says of itself, once all are ready."""
     began = time.monotonic()
-    ways_out = {one.name: one.way_out for one in awaited}
+    hints = {one.name: one.hint for one in awaited}
     found: dict[str, Ready] = {}
     while True:
         for name, group in groups.items():
@@ -448,7 +448,7 @@ def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> d
                 words = group.last_words()
                 raise DeploymentFailed(
                     f"{_called(name)} {end} while starting.{_port(words)}{words}"
-                    f"\n{ways_out.get(name, '')}".rstrip()
+                    f"\n{hints.get(name, '')}".rstrip()
                 )
         for one in awaited:
             if one.name in found:
@@ -457,12 +457,12 @@ def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> d
             if not isinstance(answer, str):
                 _check_listener(one, answer["url"])
                 found[one.name] = answer
-            elif time.monotonic() - began > one.patience:
-                within = f" in {one.patience:g} s" if one.patience else ""
+            elif time.monotonic() - began > one.timeout:
+                within = f" in {one.timeout:g} s" if one.timeout else ""
                 words = groups[one.name].last_words() if one.name in groups else ""
                 raise DeploymentFailed(
                     f"{_called(one.name)} did not become ready{within}: {answer}."
-                    f"{_port(words)}{words}\n{one.way_out}".rstrip()
+                    f"{_port(words)}{words}\n{one.hint}".rstrip()
                 )
         if len(found) == len(awaited):
             return found

@@ -29,9 +29,9 @@ class Engine(Protocol):
 
     def send(self, message: messages.Message) -> None: ...
 
-    def receive(self, patience: float | None) -> Any:
+    def receive(self, timeout: float | None) -> Any:
         """
-        The next message. Raises EngineFailed when none comes in `patience` seconds (None: wait for
+        The next message. Raises EngineFailed when none comes in `timeout` seconds (None: wait for
         ever), or when the engine is gone.
         """
 
@@ -131,15 +131,15 @@ class ControllerSocket:
         except OSError as error:
             raise EngineFailed("the load generator is gone") from error
 
-    def receive(self, patience: float | None) -> Any:
+    def receive(self, timeout: float | None) -> Any:
         assert self._caller is not None
         while b"\n" not in self._buffer:
-            self._caller.settimeout(patience)
+            self._caller.settimeout(timeout)
             try:
                 received = self._caller.recv(1 << 16)
             except TimeoutError:
                 raise EngineFailed(
-                    f"the load generator has been silent for {patience or 0:.0f} s"
+                    f"the load generator has been silent for {timeout or 0:.0f} s"
                 ) from None
             except OSError:
                 received = b""

@@ -5,7 +5,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-PATIENCE = 0.5  # seconds for the mock's answer
+TIMEOUT = 0.5  # seconds for the mock's answer
 
 
 class LedgerReader:
@@ -20,7 +20,7 @@ class LedgerReader:
         self._path = f"/ledger?recent_peak={str(recent_peak).lower()}"
         parts = urlsplit(control_url)
         self._connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=PATIENCE
+            parts.hostname or "", parts.port, timeout=TIMEOUT
         )
 
     def read(self) -> Any:

@@ -1,6 +1,6 @@
 """Two deployments take turns until it is known which is better, or the time is over.
 
-A round is A B B A B A A B at each level, or B A A B A B B A, after both were started anew; of
+A round is A B B A B A A B at each level, or B A A B A B B A, after both were restarted; of
 every two rounds one is of each kind, in an order drawn from the seed. So nothing that drifts, and
 no habit of the machine, favours one of them.
 """
@@ -62,7 +62,7 @@ class Interleaved:
         one, other = (terms.a, terms.b) if first == (number % 2 == 0) else (terms.b, terms.a)
         steps = [Step((one, other)[turn], level) for turn in TURNS for level in terms.at]
         if number and terms.restarts:
-            steps[0] = Step(steps[0].deployment, steps[0].level, anew=True)
+            steps[0] = Step(steps[0].deployment, steps[0].level, restart=True)
         return steps
 
     def described(self) -> dict[str, Any]:

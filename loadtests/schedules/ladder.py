@@ -171,7 +171,7 @@ def _next(plan: Plan, so_far: Sequence[Played]) -> Step | None:
         promised = not played[step] and step.level in _promised(plan, step.deployment)
         if promised or not _has_collapsed(mine[step.deployment], step.level):
             # The step that was to begin a repeat can be one that is skipped.
-            return replace(step, anew=restarts(plan) and repeat > last)
+            return replace(step, restart=restarts(plan) and repeat > last)
     return None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # analysis takes a second to import, which `run --dry-run` ne
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    One level on one deployment. `anew`: all that was started is started again before. `settle` and
+    One level on one deployment. `restart`: all deployments are restarted before. `settle` and
     `measure`: seconds, in place of the plan's. `pace`: how long it may last, where neither says it.
 
     `again`: why the level is played once more, in words; see stages.Stage. `probe`: what is changed
@@ -31,7 +31,7 @@ class Step:
 
     deployment: str
     level: int
-    anew: bool = field(default=False, compare=False)
+    restart: bool = field(default=False, compare=False)
     settle: float | None = field(default=None, compare=False)
     measure: float | None = field(default=None, compare=False)
     pace: Pace | None = field(default=None, compare=False)

@@ -1,4 +1,4 @@
-"""The same service twice: whoever finds a difference there would find one anywhere."""
+"""The same service twice: a difference that is found there could be found anywhere."""
 
 import math
 

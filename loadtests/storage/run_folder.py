@@ -167,10 +167,10 @@ class RunFolder:
 
 def failed(path: Path, error: OSError) -> StorageFailed:
     """What to say of it."""
-    way_out = "Make room, or choose another folder with --out."
+    hint = "Make room, or choose another folder with --out."
     if open_files.exhausted(error):
-        way_out = f"To mend it, {open_files.WAY_OUT}."
-    return StorageFailed(f"{path} cannot be written: {error.strerror or error}. {way_out}")
+        hint = f"To mend it, {open_files.HINT}."
+    return StorageFailed(f"{path} cannot be written: {error.strerror or error}. {hint}")
 
 
 def make(out: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 MOST_BYTES = 1_000_000
 DEEPEST = 32
-PATIENCE = 10.0  # seconds for a whole request to come
+TIMEOUT = 10.0  # seconds for a whole request to come
 
 _LARGEST_NUMBER = 2**63
 
@@ -163,7 +163,7 @@ async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         raise Refused(413, f"the body is longer than {MOST_BYTES} bytes")
     body = b""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             parts, size, more = [], 0, True
             while more:
                 message = await receive()
@@ -176,7 +176,7 @@ async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
                 more = message.get("more_body", False)
             body = b"".join(parts)
     except TimeoutError:
-        raise Refused(408, f"the request did not come within {PATIENCE:g} s") from None
+        raise Refused(408, f"the request did not come within {TIMEOUT:g} s") from None
     if body and not _is_json(headers.get(b"content-type", b"")):
         raise Refused(415, "a body is JSON, and says so: 'Content-Type: application/json'")
     return body

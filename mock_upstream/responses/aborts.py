@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a profile is checked without what it takes to play it
 
 _LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _SIOCOUTQNSD = 0x894B  # of linux/sockios.h
-_PATIENCE = 5.0  # seconds; for a client that does not read what it is to have before a reset
+_TIMEOUT = 5.0  # seconds; for a client that does not read what it is to have before a reset
 
 
 async def close(exchange: "Exchange") -> None:
@@ -56,7 +56,7 @@ async def drop(exchange: "Exchange") -> None:
 
 async def _flushed(exchange: "Exchange") -> None:
     """Until all that was written is on the network; a reset would discard the rest."""
-    end = monotonic() + _PATIENCE
+    end = monotonic() + _TIMEOUT
     while _unsent(exchange.transport) and monotonic() < end:
         if not await exchange.until(monotonic() + 0.001):
             return

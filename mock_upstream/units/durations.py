@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-LONGEST = 3600.0  # seconds; what the ledger can record, and far beyond any client's patience
+LONGEST = 3600.0  # seconds; what the ledger can record, and far beyond any client's timeout
 
 UNITS = {
     "us": Decimal("0.000001"),

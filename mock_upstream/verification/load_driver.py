@@ -58,7 +58,7 @@ def drive(
     seconds: float,
     *,
     connections: int,
-    patience: float,
+    timeout: float,
 ) -> list[Seen]:
     """
     Ask the questions in turns at Poisson arrivals of the same seed, and wait for the answers.
@@ -66,7 +66,7 @@ def drive(
     Args:
         rate: requests per second.
         connections: opened before the first request; more are opened when these do not suffice.
-        patience: seconds to wait for answers after the last request; those that come later are
+        timeout: seconds to wait for answers after the last request; those that come later are
             given up, and their connections closed.
     """
     allow_connections()
@@ -74,7 +74,7 @@ def drive(
     gc.disable()  # what one run keeps is bounded, and a collection would make requests late
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(_Driver(url, questions).drive(rate, seconds, connections, patience))
+            return runner.run(_Driver(url, questions).drive(rate, seconds, connections, timeout))
     finally:
         gc.enable()
 
@@ -90,7 +90,7 @@ class _Driver:
         self._all_answered = asyncio.Event()
 
     async def drive(
-        self, rate: float, seconds: float, connections: int, patience: float
+        self, rate: float, seconds: float, connections: int, timeout: float
     ) -> list[Seen]:
         deadlines = Deadlines()
         with suppress(OSError):  # more than the system allows; those beyond will be missed
@@ -110,11 +110,11 @@ class _Driver:
             if self._idle:
                 self._idle.pop().ask(one, self._questions[one.question])
             else:
-                task = asyncio.create_task(self._ask_anew(one))
+                task = asyncio.create_task(self._ask_again(one))
                 opening.add(task)
                 task.add_done_callback(opening.discard)
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 while self._owed:
                     self._all_answered.clear()
                     await self._all_answered.wait()
@@ -125,7 +125,7 @@ class _Driver:
         deadlines.close()
         return seen
 
-    async def _ask_anew(self, one: Seen) -> None:
+    async def _ask_again(self, one: Seen) -> None:
         try:
             connection = await self._connect()
         except OSError:

@@ -30,7 +30,7 @@ _WARM_UP = 0.5  # seconds
 _CONFIDENCE = 0.9999  # of an interval: a false alarm in some thousand runs
 _QUANTILES = (0.5, 0.95, 0.99)
 _ROUNDING = 1e-6  # seconds; Server-Timing has thousandths of a millisecond
-_PATIENCE = 60.0  # seconds for the slowest answers
+_TIMEOUT = 60.0  # seconds for the slowest answers
 _MOST_CONNECTIONS = 10_000  # that are opened beforehand
 _HIGHEST_RATE = 50_000.0  # requests per second; beyond what the driver can do
 _OFFERED = 0.98  # of a rate, to count as having been asked
@@ -227,7 +227,7 @@ class _Asker:
         ]
         longest = max(one.quantile(0.999999) for one in latencies)
         # What a fault keeps waiting may never come.
-        self._patience = min(longest + 5, _PATIENCE) if _faulty(profile) else _PATIENCE
+        self._timeout = min(longest + 5, _TIMEOUT) if _faulty(profile) else _TIMEOUT
         draws = [(place + 0.5) / 1000 for place in range(1000)]
         self.mean = sum(fmean(map(one.quantile, draws)) for one in latencies) / len(latencies)
         """Seconds that a request takes, without any network."""
@@ -241,7 +241,7 @@ class _Asker:
             rate,
             seconds,
             connections=min(int(rate * self.mean * 1.2) + 20, _MOST_CONNECTIONS),
-            patience=self._patience,
+            timeout=self._timeout,
         )
         return seen, self._upstream.ledger()
 
@@ -268,7 +268,7 @@ def saturated(seen: Sequence[Seen], servers: int) -> Check:
 def _capacity(asker: _Asker, servers: int) -> Check:
     rate = _OVERLOAD * servers / asker.mean if asker.mean else inf
     seconds = max(2.0, 50 * asker.mean)  # the ends of the window are a server's work each
-    if rate > _HIGHEST_RATE or seconds > _PATIENCE / 4:
+    if rate > _HIGHEST_RATE or seconds > _TIMEOUT / 4:
         return Check("capacity, overloaded", "", "not tried: it would take too much", None)
     return saturated(asker.ask(rate, seconds)[0], servers)
 

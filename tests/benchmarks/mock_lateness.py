@@ -43,12 +43,12 @@ def by_the_ledger(rounds: int, seconds: float):
     early = 0
     with peers.mock(LATENCY) as upstream, peers.on_core(peers.DRIVER):
         ask = [load_driver.question("mock", "GET", "/")]
-        load_driver.drive(upstream.url, ask, RATES[0], 1.0, connections=300, patience=20)
+        load_driver.drive(upstream.url, ask, RATES[0], 1.0, connections=300, timeout=20)
         for _ in range(rounds):
             for rate in RATES:
                 upstream.reset()
                 seen = load_driver.drive(
-                    upstream.url, ask, rate, seconds, connections=rate // 8, patience=20
+                    upstream.url, ask, rate, seconds, connections=rate // 8, timeout=20
                 )
                 delays = upstream.ledger().late
                 late[rate].append((delays.p50, delays.p99))

@@ -59,7 +59,7 @@ def main() -> None:
 def lateness(url: str) -> tuple[float, float]:
     """p50 and p99 at 2,000 requests a second, in seconds."""
     ask = [load_driver.question("mock", "GET", "/")]
-    seen = load_driver.drive(url, ask, 2000, 3.0, connections=150, patience=20)
+    seen = load_driver.drive(url, ask, 2000, 3.0, connections=150, timeout=20)
     late = sorted(one.timing()["late"] for one in seen)
     return late[len(late) // 2], late[len(late) * 99 // 100]
 

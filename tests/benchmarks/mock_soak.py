@@ -3,7 +3,7 @@
     python tests/benchmarks/mock_soak.py [--requests 360000] [--url URL --pid PID]
 
 As many as 100 users with a pause of a second send in an hour, in bursts of two seconds that each
-open their connections anew and abandon what is under way at their end. The mock plays what keeps
+open new connections and abandon what is under way at their end. The mock plays what keeps
 state: draws, a queue, a limit by address, errors. Asked: in the second half of
 the requests memory grows by at most 1 MB.
 """

@@ -1,4 +1,4 @@
-"""`brownout compare` on real processes: who is started anew, and what ends it too soon."""
+"""`brownout compare` on real processes: what is restarted, and what ends it too soon."""
 
 import json
 import sys
@@ -61,7 +61,7 @@ def test_a_head_that_fails_from_the_start_is_worse_after_one_round(pair) -> None
     assert len(found.blocks) == 8
 
 
-def test_rounds_start_anew_and_what_was_measured_is_told_at_ctrl_c(pair) -> None:
+def test_each_round_restarts_and_ctrl_c_still_prints_what_was_measured(pair) -> None:
     folder = pair("fine")
     with brownout(
         "compare", "base", "head", *SHORT, "--margin", "0.001%", cwd=folder

@@ -25,7 +25,7 @@ STARTER = """
 import sys, time
 from pathlib import Path
 from loadtests.processes import groups
-groups.PATIENCE = 0.5
+groups.TIMEOUT = 0.5
 group = groups.ProcessGroup(
     ["sh", "-c", sys.argv[2]], {}, None, Path(sys.argv[1]), (), ["sh", "-c", sys.argv[3]]
 )
@@ -112,7 +112,7 @@ def test_a_supervisor_that_was_stopped_ends_its_group(tmp_path):
 
 
 def test_a_supervisor_that_does_not_answer_is_killed_and_its_group_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(groups, "PATIENCE", 0.2)
+    monkeypatch.setattr(groups, "TIMEOUT", 0.2)
     monkeypatch.setattr(groups, "GIVING_UP", 0.2)
     group = ProcessGroup(["sleep", "600"], {}, None, tmp_path / "log")
     monkeypatch.setattr(group, "hang_up", lambda: None)
@@ -145,7 +145,7 @@ def test_without_linux_the_process_group_of_the_command_is_ended(tmp_path, monke
     script.write_text(code.replace("SCRIPT", repr(groups.SCRIPT)), encoding="utf-8")
     monkeypatch.setattr(groups, "SCRIPT", str(script))
     monkeypatch.setattr(groups, "_prepare", lambda: None)
-    monkeypatch.setattr(groups, "PATIENCE", 0.5)
+    monkeypatch.setattr(groups, "TIMEOUT", 0.5)
     command = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & echo $$; wait"
     mark = tmp_path / "cleaned"
     group = ProcessGroup(
@@ -183,7 +183,7 @@ import sys
 from pathlib import Path
 from loadtests.processes.groups import ProcessGroup, stop
 import loadtests.processes.groups
-loadtests.processes.groups.PATIENCE = 0.2
+loadtests.processes.groups.TIMEOUT = 0.2
 folder = Path(sys.argv[1])
 forbidden = ["setpriv", "--reuid=65534", "--clear-groups", "sleep", "600"]
 groups = [

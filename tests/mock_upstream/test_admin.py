@@ -352,7 +352,7 @@ def quiet_app(**given: Any) -> Any:
 
 
 def test_a_client_that_takes_too_long_to_send_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "PATIENCE", 0.1)
+    monkeypatch.setattr(guard, "TIMEOUT", 0.1)
     with serving(quiet_app()) as url:
         address = urlsplit(url).hostname, urlsplit(url).port
         with socket.create_connection(address) as caller:

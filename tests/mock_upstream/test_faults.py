@@ -247,7 +247,7 @@ def test_a_reset_comes_after_all_that_was_written_however_late_it_is_read() -> N
 def test_a_reset_does_not_wait_for_ever_for_a_client_that_does_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(aborts, "_PATIENCE", 0.05)
+    monkeypatch.setattr(aborts, "_TIMEOUT", 0.05)
     client_buffer = 5_000
 
     async def play(exchange: Exchange, answer: Answer) -> None:

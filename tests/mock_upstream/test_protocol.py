@@ -121,7 +121,7 @@ async def well(exchange: Exchange, answer: Answer) -> None:
 def test_a_head_has_its_time_however_slowly_it_comes(
     monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
-    monkeypatch.setattr(protocol, "HEAD_PATIENCE", 0.3)
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.3)
     with played(well) as server, connected(server.port) as client:
         if kept:
             request(client, "/x")
@@ -139,7 +139,7 @@ def test_a_head_has_its_time_however_slowly_it_comes(
 def test_a_connection_may_be_idle_and_a_body_slow_for_longer_than_a_head(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(protocol, "HEAD_PATIENCE", 0.05)
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
 
     async def uploaded(exchange: Exchange, answer: Answer) -> None:
         assert await exchange.received()

@@ -29,7 +29,7 @@ RUNS = 10
 class Request:
     arrival: float
     service: float
-    patience: float | None = None
+    timeout: float | None = None
     """Seconds after which its client goes away; None: never."""
     slot: Reservation | None = None
 
@@ -97,8 +97,8 @@ def play(
 
         slot.moved = moved
         moved()
-        if request.patience is not None:
-            when = request.arrival + request.patience
+        if request.timeout is not None:
+            when = request.arrival + request.timeout
             at(when, lambda: station.abandon(slot, when))
 
     def read(when: float) -> None:
@@ -409,7 +409,7 @@ def test_after_a_burst_only_a_station_that_releases_serves_the_living() -> None:
     answered = {}
     for discipline in DISCIPLINES:
         capacity = Capacity(servers=1, on_disconnect=discipline)
-        crowd = [Request(arrival, 0.1, patience) for arrival, patience in burst + calm]
+        crowd = [Request(arrival, 0.1, timeout) for arrival, timeout in burst + calm]
         played = play(capacity, crowd)
         answered[discipline] = sum(r.slot.gone is None for r in played.requests[100:] if r.slot)
         load = played.station.load(1e6)
@@ -503,7 +503,7 @@ def test_the_peak_of_waiting_starts_again_where_it_is_read(discipline: Disciplin
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_clients_that_come_and_go_leave_no_memory_behind(discipline: Discipline) -> None:
-    """An hour of service each, and a second of patience: a client that scans, or attacks."""
+    """An hour of service each, and a timeout of a second: a client that scans, or attacks."""
     station = open_station(Capacity(servers=5, queue=5, on_disconnect=discipline))
     for place in range(20_000):
         slot = station.enter(place, 3600.0)

@@ -121,7 +121,7 @@ def test_servers_that_are_idle_or_too_many_are_seen() -> None:
 def test_the_driver_sends_at_its_times_whatever_the_answers_do() -> None:
     with running("300ms") as upstream:
         asked = [question("mock", "GET", "/a"), question("mock", "POST", "/b")]
-        seen = drive(upstream.url, asked, 200, 1.0, connections=0, patience=20)
+        seen = drive(upstream.url, asked, 200, 1.0, connections=0, timeout=20)
         account = upstream.ledger()
     assert len(seen) == pytest.approx(200, abs=60)
     assert account.arrivals == account.answers[200] == len(seen)
@@ -134,7 +134,7 @@ def test_the_driver_sends_at_its_times_whatever_the_answers_do() -> None:
 def test_the_driver_gives_up_on_answers_that_never_come() -> None:
     with running("50s") as upstream:
         asked = [question("mock", "GET", "/")]
-        seen = drive(upstream.url, asked, 100, 0.5, connections=5, patience=0.1)
+        seen = drive(upstream.url, asked, 100, 0.5, connections=5, timeout=0.1)
     assert seen
     assert {one.status for one in seen} == {0}
 

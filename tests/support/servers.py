@@ -60,9 +60,9 @@ class PromptServer(uvicorn.Server):
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
-        patience = time.monotonic() + (self.config.timeout_graceful_shutdown or 0)
+        timeout = time.monotonic() + (self.config.timeout_graceful_shutdown or 0)
         while (state.connections or state.tasks) and not self.force_exit:
-            if time.monotonic() > patience:
+            if time.monotonic() > timeout:
                 break
             await asyncio.sleep(0.002)
         for task in state.tasks:

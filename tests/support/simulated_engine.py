@@ -226,7 +226,7 @@ class SimulatedLine:
                 measured = Measured(stage=message.stage, measure=measure)
                 self._coming = deque([measured, *following])
 
-    def receive(self, patience: float | None) -> Any:
+    def receive(self, timeout: float | None) -> Any:
         self._given += 1
         return self._coming.popleft()
 

@@ -145,9 +145,9 @@ def _descriptors(hosts: Sequence[_Host], deployment: str) -> Validity:
         seen = [host.processes[name] for host in hosts if name in host.processes]
         return any(process.spare_descriptors == 0 for process in seen)
 
-    way_out = "had no file descriptor left: raise the limit of open files (`ulimit -n`)"
+    hint = "had no file descriptor left: raise the limit of open files (`ulimit -n`)"
     names = {MOCK: "the mock upstream", deployment: "the deployment"}
-    problems = tuple(f"{called} {way_out}" for name, called in names.items() if out(name))
+    problems = tuple(f"{called} {hint}" for name, called in names.items() if out(name))
     return Validity(not out(MOCK), problems)
 
 

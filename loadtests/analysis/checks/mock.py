@@ -183,12 +183,9 @@ class _Stretch:
         if not self.before or not self.after:
             return None
         if self.after.epoch != self.before.epoch:
-            return "the mock upstream was restarted: it lost its requests and began anew"
+            return "the mock upstream was restarted: it lost its requests"
         if self.after.generation != self.before.generation:
-            return (
-                f"the mock upstream was reset: it dropped {self.after.dropped} replies and began "
-                "anew"
-            )
+            return f"the mock upstream was reset: it dropped {self.after.dropped} replies"
         if self.after.version != self.before.version:
             return CHANGED
         return None

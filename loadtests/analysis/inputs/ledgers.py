@@ -104,7 +104,7 @@ class Ledger(_Part):
 
 
 def with_ledgers(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The samples with their ledgers read, so that whoever asks for one need not read it again."""
+    """The samples with their ledgers read, so that none is read twice."""
     return [
         {**sample, "mock": Ledger.of(sample)} if "mock" in sample else sample for sample in samples
     ]

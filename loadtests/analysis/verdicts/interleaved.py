@@ -26,7 +26,7 @@ from scipy import special
 from loadtests.analysis.stats import failure_shares as failing
 from loadtests.analysis.stats.sequential import looks_so_far, p_value, significances
 from loadtests.analysis.verdicts import answers, block_length, covariates
-from loadtests.analysis.verdicts import text as duel_words
+from loadtests.analysis.verdicts import text as wording
 from loadtests.analysis.verdicts.blocks import Block
 from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
 from loadtests.analysis.verdicts.effects import Effect, of_metric
@@ -91,10 +91,10 @@ def verdict(
         margin=terms.margin,
         ratio=seen.ratio,
         minimum_detectable_change=seen.minimum_detectable_change(),
-        sentence=duel_words.sentence(
+        sentence=wording.sentence(
             judged.kind,
             seen.terms,
-            duel_words.Told(
+            wording.Told(
                 effect=seen.decides,
                 ratio=seen.ratio,
                 minimum_detectable_change=seen.minimum_detectable_change(),
@@ -307,7 +307,7 @@ class _Seen:
     def _failures(self) -> str:
         """How many fail on each side, in a sentence."""
         (share_a, _), (share_b, _) = self.failed
-        return duel_words.failures(self.terms, share_a, share_b, _mostly(self._side(self.terms.b)))
+        return wording.failures(self.terms, share_a, share_b, _mostly(self._side(self.terms.b)))
 
     # Rates above the capacity
 
@@ -328,7 +328,7 @@ class _Seen:
     def _overloaded(self, growing: Sequence[str]) -> _Judged:
         """Of two sides one of which keeps up the other is better; of none nothing can be said."""
         answered = self.effect("throughput", self.terms.at[0])
-        told = duel_words.growing(self.terms, growing, (answered.a, answered.b))
+        told = wording.growing(self.terms, growing, (answered.a, answered.b))
         if len(growing) == 2:
             return _Judged("INVALID", invalid=told)
         falls = answered.mean < 0 if self.terms.b in growing else answered.mean > 0
@@ -407,7 +407,7 @@ class _Seen:
         if self.terms.metric == "cpu":
             answered = self.effect("throughput", self.terms.at[0])
             if answered.values and abs(answered.mean) > math.log(_OTHER_RATE):
-                yield duel_words.other_rates(self.terms, answered)
+                yield wording.other_rates(self.terms, answered)
         kinds = {
             name: {kind for one in self.blocks if one.deployment == name for kind in one.kinds}
             for name in self.terms.names
@@ -427,8 +427,8 @@ class _Seen:
         if terms.metric in QUANTILES and found.values:
             beyond = 1 - QUANTILES[terms.metric]
             if min(found.a, found.b) > beyond:
-                return duel_words.endless(terms, found.a, found.b)
-        return duel_words.unmeasured(terms)
+                return wording.endless(terms, found.a, found.b)
+        return wording.unmeasured(terms)
 
 
 def _marked(blocks: Sequence[Block]) -> list[Block]:

@@ -24,7 +24,7 @@ def of_record(record: Record, samples: Sequence[Mapping[str, Any]]) -> list[Verd
         samples: with their ledgers read.
 
     Raises:
-        ValueError: what was compared is no Terms.
+        ValueError: the comparison in the header is not one.
     """
     if record.header.comparison is None:
         return []

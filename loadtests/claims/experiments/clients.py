@@ -118,7 +118,7 @@ EXPERIMENTS = (
     Experiment(
         name="faster-alone",
         claim="Async makes one request faster.",
-        theory="One request waits for its call, whoever waits: L and about a millisecond.",
+        theory="One request waits for its call, in any client: L and about a millisecond.",
         plans=("clients",),
         judge=faster_alone,
     ),

@@ -4,7 +4,7 @@ import math
 
 from loadtests.claims.experiment import Case, Experiment
 from loadtests.claims.measurements import Seen, counted
-from loadtests.claims.model import PATIENCE, THREADS
+from loadtests.claims.model import THREADS, TIMEOUT
 from loadtests.results import Estimate
 
 GAVE_UP = ("timeout",)  # brownout did, after eight seconds
@@ -124,8 +124,8 @@ def internal_benefits(seen: Seen) -> list[Case]:
             what="requests answered",
             unit="per second",
             if_true=alone,
-            if_false=THREADS / PATIENCE,
-            predicted=THREADS / PATIENCE,  # at most
+            if_false=THREADS / TIMEOUT,
+            predicted=THREADS / TIMEOUT,  # at most
             measured=seen.answers(SERVICE, many),
         ),
     ]

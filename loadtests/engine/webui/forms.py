@@ -10,7 +10,7 @@ from loadtests.engine.egress import Egress
 from loadtests.plans import Plan, PlanError, overrides
 
 _RUNNING = ("spawning", "running", "cleanup", "stopping")
-_RUNS = "a test runs, and its plan cannot be changed on the way: stop it, then start anew"
+_RUNS = "a test runs, and its plan cannot be changed on the way: stop it, then start again"
 
 
 def install(environment: Any, web_ui: Any, base: str, plan: Plan, egress: Egress) -> None:

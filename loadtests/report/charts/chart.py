@@ -30,7 +30,7 @@ USUAL = Size(470, 330)
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Background:
     """What is drawn behind the curves themselves: rows of a level and a value each."""
 
     bounds: Rows = ()
@@ -45,7 +45,7 @@ def chart(
     x: Channel,
     y: Channel,
     what: str,
-    beside: Beside,
+    background: Background,
     *,
     size: Size,
     legend: bool,
@@ -72,7 +72,7 @@ def chart(
     drawn = [
         *marks.changed(curves, x, colour),
         layer(line, "area", across | ends | colour | run, opacity=0.16),
-        *_behind(beside, place, y, colour, len(deployments)),
+        *_behind(background, place, y, colour, len(deployments)),
         layer(
             around_invalid(rows),
             "line",
@@ -128,14 +128,18 @@ def told(rows: Iterable[dict[str, Any]], curves: Sequence[Curve], what: str) -> 
 
 
 def _behind(
-    beside: Beside, place: Channel, y: Channel, colour: Channel, deployments: int
+    background: Background, place: Channel, y: Channel, colour: Channel, deployments: int
 ) -> list[Layer]:
     faint = 0.55 if deployments < 6 else 0.3
     kinds: list[tuple[Rows, dict[str, Any], Channel]] = [
-        (beside.diagonal, {"strokeWidth": 1.2, "color": _NEUTRAL}, {}),
-        (beside.bounds, {"strokeWidth": 1, "opacity": faint}, colour | {"detail": nominal("line")}),
+        (background.diagonal, {"strokeWidth": 1.2, "color": _NEUTRAL}, {}),
         (
-            beside.service,
+            background.bounds,
+            {"strokeWidth": 1, "opacity": faint},
+            colour | {"detail": nominal("line")},
+        ),
+        (
+            background.service,
             {"strokeWidth": 1.3, "strokeDash": [4, 3], "opacity": 0.9},
             colour | {"detail": nominal("run")},
         ),
@@ -145,11 +149,11 @@ def _behind(
         for found, look, channels in kinds
         if found
     ]
-    if beside.ceilings:
+    if background.ceilings:
         text = {"x": {"value": 5}, "y": quantity("label", scale=y["scale"], axis=y["axis"])}
         layers += [
             layer(
-                beside.ceilings,
+                background.ceilings,
                 "rule",
                 {"y": y} | colour,
                 strokeWidth=1.1,
@@ -157,7 +161,7 @@ def _behind(
                 opacity=0.85,
             ),
             layer(
-                beside.ceilings,
+                background.ceilings,
                 "text",
                 text | colour | {"text": nominal("text")},
                 spoken=True,

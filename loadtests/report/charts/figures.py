@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from loadtests.report.charts import asymptotes, axes, ceilings, pictures, rows
-from loadtests.report.charts.chart import USUAL, Beside, Size, chart
+from loadtests.report.charts.chart import USUAL, Background, Size, chart
 from loadtests.report.charts.curves import Curve, is_open, of_run
 from loadtests.report.charts.marks import Layer
 from loadtests.report.charts.palette import LIGHT, Theme, config
@@ -24,8 +24,8 @@ def response_time(
     bases = [row["value"] for row in bounds if not row["line"]]
     measured = [*rows.known(points), *rows.known(service)]
     y = axes.times(min([*measured, *bases], default=0.0), max(measured, default=0.1))
-    beside = Beside(bounds=bounds, service=service)
-    return chart(curves, points, x, y, quantile, beside, size=size, legend=legend)
+    background = Background(bounds=bounds, service=service)
+    return chart(curves, points, x, y, quantile, background, size=size, legend=legend)
 
 
 p95: Chart = partial(response_time, quantile="p95")
@@ -38,16 +38,16 @@ def throughput(curves: Sequence[Curve], *, size: Size = USUAL, legend: bool = Fa
     above = ceilings.drawn(curves, high) if _alone(curves) else []
     x, y = axes.levels(curves), axes.rates(max([high, *(row["label"] for row in above)]))
     end = axes.reach(x)
-    beside = Beside(
+    background = Background(
         bounds=asymptotes.of_throughput(curves, *end) if _alone(curves) else [],
         diagonal=asymptotes.diagonal(end[1]) if is_open(curves) else [],
         ceilings=above,
     )
-    return chart(curves, points, x, y, "throughput", beside, size=size, legend=legend)
+    return chart(curves, points, x, y, "throughput", background, size=size, legend=legend)
 
 
 def key(curves: Sequence[Curve]) -> list[str]:
-    """What is drawn beside the curves themselves, a phrase for each; in the order of importance."""
+    """What the marks beside the curves mean, a phrase for each, the most important first."""
     shown = {point.steady for curve in curves for point in curve.points}
     said = {
         "drifting": "in a ring: drifting",

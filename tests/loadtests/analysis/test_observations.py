@@ -139,7 +139,7 @@ def test_a_process_that_vanishes_leaves_what_the_others_tell():
     assert told.processes == 2
 
 
-def test_a_process_that_began_anew_counts_from_there():
+def test_a_restarted_process_counts_from_its_start():
     samples = [
         sample(at, {"7": gauges(at) if at < 1005 else gauges(at, cpu=0.5 * (at - 1004))})
         for at in range(1000, 1010)

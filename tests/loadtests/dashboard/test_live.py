@@ -70,7 +70,7 @@ class Listed:
             for one in self.simulated.play(message):
                 self.coming += [*self.between, one] if isinstance(one, Report) else [one]
 
-    def receive(self, patience):
+    def receive(self, timeout):
         if self.gone or not self.coming:
             raise EngineFailed("the load generator is gone")
         return self.coming.popleft()
@@ -223,8 +223,8 @@ def test_who_stops_the_test_is_heard_among_asks(desk):
 def test_a_message_that_comes_late_is_waited_for_no_longer_than_was_asked(desk):
     seen = []
 
-    def receive(patience):
-        seen.append(patience)
+    def receive(timeout):
+        seen.append(timeout)
         return PageCommand(number=1, what="runs") if len(seen) < 4 else Stopped()
 
     desk.line.receive = receive
@@ -240,7 +240,7 @@ def test_a_message_that_comes_late_is_waited_for_no_longer_than_was_asked(desk):
 # Earlier runs.
 
 
-def test_the_runs_are_listed_anew_when_a_page_asks(desk):
+def test_the_runs_are_listed_again_when_a_page_asks(desk):
     desk.dashboard.open()
     assert json.loads(desk.line.shown["runs"]) == []
     keep(desk.out, "a", "b")

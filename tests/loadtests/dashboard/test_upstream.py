@@ -519,7 +519,7 @@ def test_each_run_begins_with_its_own_profile_and_ends_with_it(fleet):
         assert len(hand.told()) == 3
 
 
-def test_a_profile_that_is_played_already_is_not_played_anew(hand):
+def test_a_profile_that_is_played_already_is_not_restarted(hand):
     """Which would begin its draws and its timeline again."""
     before = hand.version
     hand.upstream.end()

@@ -102,7 +102,7 @@ class Engine:
         if isinstance(message, Stage) and message.number == 0:
             self._said += self._engine.play(message)
 
-    def receive(self, patience: float | None) -> Any:
+    def receive(self, timeout: float | None) -> Any:
         if self._said:
             return self._said.pop(0)
         self.silent.set()

@@ -334,7 +334,7 @@ time.sleep(60)
 def test_processes_that_will_not_end_are_forced_and_so_are_those_that_left_the_group(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(groups, "PATIENCE", 1.0)
+    monkeypatch.setattr(groups, "TIMEOUT", 1.0)
     words = [sys.executable, "-c", STUBBORN, "0", "2", STUBBORN]
     group = ProcessGroup(words, {}, None, tmp_path / "log")
     try:

@@ -57,7 +57,7 @@ def test_levels_never_go_down(a_plan):
     """Within a repeat that begins with a restart; in the whole run where none does."""
     climbs = [[]]
     for step in play(a_plan):
-        if step.anew:
+        if step.restart:
             climbs.append([])
         climbs[-1].append(step.level)
     assert all(levels == sorted(levels) for levels in climbs)
@@ -78,7 +78,7 @@ def test_the_order_of_deployments_is_reversed_at_every_turn(a_plan):
 def test_a_repeat_begins_with_a_restart_where_its_first_deployment_climbs_no_further():
     a_plan = plan("ab", [1, 10], repeats=3, restarts=True)
     steps = play(a_plan, lambda step: (0.1, 0.0, step != Step("a", 10)))
-    assert [n for n, step in enumerate(steps) if step.anew] == [4, 6]
+    assert [n for n, step in enumerate(steps) if step.restart] == [4, 6]
     assert [step.deployment for step in steps[4:]] == ["b"] * 4
 
 
@@ -86,9 +86,9 @@ def test_services_that_ran_before_are_not_restarted():
     url = UrlDeployment(url="http://127.0.0.1:9000")
     a_plan = plan("ab", [1, 10], repeats=2, restarts=True)
     a_plan.deployments = {"a": url, "b": url}
-    assert not any(step.anew for step in play(a_plan))
+    assert not any(step.restart for step in play(a_plan))
     a_plan.deployments["b"] = None
-    assert sum(step.anew for step in play(a_plan)) == 1
+    assert sum(step.restart for step in play(a_plan)) == 1
 
 
 def test_a_deployment_whose_p95_passed_two_seconds_climbs_no_further():

@@ -31,12 +31,12 @@ def test_the_order_is_drawn_from_the_seed() -> None:
     assert len(orders) > 10
 
 
-def test_both_start_anew_before_each_round_but_the_first() -> None:
+def test_both_restart_before_each_round_but_the_first() -> None:
     schedule = Interleaved(terms())
-    anew = [[step.anew for step in schedule.round(number)] for number in range(3)]
-    assert anew == [[False] * 8, [True, *[False] * 7], [True, *[False] * 7]]
+    restarts = [[step.restart for step in schedule.round(number)] for number in range(3)]
+    assert restarts == [[False] * 8, [True, *[False] * 7], [True, *[False] * 7]]
     running = Interleaved(terms(restarts=False))
-    assert not any(step.anew for number in range(3) for step in running.round(number))
+    assert not any(step.restart for number in range(3) for step in running.round(number))
 
 
 def test_it_ends_at_the_time_limit_with_a_whole_round() -> None:
