@@ -12,7 +12,9 @@ from loadtests.processes import supervisor
 def runs(pid: int) -> bool:
     """Return whether the process is there and has not ended."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        # Its first thread may have ended while the others run.
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.AccessDenied:
         return True
     except psutil.Error:

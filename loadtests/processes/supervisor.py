@@ -175,21 +175,20 @@ class Supervisor:
         return descendants(os.getpid())
 
     def _signal(self, number: int) -> bool:
-        """Send a signal to all processes below; returns whether one of them permits it."""
-        permitted = False
+        """Send a signal to all processes below; returns False where each of them refuses it."""
+        refused, sent = False, False
+        targets = [(os.kill, pid) for pid in self._below()]
         if sys.platform != "linux":
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._main, number)
-                permitted = True
-        for pid in self._below():
+            targets.append((os.killpg, self._main))
+        for send, pid in targets:
             try:
-                os.kill(pid, number)
+                send(pid, number)
+                sent = True
             except PermissionError:
-                continue
+                refused = True
             except ProcessLookupError:
                 pass  # it has ended meanwhile
-            permitted = True
-        return permitted
+        return sent or not refused
 
     def _sleep(self) -> None:
         """Wait for a moment, or until a child ends."""
@@ -222,11 +221,13 @@ def descendants(pid: int) -> list[int]:
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                # After the program's name, in parentheses and of any content: state, parent.
-                state, parent = file.read().rpartition(b")")[2].split()[:2]
-        except (OSError, ValueError):
+                # After the program's name, in parentheses and of any content; proc_pid_stat(5).
+                fields = file.read().rpartition(b")")[2].split()
+            state, parent, threads = fields[0], fields[1], int(fields[17])
+        except (OSError, ValueError, IndexError):
             continue
-        if state in (b"Z", b"X"):
+        # A process whose first thread has ended is a zombie in name while its others run.
+        if state == b"X" or (state == b"Z" and threads <= 1):
             ended.add(int(name))
         children.setdefault(int(parent), []).append(int(name))
     found = [pid]

@@ -120,6 +120,27 @@ def test_a_supervisor_that_does_not_answer_is_killed_and_its_group_is_ended(tmp_
     assert not runs(group.pid)
 
 
+# Its first thread ends and the other stays: Linux calls such a process a zombie.
+FIRST_THREAD_ENDS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_whose_first_thread_has_ended_is_ended_too(tmp_path):
+    group = ProcessGroup([sys.executable, "-c", FIRST_THREAD_ENDS], {}, None, tmp_path / "log")
+    process = psutil.Process(group.pid)
+    eventually(lambda: process.status() == psutil.STATUS_ZOMBIE)
+    assert runs(group.pid)
+    assert group.descendants() == {group.pid}
+    stop([group])
+    assert group.ended() == "was killed by SIGTERM"
+    assert not psutil.pid_exists(group.pid)
+    assert not (tmp_path / "log.pid").exists()
+
+
 @pytest.mark.parametrize(
     ("number", "name"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGRTMIN + 3, "signal 37")]
 )
