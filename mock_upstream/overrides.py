@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from mock_upstream import faults
 from mock_upstream.faults import Fault
-from mock_upstream.latency.parser import Latency
+from mock_upstream.latency.distributions import Latency
 from mock_upstream.latency.parser import parse as parse_latency
 from mock_upstream.units.durations import LONGEST, format_duration
 from mock_upstream.units.sizes import LARGEST, Size, format_bytes, parse_size

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 from pydantic import JsonValue
 
 from mock_upstream.faults import Fault
+from mock_upstream.latency.distributions import Constant, Latency
 from mock_upstream.latency.draws import Stream
-from mock_upstream.latency.parser import Constant, Latency
 from mock_upstream.latency.spells import Chain
 from mock_upstream.profiles.profile import Caps, Profile, Route
 from mock_upstream.profiles.route_paths import QUERY, filled_pieces, path_names, path_pattern

@@ -7,7 +7,7 @@ from loadtests.analysis.stats.sample_size import LEAST_QUARTERS, requests_for
 from loadtests.plans import Plan, UrlDeployment
 from loadtests.recording.slices import LENGTH
 from loadtests.results import QUANTILES
-from mock_upstream.latency.parser import Latency
+from mock_upstream.latency.distributions import Latency
 
 _CYCLES = 6  # response times that a window must last: a closed system forgets in about one
 

@@ -14,7 +14,7 @@ from loadtests.analysis.stats.sample_size import TAIL
 from loadtests.plans import Plan
 from loadtests.recording.slices import LENGTH
 from loadtests.results import Estimate, Point, Run
-from mock_upstream.latency.parser import Latency
+from mock_upstream.latency.distributions import Latency
 
 _STEPS = 2000  # of a distribution, for its mean
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from loadtests.recording.messages import Change
 from loadtests.run.deployments import Mock
-from mock_upstream.latency.parser import LatencyError, parse
+from mock_upstream.latency.parser import parse
 from mock_upstream.profiles.merge_patch import difference
 from mock_upstream.profiles.profile import Profile
+from mock_upstream.units.grammar import TextError
 
 OUTAGE = 10.0  # seconds
 STATUS = "503"  # of every answer in an outage
@@ -235,7 +236,7 @@ def _latency(text: str, known: Sequence[str | None]) -> str:
     if text not in known:
         try:
             parse(text)
-        except LatencyError as error:
+        except TextError as error:
             raise Refused(f"latency: {error}") from None
     return text
 

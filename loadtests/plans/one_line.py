@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from loadtests.plans.errors import PlanError, explain
 from loadtests.plans.slos import METRICS, Slo, parse
-from mock_upstream.latency.parser import LatencyError
 from mock_upstream.latency.parser import parse as parse_latency
 from mock_upstream.profiles.merge_patch import merged
 from mock_upstream.profiles.profile import Profile
 from mock_upstream.units.documents import listed
+from mock_upstream.units.grammar import TextError
 
 NONE = "none"  # no SLOs; as a value of an upstream: as if it had never been given
 
@@ -131,7 +131,7 @@ def _values(line: str, latencies: Collection[str]) -> dict[str, Any]:
         if line not in latencies:  # those of files are there, and are not read again
             parse_latency(line)
         return {"latency": line}
-    except LatencyError as error:
+    except TextError as error:
         no_latency = error
     if not _KEY.match(line):
         raise PlanError(

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from mock_upstream.units.fields import Duration
+from mock_upstream.units.durations import Duration
 
 _TRANSPORT = ("reset", "close", "hang")
 

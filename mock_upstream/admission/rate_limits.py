@@ -9,8 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from mock_upstream.units.durations import format_duration
-from mock_upstream.units.fields import PositiveDuration
+from mock_upstream.units.durations import PositiveDuration, format_duration
 
 NANOSECONDS = 1_000_000_000
 

@@ -6,7 +6,7 @@ from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
 from mock_upstream.responses.bodies import has_body, write
 from mock_upstream.responses.exchange import Answer, Exchange
-from mock_upstream.units.fields import PositiveDuration
+from mock_upstream.units.durations import PositiveDuration
 from mock_upstream.units.sizes import PositiveBytes
 
 

@@ -4,7 +4,7 @@ from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
 from mock_upstream.responses.bodies import Share, send_share
 from mock_upstream.responses.exchange import Answer, Exchange
-from mock_upstream.units.fields import PositiveDuration
+from mock_upstream.units.durations import PositiveDuration
 
 
 class HangMidBody(Fault):

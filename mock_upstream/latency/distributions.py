@@ -7,12 +7,12 @@ Distributions of delays, as inverse CDFs: one uniform number in, seconds out.
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from decimal import Decimal
 from math import erfc, exp, expm1, inf, log, log1p, sqrt
 from statistics import NormalDist
 
 from mock_upstream.latency import gamma
-from mock_upstream.units.durations import LONGEST, format_duration, format_number
+from mock_upstream.units.durations import LONGEST, format_duration
+from mock_upstream.units.grammar import format_number
 
 _NORMAL = NormalDist()
 _Z99 = _NORMAL.inv_cdf(0.99)
@@ -119,18 +119,27 @@ class Gamma(Latency):
         return 1.0 if x >= LONGEST else gamma.cdf(self.shape, x / (self.mean / self.shape))
 
     def __str__(self) -> str:
-        return f"gamma(mean={format_duration(self.mean)},shape={plain(self.shape)})"
+        return f"gamma(mean={format_duration(self.mean)},shape={format_number(self.shape)})"
 
 
-class _LogNormal(Latency):
-    """What lognormals share, however they are written."""
+@dataclass(frozen=True, slots=True)
+class Lognormal(Latency):
+    """A body with a long tail, the usual first guess for a remote call: by p99, or by mean."""
 
-    __slots__ = ("_mu", "_sigma")
-    _mu: float
-    _sigma: float
+    p50: float  # seconds
+    p99: float | None = None  # seconds; or:
+    mean: float | None = None  # seconds, which many dashboards show
+    _mu: float = field(init=False, repr=False, compare=False)
+    _sigma: float = field(init=False, repr=False, compare=False)
 
-    def _put(self, p50: float, sigma: float) -> None:
-        object.__setattr__(self, "_mu", log(p50))
+    def __post_init__(self) -> None:
+        mu = log(self.p50)
+        if self.p99 is not None:
+            sigma = (log(self.p99) - mu) / _Z99
+        else:
+            assert self.mean is not None
+            sigma = sqrt(2 * (log(self.mean) - mu))
+        object.__setattr__(self, "_mu", mu)
         object.__setattr__(self, "_sigma", sigma)
 
     def quantile(self, u: float) -> float:
@@ -144,68 +153,80 @@ class _LogNormal(Latency):
     def jumps(self) -> tuple[float, ...]:
         return (LONGEST,) if self._sigma else (exp(self._mu),)
 
-
-@dataclass(frozen=True, slots=True)
-class Lognormal(_LogNormal):
-    """A body with a long tail, the usual first guess for a remote call."""
-
-    p50: float  # seconds
-    p99: float  # seconds
-
-    def __post_init__(self) -> None:
-        self._put(self.p50, (log(self.p99) - log(self.p50)) / _Z99)
-
     def __str__(self) -> str:
-        return f"lognormal(p50={format_duration(self.p50)},p99={format_duration(self.p99)})"
+        p50 = f"p50={format_duration(self.p50)}"
+        if self.mean is not None:
+            return f"lognormal(mean={format_duration(self.mean)},{p50})"
+        assert self.p99 is not None
+        return f"lognormal({p50},p99={format_duration(self.p99)})"
 
 
 @dataclass(frozen=True, slots=True)
-class LognormalOfMean(_LogNormal):
-    """The same by mean and median, which many dashboards show."""
+class Normal(Latency):
+    """
+    A bell curve, truncated at 0: delays below 0 are drawn again.
+
+    Mean and standard deviation are those of the curve before that. Where the mean is three
+    standard deviations or more, the delays have the same to a hundredth; for sd = mean, their mean
+    is 1.29 times as long.
+    """
 
     mean: float  # seconds
-    p50: float  # seconds
+    sd: float  # seconds
+    _above: float = field(init=False, repr=False, compare=False)  # share of the curve above 0
 
     def __post_init__(self) -> None:
-        self._put(self.p50, sqrt(2 * (log(self.mean) - log(self.p50))))
+        object.__setattr__(self, "_above", normal_cdf(self.mean / self.sd))
+
+    def quantile(self, u: float) -> float:
+        if u < 0.5:
+            z = _NORMAL.inv_cdf(normal_cdf(-self.mean / self.sd) + u * self._above)
+        else:  # from the other side, where small shares are exact
+            z = -_NORMAL.inv_cdf((1 - u) * self._above)
+        return min(max(self.mean + z * self.sd, 0.0), LONGEST)
+
+    def cdf(self, x: float) -> float:
+        if x >= LONGEST or x <= 0:
+            return float(x >= LONGEST)
+        return 1 - normal_cdf((self.mean - x) / self.sd) / self._above
 
     def __str__(self) -> str:
-        return f"lognormal(mean={format_duration(self.mean)},p50={format_duration(self.p50)})"
+        return f"normal(mean={format_duration(self.mean)},sd={format_duration(self.sd)})"
 
 
 @dataclass(frozen=True, slots=True)
 class Pareto(Latency):
     """
-    A heavy tail, the heavier the smaller alpha, up to `most`.
+    A heavy tail, the heavier the smaller alpha, up to `max`.
 
     The bounded Pareto distribution: no mass gathers at the bound, the rest is that much denser.
     """
 
-    least: float  # seconds
+    min: float  # seconds
     alpha: float
-    most: float  # seconds
+    max: float  # seconds
     _share: float = field(init=False, repr=False, compare=False)  # of the unbounded one
 
     def __post_init__(self) -> None:
-        share = -expm1(self.alpha * (log(self.least) - log(self.most)))
+        share = -expm1(self.alpha * (log(self.min) - log(self.max)))
         object.__setattr__(self, "_share", share)
 
     def quantile(self, u: float) -> float:
-        return min(self.least * exp(-log1p(-u * self._share) / self.alpha), self.most)
+        return min(self.min * exp(-log1p(-u * self._share) / self.alpha), self.max)
 
     def cdf(self, x: float) -> float:
-        if x >= self.most:
+        if x >= self.max:
             return 1.0
-        if x <= self.least:
+        if x <= self.min:
             return 0.0
-        return -expm1(self.alpha * (log(self.least) - log(x))) / self._share
+        return -expm1(self.alpha * (log(self.min) - log(x))) / self._share
 
     def jumps(self) -> tuple[float, ...]:
         return ()
 
     def __str__(self) -> str:
-        least, most = format_duration(self.least), format_duration(self.most)
-        return f"pareto(min={least},alpha={plain(self.alpha)},max={most})"
+        least, most = format_duration(self.min), format_duration(self.max)
+        return f"pareto(min={least},alpha={format_number(self.alpha)},max={most})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +282,7 @@ class Percentiles(Latency):
 
 def rank(percent: float) -> str:
     """As a quantile is called: p99.9."""
-    return f"p{plain(percent)}"
-
-
-def plain(number: float) -> str:
-    """As a number is written in a latency."""
-    return format_number(Decimal(repr(number)))
+    return f"p{format_number(percent)}"
 
 
 def normal_cdf(z: float) -> float:

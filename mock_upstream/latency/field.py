@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer, ValidationInfo, WithJsonSchema
 
-from mock_upstream.latency.parser import Latency, parse
+from mock_upstream.latency.distributions import Latency
+from mock_upstream.latency.parser import parse
 
 
 def _latency(value: object, info: ValidationInfo) -> Latency:

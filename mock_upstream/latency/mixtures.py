@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from math import floor, inf, nextafter
 from statistics import NormalDist
 
-from mock_upstream.latency.distributions import Latency, Percentiles, normal_cdf, plain
+from mock_upstream.latency.distributions import Latency, Percentiles, normal_cdf
+from mock_upstream.units.grammar import format_number
 
 _NORMAL = NormalDist()
 _NEAR = 1e-10  # relative; how closely a quantile is found
@@ -108,8 +109,8 @@ class Mixture(Latency):
 
     def __str__(self) -> str:
         return " + ".join(
-            f"{plain(weight)}*({part})"
+            f"{format_number(weight)}*({part})"
             if isinstance(part, Mixture | Percentiles)
-            else f"{plain(weight)}*{part}"
+            else f"{format_number(weight)}*{part}"
             for weight, part in self.parts
         )

@@ -12,11 +12,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mock_upstream.latency.distributions import Latency
 from mock_upstream.latency.draws import Stream
 from mock_upstream.latency.field import LatencyText
-from mock_upstream.latency.parser import Latency
-from mock_upstream.units.durations import LONGEST, format_duration
-from mock_upstream.units.fields import Duration
+from mock_upstream.units.durations import LONGEST, Duration, format_duration
 
 _SHORTEST = 0.001  # seconds
 _BLOCK = 1024  # pairs of a good and a bad spell

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mock_upstream.units.fields import PositiveDuration
+from mock_upstream.units.durations import PositiveDuration
 
 
 class Budget(BaseModel):

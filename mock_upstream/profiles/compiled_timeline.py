@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import pairwise
 from json import dumps
 from math import inf, lcm
@@ -22,7 +21,7 @@ from mock_upstream.profiles.timeline import (
     Timeline,
     is_number,
 )
-from mock_upstream.units.durations import format_number
+from mock_upstream.units.grammar import format_number
 
 Outage = int | Literal["reset", "close", "hang"]
 Played = TypeVar("Played")
@@ -220,9 +219,7 @@ class _Stretch(Generic[Played]):
 
 def _within(value: Any, name: str, most: float) -> float:
     if not is_number(value) or not 0 <= value <= most:
-        raise ValueError(
-            f"{name}: {value!r:.60} is no number from 0 to {format_number(Decimal(most))}"
-        )
+        raise ValueError(f"{name}: {value!r:.60} is no number from 0 to {format_number(most)}")
     return float(value)
 
 

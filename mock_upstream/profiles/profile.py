@@ -23,9 +23,10 @@ from pydantic import (
 from mock_upstream.admission.capacity import Capacity
 from mock_upstream.admission.rate_limits import Limit
 from mock_upstream.faults import FaultTable
+from mock_upstream.latency.distributions import Latency
 from mock_upstream.latency.draws import Sampling
 from mock_upstream.latency.field import LatencyText
-from mock_upstream.latency.parser import Latency, parse
+from mock_upstream.latency.parser import parse
 from mock_upstream.latency.spells import Spells
 from mock_upstream.profiles.budget import Budget
 from mock_upstream.profiles.compiled_timeline import Schedule, TimelineError
@@ -44,8 +45,7 @@ from mock_upstream.profiles.route_paths import (
 from mock_upstream.profiles.timeline import Timeline
 from mock_upstream.responses.bodies import Body
 from mock_upstream.units.documents import from_json, from_toml, listed
-from mock_upstream.units.durations import LONGEST, format_duration
-from mock_upstream.units.fields import Duration, PositiveDuration
+from mock_upstream.units.durations import LONGEST, Duration, PositiveDuration, format_duration
 from mock_upstream.units.files import FileName
 from mock_upstream.units.sizes import PositiveBytes, format_bytes
 

@@ -26,7 +26,6 @@ wave's period, each at the value of its middle: so all that will ever be played 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from math import cos, inf, isfinite, pi
@@ -45,8 +44,8 @@ from pydantic import (
 )
 
 from mock_upstream.admission.capacity import Overflow
-from mock_upstream.units.durations import NUMBER, format_duration, format_number
-from mock_upstream.units.fields import Duration, PositiveDuration
+from mock_upstream.units.durations import Duration, PositiveDuration, format_duration
+from mock_upstream.units.grammar import NUMBER, format_number
 
 FACTOR = "latency_factor"
 REFUSED = "brownout.refused"
@@ -163,14 +162,14 @@ def is_number(value: object) -> bool:
         return False
 
 
-def _mixed(first: Any, second: Any, x: float) -> JsonValue:
+def _mixed(first: Any, second: Any, x: float) -> float:
     # Twelve digits, so that the same place on the way there and back is the same number.
     return float(f"{first * (1 - x) + second * x:.12g}")
 
 
 def _mixed_text(here: list[str], there: list[str], x: float) -> JsonValue:
     return "".join(
-        format_number(Decimal(repr(_mixed(float(a), float(b), x)))) if place % 2 else a
+        format_number(_mixed(float(a), float(b), x)) if place % 2 else a
         for place, (a, b) in enumerate(zip(here, there, strict=True))
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mock_upstream.units.fields import PositiveDuration
+from mock_upstream.units.durations import PositiveDuration
 from mock_upstream.units.sizes import Bandwidth, SizeText
 
 if TYPE_CHECKING:  # a profile is checked without what it takes to play it

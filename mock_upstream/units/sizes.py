@@ -8,7 +8,6 @@ How long a body is: a distribution of bytes, written as text.
 Each is an inverse CDF: one uniform number in, bytes out. A kB is 1000 bytes.
 """
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,13 +17,20 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchema
 
-from mock_upstream.units.durations import LONGEST_TEXT, NUMBER, format_number
+from mock_upstream.units.grammar import Function, Scale, Tokens, Value, format_number
 
 LARGEST = 1_000_000_000  # bytes; beyond it a typo is likelier than a body
 
-_UNITS = {"B": 1, "kB": 1000, "MB": 1000_000, "GB": 1000_000_000}
-_BYTES = re.compile(rf"({NUMBER})\s*([A-Za-z%]*)")
-_FUNCTION = re.compile(r"(\w+)\s*\((.*)\)")
+_SCALE = Scale(
+    "size",
+    {"B": Decimal(1), "kB": Decimal(1000), "MB": Decimal(1000_000), "GB": Decimal(1000_000_000)},
+    usual=("B", "kB"),
+    example="10kB",
+    largest=Decimal(LARGEST),
+    too_low="a size is 0B or more",
+    too_high="above 1GB, the largest size there is",
+)
+_LONGEST_TEXT = 100  # characters
 _NORMAL = NormalDist()
 _Z99 = _NORMAL.inv_cdf(0.99)
 
@@ -100,83 +106,66 @@ class Capped(Size):
 
 def parse_size(text: str) -> Size:
     """
-    The distribution that the text describes; see the top of this module.
+    Return the distribution that the text describes; see the top of this module.
 
     Raises:
         ValueError: which part of the text it is, and why.
     """
-    _check_length(text)
-    call = _FUNCTION.fullmatch(text.strip())
-    if not call:
+    tokens = Tokens(text)
+    if len(text) > _LONGEST_TEXT or not tokens.is_before("("):
         return Constant(parse_bytes(text))
-    name, inside = call.groups()
-    given = [part.strip() for part in inside.split(",")]
-    if name == "uniform":
-        low, high = _two(text, "uniform(1kB,100kB)", given, ("", ""))
-        return Uniform(low, high)
-    if name == "lognormal":
-        p50, p99 = _two(text, "lognormal(p50=10kB,p99=1MB)", given, ("p50", "p99"))
-        if p50 == 0:
-            raise ValueError(f"{text!r}: p50 must be above 0B")
-        return Lognormal(p50, p99)
-    raise ValueError(
-        f"there is no distribution of sizes called {name!r}; there are: uniform, lognormal"
-    )
+    name = tokens.take()
+    if name.text not in _FUNCTIONS:
+        known = ", ".join(_FUNCTIONS)
+        raise tokens.error(
+            name, f"there is no distribution of sizes called {name.text!r}; there are: {known}"
+        )
+    size: Size = tokens.call(_FUNCTIONS[name.text])
+    tokens.end()
+    return size
 
 
 def parse_bytes(text: str) -> int:
     """
-    Bytes of a number with its unit: B, kB, MB or GB.
+    Return the bytes of a number with its unit: B, kB, MB or GB.
 
     Raises:
         ValueError: not a number, no unit, an unknown one, negative, or above `LARGEST`.
     """
-    _check_length(text)
-    match = _BYTES.fullmatch(text.strip())
-    if not match:
-        raise ValueError(f"{text!r} is not a size; write a number and its unit, such as 10kB")
-    number, unit = match.groups()
-    if not unit:
-        raise ValueError(f"{text!r} has no unit; write {number}B or {number}kB")
-    if unit not in _UNITS:
-        raise ValueError(f"{text!r} has the unknown unit {unit!r}; there are: {', '.join(_UNITS)}")
-    size = Decimal(number) * _UNITS[unit]
-    if size < 0:
-        raise ValueError(f"{text!r} is negative; a size is 0B or more")
-    if size > LARGEST:
-        raise ValueError(f"{text!r} is above {format_bytes(LARGEST)}, the largest size there is")
-    return round(size)
+    return round(_SCALE.parse(text))
 
 
 def format_bytes(size: int) -> str:
-    """The shortest exact text."""
-    unit, factor = max(
-        ((unit, factor) for unit, factor in _UNITS.items() if size >= factor),
-        key=lambda pair: pair[1],
-        default=("B", 1),
-    )
-    return format_number(Decimal(size) / factor) + unit
+    """Return the shortest exact text."""
+    units = _SCALE.units  # rising
+    unit = [unit for unit, factor in units.items() if size >= factor or unit == "B"][-1]
+    return format_number(Decimal(size) / units[unit]) + unit
 
 
-def _check_length(text: str) -> None:
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(
-            f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write 10kB, say"
-        )
+def _bytes_of(tokens: Tokens, name: str) -> Value:
+    token = tokens.take()
+    try:
+        return parse_bytes(token.text), token
+    except ValueError as error:
+        raise tokens.error(token, str(error)) from None
 
 
-def _two(text: str, example: str, given: list[str], names: tuple[str, str]) -> tuple[int, int]:
-    values = []
-    for part, name in zip(given, names, strict=False):
-        before, equals, after = part.rpartition("=")
-        if before.strip() == name and bool(equals) == bool(name):
-            values.append(parse_bytes(after))
-    if len(values) != 2 or len(given) != 2:
-        raise ValueError(f"{text!r} is not written as {example}")
-    low, high = values
-    if high < low:
-        raise ValueError(f"{text!r}: {given[1]} is below {given[0]}")
-    return low, high
+def _positive_bytes_of(tokens: Tokens, name: str) -> Value:
+    size, token = _bytes_of(tokens, name)
+    if size == 0:
+        raise tokens.error(token, f"{name} must be above 0B")
+    return size, token
+
+
+_FUNCTIONS = {
+    "uniform": Function(Uniform, {"low": _bytes_of, "high": _bytes_of}, (("low", "high"),)),
+    "lognormal": Function(
+        Lognormal,
+        {"p50": _positive_bytes_of, "p99": _positive_bytes_of},
+        (("p50", "p99"),),
+        ways=({"p50", "p99"},),
+    ),
+}
 
 
 def _size(value: object) -> Size:

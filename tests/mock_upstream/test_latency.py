@@ -14,25 +14,22 @@ from scipy import special
 
 from loadtests.plans.slos import parse as slo
 from mock_upstream.latency import gamma
-from mock_upstream.latency.draws import Stream
-from mock_upstream.latency.parser import (
-    DEEPEST,
-    LONGEST_TEXT,
-    MOST_PARTS,
+from mock_upstream.latency.distributions import (
     Constant,
     Exponential,
     Gamma,
     Latency,
-    LatencyError,
     Lognormal,
-    LognormalOfMean,
-    Mixture,
+    Normal,
     Pareto,
     Percentiles,
     Uniform,
-    parse,
 )
+from mock_upstream.latency.draws import Stream
+from mock_upstream.latency.mixtures import Mixture
+from mock_upstream.latency.parser import DEEPEST, LONGEST_TEXT, MOST_PARTS, parse
 from mock_upstream.units.durations import LONGEST, format_duration, parse_duration
+from mock_upstream.units.grammar import TextError
 from mock_upstream.units.sizes import parse_bytes, parse_size
 
 positive = st.floats(1e-6, LONGEST)
@@ -62,8 +59,9 @@ plain_latencies = st.one_of(
     st.tuples(duration, duration).map(lambda pair: Uniform(*sorted(pair))),
     st.builds(Exponential, positive),
     st.tuples(positive, positive).map(lambda pair: Lognormal(*sorted(pair))),
+    st.builds(Normal, positive, positive),
     st.builds(Gamma, positive, st.floats(0.1, 1000)),
-    st.tuples(positive, positive).map(lambda pair: LognormalOfMean(max(pair), min(pair))),
+    st.tuples(positive, positive).map(lambda pair: Lognormal(min(pair), mean=max(pair))),
     st.tuples(positive, positive)
     .filter(lambda pair: pair[0] != pair[1])
     .flatmap(
@@ -109,6 +107,9 @@ def test_the_cdf_is_the_inverse_of_the_quantile(latency: Latency, share: float) 
     ("text", "named"),
     [
         ("uniform(20ms,80ms)", ("uniform", 0.02, 0.06)),
+        ("normal(mean=50ms,sd=10ms)", ("truncnorm", -5, np.inf, 0.05, 0.01)),
+        ("normal(mean=50ms,sd=50ms)", ("truncnorm", -1, np.inf, 0.05, 0.05)),
+        ("normal(1ms,1s)", ("truncnorm", -0.001, np.inf, 0.001, 1)),
         ("exponential(50ms)", ("expon", 0, 0.05)),
         ("gamma(mean=50ms,shape=0.3)", ("gamma", 0.3, 0, 0.05 / 0.3)),
         ("gamma(50ms,2.5)", ("gamma", 2.5, 0, 0.02)),
@@ -173,7 +174,7 @@ def test_what_a_mixture_repeats_it_repeats_exactly() -> None:
 
 @given(st.text("p5m09.=s()-,+eEux* "))
 def test_any_text_is_a_latency_or_refused(text: str) -> None:
-    with suppress(LatencyError):
+    with suppress(TextError):
         assert isinstance(parse(text), Latency)
 
 
@@ -197,6 +198,8 @@ def test_durations_have_a_number_and_a_unit(text: str, seconds: float) -> None:
         ("uniform(20ms,80ms)", 0.5, 0.05),
         ("uniform( 20ms , 80ms )", 0.25, 0.035),
         ("exponential(50ms)", 0.5, 0.05 * 0.6931471805599453),
+        ("normal(mean=1s, sd=10ms)", 0.5, 1.0),
+        ("normal(sd=10ms, mean=1s)", 0.841344746068543, 1.01),
         ("lognormal(p50=50ms,p99=200ms)", 0.5, 0.05),
         ("lognormal(p50=50ms,p99=200ms)", 0.99, 0.2),
         ("p50=50ms p95=120ms p99=300ms max=1s", 0.95, 0.12),
@@ -248,10 +251,13 @@ def test_between_two_quantiles_the_line_is_straight_on_lognormal_paper() -> None
         ("p50=50ms p95", "expected '=', found the end", ""),
         ("p50=50ms p95=", "a duration such as 50ms is missing", ""),
         ("p50=50ms,p95=60ms", "',' is no quantile", ","),
-        ("uniform(80ms,20ms)", "20ms is below 80ms", "20ms"),
+        ("uniform(80ms,20ms)", "high=20ms is below low=80ms", "20ms"),
         ("uniform(20ms)", "high is missing; it takes low and high", ")"),
         ("uniform(nan,80ms)", "'nan' is not a duration", "nan"),
         ("exponential(0ms)", "mean must be above 0", "0ms"),
+        ("normal(50ms)", "sd is missing; it takes mean and sd", ")"),
+        ("normal(mean=50ms,sd=0ms)", "sd must be above 0", "0ms"),
+        ("normal(mean=50ms,sd=0.1)", "'0.1' has no unit", "0.1"),
         ("lognormal(p50=50ms,p99=20ms)", "p99=20ms is below p50=50ms", "20ms"),
         (
             "lognormal(p50=50ms,p95=80ms)",
@@ -264,13 +270,13 @@ def test_between_two_quantiles_the_line_is_straight_on_lognormal_paper() -> None
         ("50", "'50' has no unit; write 50ms or 50s", "50"),
         ("50 parsecs", "unknown unit 'parsecs'", "50 parsecs"),
         ("61m", "longer than an hour", "61m"),
-        ("50ms 60ms", "'60ms' is one thing too many", "60ms"),
+        ("50ms 60ms", "unexpected '60ms'", "60ms"),
         ("", "the latency is empty", ""),
         ("1e-30s", "shorter than a nanosecond", "1e-30s"),
         ("gamma(50ms)", "shape is missing; it takes mean and shape", ")"),
         ("gamma(50ms,0)", "shape must lie between 0.1 and 1000", "0"),
         ("gamma(50ms,nan)", "shape must be a number, not 'nan'", "nan"),
-        ("gamma(50ms,2,3)", "'3' is one thing too many", "3"),
+        ("gamma(50ms,2,3)", "unexpected '3'", "3"),
         ("gamma(50ms,mean=2ms)", "mean is given twice", "mean"),
         ("gamma(shape=2,shape=3)", "shape is given twice", "shape"),
         ("gamma(0ms,2)", "mean must be above 0", "0ms"),
@@ -302,7 +308,7 @@ def test_between_two_quantiles_the_line_is_straight_on_lognormal_paper() -> None
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(text: str, reason: str, fragment: str) -> None:
-    with pytest.raises(LatencyError) as refused:
+    with pytest.raises(TextError) as refused:
         parse(text)
     message, shown, mark = str(refused.value).split("\n")
     assert reason in message
@@ -312,16 +318,16 @@ def test_what_cannot_be_is_refused_with_its_place(text: str, reason: str, fragme
 
 
 def test_a_text_too_long_or_of_too_many_parts_is_refused_at_once() -> None:
-    with pytest.raises(LatencyError, match=r"2,001 characters are too many .*column 2001"):
+    with pytest.raises(TextError, match=r"2,001 characters are too many .*column 2001"):
         parse("5" * (LONGEST_TEXT + 1))
-    with pytest.raises(LatencyError, match="16 parts are the most"):
+    with pytest.raises(TextError, match="16 parts are the most"):
         parse(" + ".join(["1*1ms"] * (MOST_PARTS + 1)))
     parse(" + ".join(["1*1ms"] * MOST_PARTS))
 
 
 @pytest.mark.parametrize(("place", "column"), [(0, 1), (700, 701), (1900, 1901)])
 def test_of_a_long_text_the_neighbourhood_of_the_mistake_is_shown(place: int, column: int) -> None:
-    with pytest.raises(LatencyError) as refused:
+    with pytest.raises(TextError) as refused:
         parse(" " * place + "oops" + " " * 90)
     message, shown, mark = str(refused.value).split("\n")
     assert f"(column {column})" in message
@@ -330,7 +336,7 @@ def test_of_a_long_text_the_neighbourhood_of_the_mistake_is_shown(place: int, co
 
 
 def test_a_message_shows_no_control_characters() -> None:
-    with pytest.raises(LatencyError) as refused:
+    with pytest.raises(TextError) as refused:
         parse("50ms \x1b[2J\n\x00")
     assert str(refused.value).replace("\n", "").isprintable()
 

@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_upstream.latency import recorded
+from mock_upstream.latency.distributions import Constant, Latency
 from mock_upstream.latency.draws import Stream
-from mock_upstream.latency.parser import Constant, Latency, LatencyError, Mixture, parse
+from mock_upstream.latency.mixtures import Mixture
+from mock_upstream.latency.parser import parse
 from mock_upstream.latency.recorded import RecordedError, fit, load, read
 from mock_upstream.profiles.profile import Profile
 from mock_upstream.units.durations import LONGEST
+from mock_upstream.units.grammar import TextError
 
 some_seconds = st.lists(st.floats(0, LONGEST), min_size=2, max_size=50)
 
@@ -188,7 +191,7 @@ def test_a_recording_may_be_a_part_of_a_mixture(tmp_path: Path) -> None:
 
 def test_a_bad_file_is_named_with_its_line_and_its_place_in_the_text(tmp_path: Path) -> None:
     written(tmp_path, "calls.csv", "10\noops\n")
-    with pytest.raises(LatencyError) as refused:
+    with pytest.raises(TextError) as refused:
         parse("0.5*1s + 0.5*file( calls.csv, unit=ms)", tmp_path)
     message, shown, mark = str(refused.value).split("\n")
     assert message.startswith("calls.csv, line 2: 'oops' is not a duration")

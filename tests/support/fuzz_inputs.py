@@ -15,6 +15,7 @@ LATENCIES = (
     "uniform(20ms,80ms)",
     "exponential(50ms)",
     "gamma(mean=50ms,shape=2.5)",
+    "normal(mean=50ms,sd=10ms)",
     "erlang(mean=50ms,shape=3)",
     "lognormal(p50=50ms,p99=200ms)",
     "lognormal(mean=60ms,p50=50ms)",
