@@ -1,5 +1,6 @@
 """What may be measured: a variant, a command of the user's, or something that runs already."""
 
+import re
 import shlex
 import sys
 from collections import Counter
@@ -75,12 +76,14 @@ def _command(value: object) -> object:
 
 
 def _path(path: str) -> str:
+    placeholders.none_in(path)
     if not path.startswith("/"):
         raise ValueError(f"{path!r} is not a path; write it as /health")
     return path
 
 
 def _url(url: str) -> str:
+    placeholders.none_in(url)
     parts_of(url)
     return url.rstrip("/")
 
@@ -100,10 +103,14 @@ def _folder(value: object, info: ValidationInfo) -> object:
 
 
 PathText = Annotated[str, AfterValidator(_path)]
+_OF_THE_MOCK = ("upstream", "upstream_ca")
 Command = Annotated[
-    str | list[str], BeforeValidator(_command), AfterValidator(placeholders.checked)
+    str | list[str],
+    BeforeValidator(_command),
+    AfterValidator(placeholders.strict("port", *_OF_THE_MOCK, shell=True)),
 ]
-Variables = Annotated[dict[str, str], AfterValidator(placeholders.checked)]
+Variables = Annotated[dict[str, str], AfterValidator(placeholders.strict("port", *_OF_THE_MOCK))]
+VariablesOfVariant = Annotated[dict[str, str], AfterValidator(placeholders.strict(*_OF_THE_MOCK))]
 
 
 class VariantDeployment(Table):
@@ -111,7 +118,7 @@ class VariantDeployment(Table):
 
     variant: Annotated[str, AfterValidator(_variant)]
     settings: Annotated[dict[str, Any], AfterValidator(_settings)] = Field(default_factory=dict)
-    env: Variables = Field(default_factory=dict)
+    env: VariablesOfVariant = Field(default_factory=dict)
 
 
 class LimitSetting(Table):
@@ -122,7 +129,10 @@ class LimitSetting(Table):
 
 
 class CommandDeployment(Table):
-    """A service that a command starts. `{port}` and `{upstream}` are filled in."""
+    """
+    A service that a command starts. `{port}`, `{upstream}` and `{upstream_ca}` are filled in; other
+    names in braces are refused, and `{{name}}` is the text `{name}`.
+    """
 
     command: Command = Field(examples=["uvicorn shop.main:app --port {port}"])
     env: Variables = Field(default_factory=dict)
@@ -254,6 +264,13 @@ def argv(command: str | list[str], **values: object) -> list[str]:
 
 
 def filled(text: str, **values: object) -> str:
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", str(value))
-    return text
+    """
+    The text with these placeholders filled in; those of secrets, and what is in braces twice, stay
+    until the process is started.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        return str(values[found[1]]) if found[1] else found[0]
+
+    names = "|".join(map(re.escape, values))
+    return re.sub(rf"\{{\{{\s*[\w.-]+\s*\}}\}}|\{{({names})\}}", value, text)

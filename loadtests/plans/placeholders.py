@@ -4,12 +4,16 @@ and its records hold of it.
 
 They are replaced where the secret is needed: in the process that sends a request, and when a
 deployment is started.
+
+In values that are no documents (variables, commands, headers, paths) an unknown name in braces is a
+mistake, and `{{name}}` stands for the text `{name}`. In a body, braces other than those two stay.
 """
 
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -17,13 +21,25 @@ from urllib.parse import quote
 from pydantic import ValidationInfo
 
 from loadtests import redaction
-from loadtests.plans.errors import PlanError, key_of
+from loadtests.plans.errors import PlanError, key_of, mistakes
 from loadtests.plans.fields import recordable
 from loadtests.recording.messages import RequestSpec, Stage
 
 T = TypeVar("T")
 
 _PLACEHOLDER = re.compile(r"\{(env|file)\.([^{}]*)\}")
+_NAME = r"[A-Za-z_][\w.-]*"
+_ESCAPED = re.compile(rf"\{{(\{{\s*{_NAME}\s*\}})\}}", re.ASCII)
+# A name in braces, twice in them, or something that begins as a secret's placeholder does.
+_BRACES = re.compile(
+    rf"\{{\{{\s*{_NAME}\s*\}}\}}|\$?\{{(\s*(?:{_NAME}|(?i:env|file)\b[^{{}}]*)\s*)\}}", re.ASCII
+)
+_EITHER = re.compile(f"{_ESCAPED.pattern}|{_PLACEHOLDER.pattern}", re.ASCII)
+_FAR = {
+    "port": "is filled in only in the command, env and stop of a command deployment",
+    "upstream": "is filled in only in the command, env and stop of a deployment",
+    "upstream_ca": "is filled in only in the command, env and stop of a deployment",
+}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LARGEST = 1 << 20  # bytes of a file
 _NOT_IN_HEADERS = re.compile(r"[\r\n\x00]")
@@ -45,6 +61,66 @@ def checked(value: T, info: ValidationInfo) -> T:
     return shown
 
 
+def strict(*names: str, shell: bool = False) -> Callable[[T, ValidationInfo], T]:
+    """
+    Return a validator for values in which each name in braces is a placeholder: it does what
+    `checked` does, and refuses unknown ones.
+
+    Args:
+        names: that are filled in there besides `{env.NAME}` and `{file.PATH}`.
+        shell: a shell may read the value, so `${NAME}` is left to it.
+    """
+
+    def check(value: T, info: ValidationInfo) -> T:
+        wrong = [
+            (steps, unknown)
+            for steps, text in _leaves(value, ())
+            for unknown in _unknown(text, names, shell)
+        ]
+        if wrong:
+            raise mistakes(wrong)
+        return checked(value, info)
+
+    return check
+
+
+def none_in(text: str) -> None:
+    """Raises ValueError when the text, in which nothing is filled in, has a name in braces."""
+    found = _BRACES.search(text)
+    if found is not None:
+        raise ValueError(f"{found[0]} in {text!r}: no placeholder is filled in here; write a value")
+
+
+def _unknown(text: str, names: Sequence[str], shell: bool) -> Iterator[str]:
+    """What is wrong with each name in braces that nothing is filled in for."""
+    for found in _BRACES.finditer(text):
+        inner = found[1]
+        if inner is None or (shell and found[0].startswith("$") and inner not in names):
+            continue
+        braced = f"{{{inner}}}"
+        if inner in names or _PLACEHOLDER.fullmatch(braced) or braced == redaction.MARK:
+            continue
+        yield f"there is no placeholder {braced}{_hint(inner.strip(), names)}"
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    """The way out for an unknown placeholder; begins with a comma, colon or semicolon."""
+    literal = f". For the text {{{name}}} write {{{{{name}}}}}" if re.fullmatch(_NAME, name) else ""
+    if name in _FAR and name not in names:
+        return f" here: {{{name}}} {_FAR[name]}{literal}"
+    kind, _, rest = re.sub(r"\W+", ".", name, count=1).partition(".")
+    meant = get_close_matches(kind.lower(), ("env", "file"), n=1)
+    if rest and meant:
+        return f"; did you mean {{{meant[0]}.{rest}}}?{literal[1:]}"
+    nearest = get_close_matches(name.lower(), names, n=1)
+    if nearest:
+        return f"; did you mean {{{nearest[0]}}}?{literal[1:]}"
+    if name in os.environ or re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+        return f"; did you mean {{env.{name}}}?{literal[1:]}"
+    known = ", ".join(f"{{{one}}}" for one in (*names, "env.NAME", "file.PATH"))
+    return f"; there are: {known}{literal}"
+
+
 def filled(text: str, escaped: Callable[[str], str] = str) -> str:
     """
     The text with the values of its placeholders. What these hold is not replaced again.
@@ -58,14 +134,23 @@ def filled(text: str, escaped: Callable[[str], str] = str) -> str:
     return _PLACEHOLDER.sub(lambda found: escaped(_value(found[1], found[2])), text)
 
 
+def filled_strictly(text: str, escaped: Callable[[str], str] = str) -> str:
+    """As `filled`, for a value that `strict` has checked: `{{name}}` becomes `{name}`."""
+
+    def value(found: re.Match[str]) -> str:
+        return found[1] or escaped(_value(found[2], found[3]))
+
+    return _EITHER.sub(value, text)
+
+
 def filled_words(words: Sequence[str]) -> list[str]:
     """The words of a command; each value stays within its word. Raises PlanError."""
-    return [filled(word) for word in words]
+    return [filled_strictly(word) for word in words]
 
 
 def filled_environment(variables: Mapping[str, str | None]) -> dict[str, str | None]:
     """Variables of an environment. Raises PlanError."""
-    return {name: text and filled(text) for name, text in variables.items()}
+    return {name: text and filled_strictly(text) for name, text in variables.items()}
 
 
 def filled_stage(stage: Stage) -> Stage:
@@ -93,7 +178,7 @@ def check(plan: Mapping[str, Any]) -> None:
                 "there, or better {env.NAME}, which is recorded as it stands"
             )
         try:
-            value = filled(text)
+            value = filled(text) if "json" in steps or "body" in steps else filled_strictly(text)
         except PlanError as error:
             wrong.append(f"{where}: {error}")
             continue
@@ -183,7 +268,7 @@ def _content(placeholder: str, path: Path) -> str:
 
 def _filled_request(spec: RequestSpec) -> RequestSpec:
     texts = (spec.path, spec.body or "", *spec.headers.values())
-    if not any(_PLACEHOLDER.search(text) for text in texts):
+    if not any(_EITHER.search(text) for text in texts):
         return spec
     body = spec.body
     if body is not None:
@@ -191,8 +276,8 @@ def _filled_request(spec: RequestSpec) -> RequestSpec:
         body = json.dumps(_mapped(json.loads(body), filled)) if spec.json_body else filled(body)
     return spec.model_copy(
         update={
-            "path": filled(spec.path, lambda value: quote(value, safe="")),
-            "headers": {name: filled(value) for name, value in spec.headers.items()},
+            "path": filled_strictly(spec.path, lambda value: quote(value, safe="")),
+            "headers": {name: filled_strictly(value) for name, value in spec.headers.items()},
             "body": body,
         }
     )

@@ -98,7 +98,7 @@ class Request(Table):
     """One kind of request."""
 
     method: Annotated[str, AfterValidator(_method)] = Field(default="GET", examples=["POST"])
-    path: Annotated[str, AfterValidator(_path), AfterValidator(placeholders.checked)] = Field(
+    path: Annotated[str, AfterValidator(_path), AfterValidator(placeholders.strict())] = Field(
         examples=["/external-data"]
     )
     name: Annotated[str, AfterValidator(_name)] = Field(default_factory=_default_name)
@@ -106,7 +106,7 @@ class Request(Table):
     weight: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1.0
     """How often it is asked, against the others."""
     headers: Annotated[
-        dict[str, str], AfterValidator(_headers), AfterValidator(placeholders.checked)
+        dict[str, str], AfterValidator(_headers), AfterValidator(placeholders.strict())
     ] = Field(default_factory=dict)
     payload: Annotated[JsonValue, AfterValidator(_json), AfterValidator(placeholders.checked)] = (
         Field(default=None, alias="json")

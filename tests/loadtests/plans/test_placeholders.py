@@ -1,11 +1,12 @@
 """Placeholders of a plan: where they may stand, and what is sent in their place."""
 
 import json
+import re
 
 import pytest
 
 from loadtests import plans, redaction
-from loadtests.plans import placeholders
+from loadtests.plans import deployments, placeholders
 from loadtests.recording.messages import RequestSpec, Stage
 
 SECRET = 'se"cret\\ & {env.OTHER} {port}'
@@ -135,3 +136,79 @@ def test_a_placeholder_that_names_nothing_is_a_mistake(tmp_path, text, says):
     with pytest.raises(plans.PlanError) as refused:
         plan(tmp_path, request(f'headers = {{ X = "{text}" }}'))
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ("{upsteam}", "env.U: there is no placeholder {upsteam}; did you mean {upstream}?"),
+        ("http://{Upstream}/v1", "did you mean {upstream}?"),
+        ("{ port }", "did you mean {port}?"),
+        ("{order_id}", "there are: {port}, {upstream}, {upstream_ca}, {env.NAME}, {file.PATH}"),
+        ("{order_id}", "For the text {order_id} write {{order_id}}"),
+        ("{env:TOKEN}", "did you mean {env.TOKEN}?"),
+        ("{evn.TOKEN}", "did you mean {env.TOKEN}?"),
+        ("{HOME_OF_SHOP}", "did you mean {env.HOME_OF_SHOP}?"),
+        ("${upsteam}", "did you mean {upstream}?"),
+    ],
+)
+def test_an_unknown_name_in_braces_is_refused_with_what_was_meant(tmp_path, env, says):
+    with pytest.raises(plans.PlanError) as refused:
+        plan(tmp_path, f"env = {{ U = {json.dumps(env)} }}\n{request('')}")
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ('command = "svc --port {port} --to {upsteam}"', "command"),
+        ('command = ["svc", "{port}", "{upsteam}"]', "command[2]"),
+        ('command = "svc {port}"\nstop = "kill {upsteam}"', "stop"),
+        ('command = "svc {port}"\nready = "/{upsteam}"', "ready"),
+        ('url = "http://127.0.0.1:9/{upsteam}"', "url"),
+        ('variant = "async-httpx"\nenv = { A = "{port}" }', "env.A"),
+    ],
+)
+def test_unknown_names_are_refused_wherever_a_deployment_has_texts(tmp_path, table, key):
+    path = tmp_path / "plan.toml"
+    path.write_text(f'name = "a"\n[deployments.own]\n{table}\n{request("")}', encoding="utf-8")
+    with pytest.raises(plans.PlanError, match=rf"deployments\.own\.{re.escape(key)}: "):
+        plans.read(path)
+
+
+@pytest.mark.parametrize("text", ['path = "/items/{id}"', 'path = "/"\nheaders = { A = "{tok}" }'])
+def test_unknown_names_are_refused_in_paths_and_headers(tmp_path, text):
+    with pytest.raises(plans.PlanError, match=r"there is no placeholder \{(id|tok)\}"):
+        plan(tmp_path, f"[[requests]]\n{text}\n")
+
+
+def test_a_name_in_two_braces_is_the_text_in_one_and_recorded_as_it_was(tmp_path):
+    made = plan(
+        tmp_path,
+        'env = { A = "{{port}}={port} {{env.OTHER}}={env.OTHER}" }\n'
+        + request('headers = { A = "{{id}} {env.OTHER}" }').replace("/pay", "/pay/{{id}}"),
+    )
+    own = made.deployments["own"]
+    values = placeholders.filled_environment({"A": deployments.filled(own.env["A"], port=8001)})
+    assert values == {"A": "{port}=8001 {env.OTHER}=not this"}
+    assert sent(made).headers == {"A": "{id} not this"}
+    assert sent(made).path == "/pay/{id}"
+    assert plans.to_toml(plans.read(recorded(tmp_path, made))) == plans.to_toml(made)
+
+
+def recorded(tmp_path, made):
+    path = tmp_path / "recorded.toml"
+    path.write_text(plans.to_toml(made), encoding="utf-8")
+    return path
+
+
+def test_a_shell_keeps_its_variables_and_json_its_braces(tmp_path):
+    words = ["sh", "-c", "exec svc --port {port} --home ${HOME} --log '{\"a\": {}}'"]
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        f'name = "a"\n[deployments.own]\ncommand = {json.dumps(words)}\n{request("")}',
+        encoding="utf-8",
+    )
+    command = plans.read(path).deployments["own"].command
+    found = placeholders.filled_words(deployments.argv(command, port=8001))
+    assert found[2] == "exec svc --port 8001 --home ${HOME} --log '{\"a\": {}}'"
