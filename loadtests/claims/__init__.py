@@ -6,6 +6,7 @@ from loadtests.claims.checking import (
     check,
     chosen,
     plan_of,
+    probed,
 )
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "check",
     "chosen",
     "plan_of",
+    "probed",
 ]

@@ -20,6 +20,7 @@ from loadtests.processes import interrupts
 from loadtests.run.controller import Observer
 from loadtests.run.deployments import DeploymentFailed
 from loadtests.run.engine_process import EngineFailed
+from loadtests.schedules import ladder, why
 from loadtests.storage import run_folder
 
 PLANS = Path(__file__).parent / "plans"
@@ -79,7 +80,7 @@ def check(
             with held.released():
                 for name in dict.fromkeys(plan for one in wanted for plan in one.plans):
                     begins(name)
-                    seen[name] = _played(name, folder, observer)
+                    seen[name] = _played(name, wanted, folder, observer)
                     for one in wanted:
                         if one.name not in findings and seen.keys() >= set(one.plans):
                             findings[one.name] = one.finding(seen)
@@ -100,11 +101,18 @@ def plan_of(name: str) -> plans.Plan:
     return plans.read(PLANS / f"{name}.toml")
 
 
-def _played(name: str, out: Path, observer: Observer) -> Seen | str:
-    """What was seen, or why there is nothing to see."""
+def probed(name: str, wanted: Sequence[Experiment]) -> list[str]:
+    """Return the deployments of a plan whose upstream these experiments make faster in turns."""
+    asked = {deployment for one in wanted if name in one.plans for deployment in one.probed}
+    return [deployment for deployment in plan_of(name).deployments if deployment in asked]
+
+
+def _played(name: str, wanted: Sequence[Experiment], out: Path, observer: Observer) -> Seen | str:
+    """Return what the plan showed, or why it showed nothing."""
     plan = plan_of(name)
+    names = probed(name, wanted)
     try:
-        outcome = session.run(plan, out, observer, [])
+        outcome = session.run(plan, out, observer, [], why.why(plan, names) if names else ladder)
     except (DeploymentFailed, EngineFailed) as error:
         return str(error)
     if outcome.interrupted:

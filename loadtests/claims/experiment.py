@@ -85,7 +85,8 @@ class Finding:
 class Experiment:
     """
     `claim` is the statement in our words, `theory` what the model says of it. `judge` takes what
-    was seen of each of the plans, in their order, and has no other source.
+    was seen of each of the plans, in their order, and has no other source. `probed` are the
+    deployments of the plans whose upstream is also made faster in turns (schedules/why.py).
     """
 
     name: str
@@ -93,6 +94,7 @@ class Experiment:
     theory: str
     plans: tuple[str, ...]
     judge: Callable[..., list[Case]]
+    probed: tuple[str, ...] = ()
 
     def finding(self, seen: Mapping[str, Seen | str]) -> Finding:
         """`seen` has each plan, or why it could not be played."""

@@ -126,6 +126,18 @@ class Seen:
         seconds = point.seconds
         return Estimate(value=count / seconds, low=float(low) / seconds, high=float(high) / seconds)
 
+    def elasticity(self, deployment: str) -> Estimate:
+        """
+        Return d ln X / d ln L beyond the knee: throughput against the upstream's delays.
+
+        Raises:
+            NotMeasured: the delays of this deployment's upstream were not changed.
+        """
+        for one in self.run.experiments:
+            if (one.deployment, one.kind) == (deployment, "upstream") and one.elasticity:
+                return one.elasticity
+        raise NotMeasured(f"{self.run.name}, {deployment}: no experiment was played to its end")
+
     def cpu(self, deployment: str, level: int) -> Estimate:
         """CPU seconds of the service for one request, between the least and most of any second."""
         point = self.point(deployment, level)

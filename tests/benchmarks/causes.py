@@ -3,7 +3,7 @@
     python tests/benchmarks/causes.py [--seed N] [--groups 32] [--black-box] [--why] [--out FOLDER]
     python tests/benchmarks/causes.py --again FOLDER [--outside]
 
-Faults of eleven kinds are drawn from a seed (tests/support/seeded_faults.py): numbers of threads,
+Faults of fourteen kinds are drawn from a seed (tests/support/seeded_faults.py): numbers of threads,
 pools, semaphores, blocking calls, CPU, clients for each request, an upstream's servers and rate
 limits, naive retries, and services without a limit in range. Each is played at three levels of two
 to three seconds, and the limit at the highest of them is judged. Asked: the right cause in 95 %, a
@@ -156,8 +156,8 @@ def report(found):
     close = sum(abs(ratio - 1) <= CLOSE for ratio in ratios)
     total, kinds = len(usable) or 1, len({row[0] for row in found})
     asked = [
-        ("faults", "at least 150", f"{len(found)}", len(found) >= 150),
-        ("kinds", "at least 8", f"{kinds}", kinds >= 8),
+        ("faults", "at least 200", f"{len(found)}", len(found) >= 200),
+        ("kinds", "at least 14", f"{kinds}", kinds >= 14),
         ("not measurable", "(told only)", f"{spoilt}", True),
         ("right cause", "95 %", f"{right} of {total}", right >= RIGHT * total),
         ("confident and wrong", "at most 2 %", f"{wrong} of {total}", wrong <= WRONG * total),

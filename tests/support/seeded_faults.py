@@ -6,6 +6,7 @@ more than half of a core, and twice as much of every other resource.
 """
 
 import json
+import math
 import random
 import sys
 from dataclasses import dataclass, field
@@ -85,24 +86,32 @@ def quarters(seconds):
 def drawn(seed, groups):
     """So many groups of faults; the same seed gives the same."""
     rng = random.Random(f"faults/{seed}")
-    makers = [plain, plain, limited_upstream, rate_limited, storm, plain]
+    makers = [plain, plain, limited_upstream, rate_limited, storm, plain, refusing]
     return [makers[number % len(makers)](rng, number) for number in range(groups)]
 
 
 def latency(rng, low=0.025, high=0.2):
-    """Mean seconds, and the profile's words for it: constant, or spread by a third."""
+    """Mean seconds, and the profile's words for it: of a coefficient of variation from 0 to 1."""
     seconds = round(rng.uniform(low, high), 3)
-    if rng.random() < 0.4:
-        return seconds, f'latency = "{seconds * 1000:g}ms"'
-    return seconds, f'latency = "uniform({seconds * 700:g}ms,{seconds * 1300:g}ms)"'
+    mean = f"{seconds * 1000:g}ms"
+    median = seconds * 1000 / math.exp(rng.uniform(0.2, 0.83) ** 2 / 2)  # CV 0.2 to 1
+    words = (
+        mean,
+        f"uniform({seconds * 700:g}ms,{seconds * 1300:g}ms)",
+        f"exponential({mean})",
+        f"lognormal(mean={mean},p50={median:.4g}ms)",
+    )
+    return seconds, f'latency = "{rng.choice(words)}"'
 
 
-def group(number, upstream, faults, seconds, think=0.0):
-    """Levels: without a queue, and beyond all knees."""
+def group(number, upstream, faults, seconds, think=0.0, beyond=False):
+    """Levels: without a queue, and beyond all knees; or all of them beyond."""
     cycles = 1 + think / seconds
     knee = cycles * max(fault.knee for fault in faults)
     lowest = cycles * min(fault.knee for fault in faults if fault.knee)
     first = max(round(0.4 * min(lowest, knee / 4)), 1)
+    if beyond:
+        first = max(round(1.3 * knee), 3)
     levels = (first, max(round(1.8 * knee), 6), max(round(3 * knee), 12))
     return Group(number, upstream, levels, faults, seconds, think)
 
@@ -121,10 +130,11 @@ def plain(rng, number):
         "hidden": lambda: hidden(rng, seconds),
         "burn": lambda: burn(rng, seconds),
         "churn": lambda: churn(seconds),
+        "background": lambda: background(few(), seconds),
         "none": lambda: none(rng),
     }
-    kinds = rng.sample(sorted(makers), 6)
-    return group(number, f"[upstream]\n{words}", [makers[kind]() for kind in kinds], seconds)
+    faults = [makers[kind]() for kind in rng.sample(sorted(makers), 6)]
+    return group(number, f"[upstream]\n{words}", faults, seconds, beyond=rng.random() < 0.25)
 
 
 def threads(count):
@@ -190,6 +200,14 @@ def churn(seconds):
     return Fault("churn", "client-per-request", {"churn"}, {"churn"}, 1 + seconds / 0.017)
 
 
+def background(count, seconds):
+    """Threads that are held for as long again after the answer."""
+    settings = {"threads": count, "pool": 2 * count}
+    causes = {"concurrency-limit", "threads"}
+    hold = {"hold": round(seconds, 4)}
+    return Fault("background", "blocking-requests", {"threads"}, causes, count / 2, settings, hold)
+
+
 def none(rng):
     """Room for everybody."""
     return Fault("none", rng.choice((*ASYNC, "blocking-requests")), {None}, {None}, 0, roomy())
@@ -229,6 +247,18 @@ def rate_limited(rng, number):
     if few >= 1:
         faults += [threads(few), slots(few)]
     return group(number, upstream, faults, seconds, THINK)
+
+
+def refusing(rng, number):
+    """The service itself answers 429 beyond a number of requests at a time."""
+    seconds, words = latency(rng, 0.05, 0.2)
+    faults = []
+    for variant in rng.sample(("blocking-requests", *ASYNC), 2):
+        most = rng.randint(3, 20)
+        extra = {"refuse": most}
+        causes = {"refusals"}
+        faults.append(Fault("refused", variant, causes, causes, most, roomy(), extra))
+    return group(number, f"[upstream]\n{words}", faults, seconds, THINK)
 
 
 def storm(rng, number):

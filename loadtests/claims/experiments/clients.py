@@ -64,6 +64,15 @@ def new_client_wastes(seen: Seen) -> list[Case]:
             predicted=throughput(40, seen.delay, cpu=own),
             measured=seen.throughput("client-per-request", 40),
         ),
+        Case(
+            when="beyond the knee",
+            what="elasticity of throughput to the upstream's delay",
+            unit="number",
+            if_true=0.0,  # requests wait for CPU, which the upstream does not hold
+            if_false=-1.0,
+            predicted=0.0,
+            measured=seen.elasticity("client-per-request"),
+        ),
     ]
 
 
@@ -135,6 +144,7 @@ EXPERIMENTS = (
         theory="Each builds a TLS context, 17 ms of CPU on the loop: 1/c is some 50 a second.",
         plans=("clients",),
         judge=new_client_wastes,
+        probed=("client-per-request",),
     ),
     Experiment(
         name="good-page",
