@@ -44,7 +44,7 @@ class Calls:
     fetch: Fetch
     """One call of a path such as `/external-data`."""
     fetch_all: Callable[[Sequence[str], int | None], Awaitable[Sequence[Answer]]]
-    """Several, at most so many of them at a time (None: as many as the variant likes)."""
+    """Several calls, at most `max_concurrent` at a time (None: the variant decides)."""
 
 
 @dataclass(frozen=True, slots=True)

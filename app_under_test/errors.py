@@ -54,7 +54,7 @@ def overloaded(error: Exception) -> Failure:
 
 
 def refused(status: int, retry_after: str | None) -> Failure:
-    """The upstream answered, with a status that is no success."""
+    """The upstream answered, with a status that is not a success."""
     if status in (429, 503):
         return Failure(503, "upstream_overloaded", f"the upstream answered {status}", retry_after)
     return Failure(502, "upstream_status", f"the upstream answered {status}")

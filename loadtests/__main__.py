@@ -35,7 +35,7 @@ def _command() -> int:
 
 
 def _masked(text: str) -> str:
-    """Without the secrets that are known; without that module none is."""
+    """The text with known secrets hidden; unchanged if the redaction module cannot be loaded."""
     redaction = sys.modules.get("loadtests.redaction")
     return str(redaction.masked(text)) if redaction else text
 

@@ -9,7 +9,7 @@ _FILE = 0o600
 
 
 def opener(path: str, flags: int) -> int:
-    """For `open`: a file that is made gets mode 0600; one that is there keeps its own."""
+    """Open a file, for `open`: a new file gets mode 0600, an existing one keeps its own."""
     return os.open(path, flags, _FILE)
 
 

@@ -147,7 +147,7 @@ def body(content: str) -> str:
 
 
 def of_plan(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan as a table. What its upstream answers is no secret and stays as it is."""
+    """A plan as a table. What its upstream answers is not a secret and stays as it is."""
     requests = [_request(request) for request in data.get("requests", ())]
     deployments = {name: of_deployment(one) for name, one in data.get("deployments", {}).items()}
     shown = {"requests": requests, "deployments": deployments}
@@ -201,7 +201,7 @@ def _spec(spec: RequestSpec) -> RequestSpec:
 
 
 def _of_match(found: re.Match[str]) -> str:
-    """Of a name, what is between, and a value that may stand in quotes."""
+    """The match with the name, the separator and the quotes kept, and the value hidden."""
     name, between, value = found.groups()
     if not is_secret(name.strip("\"'")):
         return found[0]

@@ -39,7 +39,7 @@ def run(
     Play the plan once, headless.
 
     Args:
-        arguments: for Locust, beside ours.
+        arguments: for Locust, in addition to brownout's.
         schedule: which stages; those of the plan's levels when it is not given.
         lent: a mock that runs already and plays the plan's profile, to be used and left running.
 
@@ -71,7 +71,7 @@ def ui(
     Bring everything up with Locust's web UI and record each test until Ctrl-C.
 
     Args:
-        arguments: for Locust, beside ours: where the UI listens.
+        arguments: for Locust, in addition to brownout's: where the UI listens.
         opened: called when the UI answers.
         recorded: called with each run.
 

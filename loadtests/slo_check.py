@@ -211,7 +211,7 @@ def _checked(data: Mapping[str, Any], folder: Path) -> Plan:
 
 
 def _of_this_environment(command: Any) -> Any:
-    """The command, its program by its path if it lies beside the Python that runs this."""
+    """The command, its program by its path if it lies in the same folder as this Python."""
     try:
         words = shlex.split(command) if isinstance(command, str) else list(command)
         program = Path(sys.executable).with_name(words[0])

@@ -229,7 +229,7 @@ def _errors(text: str) -> dict[str, Any]:
 def _port(text: str) -> int:
     port = int(text) if text.isascii() and text.isdigit() else -1
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; they are 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; they are 0 to 65535")
     return port
 
 
@@ -239,7 +239,7 @@ def _above_zero(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and below a million")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below a million")
     return number
 
 

@@ -219,7 +219,8 @@ def _profile(
         case None:
             return load(None, values)
     raise TypeError(
-        f"{profile!r} is no profile; give a latency such as '50ms', a Profile, a mapping or a Path"
+        f"{profile!r} is not a profile; give a latency such as '50ms', a Profile, a mapping or a "
+        "Path"
     )
 
 

@@ -53,13 +53,13 @@ class Mock:
         return self.version
 
     def change(self, profile: Profile) -> int:
-        """As `play`, but draws, faults and the timeline go on: the profile is the one before."""
+        """The same as `play`, but draws, faults and the timeline go on."""
         now, before = monotonic(), self._playing
         self._start(ActiveProfile(profile, now, self._deadlines.call_at, before, changes=True))
         return self.version
 
     def start_timeline(self) -> None:
-        """From its beginning."""
+        """Start the timeline from its beginning."""
         self._playing.started = monotonic()
 
     def stop_timeline(self) -> None:
@@ -84,7 +84,7 @@ class Mock:
 
     @property
     def phase(self) -> str | None:
-        """Of the timeline, now; None: there is none."""
+        """The present phase of the timeline; None: there is no timeline."""
         return self._playing.phase(monotonic())
 
     def read(self, reset_peak: bool = False, recent_peak: bool = False) -> Callable[[], Account]:

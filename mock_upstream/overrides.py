@@ -6,7 +6,7 @@ What a single request asks for, in place of what the profile has for it.
     X-Mock-Status     mock_status      a status, such as 503
     X-Mock-Fault      mock_fault       a fault by its name, such as reset-mid-body
     X-Mock-Size       mock_size        the size of the body, such as 10kB
-    X-Mock-Key        mock_key         the same key draws the same, whoever else asks meanwhile
+    X-Mock-Key        mock_key         the same key draws the same, whatever else is asked meanwhile
 
 A name that is not among them is an error and not ignored: it is nearly always a typo.
 """
@@ -125,7 +125,7 @@ def _latency(text: str) -> Latency:
 def _status(text: str) -> int:
     status = int(text) if text.isascii() and text.isdigit() else 0
     if not 200 <= status <= 599:
-        raise ValueError(f"{text!r} is no status; they are 200 to 599")
+        raise ValueError(f"{text!r} is not a status; they are 200 to 599")
     return status
 
 

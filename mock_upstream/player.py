@@ -63,7 +63,7 @@ class RequestPlan:
         self.body: Body | None = None
         """How the body comes; None: as it is, at once."""
         self.refusal: Refusal | None = None
-        """Decided on its arrival, whoever else is there."""
+        """Decided on its arrival, whatever else is in service."""
         self.permit: Permit | None = None
         """To be here, from the limits."""
         self.station: Station | None = None
@@ -82,7 +82,7 @@ class RequestPlan:
             self.body = (self.body or Body()).model_copy(update={"size": asked.size})
 
     def draw(self, stream: Stream) -> float:
-        """For another purpose."""
+        """A draw for another purpose."""
         return stream.uniform(self.ordinal) if self.key is None else stream.keyed(self.key)
 
     @property
@@ -266,7 +266,7 @@ class ActiveProfile:
         return job
 
     def admit(self, exchange: Exchange, job: RequestPlan) -> Refusal | None:
-        """Past the outage, the limits and the queue; None: it is admitted."""
+        """Pass the outage, the limits and the queue; None: the request is admitted."""
         if job.refusal is not None:
             return job.refusal
         if not job.responder.matched:  # no call of the service: it takes no server and no permit

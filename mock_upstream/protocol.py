@@ -105,7 +105,7 @@ class MockProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, status: int) -> None:
-        """Answer what is no whole request yet, and read no more of it."""
+        """Answer what is not a whole request yet, and read no more of it."""
         if self._answering() or self.transport.is_closing():
             self.transport.abort()
             return
@@ -135,7 +135,7 @@ class MockProtocol(HttpToolsProtocol):
         return len(self.url) + sum(lengths) > MOST_HEAD_BYTES
 
     def on_headers_complete(self) -> None:
-        # Most heads come in one piece, in which so many headers have no room.
+        # Most heads come in one piece, in which too many headers have no room.
         small = self._piece <= _SMALL and self._before == -self._piece
         if not small and self._head_is_too_large():
             raise ValueError("the head of a request is too large")
@@ -198,7 +198,7 @@ def _arrival(scope: Any) -> Arrival:
 
 
 class _Deaf:
-    """In the parser's place, once no more is read."""
+    """Replaces the parser once no more is read."""
 
     def feed_data(self, data: bytes) -> None:
         pass

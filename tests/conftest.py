@@ -84,8 +84,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 @pytest.fixture
 def no_collections() -> Iterator[None]:
     """
-    For tests that interrupt this process: hypothesis times collections in a function that the
-    interpreter calls, and an exception that comes up in there is lost.
+    No garbage collection, in tests that interrupt this process: hypothesis times collections in a
+    function that the interpreter calls, and an exception that is raised in there is lost.
     """
     gc.disable()
     yield

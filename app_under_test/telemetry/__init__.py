@@ -1,4 +1,4 @@
-"""What a service tells of itself: the phases of each response, and gauges.
+"""Telemetry of a service: the phases of each response, and gauges.
 
     from brownout import Telemetry
     app = Telemetry(app)

@@ -16,7 +16,7 @@ PROCESS = psutil.Process()
 
 
 def gauges() -> dict[str, Any]:
-    """Of this process, now: seconds and bytes. Works inside the event loop only."""
+    """The gauges of this process now; seconds and bytes. Works inside the event loop only."""
     threads = anyio.to_thread.current_default_thread_limiter().statistics()
     return {
         "pid": os.getpid(),

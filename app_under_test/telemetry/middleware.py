@@ -19,7 +19,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 _STAMP = b"x-sent-mono"
 _COUNTED = "brownout.counted"
 """The key of a scope that a Telemetry further out has counted."""
-_LONGEST = 60.0  # seconds before the app; clients give up sooner, and an older stamp is no wait
+_LONGEST = 60.0  # seconds before the app; clients give up sooner, and an older stamp is not a wait
 _SIX = (
     b"thread_wait;dur=%.3f, pool_wait;dur=%.3f, connect;dur=%.3f, upstream;dur=%.3f, "
     b"loop_wait;dur=%.3f, own;dur=%.3f"
@@ -137,7 +137,7 @@ class Telemetry:
         return forward
 
     def start(self) -> None:
-        """Inside the event loop, once the service is set up."""
+        """Start the sampler. Called inside the event loop, once the service is set up."""
         self.started = True
         clients.observe()
         PROCESS.watch_gc()

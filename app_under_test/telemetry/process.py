@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 class Counts:
     """
-    Since the start of the process; seconds.
+    Totals since the start of the process; seconds.
 
     Of all requests: `requests` that began and those that `ended`; their `calls`, and those of them
     that were `retried`; the connections (`connects`) and `clients` made for them, and
@@ -51,7 +51,7 @@ class Counts:
 
 
 class Use(NamedTuple):
-    """Of a pool, now."""
+    """What a pool holds now."""
 
     limit: int | None
     """Connections at most; None: nothing waits, however many are in use."""
@@ -95,7 +95,7 @@ class Process:
             self.pools[pool] = client, read
 
     def collect(self, phase: str, info: dict[str, int]) -> None:
-        """For gc.callbacks."""
+        """Record a collection; for gc.callbacks."""
         if phase == "start":
             self.collecting = monotonic()
         elif self.collecting is not None:
@@ -108,7 +108,7 @@ class Process:
             gc.callbacks.append(self.collect)
 
     def forked(self) -> None:
-        """In the child: it has done nothing yet."""
+        """Forget the parent's counts; called in a new child process."""
         self.counts = Counts()
         self.collections = 0
         self.gc_seconds = 0.0

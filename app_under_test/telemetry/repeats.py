@@ -15,7 +15,7 @@ FAILED: ContextVar[set[tuple[str, str]] | None] = ContextVar("failed", default=N
 
 
 def keep() -> None:
-    """For the present request and the tasks and threads that it starts."""
+    """Remember the present request, for it and for the tasks and threads that it starts."""
     FAILED.set(set())
 
 

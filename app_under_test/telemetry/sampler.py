@@ -1,4 +1,4 @@
-"""Gauges of the process, from a thread beside the event loop: a blocked loop cannot be asked.
+"""Gauges of the process, from a thread of its own: a blocked event loop cannot be asked.
 
 Datagrams in JSON, `brownout-gauges/1`, two a second. What they hold between two of them is the mean
 over the ticks of the thread, which also wakes the loop at each tick to see how long that takes.
@@ -27,7 +27,7 @@ _POOLS = 16  # in a datagram
 
 
 def start_sampler(address: Address) -> "Sampler":
-    """For the running event loop; it ends with it."""
+    """Start the sampler of the running event loop; it ends with the loop."""
     try:
         limiter: Any = anyio.to_thread.current_default_thread_limiter()
     except Exception:  # no event loop of those that anyio knows
@@ -41,7 +41,7 @@ class Loop:
     """An event loop as it is seen from another thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In the loop's thread."""
+        """Called in the loop's thread."""
         self.loop = loop
         self.clock: int | None = None
         if hasattr(time, "pthread_getcpuclockid"):
@@ -179,7 +179,7 @@ class Sampler(Thread):
         return data if len(data) <= _LARGEST else json.dumps({**told, "pools": []}).encode()
 
     def pools_told(self) -> list[dict[str, Any]]:
-        """Of the pools of one library with the same limit, the busiest of each tick."""
+        """The busiest pool of each tick, of the pools of one library with the same limit."""
         told: list[dict[str, Any]] = [
             {
                 "client": client,

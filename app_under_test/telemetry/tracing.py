@@ -309,7 +309,7 @@ class ThreadOffload:
         trunk.spans.append(self)
 
     def __call__(self, *args: Any) -> Any:
-        """In the worker, in a copy of the context."""
+        """Run the function in the worker, in a copy of the context."""
         began = thread_time()
         visit = self.trunk.visit
         now = monotonic()
@@ -343,7 +343,7 @@ class Held:
         self.func = func
 
     def __call__(self, *args: Any) -> Any:
-        """In the worker."""
+        """Run the function in the worker."""
         began = monotonic()
         try:
             return self.func(*args)

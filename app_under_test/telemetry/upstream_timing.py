@@ -23,7 +23,7 @@ def stay_in(header: str | bytes | None) -> float | None:
         stay = (max(took) + float(queue.partition(",")[0]) + float(late)) / 1e3
     except ValueError:
         return None
-    return stay if 0.0 <= stay <= LONGEST else None  # nan is no stay either
+    return stay if 0.0 <= stay <= LONGEST else None  # nan is not a stay either
 
 
 def stay_among(headers: Iterable[tuple[bytes, bytes]]) -> float | None:

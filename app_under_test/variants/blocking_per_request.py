@@ -1,7 +1,7 @@
 """`def` routes and `requests.get`, without a session, as tutorials print it: does it matter?
 
 Each call makes a session and a connection and throws both away. That costs some CPU, in a thread,
-and a handshake; the threads are still what ends it, at 40 calls in flight. Beside
+and a handshake; the threads are still what ends it, at 40 calls in flight. Compared with
 `client-per-request`, the async form of the same slip, it shows which of the two is dear. The
 tutorials give no timeout either, with which 40 calls to an upstream that never answers end the
 service: here it has that of the settings, between two reads.

@@ -25,7 +25,7 @@ class Overloaded(Exception):
 
 class Bulkhead:
     """
-    So many calls at a time, so many waiting, in the order of their arrival.
+    A bounded number of calls at a time and of calls that wait, in the order of their arrival.
 
     Args:
         timeout: seconds that a call waits for its turn.

@@ -1,4 +1,4 @@
-"""Up to `attempts` calls at once after any failure: what do retries do to an upstream in trouble?
+"""`attempts` calls at once after any failure: what do retries do to an upstream in trouble?
 
 No pause, no budget, no difference between a failure that may pass and one that cannot. When all
 calls fail, the upstream gets `attempts` times the load, just when it can bear the least, and a

@@ -9,7 +9,7 @@
 #
 # From the environment:
 # PLAN      the plan's path in the repository; its deployments `base` and `head` have their `cwd`
-#           in ../base and in this checkout, which are folders beside each other (brownout.toml)
+#           in ../base and in this checkout, which are folders of one parent (brownout.toml)
 # SETUP     what makes a checkout ready to run, in its folder
 # OUT       takes the run's folder (runs)
 # BROWNOUT  the program (brownout)

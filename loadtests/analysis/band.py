@@ -95,7 +95,7 @@ class Band:
         return (above**2 + below**2) @ weights, (below - above) @ weights
 
     def _best(self, knees: Numbers) -> tuple[Numbers, Numbers]:
-        """For each knee, the least misfit over all cycles, and where it is."""
+        """The least misfit over all cycles for each knee, and the cycle where it is."""
         low, high = self._edges(knees)
         left = (self.rates - high).min(axis=1) - 1
         right = (self.rates + self.slack - high).max(axis=1) + 1

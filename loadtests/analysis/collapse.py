@@ -7,7 +7,7 @@ from loadtests.results import Point
 
 TOO_SLOW, TOO_SLOW_FACTOR = 2.0, 5.0
 """
-A p95 is a collapse above both: so many seconds, and so many times that of the lowest level. Higher
+A p95 is a collapse above both: a number of seconds, and a multiple of the lowest level's. Higher
 levels would take minutes to say the same; the factor leaves room behind an upstream that takes
 seconds by itself.
 """

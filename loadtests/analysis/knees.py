@@ -51,7 +51,7 @@ def knees(points: Iterable[Point]) -> dict[str, Knee]:
 
 
 def _limited(found: Knee, points: Sequence[Point]) -> Knee:
-    """With what limits most levels beyond it."""
+    """The knee with `limit` set to the resource that binds most levels above it."""
     limit = limit_of(found, points)
     return found if limit is None else found.model_copy(update={"limit": limit.resource})
 
@@ -114,7 +114,7 @@ _NEAR = 1.1  # times the lowest level
 
 def _of_rates(seen: Sequence[Point], found: OpenLaw) -> Knee:
     """
-    Of the open model: X_max over the part of the requests that succeeds below it.
+    The knee of the open model: X_max over the part of the requests that succeeds below it.
 
     What came in the window, and not the rate that was asked for, is what throughput follows. Where
     no two rates have the same highest throughput, it may have been higher at any rate before the

@@ -292,7 +292,7 @@ def share_error(points: Sequence[Point]) -> float:
 
 
 def _failing_at_least(point: Point, levels: int) -> float:
-    """The lower bound of the share that fails at one of so many levels; of independent requests."""
+    """The lower bound of the share that fails at one of `levels`; of independent requests."""
     share, size = point.errors.rate, point.errors.effective or point.requests
     error = math.sqrt(share * (1 - share) / size) if size else math.inf
     return share - _certain(levels) * error
@@ -326,7 +326,7 @@ def may_fall(top: Point, most: Value, part: float) -> bool:
 
 
 def _logarithm(point: Point) -> float:
-    """Of throughput; half a success stands for none."""
+    """The logarithm of the throughput; half a success stands for none."""
     return math.log(max(point.throughput.value, 0.5 / point.seconds))
 
 
@@ -342,7 +342,7 @@ def _slack(point: Point) -> float:
     """
     Logarithm of how many times the throughput can have been what it is, without the disturbances.
 
-    They make it lower at all levels, so this is no error that several levels average out.
+    They make it lower at all levels, so this is not an error that several levels average out.
     """
     value = point.throughput.value
     return math.log1p(point.noise.get("throughput", 0.0) / value) if value else 0.0
@@ -384,7 +384,7 @@ def _errors(seen: Sequence[Point]) -> Numbers:
 
 
 def _certain(levels: int) -> float:
-    """Standard errors beyond which one of so many levels comes by chance with CHANCE."""
+    """Standard errors beyond which one of `count` levels comes by chance with CHANCE."""
     return float(special.ndtri(1 - CHANCE / max(levels, 1)))
 
 

@@ -49,7 +49,7 @@ def percent(ratio: float) -> str:
 
 
 def rounded(value: float, digits: int) -> str:
-    """To so many significant digits, whole numbers kept whole: "2,950", "0.0123"."""
+    """The value with `digits` significant digits, whole numbers kept whole: "2,950", "0.0123"."""
     if not value:
         return "0"
     decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)

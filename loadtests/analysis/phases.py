@@ -63,7 +63,7 @@ def spent(succeeded: Sequence[Histogram], traced: Sequence[PhaseSums]) -> Spent:
     The phases add up to the mean service time of the responses that they were taken from: REST
     completes it; where the phases are longer than the time, by no more than clocks explain, they
     are scaled. At a quantile of all responses these are the _AROUND traced ones whose times are
-    nearest to it, or _AROUND_SHARE of all traced where that is more; fewer where not so many are
+    nearest to it, or _AROUND_SHARE of all traced where that is more; fewer where fewer are
     within FARTHEST. Of a bin that is near in part a part is taken, so the times are as coarse as
     the bins.
 
@@ -116,7 +116,7 @@ def spent(succeeded: Sequence[Histogram], traced: Sequence[PhaseSums]) -> Spent:
 
 
 def difference(traced: Traced) -> str | None:
-    """In words, that traced requests take another time than the others; None: it is not shown."""
+    """A sentence if traced requests take another time than the others; None: they do not."""
     low, high = traced.difference.low, traced.difference.high
     if low is None or high is None or (low <= CHANGED and high >= -CHANGED):
         return None
@@ -132,7 +132,7 @@ def _weighted(
     counts: Numbers, sums: Sequence[Sequence[Bin]], found: Numbers
 ) -> tuple[Numbers, Numbers]:
     """
-    For each stretch and bin the count, the seconds, the seconds by phase; and the bins' low edges.
+    Count, seconds and seconds by phase of each stretch and bin; and the bins' low edges.
 
     Weighted so that each quarter second has its part of all responses, and their sum is the number
     of those that are traced.

@@ -219,7 +219,7 @@ class _Seen:
 
 
 def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[Steadiness]:
-    """Of each window, by all its requests."""
+    """The state of each window, judged by all its requests."""
     return [
         # The others answer steadily where users hang, and so does the whole if all of them do.
         Steadiness("unsteady" if one.ended else None)
@@ -321,7 +321,7 @@ def _lower(
 
 
 def _finite(estimate: Estimate | None) -> Estimate | None:
-    """For JSON, which has no infinity."""
+    """The estimate without infinite ends, which JSON does not have."""
     if estimate is None or math.isinf(estimate.value):
         return None
     unbounded = estimate.high is not None and math.isinf(estimate.high)
@@ -347,7 +347,7 @@ def _throughput(stage: Stage, seen: _Seen, every: _Seen) -> Estimate:
 
 
 def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Estimate | None]:
-    """Of the successes."""
+    """The quantiles of the successes."""
     known = intervals.Times(stretches, None, parts)
     times = {name: known.quantile(q) for name, q in QUANTILES.items()}
     totals = [histogram.total() for histogram in stretches]

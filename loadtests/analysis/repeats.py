@@ -26,8 +26,8 @@ def counted(
     stages: Sequence[StageRecord], samples: Samples, found: Sequence[Point]
 ) -> Counted | None:
     """
-    Of a level that was played again the last valid stage that was; of one whose stages together
-    are not valid those that are. None where all stages count.
+    The stages that count: of a level that was played again the last valid one; of a level whose
+    stages together are not valid the valid ones. None: all stages count.
 
     Args:
         found: the points of all stages.

@@ -30,7 +30,7 @@ Measure = Callable[[Sequence[StageRecord], Sequence[Mapping[str, Any]]], list[Po
 
 def analyse(folder: Path) -> Run:
     """
-    The Run that the files in a run's folder tell of, however far it came.
+    The Run that the files in a run's folder record, complete or cut off.
 
     Raises:
         UnreadableRun: there is no `slices.jsonl`, or it is something else.

@@ -14,8 +14,8 @@ _CYCLES = 6  # response times that a window must last: a closed system forgets i
 
 def too_short(plan: Plan) -> list[str]:
     """
-    For which levels a quantile's interval or the state cannot be expected, and which `measure`
-    would do.
+    Sentences about levels whose windows are too short for a quantile's interval or the state, with
+    the `measure` that would be long enough.
 
     From the mean latency of the plan's upstream, as if the service added nothing and no queue: more
     requests than these do not come. Empty for deployments at URLs, whose upstream is not known, and
@@ -56,7 +56,7 @@ def too_short(plan: Plan) -> list[str]:
 
 
 def mean_latency(plan: Plan) -> float:
-    """Of the upstream, without what its routes change; seconds."""
+    """The mean latency of the upstream, without what its routes change; seconds."""
     return _mean(plan.upstream.latency)
 
 
@@ -76,6 +76,6 @@ def as_plan_says(seconds: float) -> str:
 
 
 def _mean(latency: Latency) -> float:
-    """Of its quantiles; seconds."""
+    """The mean of the latency's quantiles; seconds."""
     steps = 500
     return math.fsum(latency.quantile((i + 0.5) / steps) for i in range(steps)) / steps

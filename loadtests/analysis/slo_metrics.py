@@ -1,7 +1,7 @@
 """
-One metric at one level, as an SLO looks at it: its interval, and whether that keeps the promise.
+One metric at one level, as an SLO looks at it: its interval, and whether that meets the SLO.
 
-A promise about a quantile is decided by the share of the requests that are beyond its threshold:
+An SLO about a quantile is decided by the share of the requests that are beyond its threshold:
 p95 is below 250 ms where fewer than 5 % take longer. The share is binomial on the effective size,
 and has an interval where the quantile itself has none yet.
 """
@@ -57,7 +57,7 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class Share:
     """
-    The requests beyond a threshold, of which as many as `allowed` keep the promise.
+    The requests beyond a threshold, of which as many as `allowed` meet the SLO.
 
     `worth`: the number of independent requests that tell as much. `least`: how many of them are
     beyond it whatever disturbed them.
@@ -108,7 +108,7 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """
-    An interval with infinite ends where there is no bound; `why` tells of the measurement.
+    An interval with infinite ends where there is no bound; `why` is about the measurement.
 
     `share`: what decides in place of the interval. `longer`: the times as long that would probably
     decide it.
@@ -268,7 +268,7 @@ def _mean(slo: Slo, point: Point, pieces: Sequence[Quarter], part: bool) -> Meas
 
 
 def _unstable(point: Point) -> Measured:
-    """Response times that grow as long as the test lasts keep no promise."""
+    """Response times that grow as long as the test lasts meet no SLO."""
     return Measured(math.inf, math.inf, math.inf, why_unstable(point), shown=False)
 
 
@@ -285,7 +285,7 @@ def of_estimate(slo: Slo, estimate: Estimate, what: str, told: Callable[[float],
 
 
 def of_errors(slo: Slo, failed: int, requests: int, worth: float, where: str) -> Measured:
-    """With the exact interval (Clopper and Pearson 1934) of the effective size."""
+    """The error share, with the exact interval (Clopper and Pearson 1934) of the effective size."""
     if not requests:
         raise Unresolved(f"no request was measured {where}", valid=False)
     value = failed / requests
@@ -301,7 +301,7 @@ def _between(values: Sequence[float]) -> Estimate:
 
 
 def status_of(slo: Slo, seen: Measured) -> Literal["met", "missed", "unresolved"]:
-    """Whether all of what is possible keeps the promise, none of it, or some."""
+    """Whether all of what is possible meets the SLO, none of it, or some."""
     if seen.share is not None and slo.against is None:
         below = seen.share.below()
         if below is None:

@@ -51,7 +51,7 @@ def slo_result(
     name: str, slo: Slo, evidence: Evidence, against: Evidence | None = None
 ) -> SloResult:
     """
-    Met when the whole 95 % interval keeps the promise, missed when none of it does.
+    Met when the whole 95 % interval meets the SLO, missed when none of it does.
 
     A failure counts as infinitely slow. Errors without a level are missed when a single level
     misses, and met when every level was measured and all together meet. What grows or moves while
@@ -173,7 +173,7 @@ def _while_it_moves(slo: Slo, evidence: Evidence, point: Point, seen: Measured) 
 
 
 def _stricter(slo: Slo) -> Slo:
-    """The promise with room for a jump to twice the response time, or to half the throughput."""
+    """The SLO with room for a jump to twice the response time, or to half the throughput."""
     if slo.metric == "errors":
         return slo
     factor = 1 / _JUMP if slo.comparison in AT_MOST else _JUMP
@@ -182,7 +182,7 @@ def _stricter(slo: Slo) -> Slo:
 
 def _unanswered(slo: Slo, point: Point) -> Measured | None:
     """
-    The users that wait in vain, where they are more than the promise allows; else None.
+    The users that wait in vain, where they are more than the SLO allows; else None.
 
     As a part of the requests they are few, since who waits sends no other.
     """
@@ -202,7 +202,7 @@ def _failing_later(slo: Slo, point: Point, seen: Measured) -> Measured:
     Failures where more comes than is answered: what is not answered fails sooner or later.
 
     Raises:
-        Unresolved: that is no more than the promise allows.
+        Unresolved: that is no more than the SLO allows.
     """
     answered = point.throughput.high or point.throughput.value
     why = f"{seen.why}, but {why_unstable(point)}"
@@ -213,10 +213,10 @@ def _failing_later(slo: Slo, point: Point, seen: Measured) -> Measured:
 
 def _side(slo: Slo, evidence: Evidence, point: Point) -> Measured:
     """
-    One side of a ratio, which a promise about both cannot judge by itself.
+    One side of a ratio, which an SLO about both cannot judge by itself.
 
     Raises:
-        Unresolved: what moves or grows is no side of a ratio, and too few requests are none.
+        Unresolved: what moves or grows is not a side of a ratio, and too few requests are none.
     """
     pieces, parts = level_pieces(evidence.at(point.level))
     if point.steady in _MOVING:
@@ -229,7 +229,7 @@ def _side(slo: Slo, evidence: Evidence, point: Point) -> Measured:
 
 
 def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> Measured:
-    """Of what both measured; what is infinite or zero on one side alone still bounds it."""
+    """The ratio of two measurements; a value that is infinite or zero on one side bounds it."""
     sides, missing = [], {}
     for one in (evidence, against):
         try:
@@ -322,7 +322,7 @@ def _skipped(slo: Slo, evidence: Evidence, level: int) -> Measured:
     as the number of users does, and not at all where more comes than is answered.
 
     Raises:
-        Unresolved: none had, or the promise was kept there.
+        Unresolved: none had, or the SLO was kept there.
     """
     missing = f"{load(level, evidence.model)} were not measured"
     below = [point for at, point in sorted(evidence.points.items()) if at < level]

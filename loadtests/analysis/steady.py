@@ -58,7 +58,7 @@ class Steadiness:
 
 @dataclass(frozen=True, slots=True)
 class _Motion:
-    """A series that moves: in its own terms, each so many quarters long."""
+    """A series that moves: in its own terms, each a number of quarters long."""
 
     series: Series
     length: int
@@ -162,7 +162,7 @@ def _moves(series: Series) -> bool:
 
 
 def _growth(quarters: Sequence[Quarter]) -> float:
-    """By how many requests a second the number in flight grows; 0 when that is chance or little."""
+    """The growth of the number in flight, requests a second; 0 when that is chance or little."""
     seconds = quarters[0].seconds
     per_term, chance = slope(_in_flight(quarters))
     growth = per_term / seconds

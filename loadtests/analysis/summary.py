@@ -16,8 +16,8 @@ from loadtests.results import Capacity, Knee, Point, Run
 ONE_AT_A_TIME = 1.5  # users; a knee up to here is a service that blocks itself
 SWOLLEN = 1.5  # times the p95 of the lower levels: no longer flat
 GENERATOR_FAILURES = (DESCRIPTORS, NO_PORTS)  # kinds that are not the service's
-SHORT = 0.75  # of the throughput that the lowest level promises: it does not follow the load
-ENOUGH = 30  # requests of a level that promises what others have
+SHORT = 0.75  # of the throughput that the lowest level predicts: it does not follow the load
+ENOUGH = 30  # requests of a level that predicts what others have
 FEWER = 0.9  # of the throughput of the level before: it does not follow the load
 MANY = 3  # levels; more are counted instead of listed
 
@@ -42,7 +42,7 @@ def _cut(run: Run) -> str:
 
 
 def _side(points: Sequence[Point]) -> str:
-    """Of a comparison, which has few levels and its own verdict."""
+    """The summary of one side of a comparison, which has few levels and its own verdict."""
     answered = [point for point in points if point.throughput.value]
     if not answered:
         return "nothing was answered" if points else "nothing was measured"
@@ -84,7 +84,7 @@ def _tells_nothing(knee: Knee, answered: Sequence[Point]) -> bool:
 
 
 def _following(answered: Sequence[Point], knee: Knee, cut: str) -> str:
-    """Without a knee in range: up to the highest level, or up to where that is certain."""
+    """The summary without a knee in range: up to the highest level, or the last certain one."""
     top, low = answered[-1], knee.low or 0.0
     each = 1 / knee.cycle if knee.cycle and top.model == "closed" else 0.0
     short = next(
@@ -110,12 +110,12 @@ def _following(answered: Sequence[Point], knee: Knee, cut: str) -> str:
 
 
 def _promised(lower: Point) -> float:
-    """The throughput for each user that a lower level promises; 0: it had too few requests."""
+    """The throughput for each user that a lower level predicts; 0: it had too few requests."""
     return lower.throughput.value / _came(lower) if lower.requests >= ENOUGH else 0.0
 
 
 def _falls_short(point: Point, each: float) -> bool:
-    """Whether a level has much less throughput than is promised for its load."""
+    """Whether a level has much less throughput than is predicted for its load."""
     return point.throughput.value < SHORT * each * _came(point)
 
 
@@ -184,7 +184,7 @@ def _silent(valid: Sequence[Point]) -> str:
 
 
 def _with_unstable(answered: Sequence[Point], knee: Knee | None) -> str:
-    """In the open model: from where on more arrives than is answered, and how much is."""
+    """The summary of the open model: the rate above which arrivals outnumber answers."""
     first = next(point for point in answered if _unstable(point))
     below = [point for point in answered if point.level < first.level]
     told = f"unstable from {_at(first)} on: answers {rate(first.throughput.value)}"
@@ -212,7 +212,7 @@ def _kept(found: Capacity, points: Sequence[Point]) -> str:
 
 
 def _lost(knee: Knee) -> str:
-    """By how much throughput is retrograde, e.g. ", 66 % less (60 % to 70 %)"."""
+    """How far throughput is retrograde, e.g. ", 66 % less (60 % to 70 %)"."""
     lost = knee.retrograde
     if lost is None:
         return ""
@@ -230,7 +230,7 @@ def _at_the_top(valid: Sequence[Point]) -> Sequence[Point]:
 
 
 def _failing(valid: Sequence[Point]) -> str:
-    """At the highest level that answers, or at the one where most requests fail."""
+    """The summary of a level where most requests fail, or of the highest level that answers."""
     shown = valid[: len(valid) - len(_at_the_top(valid))]
     failing = [point for point in shown if point.errors.rate]
     if not failing:
@@ -260,7 +260,7 @@ def _service_failures(point: Point) -> float:
 
 
 def _moving(points: Sequence[Point]) -> str:
-    """The levels whose numbers had not come to rest. An unstable one is told of by itself."""
+    """The levels whose numbers had not come to rest. An unstable level is reported separately."""
     valid = [point for point in points if point.counts]
     moving = [p for p in valid if p.steady not in ("steady", None) and not _unstable(p)]
     if not moving:

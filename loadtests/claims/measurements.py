@@ -59,7 +59,7 @@ class Seen:
         return self.longest_of(1)
 
     def longest_of(self, calls: int) -> float:
-        """The mean of the longest delay among so many calls at once."""
+        """The mean of the longest delay among `calls` calls at once."""
         latency: Latency = self.plan.upstream.latency
         middles = ((step + 0.5) / _STEPS for step in range(_STEPS))
         return sum(latency.quantile(u ** (1 / calls)) for u in middles) / _STEPS

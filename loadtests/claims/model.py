@@ -28,7 +28,7 @@ def response_time(users: float, held: float, places: float = math.inf, cpu: floa
 
 def usl_throughput(users: int, service: float, beta: float) -> float:
     """
-    Of an upstream whose service times grow with the number of busy servers (Gunther, Guerrilla
+    The throughput of an upstream whose service times grow with its busy servers (Gunther, Guerrilla
     Capacity Planning, 2007, ch. 4).
     """
     return users / (service * (1 + beta * users * (users - 1)))

@@ -52,7 +52,7 @@ def value(unit: Unit, number: float) -> str:
 
 
 def measured(case: Case) -> str:
-    """With its interval, where it is more than one value."""
+    """The measured value, with its interval if there is more than one value."""
     found = case.measured
     if found.low is None or found.high is None or found.low == found.high:
         return value(case.unit, found.value)

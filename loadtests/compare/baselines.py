@@ -87,7 +87,7 @@ def chosen(
         if point.valid
     } & {*plan.load.levels}
     if not levels or (level is not None and level not in levels):
-        what = "No level of the plan" if level is None else f"{level} is no level that"
+        what = "No level of the plan" if level is None else f"{level} is not a level that"
         there = ", ".join(map(str, sorted(levels))) or "none"
         raise NotComparable(
             f"{what} was measured validly in the baseline {run.id}; those of the plan that were: "

@@ -1,4 +1,4 @@
-"""In what two runs are unlike beside the service: a ratio between them may come from any of it."""
+"""Differences between two runs other than the service: a ratio may come from any of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -100,7 +100,7 @@ def _tells(plan: Mapping[str, Any]) -> bool:
 
 
 def _machine(environment: Mapping[str, Any], other: Run) -> dict[str, Any]:
-    """Without the memory where the other has as much."""
+    """The environment's machine, without the memory if the other has as much."""
     found = {key: environment.get(key) for key in _ENVIRONMENT}
     size, another = environment.get("memory"), other.environment.get("memory")
     if isinstance(size, int):

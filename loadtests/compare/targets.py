@@ -53,7 +53,7 @@ def contest(
     """
     The plan with the two alone, and on what terms they are compared.
 
-    The services do not tell of themselves, which would cost one library more than another, and the
+    Telemetry is off, since it would cost one library more than another, and the
     plan's SLOs are left out: they are for a run. The upstream's delays are those of the profile,
     drawn so evenly that every hundred hold each percentile once: what differs is the deployments.
 

@@ -122,7 +122,7 @@
     if (wanted === drawn || by("figures").hidden) return;
     const from = over ? `over/${encodeURIComponent(over)}` : "charts";
     if (over) {
-      const response = await ask(`${from}/beside`);
+      const response = await ask(`${from}/legend`);
       const answer = await response.json();
       by("over-said").hidden = response.ok;
       if (!response.ok) {

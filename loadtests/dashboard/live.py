@@ -25,7 +25,7 @@ MOST_LAID_OVER = 3  # earlier runs at a time, for all pages together
 
 class Dashboard:
     """
-    Stands between controller and engine, and beside whoever watches a run.
+    Passes content and commands between controller, engine and the pages that show a run.
 
     As an Engine it passes everything on and answers what pages ask; as an Observer it shows them
     what happens.
@@ -168,7 +168,7 @@ class Dashboard:
             while len(self._over) >= MOST_LAID_OVER:
                 gone = next(iter(self._over))
                 del self._over[gone]
-                for part in (*pages.CHARTS, "beside"):
+                for part in (*pages.CHARTS, "legend"):
                     self._show(f"over/{gone}/{part}", None)
             self._over[name] = found
         self._show_over(name)
@@ -177,8 +177,8 @@ class Dashboard:
         for chart, content in pages.drawn(self._run, self._over[name]).items():
             self._show(f"over/{name}/{chart}", content)
         over = self._over[name]
-        beside = {"legend": pages.legend(self._run, over), "table": pages.table(over)}
-        self._show(f"over/{name}/beside", json.dumps(beside))
+        legend = {"legend": pages.legend(self._run, over), "table": pages.table(over)}
+        self._show(f"over/{name}/legend", json.dumps(legend))
 
     def _show(self, name: str, content: str | None) -> None:
         with suppress(EngineFailed):  # who waits for the engine is told
@@ -198,7 +198,7 @@ class Dashboard:
 
     def _changed(self, change: messages.Change | None) -> None:
         """The upstream plays something else; None: it only tells something new of itself."""
-        # What fails here is told to whom waits for the engine, or writes next.
+        # Errors here surface to the next caller that waits for the engine or writes.
         with suppress(EngineFailed, StorageFailed):
             if change is not None and self._folder is not None:
                 self._folder.write(change)

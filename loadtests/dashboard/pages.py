@@ -81,7 +81,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _invalid(point: Point) -> str:
-    """With the first reason: a cell of that table is short."""
+    """The reason why a point is invalid; only the first, since the table's cell is short."""
     return ": ".join(["invalid", *point.problems[:1]])
 
 

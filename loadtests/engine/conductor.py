@@ -216,7 +216,7 @@ class StageBarrier:
         self._news.set()
 
     def _users(self, stage: Stage) -> int:
-        """In the open model users send nothing: there is one for each generator, to be seen."""
+        """Users to start; in the open model one for each generator, which sends nothing."""
         if stage.model == "closed":
             return stage.level
         return max(len(self._generators()), 1)  # without a generator it cannot be brought up

@@ -55,7 +55,7 @@ class Endpoint:
         except OSError as error:
             self._found = error
         except UnicodeError as error:  # a label that is too long, say
-            self._found = gevent.socket.gaierror(f"{self._host!r:.99} is no host name: {error}")
+            self._found = gevent.socket.gaierror(f"{self._host!r:.99} is not a host name: {error}")
 
     def holds(self, url: str) -> bool:
         """Whether a URL is one of this scheme, host and port."""

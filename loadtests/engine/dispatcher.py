@@ -22,7 +22,7 @@ MOST_IN_FLIGHT = 10_000
 Requests in flight of all generators together. Each takes a port of this machine, and Linux has
 28,232 of them for one address, those of the last minute's closed connections included.
 """
-OTHER_DESCRIPTORS = 100  # what a generator has open beside its requests, generously
+OTHER_DESCRIPTORS = 100  # files of a generator other than its requests, generously
 CATCH_UP = 1.0  # seconds after a stage's end in which what is late is still sent
 
 
@@ -120,6 +120,6 @@ class Dispatcher:
 
 
 def most_in_flight(generators: int) -> int:
-    """How many requests one of so many generators on this machine may have in flight."""
+    """The requests that one of `generators` generators on this machine can have in flight."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(min(MOST_IN_FLIGHT // generators, descriptors - OTHER_DESCRIPTORS), 1)

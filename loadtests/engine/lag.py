@@ -24,7 +24,7 @@ class Lag:
         self._quarters: dict[int, tuple[float, float]] = {}
 
     def watch(self) -> None:
-        """Until killed."""
+        """Measure the lag of the loop until the greenlet is killed."""
         while True:
             due = perf_counter() + TICK
             gevent.sleep(TICK)

@@ -33,7 +33,7 @@ class EngineSocket:
     def __init__(self, address: str, token: str, web: bool) -> None:
         """
         Args:
-            web: there is a web UI, which `shown` is told of all that its pages say.
+            web: there is a web UI, whose pages get their content through `shown`.
         """
         host, port = address.rsplit(":", 1)
         self._socket = socket.create_connection((host, int(port)), timeout=10)

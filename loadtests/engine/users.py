@@ -33,7 +33,7 @@ class PlanUser(User):
 
     @task
     def play(self) -> None:
-        """Until the user is stopped: what Locust does between two tasks costs a tenth of one."""
+        """Send requests until the user is stopped: Locust's own loop costs a tenth of one more."""
         generator = self.generator
         sender = generator.sender
         while True:

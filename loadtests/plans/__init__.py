@@ -1,4 +1,4 @@
-"""Plan: what is measured, under which load, and what is promised of it. TOML."""
+"""Plan: what is measured, under which load, and its SLOs. TOML."""
 
 from loadtests.plans.deployments import (
     CommandDeployment,

@@ -53,7 +53,7 @@ def no_such(kind: str, name: object, known: Iterable[str]) -> str:
 
 
 def mistakes(found: Iterable[tuple[tuple[str | int, ...], str]]) -> ValidationError:
-    """What a validator raises to tell of several mistakes, each with the key where it stands."""
+    """What a validator raises for several mistakes, each with its key."""
     details = [
         InitErrorDetails(
             type=PydanticCustomError("mistake", "{text}", {"text": text}), loc=key, input=None

@@ -48,8 +48,8 @@ def name_of_deployment(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is no name for a deployment: up to 80 letters, digits and _ . , : + - [ ], "
-            "a letter or digit first"
+            f"{name!r} is not a name for a deployment: up to 80 letters, digits and _ . , : + - "
+            "[ ], a letter or digit first"
         )
     if name in ("mock", "generator"):
         raise ValueError(f"{name!r} names one of brownout's own processes; take another name")

@@ -41,7 +41,7 @@ def check_host(url: str, allow_hosts: Collection[str]) -> None:
     Nothing, if the URL's host is this machine, or is allowed by the plan or the environment.
 
     Raises:
-        PlanError: it is neither, or cannot be found; nobody load-tests a stranger by a typo.
+        PlanError: it is neither, or cannot be found: a typo cannot load-test someone else's host.
     """
     parts = parts_of(url)
     host = parts.hostname or ""

@@ -78,7 +78,7 @@ def slos(line: str, base: Mapping[str, Slo]) -> dict[str, str]:
     says what it is of.
 
     Raises:
-        PlanError: none in it, one that promises nothing, or two of one name.
+        PlanError: none in it, one without an objective, or two of one name.
     """
     if line.strip() == NONE:
         return {}
@@ -126,7 +126,7 @@ def _laid_over(base: Profile, line: str) -> Profile:
 
 
 def _values(line: str, latencies: Collection[str]) -> dict[str, Any]:
-    """As a merge patch."""
+    """The values of the line as a merge patch."""
     try:
         if line not in latencies:  # those of files are there, and are not read again
             parse_latency(line)
@@ -154,7 +154,7 @@ def _values(line: str, latencies: Collection[str]) -> dict[str, Any]:
 
 
 def _patch(values: dict[str, Any]) -> dict[str, Any]:
-    """With null, which TOML lacks."""
+    """The patch with null, which TOML lacks."""
     return {
         key: None if value == NONE else _patch(value) if isinstance(value, dict) else value
         for key, value in values.items()
@@ -162,7 +162,7 @@ def _patch(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inside(table: Mapping[str, Any]) -> str:
-    """Of an inline table of TOML."""
+    """The content of a TOML inline table."""
     return ", ".join(
         f"{key if _BARE_KEY.fullmatch(key) else _toml(key)} = {_toml(value)}"
         for key, value in table.items()
@@ -179,18 +179,18 @@ def _toml(value: Any) -> str:
 
 
 def _part(text: str) -> tuple[str, str]:
-    """Its name, or nothing, and the promise."""
+    """Its name, or nothing, and the SLO."""
     named = _NAME.match(text)
     return (named[1], text[named.end() :].strip()) if named else ("", text)
 
 
 def _spaced(text: str) -> str:
-    """As a form gives it back: without line breaks."""
+    """The text as a form returns it: without line breaks."""
     return " ".join(text.split())
 
 
 def _told(text: str) -> str:
-    """What a promise is of, as a name."""
+    """What an SLO is of, as a name."""
     slo = parse(text)
     level = [] if slo.level is None else ["at", str(slo.level)]
     return "-".join([slo.metric, *slo.named, *level])

@@ -71,7 +71,7 @@ class Pace:
 
 def bound(stages: int, each: float) -> float:
     """
-    Seconds that a run of so many stages takes, at most.
+    The most seconds that a run of `stages` stages takes.
 
     Args:
         each: seconds that a stage takes in addition to what it measures.

@@ -46,7 +46,7 @@ def _path(path: str) -> str:
 def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is no header name")
+            raise ValueError(f"{name!r} is not a header name")
         if re.search(r"[\r\n\x00]", value):
             shown = redaction.named({name: value})[name]
             raise ValueError(f"{name} has the value {shown!r}, which no header can carry")

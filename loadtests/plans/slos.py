@@ -1,4 +1,4 @@
-"""Service level objectives as text: what is promised, of which deployment, at which level.
+"""Service level objectives as text: a metric, its threshold, of which deployment, at which level.
 
 p95 < 250ms at 40               of every deployment
 p95(async-httpx) < 250ms at 40  of one
@@ -38,11 +38,11 @@ _OF_ANOTHER = rf"{_NUMBER}\s*\*|(?:{_NUMBER}\s+)?(?:(?:{'|'.join(METRICS)})\b|\w
 @dataclass(frozen=True, slots=True)
 class Slo:
     """
-    One promise. `threshold` is in the unit of its metric: seconds for times, a ratio for errors,
+    One SLO. `threshold` is in the unit of its metric: seconds for times, a ratio for errors,
     requests per second for throughput, users for the knee. `deployment` None: every one; `level`
     None (errors and knee alone): every level.
 
-    `against`: another deployment. What is promised is then the ratio of the metric of `deployment`
+    `against`: another deployment. The threshold is then for the ratio of the metric of `deployment`
     to that of `against`, and `threshold` is a number without a unit.
     """
 
@@ -60,7 +60,7 @@ class Slo:
         return [name for name in (self.deployment, self.against) if name is not None]
 
     def holds(self, value: float) -> bool:
-        """Whether a value of the metric, in the unit of the threshold, keeps the promise."""
+        """Whether a value of the metric, in the unit of the threshold, meets the SLO."""
         return {
             "<": value < self.threshold,
             "<=": value <= self.threshold,
@@ -71,7 +71,7 @@ class Slo:
 
 def parse(text: str) -> Slo:
     """
-    The promise that the text makes; see the top of this module.
+    The SLO of the text; see the top of this module.
 
     Raises:
         ValueError: it makes none; the message shows the place and the grammar.

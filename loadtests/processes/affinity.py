@@ -20,7 +20,7 @@ class Cores:
 
     @classmethod
     def here(cls) -> "Cores":
-        """Of the cores that this process may use."""
+        """The cores that this process may use."""
         if sys.platform != "linux":
             return cls.among(range(os.cpu_count() or 1), pinned=False)
         available: Collection[int] = range(os.cpu_count() or 1)
@@ -79,7 +79,7 @@ class Cores:
                 _pin(thread, before.get(thread) or before.get(pid))
 
     def described(self) -> dict[str, Any]:
-        """For the record of a run."""
+        """The cores, as the record of a run stores them."""
         return {
             "apps": sorted(self.apps),
             "mock": sorted(self.mock),

@@ -145,7 +145,7 @@ class ProcessGroup:
         return self._how
 
     def wait(self, seconds: float) -> str | None:
-        """As `ended`, after so many seconds at most."""
+        """The same as `ended`, after `seconds` at most."""
         deadline = time.monotonic() + seconds
         while (how := self.ended()) is None and (left := deadline - time.monotonic()) > 0:
             self._poll(left)

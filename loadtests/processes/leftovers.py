@@ -18,7 +18,7 @@ def write(file: Path, pid: int, supervisor: int, stop: Sequence[str]) -> None:
     """
     Note a process that was started and its supervisor, for `found`.
 
-    A note that cannot be written is no error: a full disk does not keep a process from starting.
+    A note that cannot be written is not an error: a full disk prevents no process from starting.
 
     Args:
         pid: of the first process of a session.

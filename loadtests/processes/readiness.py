@@ -17,7 +17,7 @@ Ready = dict[str, Any]
 
 def announced(log: Path) -> Callable[[], Ready | str]:
     """
-    Up once its log has a line of JSON that says so: gives what stands there.
+    Ready once the service's log has a line of JSON that says so; returns what that line holds.
 
     Only what is added to the log from now on counts: call it before the start.
     """
@@ -37,7 +37,7 @@ def announced(log: Path) -> Callable[[], Ready | str]:
 
 
 def answers(url: str, path: str) -> Callable[[], Ready | str]:
-    """Up once a GET of the path is answered 2xx; redirects are not followed."""
+    """Ready once a GET of the path is answered 2xx; redirects are not followed."""
 
     def ask() -> Ready | str:
         connection = _connection(url)
@@ -54,7 +54,7 @@ def answers(url: str, path: str) -> Callable[[], Ready | str]:
 
 
 def listens(url: str) -> Callable[[], Ready | str]:
-    """Up once it takes a connection."""
+    """Ready once the port takes a connection."""
 
     def ask() -> Ready | str:
         parts = urlsplit(url)

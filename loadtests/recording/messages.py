@@ -100,7 +100,7 @@ class Stage(Message):
     together in the open one, which come by `arrivals` and know no think time. `measure` is the
     longest that is measured while the stage is played; afterwards, what was measured.
     `again`: this stage is played in place of those before at its level, which were disturbed or too
-    short. `probe`: a window of an experiment, which is no part of the ladder.
+    short. `probe`: a window of an experiment, which is not a part of the ladder.
     """
 
     type: Literal["stage"] = "stage"

@@ -1,4 +1,4 @@
-"""Server-Timing (https://www.w3.org/TR/server-timing/): the phases that a service tells of itself.
+"""Server-Timing (https://www.w3.org/TR/server-timing/): the phases that a service reports.
 
 What comes from the network is checked before it counts: a header that is not what it should be is
 as good as none.

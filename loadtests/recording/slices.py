@@ -105,5 +105,5 @@ def seconds_in_flight(slices: Sequence[Slice], count: int) -> list[float]:
 
 
 def whole_slices(seconds: float) -> float:
-    """As many slices as hold so many seconds; seconds."""
+    """The time rounded up to whole slices; seconds."""
     return math.ceil(round(seconds / LENGTH, 6)) * LENGTH

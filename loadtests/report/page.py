@@ -101,7 +101,7 @@ def verdicts(run: Run) -> list[dict[str, Any]]:
 
 
 def looks(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """For each deployment its place, its colour (a CSS variable) and the outline of its shape."""
+    """The place, the colour (a CSS variable) and the outline of the shape of each deployment."""
     return {
         name: {
             "place": str(index),

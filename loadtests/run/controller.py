@@ -121,7 +121,7 @@ def play(
 
 
 def _seconds(plan: Plan, step: Step, stages: int, so_far: Sequence[Played]) -> float:
-    """How long so many stages as this one take."""
+    """How long `count` stages such as this one take."""
     if step.settle is None or step.measure is None:
         return ladder.seconds_left(plan, so_far, stages)
     return stages * (step.settle + step.measure + ladder.SWITCHING)

@@ -55,7 +55,7 @@ class Deployed:
     url: str
     pid: int | None = None
     argv: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)  # beside the environment of all
+    env: Mapping[str, str] = field(default_factory=dict)  # in addition to the environment of all
     cwd: Path | None = None
     cores: frozenset[int] = frozenset()
 
@@ -100,7 +100,7 @@ class Mock:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All that runs for a plan. `gauges`: what the deployments tell of themselves, if asked to."""
+    """All that runs for a plan. `gauges`: receives the telemetry of deployments, if it is on."""
 
     mock: Mock
     deployments: Mapping[str, Deployed]
@@ -337,7 +337,7 @@ class _Starter:
     def _environment(
         self, name: str, own: Mapping[str, str], upstream: Mock, **values: object
     ) -> dict[str, str | None]:
-        """Of a deployment's processes; what the plan says of it comes before what we ask."""
+        """The environment of a deployment's processes; the plan's values come before brownout's."""
         asked = self._collector.environment(name) if self._collector else gauges.OFF
         values |= upstream.values
         planned = {key: filled(text, **values) for key, text in own.items()}
@@ -388,7 +388,7 @@ class _Starter:
         return self.groups[name]
 
     def _log_of(self, name: str) -> Path:
-        """Of the present start. No deployment's name has a tilde, so the log is its own."""
+        """The log of the present start. No deployment's name has a tilde, so the log is its own."""
         again = f"~{self._starts}" if self._starts > 1 else ""
         return self._logs / f"{name}{again}.log"
 

@@ -20,7 +20,7 @@ class LateSamples:
     """
     Makes the blocks of a comparison again once all samples of their time are there.
 
-    A sample comes once a second and tells of the time before it: of what stood still in a block,
+    A sample comes once a second and covers the time before it: of what stood still in a block,
     too, which may have been judged already.
     """
 

@@ -1,4 +1,4 @@
-"""What host, processes, services and mock did, once a second, from a thread beside the run."""
+"""What host, processes, services and mock did, once a second, from a thread of its own."""
 
 from loadtests.samples.sampler import (
     Sampler,

@@ -1,4 +1,4 @@
-"""What instrumented services tell of themselves: datagrams, gathered between two samples."""
+"""Telemetry of instrumented services: datagrams, gathered between two samples."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ VARIABLE = "BROWNOUT_TELEMETRY"
 LARGEST = 8192  # bytes of a datagram
 PROCESSES = 64  # of one deployment, at most; those beyond are left out
 RATE = 100  # datagrams of one sender between two looks; a process sends two a second
-KEPT = 20  # of one process; so many are enough for a mean
+KEPT = 20  # of one process; enough for a mean
 CLOSING = 0.1  # seconds that the end may take
 LONGEST = 5.0  # seconds that a datagram waits to be taken: then nobody samples
 
@@ -64,7 +64,7 @@ class _Collections(_Part):
 
 
 class _Datagram(_Part):
-    """Of one process; what it does not have is None."""
+    """The gauges in one process's datagram; what the process does not have is None."""
 
     format: Literal["brownout-gauges/1"]
     deployment: str
@@ -92,7 +92,7 @@ class Collector:
     def __init__(self, deployments: Collection[str]) -> None:
         """
         Args:
-            deployments: the names of those that may tell of themselves.
+            deployments: the names of those whose telemetry is accepted.
         """
         self._deployments = frozenset(deployments)
         self._secret = token_urlsafe(16)
@@ -205,7 +205,7 @@ class Collector:
             where = shortened(".".join(map(str, wrong["loc"]))) or "the whole"
             return f"{where} is wrong: {wrong['msg']}"
         if datagram.deployment not in self._deployments:
-            return f"{datagram.deployment!r:.60} is no deployment that was started"
+            return f"{datagram.deployment!r:.60} is not a deployment that was started"
         if not compare_digest(datagram.secret.encode(errors="replace"), self._secret.encode()):
             return "its secret is not the one of this run"
         session = self._sessions.get(datagram.deployment)

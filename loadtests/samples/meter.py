@@ -88,7 +88,7 @@ class Meter:
         self._at, self._looks = at, looks
         grown = {name: _grown(before.get(name, {}), now, seconds) for name, now in looks.items()}
         for name in looks:
-            # Others were started meanwhile, which is no rest.
+            # Others were started meanwhile, which is not rest.
             if name not in loaded and before.get(name, {}).keys() == looks[name].keys() != set():
                 rested, used = self._rest.get(name, (0.0, 0.0))
                 cpu = sum(one.cpu for one in grown[name].values())

@@ -41,7 +41,7 @@ class Processes:
 
     def look(self, named: Mapping[str, list[int]], elapsed: float) -> dict[str, dict[str, Any]]:
         """
-        By name, those together that have one; without those that were not there the last time.
+        Use of the processes by name, added up; without those that were new in this sample.
 
         Args:
             named: name -> process ids.
@@ -90,7 +90,7 @@ class _Switches:
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """Since the start of the process; `switches` by thread."""
+    """What a process used since its start; `switches` by thread."""
 
     cpu: float  # seconds
     wait: float
@@ -182,7 +182,7 @@ def _switches_in(path: str) -> _Switches:
 
 
 def _since(before: Mapping[str, _Switches], now: Mapping[str, _Switches]) -> _Switches | None:
-    """Of the threads that are there now; one that is new has done all of its own since."""
+    """Switches of the threads that exist now; all switches of a new thread count."""
     if not now:
         return None
     none = _Switches(0, 0)

@@ -37,7 +37,7 @@ class Quarters:
         self._seen: list[dict[str, Any]] = []
 
     def watch(self, named: Mapping[str, Sequence[int]]) -> None:
-        """From now on, look at these processes: name -> process ids."""
+        """Set the processes to look at: name -> process ids."""
         self._named = named
 
     def take(self) -> list[dict[str, Any]]:

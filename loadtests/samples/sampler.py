@@ -1,4 +1,4 @@
-"""What host, processes, services and mock did, once a second, from a thread beside the run."""
+"""What host, processes, services and mock did, once a second, from a thread of its own."""
 
 import os
 import threading
@@ -162,7 +162,7 @@ class Sampler:
             self._failures += 1
 
     def _sample(self) -> dict[str, Any]:
-        """Since the last sample that did not fail; what it is counted from changes at the end."""
+        """One sample of the time since the last complete one; counters are moved at the end."""
         now = time.monotonic()
         cores = host.cores()
         spent = [core.since(then) for then, core in zip(self._cores, cores, strict=False)]

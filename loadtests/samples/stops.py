@@ -24,7 +24,7 @@ class Stops:
         self._at = 0.0
 
     def watch(self, named: Mapping[str, Sequence[int]]) -> None:
-        """From now on, look at these processes: name -> process ids."""
+        """Set the processes to look at: name -> process ids."""
         self._named = named
 
     def wait(self, event: threading.Event, seconds: float) -> bool:

@@ -31,7 +31,7 @@ class Interleaved:
         return [step for number in range(self.terms.total) for step in self.round(number)]
 
     def remaining(self, plan: Plan, so_far: Sequence[Played]) -> int:
-        """At most."""
+        """The most stages that remain."""
         blocks = _blocks(so_far)
         counted = len(blocks) - block_length.trials(blocks)
         total = block_length.played(self.terms, blocks).total

@@ -25,8 +25,8 @@ def expected(plan: Plan) -> list[Step]:
     """
     Every step in the order of play.
 
-    At each level the deployments take turns, in the opposite order at every other turn: whoever
-    was first is last the next time. Where repeats begin with a restart, each of them climbs all
+    At each level the deployments take turns, in the opposite order at every other turn: the first
+    one is last the next time. Where repeats begin with a restart, each of them climbs all
     levels; otherwise a level is repeated before the next one.
     """
     load, restarting = plan.load, restarts(plan)
@@ -50,9 +50,9 @@ def restarts(plan: Plan) -> bool:
 
 
 def expected_seconds(plan: Plan, stages: int) -> float:
-    """How long so many stages of the plan take, at most; seconds."""
+    """The longest time that `count` stages of the plan take; seconds."""
     restarted = stages // _climb(plan) if restarts(plan) else 0
-    each = _beside(plan)
+    each = _between_stages(plan)
     if plan.load.measure is None:
         longest = stages * (each + plan.load.longest) / (1 - pace.RESERVE)
         whole = min(pace.bound(stages, each), longest)
@@ -62,12 +62,14 @@ def expected_seconds(plan: Plan, stages: int) -> float:
 
 
 def seconds_left(plan: Plan, so_far: Sequence[Played], stages: int) -> float:
-    """How long the run goes on, at most, with so many stages to come."""
+    """The longest time that the run goes on with `count` stages to come."""
     if plan.load.measure is not None or not so_far:
         return expected_seconds(plan, stages)
     whole = expected_seconds(plan, len(expected(plan)))
-    left = max(whole - sum(one.seconds for one in so_far), stages * (_beside(plan) + pace.LEAST))
-    return min(left, stages * (_beside(plan) + plan.load.longest))
+    left = max(
+        whole - sum(one.seconds for one in so_far), stages * (_between_stages(plan) + pace.LEAST)
+    )
+    return min(left, stages * (_between_stages(plan) + plan.load.longest))
 
 
 def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:
@@ -78,7 +80,7 @@ def next_stage(plan: Plan, so_far: Sequence[Played]) -> Step | None:
     if step is None:
         return _again(plan, so_far)
     ahead = [one.level for one in _to_come(plan, [*so_far, Played(step, None, 0.0)])]
-    left = _left(plan, so_far, 1 - pace.RESERVE) - _beside(plan) * (len(ahead) + 1)
+    left = _left(plan, so_far, 1 - pace.RESERVE) - _between_stages(plan) * (len(ahead) + 1)
     return replace(step, pace=Pace(left, ahead))
 
 
@@ -88,7 +90,7 @@ def _left(plan: Plan, so_far: Sequence[Played], part: float = 1.0) -> float:
     return part * whole - sum(one.seconds for one in so_far)
 
 
-def _beside(plan: Plan) -> float:
+def _between_stages(plan: Plan) -> float:
     """Seconds that a stage takes in addition to what it measures."""
     return plan.load.settle + SWITCHING
 
@@ -100,7 +102,7 @@ def _again(plan: Plan, so_far: Sequence[Played]) -> Step | None:
 
     A level that a lower one's collapse had ruled out is left as it is, and one that collapsed.
     """
-    left = _left(plan, so_far) - _beside(plan)
+    left = _left(plan, so_far) - _between_stages(plan)
     for spoiled in (True, False):
         for step in dict.fromkeys(one.step for one in so_far):
             mine = [one for one in so_far if one.step.deployment == step.deployment]
@@ -210,7 +212,7 @@ def _has_collapsed(played: Sequence[Played], level: int) -> bool:
 
 
 def _promised(plan: Plan, deployment: str) -> set[int]:
-    """The levels at which the plan's SLOs promise something of this deployment."""
+    """The levels at which the plan's SLOs are about this deployment."""
     return {
         slo.level
         for slo in plan.slos.values()

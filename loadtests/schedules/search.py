@@ -1,6 +1,6 @@
 """The highest level that keeps the SLOs: bracket it, then try the border from both sides.
 
-From the lowest level on, each is three times the one before, until a promise is broken. Then
+From the lowest level on, each is three times the one before, until an SLO is missed. Then
 stages are placed where they tell most: just below and just above where the border is thought to be,
 as far apart as the interval may be wide. A level is tried again until it is decided, and never by
 one look at noisy numbers. The sides take turns, so that the border is reached from above as often
@@ -23,7 +23,7 @@ from loadtests.recording.slices import LENGTH, whole_slices
 from loadtests.schedules.ladder import SWITCHING
 from loadtests.schedules.schedule import Played, Step
 
-_STEP = 3  # from one level to the next, until a promise is broken
+_STEP = 3  # from one level to the next, until an SLO is missed
 _MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends
 _OFTEN = 6  # stages at a level
 _MOST = 40.0  # seconds of a stage that is played for longer than usual
@@ -42,7 +42,7 @@ class Search:
         return [Step(name, level) for level in self._climb() for name in plan.deployments]
 
     def remaining(self, plan: Plan, so_far: Sequence[Played]) -> int:
-        """About how many stages are to come."""
+        """An estimate of the number of stages that remain."""
         left = 0
         for name in plan.deployments:
             played = [one for one in so_far if one.step.deployment == name]

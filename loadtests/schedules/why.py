@@ -49,7 +49,7 @@ class Why:
         return self.inner.expected(plan)
 
     def remaining(self, plan: Plan, so_far: Sequence[Played]) -> int:
-        """At most, while the levels are played."""
+        """The most stages that remain, while the levels are played."""
         climbed = [one for one in so_far if one.step.probe is None]
         each = len(TURNS) + RAISES
         to_come = (each if not self._asked else 0) * len(self.names)

@@ -115,7 +115,7 @@ class Target:
 
     @property
     def deployment(self) -> dict[str, Any]:
-        """As a plan has it."""
+        """The deployment as a plan has it."""
         words = ["python", "-P", "-m", "mock_upstream", "serve", *self._flags]
         return {
             "command": [*words, "--port", "{port}", "--control-port", str(self._port)],

@@ -20,7 +20,7 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    Up to where one load generating process can be believed.
+    The most users and answers at which one load generator can be trusted.
 
     `rate`: answers per second that it can take at most; `users`: that it serves on time; `floor`:
     seconds that a request takes when nobody makes it wait, which is in every time that is measured.
@@ -33,7 +33,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Of one check, or of all together. Without `limits`, the limits were not measured."""
+    """Findings of one check, or of all together. Without `limits`, the limits were not measured."""
 
     checks: Sequence[Check] = field(default_factory=tuple)
     limits: Limits | None = None
@@ -61,7 +61,7 @@ def table(found: Findings) -> Table:
 
 
 FLOORS = 10
-"""A time of so many floors is the generator's own to a tenth."""
+"""In a time of this many floors a tenth is the generator's own."""
 
 
 def sentence(found: Findings) -> str:

@@ -4,8 +4,8 @@ A server that stands still, against the analytic quantiles of what its clients m
 A request that is meant to start x seconds into a stall of S waits for its rest, S - x, and then
 for those before it, which the server works off at its capacity: rho x more, where rho = rate /
 capacity. Times fall in a straight line, from S to nothing, so the part 1 - p of T seconds that
-waits longest waits at least S - (1 - rho)(1 - p) T, beside the q0 that an answer always takes. A
-generator that sends nothing while it waits would see q0.
+waits longest waits at least S - (1 - rho)(1 - p) T, in addition to the q0 that an answer always
+takes. A generator that sends nothing while it waits would see q0.
 """
 
 import signal
@@ -48,7 +48,7 @@ def check(bench: Bench) -> Findings:
 
 
 def expected(quantile: float, stall: float) -> float:
-    """Of the response times of the whole window; seconds."""
+    """The quantile of the response times of the whole window; seconds."""
     return ALONE + stall - (1 - RATE / CAPACITY) * (1 - quantile) * WINDOW
 
 
@@ -74,7 +74,7 @@ def judged(times: Histogram, stall: float) -> Findings:
 
 
 def response_times(record: Record) -> Histogram:
-    """Of all that was meant to start in the window."""
+    """The response times of all requests that were meant to start in the window."""
     return merged(
         part.response
         for stage in record.stages

@@ -85,7 +85,7 @@ class Watcher:
 
     @property
     def pids(self) -> list[int]:
-        """Of the process, as a list; empty: it could not be started."""
+        """The watcher's process id, as a list; empty: the process could not be started."""
         return [self._process.pid] if self._process else []
 
     def watch(self, deployment: str) -> None:
@@ -118,7 +118,7 @@ class Watcher:
         return found
 
     def problem(self) -> str | None:
-        """After the block: why it ended before its time, in a sentence; None: it did not."""
+        """The reason why the watcher ended too early, valid after the block; None: it did not."""
         if not self._early:
             return None
         return (

@@ -62,7 +62,7 @@ class Slowdown(BaseModel):
     """Coherence: what each pair of servers costs; above 0, throughput falls past a peak."""
 
     def factor(self, busy: int) -> float:
-        """By which a request's service grows if, with its own, `busy` servers work at its start."""
+        """The factor for a service time that starts as one of `busy` working servers."""
         return 1 + (self.alpha + self.beta * busy) * (busy - 1)
 
 

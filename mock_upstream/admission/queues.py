@@ -30,7 +30,7 @@ def open_station(capacity: Capacity, call_at: CallAt | None = None) -> "Station"
     """
     The servers, idle, and the queue, empty.
 
-    Without `call_at` it has no clock of its own: where work is released, whoever waits then
+    Without `call_at` it has no clock of its own: where work is released, a request that waits then
     depends on a prompt `leave` of those ahead, even while they upload or send a long body.
     """
     if capacity.on_disconnect == "keep":
@@ -87,8 +87,8 @@ class Station(ABC):
     c servers in front of one FIFO queue.
 
     Times may not go back; one that does counts as the latest seen, so that requests are served
-    in the order in which they enter. So whoever is still on the way enters when it gets here,
-    not before with a time to come: that would hold up all that are here already.
+    in the order in which they enter. So a request that is still on the way enters when it gets
+    here, not before with a time to come: that would hold up all that are here already.
     To drop everybody, make a new station: slots of the old one stay harmless.
     """
 
@@ -106,7 +106,7 @@ class Station(ABC):
 
     @abstractmethod
     def leave(self, slot: Reservation) -> None:
-        """Its due time has come; whoever waits for its server is told."""
+        """Its due time has come; the request that waits for its server is woken."""
 
     @abstractmethod
     def abandon(self, slot: Reservation, now: float) -> None:
@@ -136,7 +136,7 @@ class Station(ABC):
             )
 
     def _duration(self, service: float, busy: int) -> float:
-        """Of a service that starts as one of `busy`."""
+        """The duration of a service that starts as one of `busy`."""
         return service * self.capacity.slowdown.factor(busy)
 
 
@@ -246,7 +246,7 @@ class RunToCompletionQueue(Station):
             duration = self._duration(slot.service, len(ends) + 1)
             heapq.heappush(ends, start + duration)
         else:
-            # It follows whoever ends first; since it waited, all servers are at work.
+            # It follows the request that ends first; since it waited, all servers are at work.
             start = ends[0]
             duration = self._duration(slot.service, servers)
             heapq.heapreplace(ends, start + duration)
@@ -378,7 +378,7 @@ class CancelOnDisconnectQueue(Station):
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        """For the next end, if that lets anybody start."""
+        """Set an alarm for the next end, if that lets a request start."""
         if self._call_at and self._waiting and self._running[0][0] < self._alarm:
             self._alarm = when = self._running[0][0]
             self._call_at(when, lambda: self._ring(when))

@@ -125,7 +125,7 @@ class Limiter:
             self._gates.append(gate)
 
     def account(self) -> list[Limited]:
-        """In the order of the limits."""
+        """The limits that turned requests away, in the order of the profile."""
         return [gate.account() for gate in self._gates]
 
 
@@ -198,7 +198,7 @@ class _TimedGate(_Gate):
             meter = self._meters[key] = _METERS[self.limit.kind](self._origin)
             while len(self._meters) > self._most():
                 self._meters.popitem(last=False)
-        meter.promised = at  # it is back in favour: what comes next is no retry
+        meter.promised = at  # it is back in favour: what comes next is not a retry
         meter.take(at, self.limit)
 
     def refuse(self, key: str, at: int) -> Refusal:
@@ -298,7 +298,7 @@ class _Meter(ABC):
 
     @abstractmethod
     def ready(self, at: int, limit: Any) -> int:
-        """From when on a request is admitted; `at` or before: now."""
+        """The moment from which a request is admitted; `at` or earlier means now."""
 
     @abstractmethod
     def take(self, at: int, limit: Any) -> None:

@@ -22,7 +22,7 @@ def _key(key: str) -> str:
         return key
     if kind == "header" and _TOKEN.fullmatch(name):
         return f"header:{name.lower()}"
-    raise ValueError(f"{key!r} is no key; there are: all, route, address, header:NAME")
+    raise ValueError(f"{key!r} is not a key; there are: all, route, address, header:NAME")
 
 
 def _a_microsecond(seconds: float) -> float:
@@ -97,7 +97,7 @@ class TokenBucket(_Timed):
 
 class FixedWindow(_Timed):
     """
-    At most `limit` requests in each window, one `per` after the other since the limiter's start.
+    Admits at most `limit` requests in each window of `per`, counted from the limiter's start.
 
     All keys have the same windows. Around the border of two, twice the limit may come at once.
     """
@@ -107,7 +107,7 @@ class FixedWindow(_Timed):
 
 class SlidingWindow(_Timed):
     """
-    At most `limit` requests in any stretch of `per` seconds: the exact one, a log of arrivals.
+    Admits at most `limit` requests in any stretch of `per` seconds: exact, with a log of arrivals.
 
     (The sliding counter of some proxies only estimates this.) All logs together hold at most
     a million arrivals, so fewer keys are remembered where the limit is above 100.
@@ -131,7 +131,7 @@ LOGGED = 1_000_000
 
 class Concurrency(_Limit):
     """
-    At most `limit` requests at once, from admission to the end of the answer.
+    Admits at most `limit` requests at once, from admission to the end of the answer.
 
     Nobody can know when one of them will end, so there is no Retry-After.
     """

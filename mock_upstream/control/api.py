@@ -147,7 +147,7 @@ def create_app(
 
     Args:
         host: where it will listen.
-        token: what requests must carry; needed where `host` is no loopback address.
+        token: what requests must carry; needed where `host` is not a loopback address.
         owner: who sends it as X-Mock-Owner may name files in a profile. None: nobody may.
 
     Raises:
@@ -298,7 +298,7 @@ def create_app(
 
 async def _validated(values: dict[str, JsonValue], context: dict[str, Any]) -> Profile:
     """
-    In a thread: to lay out a timeline takes a while, in which others may ask.
+    The validated profile, made in a thread: a timeline takes a while, in which others may ask.
 
     Nobody reads files of this machine from afar; recordings that are played can be kept.
     """

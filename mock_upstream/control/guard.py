@@ -22,7 +22,7 @@ _LARGEST_NUMBER = 2**63
 
 
 class Refused(Exception):
-    """A request that goes no further; the message is for whoever sent it."""
+    """A request that goes no further; the message is for its sender."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -116,7 +116,9 @@ def check_json(body: bytes) -> None:
     except RecursionError:
         raise Refused(400, f"the JSON is nested deeper than {DEEPEST}") from None
     except UnicodeEncodeError:
-        raise Refused(400, "the JSON has half of a surrogate pair, which is no character") from None
+        raise Refused(
+            400, "the JSON has half of a surrogate pair, which is not a character"
+        ) from None
     except ValueError as error:
         raise Refused(400, f"the body is not JSON: {error}") from None
     for _ in range(DEEPEST + 1):
@@ -132,7 +134,7 @@ def check_json(body: bytes) -> None:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _children(value: Any) -> Any:
@@ -151,7 +153,7 @@ def _single(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _name(host: str) -> str:
-    """Without the port."""
+    """The host name without the port."""
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 

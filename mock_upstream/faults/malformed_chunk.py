@@ -1,4 +1,4 @@
-"""In the middle of a chunked body comes something that is no chunk: a proxy's bug."""
+"""Bytes that are no chunk come in the middle of a chunked body: a proxy's bug."""
 
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts

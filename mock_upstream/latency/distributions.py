@@ -232,7 +232,7 @@ class Pareto(Latency):
 @dataclass(frozen=True, slots=True)
 class Percentiles(Latency):
     """
-    Through the given quantiles exactly, and straight between them on lognormal paper.
+    A distribution through the given quantiles exactly, straight between them on lognormal paper.
 
     Interpolation is linear in (normal quantile, log of the delay): monotone, exact where the
     truth is lognormal. Beyond the outermost quantiles the outermost line goes on, up to `most`.

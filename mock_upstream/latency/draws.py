@@ -1,7 +1,7 @@
 """
 Draws that repeat whatever the interleaving.
 
-A draw belongs to a name (seed, route, purpose) and an ordinal, not to whoever asked next, so
+A draw belongs to a name (seed, route, purpose) and an ordinal, not to the next caller, so
 two runs with the same seed give the n-th request of a route the same delay, and turning on
 errors does not shift the delays.
 """

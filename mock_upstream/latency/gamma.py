@@ -19,7 +19,7 @@ class Table:
 
     A solution takes tens of microseconds, too long for each request. Log of the quantile over
     the normal quantile is almost a line, and its slope is known: cubic Hermite pieces of 1/16 are
-    within 2e-7 of the truth. The nodes stand where they stand, so whoever asked before changes
+    within 2e-7 of the truth. The nodes are fixed, so no earlier call changes
     nothing.
     """
 
@@ -73,7 +73,7 @@ def log_quantile(shape: float, z: float) -> float:
 
 
 def _log_density(shape: float, y: float) -> float:
-    """Of y = log x."""
+    """The logarithm of the density of y = log x."""
     return shape * y - exp(y) - lgamma(shape)
 
 

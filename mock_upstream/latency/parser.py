@@ -271,8 +271,8 @@ class _Parser(Tokens):
     def _percent(self, name: Token) -> float:
         match = _RANK.fullmatch(name.text)
         if not match:
-            raise self.error(name, f"{name.text!r} is no quantile; write p50=50ms p95=1s max=2s")
+            raise self.error(name, f"{name.text!r} is not a quantile; write p50=50ms p95=1s max=2s")
         percent = float(match.group(1))
         if not 0 < percent / 100 < 1:
-            raise self.error(name, f"{name.text} is no quantile; they lie between p0 and p100")
+            raise self.error(name, f"{name.text} is not a quantile; they lie between p0 and p100")
         return percent

@@ -95,7 +95,7 @@ def read(path: Path, field: str | None = None, unit: str | None = None) -> "arra
         Seconds, two at least.
 
     Raises:
-        RecordedError: the file cannot be read, is too large, or has a value that is no delay.
+        RecordedError: the file cannot be read, is too large, or has a value that is not a delay.
     """
     rows = {".csv": _csv, ".jsonl": _jsonl}.get(path.suffix.lower())
     if rows is None:
@@ -124,13 +124,13 @@ def fit(values: Iterable[float]) -> str:
         values: seconds, any order, 20 at least.
 
     Raises:
-        ValueError: too few values, or one that is no delay.
+        ValueError: too few values, or one that is not a delay.
     """
     ordered = sorted(values)
     if len(ordered) < 4 * _BEYOND:
         raise ValueError(f"{len(ordered)} values are too few to fit; {4 * _BEYOND} are needed")
     if not all(0 <= value <= LONGEST for value in ordered):
-        raise ValueError("a value is no delay; they lie between 0 seconds and an hour")
+        raise ValueError("a value is not a delay; they lie between 0 seconds and an hour")
     if _rounded(ordered[0]) == _rounded(ordered[-1]):
         return format_duration(_rounded(ordered[0]))
     ordered = [max(value, _SHORTEST) for value in ordered]

@@ -103,5 +103,5 @@ class Chain:
         return self._spells.delay(u, usual) if self.bad(t) else usual.quantile(u)
 
     def _is_bad(self, place: int) -> bool:
-        """Of the block's spells, counted from 1; they take turns."""
+        """True if the spell is a bad one; the block's spells count from 1 and take turns."""
         return self._first_bad == bool(place % 2)

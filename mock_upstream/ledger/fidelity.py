@@ -45,7 +45,7 @@ class Watch:
         self._punctuality.clear()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Keep the counts of each second, until cancelled."""
         while True:
             await self._second()
 

@@ -121,7 +121,7 @@ class Account:
     that was later, to its start.
     """
     overdue: dict[float, int]
-    """How many of these were later than so many seconds. Those that none were are left out."""
+    """The number of answers that were later than each of these many seconds; zeros are left out."""
     phases: dict[str, PhaseAccount]
     mock_ok: bool
     """Whether the mock kept up in its last full second; if not, do not blame the service."""
@@ -144,7 +144,7 @@ class Ledger:
         self._begin(dropped=0)
 
     def clear(self, dropped: int) -> None:
-        """Count from zero; whatever was in flight, so many, has been dropped."""
+        """Count from zero; the given number of requests in flight has been dropped."""
         self.generation += 1
         self._cleared += self._delivered.count
         self._begin(dropped)

@@ -8,7 +8,7 @@ from mock_upstream.units.durations import PositiveDuration
 
 
 class Budget(BaseModel):
-    """From where on the mock is no longer the upstream that its profile describes."""
+    """The bounds beyond which the mock is no longer the upstream that its profile describes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -96,7 +96,7 @@ class Schedule(Generic[Played]):
             self._add(end, self._outside(AFTER))
 
     def at(self, elapsed: float | None) -> State[Played]:
-        """What holds so many seconds after the clock's start; None: it was not started."""
+        """The values in force `seconds` after the clock's start; None: it was not started."""
         if elapsed is None or elapsed < 0:
             return self._before
         if elapsed >= self._again:

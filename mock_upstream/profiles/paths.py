@@ -49,10 +49,10 @@ def _put(values: Any, rest: str, value: JsonValue, place: str) -> Any:
         changed = _put(values[number], after, value, place) if after else value
         return [*values[:number], changed, *values[number + 1 :]]
     if values is not None and not isinstance(values, dict):
-        raise ValueError(f"{place}: there is nothing below {values!r:.60}")
+        raise ValueError(f"{place}: {values!r:.60} is not a table")
     name, _, after = rest.partition(".")
     if not name:
-        raise ValueError(f"{place!r} is no dotted place, such as capacity.servers")
+        raise ValueError(f"{place!r} is not a dotted place, such as capacity.servers")
     values = values or {}
     return {**values, name: _put(values.get(name), after, value, place) if after else value}
 

@@ -60,9 +60,9 @@ _OWN_HEADERS = {"content-length", "transfer-encoding"}
 def _errors(errors: dict[int, float]) -> dict[int, float]:
     for status, probability in errors.items():
         if not 400 <= status <= 599:
-            raise ValueError(f"{status} is no error status; they are 400 to 599")
+            raise ValueError(f"{status} is not an error status; they are 400 to 599")
         if not 0 <= probability <= 1:
-            raise ValueError(f"{status} = {probability} is no probability; it lies in 0 to 1")
+            raise ValueError(f"{status} = {probability} is not a probability; it lies in 0 to 1")
     if sum(errors.values()) > 1 + 1e-9:
         raise ValueError(f"the probabilities add up to {sum(errors.values()):g}, above 1")
     return errors
@@ -71,7 +71,7 @@ def _errors(errors: dict[int, float]) -> dict[int, float]:
 def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is no header name")
+            raise ValueError(f"{name!r} is not a header name")
         if name.lower() in _OWN_HEADERS:
             raise ValueError(f"{name} is set by the mock, from the body that it sends")
         if not _HEADER_VALUE.fullmatch(value):

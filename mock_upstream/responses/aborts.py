@@ -39,7 +39,7 @@ async def reset(exchange: "Exchange") -> None:
 
 
 async def hang(exchange: "Exchange", longest: float) -> None:
-    """Nothing more until the client goes away; after so many seconds the connection is closed."""
+    """Nothing more until the client goes away; after `seconds` the connection is closed."""
     # No deadline: it would be kept until it is due, long after the client has gone.
     with suppress(TimeoutError):
         async with asyncio.timeout(longest):
@@ -55,7 +55,7 @@ async def drop(exchange: "Exchange") -> None:
 
 
 async def _flushed(exchange: "Exchange") -> None:
-    """Until all that was written is on the network; a reset would discard the rest."""
+    """Wait until all that was written is on the network; a reset would discard the rest."""
     end = monotonic() + _TIMEOUT
     while _unsent(exchange.transport) and monotonic() < end:
         if not await exchange.until(monotonic() + 0.001):

@@ -47,7 +47,7 @@ class Body(BaseModel):
     """The part of the delay after which the answer begins; its last byte is due at the end."""
     bandwidth: Bandwidth | None = None
     chunks: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """So many pieces, evenly over the body's time; those above 64 KiB are sent as several."""
+    """A number of pieces, evenly over the body's time; those above 64 KiB are sent as several."""
     interval: PositiveDuration | None = None
     """From one piece to the next; with a body's time given otherwise: the longest."""
 
@@ -88,7 +88,7 @@ class Body(BaseModel):
         return 0.0
 
     def pieces(self, length: int, seconds: float) -> int:
-        """In how many pieces it comes; none of them is empty."""
+        """The number of pieces in which the body comes; none of them is empty."""
         if self.chunks is not None:
             count = self.chunks
         elif self.interval is not None:
@@ -198,7 +198,7 @@ _BLANKS = b" " * _PIECE
 
 def _pad(text: bytes, length: int) -> "Padded":
     """
-    The same JSON at so many bytes, or as it is where it is longer.
+    The same JSON at `size` bytes, or as it is where it is longer.
 
     An object gets another member, `padding`; anything else, and an object with no room for
     one, blanks.

@@ -117,7 +117,7 @@ class Exchange:
 
     @property
     def answerable(self) -> float:
-        """From when on only the mock can delay the answer."""
+        """The moment from which only the mock can delay the answer."""
         return self._arrival.answerable
 
     @property
@@ -135,7 +135,7 @@ class Exchange:
 
     @property
     def query(self) -> bytes:
-        """As it came: without the '?', still percent-encoded."""
+        """The query as it came: without the '?', still percent-encoded."""
         return bytes(self.scope["query_string"])
 
     @property

@@ -30,7 +30,7 @@ def _check_descriptors() -> None:
 
 
 def allow_connections() -> None:
-    """As many open sockets as the system allows; its default is often 1024, too few to wait on."""
+    """Raise the limit of open sockets as far as allowed; the default of 1024 is too low."""
     if sys.platform != "win32":
         import resource
 

@@ -17,7 +17,7 @@ class File:
 
     @property
     def content_type(self) -> str:
-        """As its name tells."""
+        """The content type by the file's name."""
         return guess_type(self.path)[0] or "application/octet-stream"
 
 

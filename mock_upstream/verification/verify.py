@@ -77,7 +77,7 @@ def main(profile: Profile, rate: float, seconds: float) -> int:
 
 
 def verify(upstream: Upstream, profile: Profile, rate: float, seconds: float) -> list[Check]:
-    """All that can be told of a mock that plays the profile and that nobody else asks."""
+    """The checks of a mock that plays the profile and that nobody else calls."""
     asker = _Asker(upstream, profile)
     asker.ask(rate, _WARM_UP)
     seen, account = asker.ask(rate, seconds)
@@ -233,7 +233,7 @@ class _Asker:
         """Seconds that a request takes, without any network."""
 
     def ask(self, rate: float, seconds: float) -> tuple[list[Seen], Account]:
-        """All that the driver and the ledger know of so many seconds, each from zero."""
+        """All that the driver and the ledger know of `seconds` seconds, each from zero."""
         self._upstream.reset()
         seen = drive(
             self._upstream.url,

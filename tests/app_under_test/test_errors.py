@@ -132,7 +132,7 @@ def test_the_upstreams_retry_after_is_passed_on(
 
 
 def test_a_pool_in_use_is_our_own_overload() -> None:
-    """With one connection, one of two calls gives up its wait while the other is held."""
+    """One of two calls gives up its wait while the other one holds the only connection."""
 
     def check(alone: str) -> None:
         with scripted_upstream() as upstream:

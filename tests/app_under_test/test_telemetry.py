@@ -76,7 +76,7 @@ class Service:
 
 
 def phases(response: httpx.Response) -> dict[str, float]:
-    """In milliseconds; they must add up, and come in order."""
+    """The phases in milliseconds; they must add up, and come in order."""
     [value] = response.headers.get_list("server-timing")
     told = {}
     for metric in value.split(", "):
@@ -334,7 +334,7 @@ def test_an_address_that_cannot_be_read_is_named() -> None:
     assert address({"BROWNOUT_TELEMETRY": "h:9/a%2Fb/s-e"}) == Address("h", 9, "a/b", "s-e")
 
 
-def test_each_worker_tells_of_itself(upstream: Upstream) -> None:
+def test_each_worker_reports_its_own_gauges(upstream: Upstream) -> None:
     with variant("async-aiohttp", "--upstream", upstream.url, "--workers", "2") as service:
         pids: set[int] = set()
         first = service.told(lambda told: pids.add(told["pid"]) or len(pids) == 2)

@@ -6,7 +6,7 @@ First on simulated systems, drawn at random: threads, or two stations, whose ser
 exponential, uniform or lognormal, with noise from stage to stage of up to 4 % in half of them, and
 a p95 that is asked. The truth of each comes from long simulations. Asked: the interval holds it in
 at least 90 % of those that were resolved, in a third of the stages of a fine ladder (the levels up
-to the first that breaks the SLO, as far apart) that is repeated until its border is as narrow.
+to the first that misses the SLO, as far apart) that is repeated until its border is as narrow.
 
 Then on real `blocking-requests`: the search against a fine ladder of the same resolution. Asked:
 the search takes at most a third of the ladder's time, and both agree.
@@ -220,7 +220,7 @@ def simulated(results):
 
 
 def fine_ladder(highest):
-    """The levels up to the first that breaks the SLO, 5 % apart, or by one."""
+    """The levels up to the first that misses the SLO, 5 % apart, or by one."""
     levels = [BOUNDS.lowest]
     while levels[-1] < highest:
         levels.append(max(levels[-1] + 1, math.floor(levels[-1] * (1 + BOUNDS.resolution))))

@@ -9,7 +9,7 @@ limits, naive retries, and services without a limit in range. Each is played at 
 to three seconds, and the limit at the highest of them is judged. Asked: the right cause in 95 %, a
 confident wrong one in at most 2 %, the predicted ceiling within 10 % of the highest throughput.
 
-With `--black-box` the services do not tell of themselves. What is asked then is the same, but that
+With `--black-box` the services have no telemetry. What is asked then is the same, but that
 "concurrency-limit", N at a time, is right for whatever limits their number. With `--why` each
 fault is put to the test by experiments as well, of a minute each: then a hidden blocking call must
 be named, also in a black box, and what the experiments said of each cause is counted. 32 groups are

@@ -260,7 +260,7 @@ def erlang(rate, servers, mean):
 
 
 def runs(job):
-    """For each run: (covered, null, relative width) of each of NAMES, and whether it was steady."""
+    """(covered, null, relative width) of each of NAMES for each run, and whether it was steady."""
     name, seconds, numbers = job
     exact = truth(name)
     found = []

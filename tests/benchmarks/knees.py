@@ -7,7 +7,7 @@ which threads bind and not the CPU: T / L is at most 0.6 / c, where c is the CPU
 measured in the same run. Each other delay is spread by about a fifth, the others are constant.
 
 The truth is not taken from the curves that are judged. A request holds a thread for L + h and is
-with the service for L + o, where L is the mean delay that the mock's ledger tells of, and h and o
+with the service for L + o, where L is the mean delay of the mock's ledger, and h and o
 are measured before, with one thread (T = 1 answers 1 / (L + h) a second) and without a queue. So
 N* = T (L + o) / (L + h). Asked: the median error at most 3 %, the worst 10 %, the interval around
 the truth in nine of ten cases, at least 30 cases, no knee of a service with more threads than
@@ -53,8 +53,8 @@ def measured(folder, quick):
     calibration = play(folder, "calibration", 0.050, False, (1, 40), (1, 3, 5, 8), 4.0)
     outside, inside, cpu = overheads(calibration)
     print(
-        f"c = {cpu * 1000:.2f} ms of CPU a request; beside the delay, h = {inside * 1000:.2f} ms "
-        f"with a thread, o = {outside * 1000:.2f} ms in all",
+        f"c = {cpu * 1000:.2f} ms of CPU a request; in addition to the delay, "
+        f"h = {inside * 1000:.2f} ms with a thread, o = {outside * 1000:.2f} ms in all",
         flush=True,
     )
     cases, points = [], []

@@ -27,7 +27,7 @@ HELD, CLEAR = 0.95, 0.98
 
 
 def told(bend):
-    """In few words."""
+    """A bend in few words."""
     if bend.level is not None:
         return f"{bend.level:.1f} ({bend.low or 0:.1f} to {bend.high or 0:.1f}) {bend.beyond}"
     if bend.high is not None:

@@ -1,4 +1,4 @@
-"""Lateness: by the ledger at 2,000 requests a second, and by a client beside nginx's echo_sleep.
+"""Lateness: by the ledger at 2,000 requests a second, and by a client, next to nginx's echo_sleep.
 
     python tests/benchmarks/mock_lateness.py [--rounds 5] [--seconds 5] [--url NAME=URL]
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--url", type=peers.beside, action="append", default=[])
+    parser.add_argument("--url", type=peers.named_url, action="append", default=[])
     arguments = parser.parse_args()
     peers.about_the_machine()
     rows = [

@@ -65,7 +65,7 @@ def lateness(url: str) -> tuple[float, float]:
 
 
 def waiting(url: str, pid: int, count: int, meanwhile):
-    """Bytes for each of so many requests that wait, and what `meanwhile` gives with them there."""
+    """Bytes for each request that waits, and what `meanwhile` gives with them there."""
     parts = urlsplit(url)
     loop = new_event_loop()
     writers = []

@@ -1,4 +1,4 @@
-"""Throughput with no delay: the mock beside a FastAPI route, nginx's echo module, and any URL.
+"""Throughput with no delay: the mock next to a FastAPI route, nginx's echo module, and any URL.
 
     python tests/benchmarks/mock_throughput.py [--rounds 5] [--seconds 3] [--url NAME=URL]
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--url", type=peers.beside, action="append", default=[])
+    parser.add_argument("--url", type=peers.named_url, action="append", default=[])
     arguments = parser.parse_args()
     peers.about_the_machine()
     rounds: dict[str, list[peers.Driven]] = {}

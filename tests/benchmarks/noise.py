@@ -112,7 +112,7 @@ def case(seed, number):
     kind = KINDS[number % len(KINDS)]
     count = rng.randint(*THREADS)
     seconds = round(rng.uniform(*LATENCY), 3)
-    if kind in ("threads", "pool", "concurrency-limit"):  # the CPU must have room for so many
+    if kind in ("threads", "pool", "concurrency-limit"):  # the CPU must have room for them
         seconds = round(max(seconds, count * faults.CPU / faults.ROOM), 3)
     fault = {
         "threads": lambda: faults.threads(count),

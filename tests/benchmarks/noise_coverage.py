@@ -58,7 +58,7 @@ def told(found):
 
 
 def bursts(share, seed):
-    """From when to when others have the core, in the time of a stage."""
+    """The intervals in which others have the core, in the time of a stage."""
     rng, now, found = random.Random(seed), 0.0, []
     while share and now < 9.0:
         length = rng.uniform(0.02, 0.5)
@@ -73,7 +73,7 @@ def sent(played, servers, seed):
 
 
 def true_values(level, servers):
-    """Of a long window."""
+    """The true values, from a long window."""
     played = stage(0, "a", level, settle=2.0, measure=200.0)
     seen = points([recorded(played, sent(played, servers, 1))])[0]
     times = seen.response_time

@@ -6,7 +6,7 @@ Asked: the same p95 with ten pages open and none, and data in under 5 ms. Runs o
 turns, with the pages and without, in the order ABBA; the ratio of p95 over all pairs with its 95 %
 interval (Student's, of the logarithms). A page is what a page does: it asks for `now` once a
 second, and for both charts when there are new ones. With --browser they are tabs of Chromium, which
-draws on the cores that are measured: that tells of the machine more than of the pages.
+draws on the cores that are measured: that shows the machine more than of the pages.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def measured(arguments):
 
 @contextmanager
 def pollers(url, count, waits):
-    """From threads of this process, spread over the second; `waits` takes what each `now` took."""
+    """Poll from threads of this process, spread over the second; `waits` takes times of `now`."""
     stopping = threading.Event()
 
     def page(number):

@@ -214,7 +214,7 @@ def resident(pid: int) -> int:
     return pages * resource.getpagesize()
 
 
-def beside(text: str) -> tuple[str, Peer]:
+def named_url(text: str) -> tuple[str, Peer]:
     """NAME=URL of an argument."""
     name, _, url = text.partition("=")
     if not urlsplit(url).netloc:

@@ -1,4 +1,4 @@
-"""Our locustfile, with raw timestamps of every request beside the recorder, in the same process."""
+"""Our locustfile, with raw timestamps of every request, recorded in the same process."""
 
 import json
 import os

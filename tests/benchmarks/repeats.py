@@ -64,7 +64,7 @@ def holds(estimate: Estimate | None, truth: float) -> bool:
 
 
 def coverage(system: str, spread: float, repeats: int, runs: int) -> dict[str, tuple[float, float]]:
-    """By figure: the share of runs whose interval holds the truth, and its median half width."""
+    """The share of runs whose interval holds the truth, and its median half width, by figure."""
     long = figures(played(system, [1.0], seed=-1, measure=400.0))
     held: dict[str, int] = defaultdict(int)
     halves: dict[str, list[float]] = defaultdict(list)

@@ -31,7 +31,7 @@ def main() -> None:
             longest = max(longest, seconds)
     rows = [
         ("exit codes of the machine as it is", "0", codes["quiet"], set(codes["quiet"]) == {0}),
-        ("exit codes beside busy processes", "3", codes["busy"], set(codes["busy"]) == {3}),
+        ("exit codes next to busy processes", "3", codes["busy"], set(codes["busy"]) == {3}),
         ("longest, seconds", "at most 150", f"{longest:.0f}", longest <= 150),
     ]
     for title, asked, measured, good in rows:

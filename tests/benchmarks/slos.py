@@ -2,7 +2,7 @@
 
     python tests/benchmarks/slos.py [N]
 
-N runs of each case (200). Asked: at most 5 % of the promises that are just at the truth are
+N runs of each case (200). Asked: at most 5 % of the SLOs that are just at the truth are
 decided, leaving out windows without a burst, which do not show that there are bursts, of the bare
 intervals and of SLOs of whole runs (with what chance adds to that in N runs); at most 2.5 %
 of rates beyond the capacity meet an SLO; no capacity is named where every level fails more than is
@@ -48,7 +48,7 @@ def judged(text, system, level, seed, **options):
 
 
 def bursts(count, gap, length, users=35, pieces=20):
-    """Statuses of a promise at the true share of failures that come in bursts."""
+    """Statuses of an SLO at the true share of failures that come in bursts."""
     each = users * 0.25 / 0.05  # requests of a quarter second
 
     def window(seed):
@@ -91,7 +91,7 @@ def searches(count, failing):
 
 
 def rates(count):
-    """(rate, capacity, seconds, promise) -> statuses; beyond the capacity no p95 exists."""
+    """(rate, capacity, seconds, SLO) -> statuses; beyond the capacity no p95 exists."""
     for rate, most, threshold in (
         *ABOVE,
         (1000, 950, "300ms"),
@@ -111,7 +111,7 @@ def rates(count):
 
 
 def at_the_border(count):
-    """Statuses of a promise at the true p95, of queues whose p95 is known."""
+    """Statuses of an SLO at the true p95, of queues whose p95 is known."""
     cases = {
         "no queue, exponential": (System([Station(exponential(0.05))]), 10, 0.05 * math.log(20)),
         "no queue, uniform": (System([Station(uniform(0.03, 0.07))]), 10, 0.068),

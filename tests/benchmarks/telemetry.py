@@ -138,7 +138,7 @@ def cost(arguments):
     for variant in arguments.variants.split(",") if arguments.variants else variants.names():
         rounds = {False: [], True: []}
         with ExitStack() as stack:
-            with peers.on_core(peers.DRIVER):  # beside the driver: the service has its core
+            with peers.on_core(peers.DRIVER):  # on the driver's core: the service has its core
                 upstream = stack.enter_context(peers.mock_upstream.running("0ms"))
             listening = stack.enter_context(closing(socket.socket(type=socket.SOCK_DGRAM)))
             listening.bind(("127.0.0.1", 0))
@@ -166,7 +166,7 @@ def cost(arguments):
         )
         usual = peers.median([one.cpu for one in rounds[False]])
         most = max(CPU, MARGIN * usual)
-        value, text = told_of([on.cpu - off.cpu for off, on in pairs])
+        value, text = summary_of([on.cpu - off.cpu for off, on in pairs])
         text = f"{text} of {usual * 1e6:.0f}"
         yield f"{title}, CPU of a request", f"at most {most * 1e6:.1f} us", text, value <= most
 
@@ -178,7 +178,7 @@ def change(logs):
     return math.expm1(middle - error), math.expm1(middle + error)
 
 
-def told_of(differences):
+def summary_of(differences):
     """The median, and it in words with the interval that the ranks give."""
     values = sorted(differences)
     rank = max(1, int(stats.binom.ppf(0.025, len(values), 0.5)))
@@ -236,7 +236,7 @@ def caller(steps):
 
 
 def untraced(arguments):
-    """In this process, in turns of half a millisecond; the lowest of each."""
+    """The lowest of each, measured in this process in turns of half a millisecond."""
     for owner, name, _ in (step for steps in CALLS.values() for step in steps):
         setattr(owner, name, quiet(vars(owner)[name]))
     os.environ.pop("BROWNOUT_TELEMETRY", None)
@@ -264,7 +264,7 @@ def untraced(arguments):
 
 
 def recording(arguments):
-    """In this process, 20 requests at a time, one of them traced; the lowest of the turns."""
+    """The lowest turn of 20 requests at a time in this process, one of them traced."""
     stage = messages.Stage(
         number=0, deployment="a", target="http://a", level=1, think_time=0, settle=0,
         measure=3600, requests=(), seed=1,

@@ -127,7 +127,7 @@ def power():
 
 
 def play(out, stages):
-    """A point for each of so many real stages."""
+    """A point for each of a number of real stages."""
     text = PLAN.format(repeats=max(-(-stages // 8), 1))
     out.mkdir(parents=True, exist_ok=True)
     file = out / "validity.toml"
@@ -158,7 +158,7 @@ def false_alarms(what, seen):
 
 
 def spoilt(out, who, stages):
-    """A busy process beside the generator, or beside the mock; both have the core to themselves."""
+    """A busy process on the core of the generator, or of the mock, that is otherwise idle."""
     first, second = (frozenset({core}) for core in sorted(os.sched_getaffinity(0))[:2])
     places = {"apps": second, "mock": second, "generator": second} | {who: first}
     before = Cores.here

@@ -54,7 +54,7 @@ LEVEL = 40
 ROUND = 15.0  # seconds of a round, new starts included
 ALARMS, POWER, COVERAGE, WIDTH, EQUAL = 0.01, 0.90, 0.94, 1.3, 90.0
 IN_NOISE = {0: 90.0, 10: 180.0, 20: 360.0, 30: 360.0}  # percent with a burst: seconds for 10 %
-CHANGES = {1.10: 90.0, 1.05: 180.0, 1.03: 360.0}  # how much worse: found within so many seconds
+CHANGES = {1.10: 90.0, 1.05: 180.0, 1.03: 360.0}  # how much worse: found within this many seconds
 SERVICE = [sys.executable, str(Path(__file__).parents[1] / "seeded_service.py")]
 
 
@@ -397,8 +397,8 @@ def slower_upstream(change, variant, seed):
 
 def burning(change, variant, seed):
     """
-    On the loop of a service that is bound by its CPU, where a response takes as many times longer
-    as a request takes more of it: `async-httpx2`, about 1.1 ms a request.
+    A plan whose service is bound by the CPU of its loop, where a response takes as many times
+    longer as a request takes more of it: `async-httpx2`, about 1.1 ms a request.
     """
     command = [*SERVICE, "async-httpx2", "--port", "{port}", "--upstream", "{upstream}"]
     each = CPU_EACH * (change - 1)

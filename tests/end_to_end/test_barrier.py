@@ -1,4 +1,4 @@
-"""Between two stages: what the first one left comes to an end, and what it used is read exactly."""
+"""What a stage left comes to an end before the next one, and what it used is read exactly."""
 
 import socket
 import subprocess
@@ -169,7 +169,7 @@ def test_a_process_that_uses_cpu_after_the_last_answer_is_waited_for(monkeypatch
 
 @contextmanager
 def calls(mock: MockUpstream, count: int) -> Iterator[None]:
-    """So many calls at the upstream, whose client goes away at the end."""
+    """Calls at the upstream, whose client goes away at the end."""
     parts = urlsplit(mock.url)
     with ExitStack() as stack:
         for _ in range(count):

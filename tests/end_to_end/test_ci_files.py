@@ -85,7 +85,7 @@ def test_a_broken_one_is_refused(
     assert complaint in wrong(broken)
 
 
-def test_the_example_uses_inputs_that_the_action_has_and_the_docs_tell_of_all() -> None:
+def test_the_example_uses_inputs_that_the_action_has_and_the_docs_list_all() -> None:
     inputs = read(ACTION)["inputs"].keys()
     [step] = [
         step
@@ -99,7 +99,7 @@ def test_the_example_uses_inputs_that_the_action_has_and_the_docs_tell_of_all() 
         assert f"(examples/{path.name})" in page
 
 
-def test_whoever_installs_the_action_gets_the_locked_versions() -> None:
+def test_installing_the_action_installs_the_locked_versions() -> None:
     script = step_named("Install brownout")["run"]
     assert '--require-hashes -r "$GITHUB_ACTION_PATH/requirements.lock"' in script
     assert "--no-deps" in script
@@ -155,7 +155,7 @@ def acted(tmp_path: Path, **env: str) -> tuple[int, list[str], dict[str, str]]:
     return code, asked, dict(line.split("=", 1) for line in outputs)
 
 
-def test_the_action_ends_as_the_comparison_does_and_tells_of_it(tmp_path: Path) -> None:
+def test_the_action_ends_as_the_comparison_does_and_reports_it(tmp_path: Path) -> None:
     code, asked, outputs = acted(
         tmp_path, PLAN="gate.toml", BASE="base", HEAD="head", AT="40", CODE="1", VERDICT="WORSE"
     )

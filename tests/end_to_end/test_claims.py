@@ -134,7 +134,7 @@ def test_plans_start_all_that_they_measure():
 
 
 def bystander(level, mean, valid=True):
-    """A point of /health beside 40 threads, of this mean."""
+    """A point of /health next to 40 busy threads, of this mean."""
     made = point("def", level, throughput=20, p50=mean / 1.06, p95=mean, p99=mean, valid=valid)
     return made.model_copy(update={"request": "/health"})
 

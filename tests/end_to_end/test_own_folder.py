@@ -65,7 +65,7 @@ def folder(tmp_path):
 
 
 def safely(words):
-    """As a console script starts it: Python itself would put the folder first for `-m`."""
+    """Start Python without the folder in its path, as a console script does."""
     return [sys.executable, "-P", *words]
 
 

@@ -288,7 +288,7 @@ def test_a_lost_worker_makes_its_stage_invalid_and_a_lost_generator_ends_the_run
 
 
 def begun(cwd, stages=1):
-    """Whether so many stages have begun."""
+    """Whether this many stages have begun."""
     return any(
         f.read_text(encoding="utf-8").count('"begun"') >= stages
         for f in cwd.glob("runs/*/slices.jsonl")

@@ -1,4 +1,4 @@
-"""What a command imports before it answers: whoever mistypes an option does not wait for scipy."""
+"""What a command imports before it answers: a mistyped option does not wait for scipy."""
 
 import subprocess
 import sys

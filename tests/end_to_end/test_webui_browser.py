@@ -48,7 +48,7 @@ def at(page, pages, fragment=""):
 
 
 def drawn(page, chart, points):
-    """Waits until it draws so many points, of all deployments."""
+    """Waits until it draws this many points, of all deployments."""
     page.wait_for_function(
         """([chart, marks, points]) => [...document.querySelectorAll(`#${chart} ${marks}`)].filter(
             (mark) => /concurrent users: .*requests: /s.test(mark.getAttribute("aria-label"))

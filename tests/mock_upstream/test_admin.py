@@ -1,4 +1,4 @@
-"""The control API: read and replaced whole, versioned, and deaf to whoever may not ask."""
+"""The control API: read and replaced whole, versioned, and closed to anyone without the right."""
 
 import contextlib
 import json
@@ -159,7 +159,7 @@ BAD: list[tuple[object, int, str]] = [
     (b"", 422, "Field required"),
     (b"{", 400, "the body is not JSON: Expecting property name"),
     (b"\xff\xfe\xfd", 400, "the body is not JSON"),
-    (b'{"seed": NaN}', 400, "NaN is no number"),
+    (b'{"seed": NaN}', 400, "NaN is not a number"),
     (b'{"seed": 1e999}', 400, "a number that is too large"),
     (b'{"seed": ' + b"9" * 1000 + b"}", 400, "a number that is too large"),
     (b'{"seed": ' + b"9" * 10_000 + b"}", 400, "the body is not JSON"),

@@ -39,7 +39,7 @@ JSON = (b"content-type", b"application/json")
 
 
 def sending(body: Body, delay: float = 0.0, status: int = 200) -> Play:
-    """As the mock does it: the answer filled, its delay waited for, and then sent."""
+    """Send as the mock does: fill the answer, wait for its delay, and send."""
 
     async def play(exchange: Exchange, answer: Answer) -> None:
         answer.status = status

@@ -30,7 +30,7 @@ def test_quantiles_are_those_of_the_delays_to_a_thousandth_or_a_microsecond(
         assert exact <= value <= exact * 1.001 + 1.001e-6
 
 
-def test_nothing_is_told_of_no_delays() -> None:
+def test_nothing_is_reported_without_delays() -> None:
     told = Record().delays()
     assert (told.count, told.p50, told.max) == (0, None, None)
 

@@ -1,4 +1,4 @@
-"""Draws repeat with their seed, whoever else draws."""
+"""Draws repeat with their seed, whatever else is drawn."""
 
 from collections.abc import Iterable
 from itertools import pairwise

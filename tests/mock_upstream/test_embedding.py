@@ -79,7 +79,7 @@ def test_a_profile_can_be_given_in_any_form(tmp_path: Path) -> None:
         assert profile["errors"] == {"503": 0.5}
 
 
-def test_files_are_read_for_whoever_started_it_and_for_nobody_else(tmp_path: Path) -> None:
+def test_files_are_read_for_the_process_that_started_it_and_for_no_other(tmp_path: Path) -> None:
     recording, answer = tmp_path / "seen.csv", tmp_path / "answer.json"
     recording.write_text("1ms\n2ms\n", encoding="utf-8")
     answer.write_text("[7]", encoding="utf-8")
@@ -111,7 +111,7 @@ def test_what_cannot_be_played_is_refused_before_anything_starts(tmp_path: Path)
         mock_upstream.running(speed=9).__enter__()
     with pytest.raises(ProfileError, match="No such file"):
         mock_upstream.running(tmp_path / "missing.toml").__enter__()
-    with pytest.raises(TypeError, match="17 is no profile"):
+    with pytest.raises(TypeError, match="17 is not a profile"):
         mock_upstream.running(17).__enter__()  # type: ignore[arg-type]
 
 

@@ -372,7 +372,7 @@ def test_a_fault_that_cannot_be_is_refused_with_its_place(table: Any, complaint:
 
 
 @pytest.mark.processes
-def test_the_mock_plays_what_its_profile_names_and_the_ledger_tells_of_it(tmp_path: Path) -> None:
+def test_the_mock_plays_what_its_profile_names_and_the_ledger_counts_it(tmp_path: Path) -> None:
     profile = tmp_path / "faults.toml"
     settings = {"hang": ', longest = "10ms"', "hang-mid-body": ', longest = "10ms"'}
     settings["drip"] = ', piece = "5B", interval = "1ms"'

@@ -57,11 +57,11 @@ def test_values_that_cannot_be_are_refused_with_their_place() -> None:
     assert "keys: " in refused(**window, keys=0)
     assert "retry_after: " in refused(**window, retry_after="never")
     for key in ("client", "header", "header:", "header:a b", "header:a\nb", "all:x"):
-        assert f"key: {key!r} is no key" in refused(**window, key=key)
+        assert f"key: {key!r} is not a key" in refused(**window, key=key)
     log = {**window, "kind": "sliding_window", "limit": 2_000_000}
     assert "limit = 2000000 arrivals are too many to remember" in refused(**log)
-    promise = {"kind": "concurrency", "limit": 3, "retry_after": "honest"}
-    assert "retry_after: there is no such key" in refused(**promise)
+    concurrency = {"kind": "concurrency", "limit": 3, "retry_after": "honest"}
+    assert "retry_after: there is no such key" in refused(**concurrency)
 
 
 def test_a_period_is_a_whole_number_of_nanoseconds() -> None:

@@ -64,9 +64,9 @@ def test_every_fault_can_be_asked_for(name: str) -> None:
         (b"latency", b"", "X-Mock-Latency: the latency is empty"),
         (b"latency", b"file(/etc/secrets.csv)", "reads a file, which only a profile can"),
         (b"latency", b" " * 201, "X-Mock-Latency has more than 200 characters"),
-        (b"status", b"999", "X-Mock-Status: '999' is no status; they are 200 to 599"),
-        (b"status", b"+503", "X-Mock-Status: '+503' is no status"),
-        (b"status", "²00".encode(), "is no status"),
+        (b"status", b"999", "X-Mock-Status: '999' is not a status; they are 200 to 599"),
+        (b"status", b"+503", "X-Mock-Status: '+503' is not a status"),
+        (b"status", "²00".encode(), "is not a status"),
         (b"fault", b"explode", "X-Mock-Fault: there is no fault 'explode'; there are: close"),
         (b"fault", b"../capacity", "X-Mock-Fault: there is no fault '../capacity'"),
         (b"size", b"10", "X-Mock-Size: '10' has no unit"),
@@ -75,7 +75,9 @@ def test_every_fault_can_be_asked_for(name: str) -> None:
         (b"latncy", b"5ms", "there is no X-Mock-Latncy; there are: mock_latency (X-Mock-Latency)"),
     ],
 )
-def test_what_cannot_be_is_said(name: bytes, value: bytes, message: str) -> None:
+def test_an_invalid_value_is_answered_with_the_reason(
+    name: bytes, value: bytes, message: str
+) -> None:
     assert message in refused((b"x-mock-" + name, value))
 
 

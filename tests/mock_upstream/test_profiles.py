@@ -68,7 +68,7 @@ def test_given_values_replace_those_of_the_file(tmp_path: Path) -> None:
         ("impossible.toml", 'latency = "p50=2s p95=1s"', "latency: p95=1s is below p50=2s"),
     ],
 )
-def test_a_file_that_is_no_profile_is_refused_by_name(
+def test_a_file_that_is_not_a_profile_is_refused_by_name(
     tmp_path: Path, name: str, content: str | None, message: str
 ) -> None:
     path = tmp_path / name
@@ -81,9 +81,9 @@ def test_a_file_that_is_no_profile_is_refused_by_name(
 
 def test_values_that_cannot_be_are_refused_with_their_place() -> None:
     assert refused(latncy="5ms") == "latncy: there is no such key"
-    assert "errors: 200 is no error status" in refused(errors={200: 0.1})
-    assert "errors: 503 = 1.5 is no probability" in refused(errors={503: 1.5})
-    assert "is no probability" in refused(errors={503: float("nan")})
+    assert "errors: 200 is not an error status" in refused(errors={200: 0.1})
+    assert "errors: 503 = 1.5 is not a probability" in refused(errors={503: 1.5})
+    assert "is not a probability" in refused(errors={503: float("nan")})
     assert "errors: the probabilities add up to 1.2" in refused(errors={500: 0.6, 503: 0.6})
     assert "latency: 50 is not text" in refused(latency=50)
     assert "routes.0.path: 'charge' does not start" in refused(routes=[{"path": "charge"}])

@@ -264,9 +264,9 @@ def test_a_fit_is_a_short_text(values: list[float], text: str) -> None:
     ("values", "reason"),
     [
         ([0.1] * 19, "19 values are too few to fit; 20 are needed"),
-        ([0.1] * 19 + [-1.0], "is no delay"),
-        ([0.1] * 19 + [float("nan")], "is no delay"),
-        ([0.1] * 19 + [LONGEST + 1], "is no delay"),
+        ([0.1] * 19 + [-1.0], "is not a delay"),
+        ([0.1] * 19 + [float("nan")], "is not a delay"),
+        ([0.1] * 19 + [LONGEST + 1], "is not a delay"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(values: list[float], reason: str) -> None:

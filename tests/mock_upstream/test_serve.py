@@ -62,7 +62,7 @@ def ask(
 
 
 def hang(url: str, stack: ExitStack, callers: int) -> list[socket.socket]:
-    """So many requests on connections of their own, sent and not waited for."""
+    """Requests on connections of their own, sent and not waited for."""
     address = urlsplit(url).hostname, urlsplit(url).port
     sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(callers)]
     for caller in sockets:
@@ -372,7 +372,7 @@ def test_a_mock_that_has_too_few_descriptors_is_told_to_raise_the_limit(limit: i
         (["--errors", "500=0.6,503=0.6"], "errors: the probabilities add up to 1.2"),
         (["--errors", "503"], "is not written as 503=0.01"),
         (["missing.toml"], "No such file"),
-        (["--port", "70000"], "'70000' is no port"),
+        (["--port", "70000"], "'70000' is not a port"),
         (["--control-host", "0.0.0.0"], "needs a token"),
     ],
 )

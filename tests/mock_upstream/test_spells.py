@@ -1,4 +1,4 @@
-"""Slow spells come by the clock and the seed, whoever asks."""
+"""Slow spells come by the clock and the seed, whatever is asked."""
 
 from itertools import groupby
 

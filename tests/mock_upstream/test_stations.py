@@ -260,7 +260,7 @@ def test_with_patient_clients_keeping_and_releasing_are_the_same(
 
 
 @given(capacities, crowds(), changes)
-def test_whoever_waits_is_told_when_the_turn_comes_though_nobody_reports(
+def test_a_waiting_request_is_woken_when_its_turn_comes_though_nobody_reports(
     capacity: Capacity, crowd: list[Request], changes: list[tuple[float, int]]
 ) -> None:
     """Those ahead may be busy with a slow body, and leave long after they were due."""

@@ -217,16 +217,22 @@ WAVE = {"sine": [1, 2], "period": "1s"}
         ([{"name": "a", "for": "2h"}], "unknown unit 'h'"),
         ([{"name": "a", "outage": 200}], "phases.0.outage"),
         ([{"name": "a", "outage": 503, "brownout": {}}], "an outage leaves nothing"),
-        ([{"name": "a", "brownout": {"refused": 1.5}}], "brownout.refused: 1.5 is no number from"),
+        (
+            [{"name": "a", "brownout": {"refused": 1.5}}],
+            "brownout.refused: 1.5 is not a number from",
+        ),
         ([{"name": "a", "changes": {"seed": 2}}], "seed holds for the whole of a run"),
         ([{"name": "a", "changes": {"latncy": "5ms"}}], "phase 'a': latncy: there is no such key"),
         ([{"name": "a", "changes": {"latency": "5"}}], "phase 'a': latency: '5' has no unit"),
-        ([{"name": "a", "changes": {"latency.p50": 1}}], "nothing below '10ms'"),
-        ([{"name": "a", "changes": {"errors..x": 1}}], "is no dotted place"),
+        ([{"name": "a", "changes": {"latency.p50": 1}}], "'10ms' is not a table"),
+        ([{"name": "a", "changes": {"errors..x": 1}}], "is not a dotted place"),
         ([{"name": "a", "changes": {"routes.7.status": 1}}], "no '7.status' among its 2 elements"),
-        ([{"name": "a", "changes": {"latency_factor": -1}}], "-1 is no number from 0 to 1000000"),
-        ([{"name": "a", "changes": {"latency_factor": inf}}], "is no number from 0 to 1000000"),
-        ([{"name": "a", "changes": {"latency_factor": 10**400}}], "is no number from 0"),
+        (
+            [{"name": "a", "changes": {"latency_factor": -1}}],
+            "-1 is not a number from 0 to 1000000",
+        ),
+        ([{"name": "a", "changes": {"latency_factor": inf}}], "is not a number from 0 to 1000000"),
+        ([{"name": "a", "changes": {"latency_factor": 10**400}}], "is not a number from 0"),
         ([{"name": "a", "changes": {"x": {"ramp": [1, 2]}}}], "'a' never ends, so x cannot ramp"),
         ([{"name": "a", "changes": {"x": {"sine": [1, 2]}}}], "a wave needs its period"),
         ([{"name": "a", "changes": {"x": {**WAVE, "saw": [1, 2]}}}], "is needed, not 2"),
@@ -236,7 +242,7 @@ WAVE = {"sine": [1, 2], "period": "1s"}
         ([{"name": "a", "changes": {"x": {**WAVE, "period": "1us"}}}], "is below a millisecond"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(phases: Any, message: str) -> None:
+def test_an_invalid_value_is_refused_with_its_place(phases: Any, message: str) -> None:
     assert message in refused(*phases)
 
 

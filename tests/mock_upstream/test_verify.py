@@ -145,7 +145,7 @@ def test_verify_says_what_it_asked_what_it_measured_and_what_follows(
     code = verify.main(SPREAD, rate=3000, seconds=1)
     lines = capsys.readouterr().out.splitlines()
     verdicts = {line[:28].strip(): line.rstrip().split()[-1] for line in lines[2:-1]}
-    # Whoever else uses this machine may make answers late, but never these wrong.
+    # Other work on this machine can make answers late, but never these wrong.
     assert verdicts["early answers"] == "ok", lines
     assert verdicts["the ledger's answers"] == "ok", lines
     assert verdicts["answered"] == "ok", lines

@@ -205,7 +205,7 @@ class Called:
 
 def called(*words: str, cwd: Path) -> tuple[int, Called]:
     """
-    As `finished`, in this process, which has loaded everything already: two seconds sooner.
+    The same as `finished`, but in this process, which is loaded already: two seconds sooner.
 
     For what a command finds and says; not where it matters that it is a process of its own. All
     that it starts are processes, and none of them is left.

@@ -69,7 +69,7 @@ def _tables(run: Run) -> Iterator[str]:
 
 def _unreadable(text: str, *, table: bool = False) -> Iterator[str]:
     for what, pattern in (
-        ("is no number that one can read", _UNREADABLE),
+        ("is not a number that one can read", _UNREADABLE),
         ("is below zero", _NEGATIVE),
         ("is a change of nothing", _NO_CHANGE),
         ("is no English", _PLURAL),
@@ -82,7 +82,7 @@ def _unreadable(text: str, *, table: bool = False) -> Iterator[str]:
     for wrong in _INTERVAL.finditer(text):
         low, high = (float(each.replace(",", "")) for each in wrong.groups() if each)
         if not low < high:
-            yield f"{text!r}: {wrong.group()!r} is no interval"
+            yield f"{text!r}: {wrong.group()!r} is not an interval"
 
 
 def _estimates(run: Run) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _load(point: Point) -> float:
 
 
 def _follow(valid: list[Point], level: float) -> Iterator[str]:
-    """Throughput up to this level is what the lowest one promises."""
+    """Throughput up to this level is what the lowest one predicts."""
     answered = [p for p in valid if p.throughput.value]
     if not answered:
         yield "nothing was answered"
@@ -238,7 +238,7 @@ def _flat(valid: list[Point], level: float) -> Iterator[str]:
 
 
 def _grows(valid: list[Point], knee, slope: float) -> Iterator[str]:
-    """From the knee to the highest level p95 rises by something that can be seen."""
+    """Complaints if p95 does not visibly rise from the knee to the highest level."""
     start = (knee.level or 0.0) if knee else 0.0
     beyond = [p for p in valid if p.level > start and p.response_time.get("p95")]
     if not beyond:

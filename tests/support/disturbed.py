@@ -72,7 +72,7 @@ def paused(moment: float, pauses: Sequence[tuple[float, float]]) -> float:
 
 
 def seconds_taken(pauses: Sequence[tuple[float, float]], begin: float) -> Taken:
-    """What `samples` tells of such pauses: others had the core; `begin` of the stage."""
+    """What `samples` says about such pauses: others had the core; `begin` of the stage."""
 
     def taken(end: float) -> tuple[float, float]:
         until = end - begin

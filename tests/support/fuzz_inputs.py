@@ -161,7 +161,7 @@ def as_json(value: Any) -> bytes:
 
 
 def as_toml(value: Any) -> bytes:
-    """As TOML; what that has no word for, as JSON."""
+    """The value as TOML, or as JSON if TOML cannot express it."""
     try:
         return tomli_w.dumps(value).encode()
     except (ValueError, TypeError):

@@ -89,7 +89,7 @@ class Outcome:
 
 
 class Unfit(Exception):
-    """A message that is no sentence for a user, or a result that cannot be."""
+    """A message that is not a sentence for a user, or a result that cannot be."""
 
 
 class Hang(BaseException):
@@ -306,7 +306,7 @@ def _current(current: Any) -> bytes:
 
 
 class Memory:
-    """By how much the memory of this process grows for a moment, by Linux's own high-water mark."""
+    """The momentary growth of this process's memory, by Linux's own high-water mark."""
 
     def __init__(self) -> None:
         self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY)

@@ -1,10 +1,10 @@
 """Noise by seed: bursts of CPU on each core, and short stops of the processes of a command.
 
-    python tests/support/noise_maker.py beside --share 0.2 --seed 3 -- brownout run plan.toml
+    python tests/support/noise_maker.py with --share 0.2 --seed 3 -- brownout run plan.toml
     python tests/support/noise_maker.py burst --share 0.2 --seed 3 --core 1
     python tests/support/noise_maker.py stop --share 0.2 --seed 3 --below PID
 
-The first runs a command beside the noise; the others make it. Each of those is a process of its
+The first runs a command during the noise; the others make it. Each of those is a process of its
 own, with the nice value of its starter, and prints a line of JSON for each thing that it did. It
 ends when its standard input does, so not later than its starter, and after an hour at the latest. A
 process that is stopped at that moment is continued first.
@@ -116,7 +116,7 @@ def planned(share: float, seed: int, core: int, seconds: float) -> list[tuple[fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["beside", "burst", "stop"])
+    parser.add_argument("kind", choices=["with", "burst", "stop"])
     parser.add_argument("--share", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--core", type=int)
@@ -124,7 +124,7 @@ def main() -> None:
     words = sys.argv[1:]
     ours = words[: words.index("--")] if "--" in words else words
     asked = parser.parse_args(ours)
-    if asked.kind == "beside":
+    if asked.kind == "with":
         code = 130
         with (
             suppress(KeyboardInterrupt),

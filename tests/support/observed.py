@@ -42,7 +42,7 @@ def level(
     **more,
 ):
     """
-    What `users` see of a service that permits so many requests a second (None: any number).
+    What `users` see of a service that permits a number of requests a second (None: any number).
 
     Args:
         told, upstream: what differs from a service with 40 threads, 100 connections and room.

@@ -50,19 +50,19 @@ class Recording:
     samples: Sequence[Second]
 
     def present(self, core: int) -> list[float]:
-        """For each quarter second the part in which a burst wanted the core."""
+        """The part of each quarter second in which a burst wanted the core."""
         return self._quarters(
             (one[1], one[2], one[2] - one[1]) for one in self.bursts if one[0] == core
         )
 
     def taken(self, core: int, *, others: bool = False) -> list[float]:
         """
-        For each quarter second the part of the core that ours could not have.
+        The part of each quarter second in which our processes could not have the core.
 
         The CPU that the bursts got is known by the quarter, what the host took by the second.
 
         Args:
-            others: with what the rest of the machine used, by the second; it is no part of the
+            others: with what the rest of the machine used, by the second; it is not a part of the
                 noise that was made, and differs from recording to recording.
         """
         bursts = self._quarters((one[1], one[2], one[3]) for one in self.bursts if one[0] == core)
@@ -78,7 +78,7 @@ class Recording:
         return [min(one + rest, 1.0) for one, rest in zip(bursts, more, strict=True)]
 
     def stopped(self, name: str) -> list[float]:
-        """For each quarter second the part in which a process was stopped by a signal."""
+        """The part of each quarter second in which a process was stopped by a signal."""
         return self._quarters((b, e, e - b) for who, b, e in self.stops if who == name)
 
     def _quarters(self, spells) -> list[float]:

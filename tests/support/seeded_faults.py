@@ -24,7 +24,7 @@ class Fault:
     """
     One deployment, and what limits it.
 
-    `causes`: the right names; `outside`: those that are right where the service does not tell of
+    `causes`: the right names; `outside`: those that are right where the service has no telemetry of
     itself. `knee`: users who do not think, by
     the settings.
     """
@@ -84,7 +84,7 @@ def quarters(seconds):
 
 
 def drawn(seed, groups):
-    """So many groups of faults; the same seed gives the same."""
+    """Groups of faults; the same seed gives the same."""
     rng = random.Random(f"faults/{seed}")
     makers = [plain, plain, limited_upstream, rate_limited, storm, plain, refusing]
     return [makers[number % len(makers)](rng, number) for number in range(groups)]
@@ -218,7 +218,7 @@ def roomy():
 
 
 def limited_upstream(rng, number):
-    """So many servers; a service that has even fewer threads is limited by them."""
+    """A number of servers; a service that has even fewer threads is limited by them."""
     seconds, words = latency(rng)
     servers = rng.randint(3, max(int(ROOM / CPU * seconds), 4))
     upstream = f"[upstream]\n{words}\n[upstream.capacity]\nservers = {servers}\nqueue = 100000"
@@ -232,7 +232,7 @@ def limited_upstream(rng, number):
 
 
 def rate_limited(rng, number):
-    """Answers 429 beyond so many calls a second."""
+    """Answers 429 beyond this many calls a second."""
     seconds, words = latency(rng, 0.03, 0.1)
     rate = rng.randint(40, 120)
     upstream = (

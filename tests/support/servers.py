@@ -123,7 +123,7 @@ class ScriptedUpstream:
         self.reset()
 
     def reset(self) -> None:
-        """As new, but for the connections, which a service may have kept."""
+        """Reset everything but the connections, which a service may have kept."""
         self.reply = reply()
         self.first: list[Reply] = []  # sent before `reply`, one for each request
         self.held = False
@@ -220,7 +220,7 @@ class Callers:
         return self.client.get(self.url + path, timeout=timeout)
 
     def start(self, path: str, times: int = 1) -> list[Future[httpx.Response]]:
-        """So many requests at the same time, not waited for."""
+        """Requests at the same time, not waited for."""
         return [self.pool.submit(self.get, path) for _ in range(times)]
 
 

@@ -77,7 +77,7 @@ class System:
 
 
 def threads(servers: int, service: Draw) -> System:
-    """A blocking service: so many threads, everything else waits."""
+    """A blocking service: a number of threads; everything else waits."""
     return System([Station(service, servers)])
 
 
@@ -175,8 +175,8 @@ class SimulatedEngine:
     @property
     def told(self) -> list[tuple[float, list[float]]]:
         """
-        Of each of `times`: itself, and where it went, as loadtests.recording.phases.NAMES; seconds.
-        Empty where the system does not tell.
+        Each of `times` with its phases in the order of loadtests.recording.phases.NAMES; seconds.
+        Empty if the system has no telemetry.
         """
         if not self._sent.phases:
             return []
@@ -401,7 +401,7 @@ def _requests(
 def _first_starts(
     stage: Stage, length: float, rng: random.Random, answer: float | None
 ) -> Iterator[float]:
-    """Of each user; in the open model each user comes once."""
+    """The first start of each user; in the open model each user comes once."""
     if stage.model == "closed":
         spread = first_starts(stage, answer)
         yield from (rng.uniform(0, spread) for _ in range(stage.level))

@@ -35,8 +35,8 @@ class Core:
     """
     A core that runs one thing at a time, in the order in which they come.
 
-    In a burst it has `left` of its speed: half of it beside a process of the same priority, nothing
-    while the host of a virtual machine has stopped it.
+    In a burst it has `left` of its speed: half of it next to a process of the same priority,
+    nothing while the host of a virtual machine has stopped it.
     """
 
     rng: random.Random

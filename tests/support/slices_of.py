@@ -97,7 +97,7 @@ def slices_of(
 
 def histograms(of: NDArray[np.int_], seconds: NDArray[np.float64], count: int) -> list[Histogram]:
     """
-    As many histograms as `count`, equal to those that `Histogram.record` makes.
+    `count` histograms, equal to those that `Histogram.record` makes.
 
     Args:
         of: the histogram of each duration, from 0.

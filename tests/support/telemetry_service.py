@@ -77,7 +77,7 @@ async def in_turn(library: str, times: int):
 
 @service.get("/threads/{library}/{times}")
 async def threads(library: str, times: int):
-    """At the same time, in worker threads."""
+    """Make calls at the same time, in worker threads."""
     fetch = FETCH[library]
     await asyncio.gather(*(anyio.to_thread.run_sync(fetch) for _ in range(times)))
 

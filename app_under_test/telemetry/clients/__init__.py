@@ -39,7 +39,7 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 
 def constructed(original: Any) -> Any:
-    """For `__init__` of a client: how often, and at what cost in CPU."""
+    """Wrap `__init__` of a client, so that its calls are counted and their CPU is measured."""
 
     def __init__(self: Any, *args: Any, **options: Any) -> None:
         if not PROCESS.ready:
@@ -55,7 +55,7 @@ def constructed(original: Any) -> Any:
 
 
 def in_branches(original: Any) -> Any:
-    """For a coroutine function of a client: its CPU counts, whichever task it runs in."""
+    """Wrap a coroutine function of a client; its CPU counts in whichever task it runs."""
 
     def traced(*args: Any, **options: Any) -> Any:
         track = TRACK.get()

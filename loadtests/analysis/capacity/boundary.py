@@ -1,11 +1,11 @@
-"""What trials at any levels tell of the border between levels that keep the promises and others.
+"""Estimates the border between levels that meet the SLOs and others from trials at any levels.
 
 Nothing is assumed of how margins depend on the level but that they fall as it rises: so a mean of
 the margins at a level and above it cannot be more than what the level has, and if it is above zero
-beyond its error, the level keeps the promise; and the other way round. Levels that are near the
-border also tell of each other, as margins are nearly a straight line there. Only a level that was
-tried is ever said to keep or break a promise. The capacity lies between the highest level that was
-shown to keep every promise and the lowest that was shown to break one.
+beyond its error, the level meets the SLO; and the other way round. Levels that are near the
+border also inform each other, as margins are nearly a straight line there. Only a level that was
+tried is ever said to meet or miss an SLO. The capacity lies between the highest level that was
+shown to meet every SLO and the lowest that was shown to break one.
 """
 
 import math
@@ -29,10 +29,10 @@ _ROUNDS = 5  # until the border that the line finds is the one around which it i
 @dataclass(frozen=True, slots=True)
 class Bracket:
     """
-    What trials tell of the capacity.
+    The estimate of the capacity from trials.
 
-    `kept`: the highest level that keeps every promise; `broken`: the lowest that breaks one, above
-    `kept`; each None when there is none so far. `crossing`: where the margin of `slo`, the promise
+    `kept`: the highest level that meets every SLO; `broken`: the lowest that breaks one, above
+    `kept`; each None when there is none so far. `crossing`: where the margin of `slo`, the SLO
     that breaks first, is zero; None when every margin has the same sign, which `sign` tells.
     `unreached`: a throughput that no level came up to.
     """
@@ -55,7 +55,7 @@ class Bracket:
 
 
 def found(trials: Sequence[Trial]) -> Bracket:
-    """All promises together: the one that breaks first decides."""
+    """All SLOs together: the one that breaks first decides."""
     names = dict.fromkeys(name for one in trials for name in one.margins)
     telling = {name: _telling(trials, name) for name in names}
     each = {name: _of_slo(those, name) for name, those in telling.items() if those}
@@ -70,12 +70,12 @@ def found(trials: Sequence[Trial]) -> Bracket:
     return Bracket(everywhere, lowest, each[first].crossing, first, each[first].sign, unreached)
 
 
-# One promise
+# One SLO
 
 
 def _telling(trials: Sequence[Trial], name: str) -> list[Trial]:
     """
-    The trials that tell of the border. Too low a throughput tells nothing of it up to the level at
+    The trials that inform about the border. Too low a throughput says nothing up to the level at
     which there was the most: more users may bring more.
     """
     those = [one for one in trials if name in one.margins]
@@ -93,7 +93,7 @@ def _of_slo(trials: Sequence[Trial], name: str) -> Bracket:
         line, lined = _line(levels, means, errors, crossing)
         left = max((level for level in levels if level < crossing), default=levels[0])
         right = min((level for level in levels if level > crossing), default=levels[-1])
-        if left < lined < right:  # what is no line would be searched where it was looked already
+        if left < lined < right:  # what is not a line would be searched where it was looked already
             crossing = lined
         near = [abs(math.log(level / crossing)) < _NEAR for level in levels]
         sure = [high if close else 0.0 for high, close in zip(line, near, strict=True)]
@@ -184,7 +184,7 @@ def _line(
     The margins as a straight line on a log scale of levels, which is where it is zero, and how far
     above zero it is at each level, in standard errors.
 
-    So levels near the border tell of each other. Farther away the line is only believed as far as
+    So levels near the border inform each other. Farther away the line is only believed as far as
     it may bend until there: an error that grows with the square of the distance is added to that of
     each level (bias-aware inference; Armstrong and Kolesar, Optimal inference in a class of
     regression models, Econometrica 2018).
@@ -226,7 +226,7 @@ def _falling(values: Sequence[float], weights: Sequence[float]) -> list[float]:
 
 
 def _order(one: Bracket) -> float:
-    """Promises in the order in which they break."""
+    """SLOs in the order in which they break."""
     if one.crossing is not None:
         return one.crossing
     return -math.inf if one.sign < 0 else math.inf

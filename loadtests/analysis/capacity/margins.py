@@ -1,4 +1,4 @@
-"""What one stage says of the promises: how far each was kept, as a *margin*, and how surely."""
+"""What one stage says about the SLOs: how far each was met, as a *margin*, and how surely."""
 
 import math
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Bounds(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """How far a promise is kept: the log of threshold over value; above zero it is kept."""
+    """How far an SLO is met: the log of threshold over value; above zero it is met."""
 
     value: float
     error: float
@@ -64,7 +64,7 @@ class Trial:
 
 def searchable(slos: Mapping[str, Slo], deployment: str) -> dict[str, Slo]:
     """
-    The promises that a level of this deployment keeps or breaks. The knee is no such thing, nor is
+    The SLOs that a level of this deployment meets or misses. The knee is no such thing, nor is
     what compares two deployments (see `compared`): each is searched at levels of its own.
 
     Raises:
@@ -91,7 +91,7 @@ def searchable(slos: Mapping[str, Slo], deployment: str) -> dict[str, Slo]:
 
 
 def compared(slos: Mapping[str, Slo]) -> list[str]:
-    """Why promises that compare two deployments are not searched for, a phrase for each."""
+    """Why SLOs that compare two deployments are not searched for, a phrase for each."""
     return [
         f"slos.{name}: {slo.text!r} compares two deployments, which a search cannot, as it tries "
         "each at levels of its own"
@@ -102,9 +102,9 @@ def compared(slos: Mapping[str, Slo]) -> list[str]:
 
 def trial(slos: Mapping[str, Slo], point: Point, slow: Mapping[str, Estimate | None]) -> Trial:
     """
-    What one stage says of the promises; if it is not valid, only that far too many requests fail.
+    What one stage says about the SLOs; if it is not valid, only that far too many requests fail.
 
-    A stage that moves, or of which it is not known whether its queue grows, keeps no promise but
+    A stage that moves, or of which it is not known whether its queue grows, meets no SLO but
     can break one.
 
     Args:
@@ -180,7 +180,7 @@ def _errors(slo: Slo, point: Point) -> tuple[Slack, str] | None:
     """
     The margin of a share, on the arcsine scale that makes its error the same everywhere.
 
-    It is as sure as the likelihood ratio of the share that was seen and the one that is promised:
+    It is as sure as the likelihood ratio of the share that was seen and the one of the SLO:
     without a single failure, 2 n p of n independent requests are the square of the standard errors
     by which a share below p is kept. So n = 3 / p of them are just enough, in one stage or several.
     """
@@ -193,20 +193,20 @@ def _errors(slo: Slo, point: Point) -> tuple[Slack, str] | None:
         told = f"{users} of {point.level} users waited in vain"
     margin = 2 * (math.asin(math.sqrt(slo.threshold)) - math.asin(math.sqrt(share)))
     sure = math.sqrt(2 * count * _divergence(share, slo.threshold))
-    # Where the share is the one that is promised, both are zero, and their ratio is this.
+    # Where the share is the one of the SLO, both are zero, and their ratio is this.
     error = abs(margin) / sure if sure > 1e-6 else 1 / math.sqrt(count)
     return Slack(margin, math.hypot(error, BETWEEN * min(abs(margin), 1.0))), told
 
 
 def _far(slo: Slo, point: Point) -> bool:
-    """Whether far more requests are answered with a failure than is promised."""
+    """Whether far more requests are answered with a failure than the SLO allows."""
     answered, worth = answered_with_failures(point), _effective(point)
     low, _ = proportion(answered * worth, worth, TAIL)
     return answered > FAR and low > slo.threshold
 
 
 def _divergence(share: float, other: float) -> float:
-    """Of Kullback and Leibler, between two probabilities of a failure."""
+    """The Kullback-Leibler divergence between two probabilities of a failure."""
     parts = ((share, other), (1 - share, 1 - other))
     return sum(p * math.log(p / max(q, 1e-12)) for p, q in parts if p > 0)
 

@@ -1,4 +1,4 @@
-"""The highest level that keeps the promises, from trials at any levels: its interval, and why."""
+"""The highest level that meets the SLOs, from trials at any levels: its interval, and why."""
 
 import math
 from bisect import bisect_left
@@ -19,7 +19,7 @@ def capacity(
     The result of a search that may have come to its end or not.
 
     `high` is the highest level that may still be the capacity. Where the lowest level already
-    breaks a promise, `level` is None and `high` below it.
+    misses an SLO, `level` is None and `high` below it.
 
     Args:
         unit: of a level, such as "users".
@@ -79,7 +79,7 @@ def undecided(result: Capacity, bounds: Bounds) -> bool:
 
 
 def breaks_everywhere(result: Capacity) -> bool:
-    """Whether it was shown that no level that was allowed keeps every promise."""
+    """Whether it was shown that no level that was allowed meets every SLO."""
     return result.level is None and result.slo is not None
 
 

@@ -38,7 +38,7 @@ def limits(
     deployment: Mapping[str, Any] | None = None,
 ) -> dict[int, Limit]:
     """
-    By level, what holds throughput back there; a level that follows the load is left out.
+    What holds throughput back, by level; a level that follows the load is left out.
 
     Args:
         seen: the levels of one deployment, rising.

@@ -26,8 +26,8 @@ IN_USE = 0.3  # of the calls in flight: where fewer hold a resource, it is anoth
 COUNTED = 1.5
 """
 Seconds of CPU from which on that of a request is known. With less, ticks are seen in it, and what
-the process does beside; and where it hardly does anything, each request wakes an idle core, which
-took up to a fourth more.
+the process does in addition; and where it hardly does anything, each request wakes an idle core,
+which took up to a fourth more.
 """
 EXCESS = 2.0  # times the CPU: for longer than this, a loop is held by something that waits
 LATE = 0.004  # seconds that a blocked loop is late in the mean; a busy one that keeps up: 1 ms
@@ -59,7 +59,7 @@ class Demand:
 
     @property
     def held(self) -> float | None:
-        """Of whatever is held during each call."""
+        """Seconds for which the calls of a request hold their connection; None: not known."""
         return self.calls * self.call if self.call is not None else None
 
 
@@ -70,7 +70,7 @@ def lowest(seen: Sequence[Observation]) -> Observation | None:
 
 
 def demand(seen: Sequence[Observation]) -> Demand | None:
-    """From the levels of one deployment, by rising level; None: none of them is valid."""
+    """The demand, from one deployment's levels by rising level; None: no level is valid."""
     low = lowest(seen)
     if low is None:
         return None
@@ -85,13 +85,13 @@ def ceilings(
     seen: Sequence[Observation], settings: Mapping[str, Any], profile: Profile | None
 ) -> list[Ceiling]:
     """
-    Of one deployment, the lowest first.
+    The ceilings of one deployment, the lowest first.
 
     Those that cannot be known are left out, and those below a throughput that was measured.
 
     Args:
         seen: its levels, rising.
-        settings: what its plan sets, where it does not tell itself.
+        settings: what its plan sets, where its telemetry does not say it.
         profile: of the upstream, where the mock plays it.
     """
     takes = demand(seen)
@@ -145,7 +145,7 @@ def exceeded(one: Ceiling, reached: float) -> bool:
 
 
 def refuted(one: Ceiling, reached: float) -> bool:
-    """Whether so much more was measured that it is no ceiling."""
+    """Whether so much more was measured that it is not a ceiling."""
     return reached > REFUTED * predicted(one) and exceeded(one, reached)
 
 
@@ -292,7 +292,7 @@ def _thread(low: Observation, takes: Demand) -> float | None:
 
 
 def _cpu(seen: Sequence[Observation]) -> float | None:
-    """Of the lowest level at which there was enough of it to be counted."""
+    """CPU seconds of a request at the lowest level with enough CPU time to be counted."""
     known = [(one, each) for one in seen if one.point.counts and (each := one.cpu_each)]
     counted = [each for one, each in known if _counted_cpu(one)]
     return next(iter(counted or [each for _, each in known[-1:]]), None)
@@ -340,7 +340,7 @@ def late(one: Observation) -> bool:
 
 
 def one_at_a_time(seen: Sequence[Observation]) -> bool:
-    """Whether calls were never made beside each other, while there were users to make some."""
+    """Whether calls were never made at the same time, while there were users to make some."""
     top = seen[-1]
     if not top.told or top.told.call is None or top.told.calls is None:
         return False
@@ -396,7 +396,7 @@ def _pool(
 def _slots(
     seen: Sequence[Observation], settings: Mapping[str, Any], takes: Demand
 ) -> Ceiling | None:
-    """Of a semaphore for the process; one for each request bounds its own calls alone."""
+    """The ceiling of a process-wide semaphore; one for each request bounds its own calls alone."""
     if takes.held is None:
         return None
     told = [one.told for one in seen if one.told]
@@ -428,8 +428,9 @@ def _cpu_ceiling(seen: Sequence[Observation], takes: Demand) -> Ceiling | None:
 
 def usable_cores(one: Observation) -> float:
     """
-    As its processes were read. Where they were not: a process of ours runs Python on one core, and
-    of another service it is not known which cores it leaves to others.
+    The cores that the service can use, as its processes were read. Where they were not: a
+    process of ours runs Python on one core, and of another service it is not known which cores it
+    leaves to others.
     """
     if (usable := one.usable) is None:
         most = one.cores or one.workers

@@ -329,7 +329,7 @@ def _throughputs(records: Sequence[StageRecord], blocks: Mapping[int, Block]) ->
 
 
 def _ratio(before: Sequence[float], after: Sequence[float]) -> Estimate | None:
-    """Of windows that are no pairs; Student's interval of the difference of the logarithms."""
+    """The ratio of unpaired windows; Student's interval of the difference of the logarithms."""
     one, other = [[math.log(value) for value in values] for values in (before, after)]
     if len(one) < elasticity.LEAST_PAIRS or len(other) < elasticity.LEAST_PAIRS:
         return None
@@ -408,6 +408,6 @@ def _rose(changed: Estimate) -> str:
 
 
 def _percent(changed: float) -> str:
-    """Of a ratio, with its sign where that is negative, e.g. "24 %", "-1.2 %"."""
+    """A ratio as a percentage, with its sign where that is negative, e.g. "24 %", "-1.2 %"."""
     more = changed - 1
     return percent(more) if more >= 0 else f"-{percent(-more)}"

@@ -100,12 +100,12 @@ def observations(
     workers: Mapping[str, int],
 ) -> dict[str, list[Observation]]:
     """
-    Of each deployment by rising level, one for each point of all its requests.
+    One observation for each level of each deployment, by rising level.
 
     Args:
         samples: with their ledgers read.
         deployments: how each was started, as the header says.
-        workers: by deployment; those that tell of themselves are counted.
+        workers: by deployment; processes with telemetry are counted.
     """
     levels: dict[str, list[Point]] = defaultdict(list)
     for point in sorted(points, key=lambda one: one.level):
@@ -224,7 +224,7 @@ def _idle(name: str, records: Sequence[StageRecord], samples: Sequence[Sample]) 
         if not any(start < sample["at"] and before["at"] < end for start, end in loaded)
     ]
     if loaded:
-        # Starting up is no rest.
+        # Starting up is not rest.
         first = min(start for start, _ in loaded)
         pairs = [pair for pair in pairs if pair[0]["at"] > first]
     rates = service_gauges.Rates()
@@ -238,7 +238,7 @@ def _idle(name: str, records: Sequence[StageRecord], samples: Sequence[Sample]) 
 
 
 def _spent(name: str, sample: Sample) -> dict[str, tuple[float, float]]:
-    """When each process told of its CPU, and how many seconds that were."""
+    """The time of each process's CPU reading, and the CPU seconds."""
     gauges = sample.get("gauges")
     processes = gauges.get(name) if isinstance(gauges, dict) else None
     found = {}

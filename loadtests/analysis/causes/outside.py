@@ -40,7 +40,7 @@ def loop(case: Seen) -> Found | None:
 
 
 def threads(case: Seen) -> Found | None:
-    """As many busy threads at each load beyond the knee, and none that waits for work."""
+    """The thread pool, if equally many threads are busy beyond the knee and none is idle."""
     seen = case.now.point.outside
     if seen is None or seen.looks < ENOUGH or seen.most < 2:
         return None
@@ -78,7 +78,7 @@ def _lowest(case: Seen) -> Observation:
 
 
 def _loops(case: Seen, seen: Outside) -> Ceiling | None:
-    """By the utilisation law: a request holds a loop for what the loop is busy over their rate."""
+    """The loop's ceiling by the utilisation law: the loop's busy share over the rate."""
     low = _lowest(case)
     if not low.rate or not low.point.outside:
         return None

@@ -142,7 +142,7 @@ def blocked(case: Seen) -> Found | None:
 
 
 def _full(used: float, limit: float, waiting: float) -> bool:
-    """With more waiting than there are places, an empty one is on its way to the next."""
+    """True if it is used up. With more waiting than places, an empty place is in transit."""
     return used >= FULL * limit or waiting >= limit
 
 

@@ -71,7 +71,7 @@ class ServiceGauges:
 
     @property
     def semaphore(self) -> Pool | None:
-        """Likewise; it is told of as a pool."""
+        """The semaphore with the most waiters; services report it as a pool."""
         return _fullest(one for one in self.pools if one.client == SEMAPHORE)
 
 
@@ -110,7 +110,7 @@ class _Collections(_Part):
 
 
 class _Gauges(_Part):
-    """Of one process in one sample; what is missing or nonsense is None."""
+    """The gauges of one process in one sample; missing or impossible values are None."""
 
     at: Number
     threads: Annotated[_Threads | None, Lenient] = None
@@ -123,7 +123,7 @@ class _Gauges(_Part):
 
     @classmethod
     def of(cls, sample: Sample, name: str) -> dict[str, Self]:
-        """By process id."""
+        """The gauges of a sample by process id."""
         gauges = sample.get("gauges")
         processes = gauges.get(name) if isinstance(gauges, dict) else None
         found = {}
@@ -204,7 +204,7 @@ class _Growth:
 
 
 class Rates:
-    """Of what only grows, for each process."""
+    """The rates of growing counts, for each process."""
 
     def __init__(self) -> None:
         self._grown: defaultdict[str, float] = defaultdict(float)
@@ -225,7 +225,7 @@ class Rates:
 def _steps(
     seen: Sequence[tuple[Mapping[str, _Gauges], Mapping[str, _Gauges]]],
 ) -> Iterator[tuple[str, _Gauges, _Gauges]]:
-    """Of each process: what it told in two samples, one after the other."""
+    """The gauges of each process in two consecutive samples."""
     for before, now in seen:
         for pid, one in now.items():
             then = before.get(pid)

@@ -81,7 +81,7 @@ def slower(case: Seen) -> Found | None:
 
 
 def _nearest(case: Seen) -> Ceiling | None:
-    """Of the upstream's ceilings: the one that was met."""
+    """The ceiling of the upstream that was met."""
     seen = case.now.throughput
     these = [one for one in case.ceilings if one.resource == "upstream"]
     return (

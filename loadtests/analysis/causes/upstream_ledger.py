@@ -1,4 +1,4 @@
-"""What the mock's ledger tells of the upstream at one level."""
+"""The upstream at one level, by the mock's ledger."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from loadtests.analysis.inputs.ledgers import Delays, Ledger
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamUse:
     """
-    What the mock's ledger tells of the windows; seconds, calls per second, shares of the calls.
+    The upstream in the windows, by the mock's ledger; seconds, calls a second, shares of calls.
 
     `stay` is the mean time of a call in the mock, `asked` what the profile wanted without a queue,
     `queued` the wait for a server, `service` the time with one. `peaks`: the most calls at a time
@@ -91,7 +91,7 @@ def _failing(steps: Sequence[tuple[Ledger, Ledger]]) -> float:
 
 
 def _mean(pairs: Sequence[tuple[Delays | None, Delays | None]]) -> float | None:
-    """Of the delays that were counted in between."""
+    """The mean of the delays that were counted in between."""
     count = total = 0.0
     for then, now in pairs:
         if then and now and now.count >= then.count:

@@ -33,11 +33,11 @@ processes are then the others that use its cores.
 """
 _TAKES = 0.1
 """
-What a process of a lower priority takes of what it uses: at nice 10 its share beside one that wants
-the whole core (sched(7)). The rest it uses while ours wait for one another, or for nothing.
+What a process of a lower priority takes of what it uses: at nice 10 its share next to one that
+wants the whole core (sched(7)). The rest it uses while ours wait for one another, or for nothing.
 """
 _TICK = 0.01  # seconds: the system counts what cores do in these
-_SECOND = 1.5  # seconds that a sample tells of at most, where it does not say so itself
+_SECOND = 1.5  # the most seconds that a sample covers, where it does not say so itself
 
 
 class _Part(BaseModel):
@@ -282,7 +282,7 @@ def _looks(
 def _light(one: _Sampled, before: float) -> Iterator[tuple[float, _Looked]]:
     begin = before
     for look in one.quarters:
-        # After a gap it is not known when a look began: it tells of a quarter second or so.
+        # After a gap it is not known when a look began: it covers about a quarter second.
         yield max(begin, look.at - 2 * LENGTH), look
         begin = look.at
 

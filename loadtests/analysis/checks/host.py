@@ -107,7 +107,7 @@ class _Host(_Part):
 
 
 class _Means:
-    """Of the samples in the windows, each a second long."""
+    """Means of the samples in the windows; each sample is one second."""
 
     def __init__(self, hosts: Sequence[_Host]) -> None:
         self.hosts = hosts
@@ -155,7 +155,7 @@ def _near_limit(means: _Means) -> str | None:
     """What shares the generator's only core is judged together: to wait for it is to be late."""
     core = means.affinity.get(GENERATOR, frozenset())
     if len(core) != 1:
-        return None  # a process has one core at most, which it tells of itself
+        return None  # a process has one core at most, which it reports itself
     sharing = [name for name, where in means.affinity.items() if where == core]
     used = sum(means.cpu(name) for name in sharing)
     if len(sharing) < 2 or used <= BUSY:

@@ -27,7 +27,7 @@ def of_mock(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
     long as it was: what its event loop was away counts as well, or what the ledger was silent.
 
     Seconds of which nothing is known, because the ledger could not be read until the end, count in
-    the same way. Where it could be read again later, its counts tell of the time between, and the
+    the same way. Where it could be read again later, its counts cover the time between, and the
     silence is a note. A mock that was restarted or reset, or that took another profile, was two
     upstreams: invalid. One that had no request in the windows concerns nobody.
 
@@ -76,7 +76,7 @@ class Late:
     """
     How late the mock's answers were.
 
-    `answers`: how many there were. `overdue`: how many of them were later than so many seconds.
+    `answers`: how many there were. `overdue`: how many of them were later than this many seconds.
     `lags`: for how long its event loop was away, at the longest, in each second (seconds).
     """
 
@@ -140,7 +140,7 @@ def _inside(windows: Sequence[tuple[float, float]], samples: Sequence[Sample]) -
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """From one reading of the ledger to the next; None: there was none, to the first or last."""
+    """The time between two readings of the ledger; None: there was no first or no last reading."""
 
     start: float
     end: float
@@ -201,7 +201,7 @@ class _Inside:
 
     @property
     def slow(self) -> float:
-        # A second is judged at its end: readings tell of half a second before them, in the mean.
+        # A second is judged at its end: readings cover half a second before them, in the mean.
         seconds = self._overlap(SECOND / 2)
         return self.stretch.slow * seconds / (self.stretch.end - self.stretch.start)
 
@@ -237,7 +237,7 @@ def _stretches(samples: Iterable[Sample]) -> Iterator[_Stretch]:
 
 
 def _reason(stretches: Iterable[_Stretch]) -> str:
-    """The mock's own, of the worst second that it could tell of."""
+    """The mock's own reasons, of the worst second that it reported."""
     judged = [stretch.after.fidelity for stretch in stretches if stretch.after]
     worst = max(judged, key=lambda one: (bool(one.reasons), one.lag))
     return "; ".join(worst.reasons) or "so it counted, and gave the reason between two samples"

@@ -34,7 +34,7 @@ class Source:
 
     `steps`: how often a request passes there. `pauses`: (seconds, how many) in which nothing goes
     on; requests then wait for the end. `late`: the share of the steps that were later
-    than so many seconds. `seconds`: of the windows. `what`: in words.
+    than this many seconds. `seconds`: of the windows. `what`: in words.
     """
 
     resource: Resource
@@ -61,7 +61,7 @@ class Source:
         )
 
     def beyond(self, delay: float) -> float:
-        """The share of the steps that were delayed by more than so many seconds, at most."""
+        """The share of the steps that were delayed by more than this many seconds, at most."""
         paused = math.fsum(count * max(length - delay, 0.0) for length, count in self.pauses)
         below = [at for at in self.late if at <= delay]
         late = self.late[max(below)] if below else max(self.late.values(), default=0.0)

@@ -135,7 +135,7 @@ class _Level:
 
     @cached_property
     def _timers(self) -> Sequence[tuple[float, float]] | None:
-        """For how long the generators' timers were late, and how often; None: not told."""
+        """How late the generators' timers were, and how often; None: not recorded."""
         found, told = [], False
         for one, _ in self._seen:
             first = round(one.record.stage.settle / LENGTH)
@@ -200,7 +200,7 @@ class _Level:
 
     @cached_property
     def _near(self) -> Sequence[Sample]:
-        """The samples that mostly tell of the windows."""
+        """The samples that lie mostly in the windows."""
         return [
             sample
             for sample in self._samples

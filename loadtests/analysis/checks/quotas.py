@@ -13,7 +13,7 @@ THROTTLED = 0.01  # of the periods: with less it is not worth a word
 
 
 class Quota(BaseModel):
-    """Of the time since the last sample; see samples.Sampler. `stopped` in seconds."""
+    """The CPU quota since the last sample; see samples.Sampler. `stopped` in seconds."""
 
     model_config = ConfigDict(frozen=True)
 

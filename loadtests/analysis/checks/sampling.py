@@ -49,7 +49,7 @@ def of_windows(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Val
 
 
 def _spells(samples: Sequence[Sample]) -> Iterator[tuple[float, float]]:
-    """From when to when samples cover the time, in monotonic seconds."""
+    """The intervals of time that samples cover, in monotonic seconds."""
     before = -math.inf
     for sample in samples:
         yield max(before, sample["at"] - LONGEST), sample["at"]

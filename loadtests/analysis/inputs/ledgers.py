@@ -37,7 +37,7 @@ class InFlight(_Part):
 
 
 class Fidelity(_Part):
-    """Of the mock's last full second."""
+    """How exact the mock was in its last full second."""
 
     reasons: tuple[str, ...] = ()
     lag: float = 0.0
@@ -57,7 +57,7 @@ class Delays(_Part):
 
 
 class Queue(_Part):
-    """Of the upstream's servers."""
+    """The queue of the upstream's servers."""
 
     servers: Annotated[int, Field(ge=1)]
     waiting: Count = 0.0
@@ -88,7 +88,7 @@ class Ledger(_Part):
     service: Annotated[Delays | None, Lenient] = None
     delivered: Annotated[Delays | None, Lenient] = None
     overdue: Annotated[dict[float, Count] | None, Lenient] = None
-    """How many of `delivered` were later than so many seconds; None in earlier versions."""
+    """How many of `delivered` were later than this many seconds; None in earlier versions."""
 
     @classmethod
     def of(cls, sample: Mapping[str, Any]) -> Self | None:

@@ -85,7 +85,7 @@ class StageRecord:
 
     @property
     def window(self) -> tuple[float, float] | None:
-        """From when to when it was measured, in monotonic seconds; None: it never began."""
+        """Start and end of the measured window, in monotonic seconds; None: it never began."""
         if self.begun is None:
             return None
         start = self.begun.at + self.stage.settle
@@ -275,7 +275,7 @@ def _take(
 
 
 def _message(line: bytes, unknown: set[str]) -> Any:
-    """Of a file, in which a newer version may have written more than ours says of the same."""
+    """The message on a line; a newer version may have written more keys than this one knows."""
     try:
         return stages.decode(line)
     except ValueError as error:
@@ -303,7 +303,7 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def _find_plan(record: Record, file: Path) -> None:
-    """The plan stands in the header, or beside it."""
+    """The plan stands in the header, or in a file of the same folder."""
     if record.header.plan:
         return
     try:

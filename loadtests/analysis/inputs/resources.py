@@ -43,7 +43,7 @@ def under_load(record: StageRecord, samples: Sequence[Sample]) -> list[tuple[Sam
     """
     The samples inside a stage's window whose time ended before the window did.
 
-    One that ends later tells of the time after the load as well. All that are inside where none
+    One that ends later covers the time after the load as well. All that are inside where none
     ended before, as in a short window.
     """
     pairs = list(inside(record, samples))
@@ -52,7 +52,7 @@ def under_load(record: StageRecord, samples: Sequence[Sample]) -> list[tuple[Sam
 
 
 def inside(record: StageRecord, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Sample]]:
-    """The samples that tell of a stage's window, each with the one before it."""
+    """The samples of a stage's window, each with the one before it."""
     if record.window is None:
         return
     start, end = record.window

@@ -19,7 +19,7 @@ class _Stops(BaseModel):
 def within(
     window: tuple[float, float], samples: Sequence[Sample]
 ) -> dict[str, list[tuple[float, float]]]:
-    """From when to when processes were stopped in a window (monotonic seconds), by name."""
+    """The intervals in which processes were stopped in a window (monotonic seconds), by name."""
     found: dict[str, list[tuple[float, float]]] = {}
     for name, begin, end in stops(samples):
         begin, end = max(begin, window[0]), min(end, window[1])

@@ -60,7 +60,7 @@ class Window:
     hung: int = 0
     """
     Requests of users that waited for one answer from before the window to its end, where they are
-    so many that the window alone would be wrong; all that started before it counts, too.
+    enough of them that the window alone would be wrong; all that started before it counts, too.
     """
     unanswered: int = 0
     """
@@ -75,7 +75,7 @@ class Window:
 
     @property
     def kinds(self) -> Counter[str]:
-        """Of failures, by start."""
+        """The kinds of failures, by start."""
         kinds: Counter[str] = Counter()
         for part in self.slices:
             kinds.update(part.kinds)
@@ -83,7 +83,7 @@ class Window:
 
     @property
     def statuses(self) -> Counter[str]:
-        """Of successes, by start."""
+        """The statuses of successes, by start."""
         statuses: Counter[str] = Counter()
         for part in self.slices:
             statuses.update(part.statuses)
@@ -104,7 +104,7 @@ class Window:
         return 1 + sum(after != before + 1 for before, after in pairwise(self.places))
 
     def after(self, settled: int) -> "Window":
-        """Without so many quarters at its beginning."""
+        """The window without its first `settled` quarters."""
         if not settled:
             return self
         places = self.places[settled:]

@@ -35,7 +35,7 @@ _PARTS = (0.5, 0.8, 0.95, 1.0)  # of the variance at frequency zero that is not 
 _SWINGS = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)  # variance that takes itself back in the next term
 _WHITE, _FORGETS, _SWINGS_BACK = 0.65, 0.28, 0.07  # how likely each kind is beforehand
 _NOTHING = 1e-60  # squares below it are rounding
-_BESIDE = 0.5  # of what a series beside tells; it is not independent of the one in question
+_RELATED = 0.5  # the weight of the second series; it is not independent of the first
 _STEPS = 10  # of Newton's method, at most
 _LAST_STEP = 1e-6  # of the deviation: the error that is left is about the square of that
 _CLOSE = 1e-10  # of the deviation
@@ -90,13 +90,13 @@ class Noise:
 
 
 def _density(freedom: float) -> float:
-    """Of Student's t at zero."""
+    """The density of Student's t at zero."""
     gammas = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
     return math.exp(gammas) / math.sqrt(freedom * math.pi)
 
 
 def half_width(
-    series: Sequence[Series], beside: Sequence[Series] = (), *, between: bool = True
+    series: Sequence[Series], related: Sequence[Series] = (), *, between: bool = True
 ) -> float | None:
     """
     Half the width of the 95 % interval of the sum over all terms of all series.
@@ -109,7 +109,7 @@ def half_width(
             or more of them also tell how much one stretch differs from another: then the half width
             is at least that of Student's t for their number. What differs from one start of a
             service to the next, or from one minute to another, is in no single stretch.
-        beside: another series of the same terms, that forgets in about the same time and shows it
+        related: another series of the same terms, that forgets in about the same time and shows it
             better; nothing else is taken from it.
         between: whether what one stretch differs from another by counts.
     """
@@ -124,7 +124,7 @@ def half_width(
     count = len(squares)
     total = squares @ shapes.inverse
     fit = -shapes.logarithms / 2 - count / 2 * np.log(total)
-    expected = shapes.prior + _BESIDE * _evidence(beside, shapes)
+    expected = shapes.prior + _RELATED * _evidence(related, shapes)
     weights = _weights(expected + fit * freedom / count)
     noise = Noise(weights, np.sqrt(total / count * terms), freedom)
     inflation = max(float(weights @ total) / count / float(squares.mean()), 1.0)
@@ -136,12 +136,12 @@ def half_width(
 
 
 def student(count: int) -> float:
-    """Student's t of a 95 % interval of the mean of so many values."""
+    """Student's t of a 95 % interval of the mean of `count` values."""
     return float(special.stdtrit(count - 1, 0.975))
 
 
 def _between(series: Sequence[Series]) -> float:
-    """As far as the sums of the series differ; 0 for a single one, which cannot tell."""
+    """How much the sums of the series differ; 0 for a single series, which cannot tell."""
     if len(series) < 2:
         return 0.0
     squares = sum(float(one.sum()) ** 2 for one in series)

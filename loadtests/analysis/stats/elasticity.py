@@ -83,7 +83,7 @@ def upstream_part(changed: float, scale: float) -> float:
 
 
 def zone(found: Estimate) -> Zone | None:
-    """On which side of the border the whole interval lies; None: on both."""
+    """The side of the border on which the whole interval lies; None: it lies on both."""
     assert found.low is not None
     assert found.high is not None
     if found.high < BORDER:

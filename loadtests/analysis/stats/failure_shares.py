@@ -16,8 +16,9 @@ quantile of the rest says is about other requests.
 FEW = 8  # blocks of a side, at least, that show how far failures depend on each other
 CERTAIN = 0.001
 """
-The p-value below which a LARGE difference between the blocks of two sides is no chance. It is asked
-after every round without a correction: equals show such a difference in the first ones, if at all.
+The p-value below which a LARGE difference between the blocks of two sides is not chance. It is
+asked after every round without a correction: equals show such a difference in the first ones, if at
+all.
 """
 _MOST = 60  # independent requests on a side; as many show any LARGE difference
 _SHARES = 200  # true shares that are tried

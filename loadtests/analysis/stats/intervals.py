@@ -1,8 +1,8 @@
 """95 % intervals for what a window says, though its requests depend on each other.
 
-Requests of a closed system are not independent: whoever waits, waits with all the others. So an
-error is never taken from single requests but from the window's pieces in their order, by one method
-for means, rates and quantiles (`dependence`). Assumed throughout: the window is steady.
+Requests of a closed system are not independent: a request that waits, waits with all the others. So
+an error is never taken from single requests but from the window's pieces in their order, by one
+method for means, rates and quantiles (`dependence`). Assumed throughout: the window is steady.
 """
 
 import math
@@ -92,7 +92,7 @@ def effective_size(
     counted: Sequence[float],
     sizes: Sequence[float],
     parts: Sequence[int] | None = None,
-    beside: Sequence[float] | None = None,
+    related: Sequence[float] | None = None,
 ) -> float:
     """
     The number of independent requests that tell as much of a share as these requests do.
@@ -107,19 +107,19 @@ def effective_size(
     Args:
         counted: how many requests of each piece are counted, in the order of the pieces.
         sizes: how many requests each piece has.
-        parts, beside: as in `ratio_error`.
+        parts, related: as in `ratio_error`.
     """
     total = math.fsum(sizes)
     if total <= 0:
         return 0.0
     value = math.fsum(counted) / total
-    half = ratio_error(counted, sizes, parts, beside)
+    half = ratio_error(counted, sizes, parts, related)
     if not half:
         return total
     worth = min(total, value * (1 - value) / (half / _NORMAL) ** 2)
-    if beside is not None:
+    if related is not None:
         return worth
-    # All in a single burst is the worst that there is: a single failure is no burst.
+    # All in a single burst is the worst that there is: a single failure is not a burst.
     fewer = min(math.fsum(counted), total - math.fsum(counted))
     return max(worth, total / max(fewer, 1.0))
 
@@ -152,7 +152,7 @@ def ratio_error(
     numerators: Sequence[float],
     denominators: Sequence[float],
     parts: Sequence[int] | None = None,
-    beside: Sequence[float] | None = None,
+    related: Sequence[float] | None = None,
     *,
     between: bool = True,
 ) -> float | None:
@@ -164,7 +164,7 @@ def ratio_error(
 
     Args:
         parts: how many pieces each window has; all are of one window when it is not given.
-        beside: other numerators, whose pieces depend on each other for as long.
+        related: other numerators, whose pieces depend on each other for as long.
         between: whether what one window differs from another by counts.
     """
     total = math.fsum(denominators)
@@ -172,9 +172,9 @@ def ratio_error(
         return None
     ratio = math.fsum(numerators) / total
     others: list[Series] = []
-    if beside is not None:
-        average = math.fsum(beside) / total
-        others = _series(_residuals(beside, denominators, average), parts)
+    if related is not None:
+        average = math.fsum(related) / total
+        others = _series(_residuals(related, denominators, average), parts)
     residuals = _series(_residuals(numerators, denominators, ratio), parts)
     half = half_width(residuals, others, between=between)
     return None if half is None else half / total
@@ -398,7 +398,7 @@ def _series(residuals: Series, parts: Sequence[int] | None) -> list[Series]:
 
 
 def _skewness(series: Sequence[Series]) -> float:
-    """Of the sums over some _STRETCHES stretches; not below zero."""
+    """The skewness of the sums over some _STRETCHES stretches; not below zero."""
     each = max(_STRETCHES // len(series), 3)
     sums = np.array([part.sum() for one in series for part in np.array_split(one, each)])
     off = sums - sums.mean()

@@ -74,7 +74,7 @@ def _look(looks: tuple[int, ...], total: int, alpha: float) -> _Look:
 
 @lru_cache(maxsize=1)
 def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of Gauss and Legendre, for an integral over [-1, 1]: the places and their weights."""
+    """The places and weights of Gauss-Legendre quadrature over [-1, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     return nodes, weights
 
@@ -102,7 +102,7 @@ def looks_so_far(first: int, count: int) -> tuple[int, ...]:
 
 def standard_error(values: Sequence[float], floor: float = 0.0) -> float:
     """
-    Of the mean; math.inf of fewer than two values.
+    The standard error of the mean; math.inf for fewer than two values.
 
     Args:
         floor: the smallest standard deviation of a value that is believed. A few values may be

@@ -1,4 +1,4 @@
-"""In what the successes of two deployments differ: then they do not do the same work."""
+"""Differences between the successes of two deployments: then they do not do the same work."""
 
 import math
 from collections import Counter
@@ -79,7 +79,7 @@ def of_points(
 
 
 def _statuses_apart(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
-    """By LEAST, and more than chance (Clopper and Pearson 1934)."""
+    """True if the statuses differ by LEAST, and by more than chance (Clopper and Pearson 1934)."""
     every = {*a, *b}
     totals = sum(a.values()), sum(b.values())
     for status in every if len(every) > 1 else ():
@@ -145,7 +145,7 @@ def _share(status: str) -> Callable[[Block], float | None]:
 
 
 def _means(blocks: Sequence[Block], names: tuple[str, str], figure: str) -> tuple[float, ...]:
-    """Of each side, over its blocks."""
+    """The mean of the figure for each side, over its blocks."""
     sides = (
         [one.values[figure] for one in blocks if one.deployment == name and figure in one.values]
         for name in names

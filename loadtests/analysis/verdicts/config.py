@@ -1,4 +1,4 @@
-"""On what terms two deployments are compared, and how their blocks are laid out in time."""
+"""The terms of a comparison of two deployments, and how its blocks are laid out in time."""
 
 from typing import Literal
 

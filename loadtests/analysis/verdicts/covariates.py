@@ -105,7 +105,7 @@ def _stolen(
     samples: Sequence[Sample], cores: Collection[int], start: float, end: float
 ) -> Iterator[tuple[float, float]]:
     """
-    Spells as long as what the host took of one core, from the quarter seconds that samples tell of
+    Spells as long as what the host took of one core, from the quarter seconds of the samples
     one by one; those of earlier versions do not.
     """
     for sample in samples:
@@ -190,7 +190,7 @@ def _within(values: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.
 def _coefficients(
     x: NDArray[np.float64], y: NDArray[np.float64], freedom: int
 ) -> NDArray[np.float64] | None:
-    """Of least squares, shrunk as far as chance explains them; None: there are too few blocks."""
+    """Least-squares coefficients, shrunk as far as chance explains them; None: too few blocks."""
     scale = np.sqrt((x**2).sum(axis=0))
     count = x.shape[1]
     left = freedom - count

@@ -49,7 +49,7 @@ then; of these 0.06 at most (tests/benchmarks/verdicts.py).
 POWER = 0.9  # of the smallest change that is told
 _LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
 _FAILING = 0.5  # of the requests: there is nothing to compare
-_UNUSABLE = 0.5  # of the rounds: then the rest is no fair choice of them
+_UNUSABLE = 0.5  # of the rounds: then the rest is not a fair choice of them
 _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
 may still be told apart, but not be called equivalent."""
@@ -263,7 +263,7 @@ class _Seen:
         return None
 
     def _fails_more(self) -> bool:
-        """Whether so many more requests to B fail, by chance or not, that nothing else matters."""
+        """Whether B fails so much more, by chance or not, that nothing else matters."""
         (share_a, _), (share_b, _) = self.failed
         return share_b - share_a >= failing.LARGE
 
@@ -326,7 +326,7 @@ class _Seen:
         return found
 
     def _overloaded(self, growing: Sequence[str]) -> _Judged:
-        """Of two sides one of which keeps up the other is better; of none nothing can be said."""
+        """The verdict under overload: a side that keeps up is better; if neither does, none."""
         answered = self.effect("throughput", self.terms.at[0])
         told = wording.growing(self.terms, growing, (answered.a, answered.b))
         if len(growing) == 2:
@@ -345,7 +345,7 @@ class _Seen:
         return significances(looks, max(self.terms.total, len(found.values)), alpha)[-1]
 
     def minimum_detectable_change(self) -> float | None:
-        """The change that so many rounds of this noise would have found, as a share of A."""
+        """The change that `rounds` rounds of this noise would have found, as a share of A."""
         found = self.decides
         if len(found.values) < FIRST or found.endless:
             return None
@@ -376,7 +376,7 @@ class _Seen:
 
     @cached_property
     def answers(self) -> list[str]:
-        """In what the successes of both differ by more than chance, in words."""
+        """Differences of both sides' successes that are larger than chance, as sentences."""
         if len(self.rounds) < FIRST:
             return []
         return answers.of_rounds(
@@ -446,7 +446,7 @@ def _marked(blocks: Sequence[Block]) -> list[Block]:
 
 @lru_cache(maxsize=4096)
 def _needed(alpha: float, count: int) -> float:
-    """Standard errors at a last look after so many rounds, and half a one for luck."""
+    """Standard errors at a last look after `rounds` rounds, and half a one for luck."""
     return float(special.stdtrit(count - 1, 1 - alpha / 4)) + 0.5
 
 

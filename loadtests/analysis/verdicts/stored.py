@@ -144,7 +144,7 @@ class _Pair:
 
     @cached_property
     def answers(self) -> list[str]:
-        """In what the successes of both differ, in words."""
+        """Differences between the successes of both sides, as sentences."""
         return answers.of_points(self.a, self.b, (BASELINE, NEW), self._sizes_apart)
 
     def _sizes_apart(self, seen: Estimate) -> bool:
@@ -264,7 +264,7 @@ class _Pair:
         return f" A change of {percent(self.minimum_detectable_change)} would have been seen."
 
     def _more(self, seen: Estimate) -> float | None:
-        """By the square root law, with some luck allowed for."""
+        """The seconds that would decide it, by the square root law, with a margin for luck."""
         effect, edge = abs(math.log(seen.value)), math.log1p(self.margin)
         sign: Sign = 1 if seen.value >= 1 else -1
         if effect > edge:
@@ -290,7 +290,7 @@ class _Pair:
             if point.steady in _MOVING:
                 yield f"{side} is {_MOVING[point.steady]} at {self.at}"
             if point.errors.rate and not point.response_time_with_failures and not _endless(point):
-                yield f"{side} does not tell its times with failures: they are of successes alone"
+                yield f"{side} has no times with failures: its times are those of successes only"
         if {*self.a.errors.kinds} != {*self.b.errors.kinds}:
             kinds = [", ".join(sorted(p.errors.kinds)) or "nothing" for p in (self.a, self.b)]
             what = f"{kinds[1]} against {kinds[0]} in {BASELINE}"
@@ -325,7 +325,7 @@ def apart(seen: Estimate, margin: float, alarms: float = EACH) -> Sign:
 
 
 def _half_width(seen: Estimate | None, sign: Sign) -> float | None:
-    """Of the interval, on the log scale, to the side where one lies of a ratio above or below."""
+    """The half width of the interval on the log scale, to one side of the ratio."""
     if seen is None or seen.low is None or seen.high is None:
         return None
     return math.log(seen.value / seen.low) if sign > 0 else math.log(seen.high / seen.value)
@@ -344,7 +344,7 @@ def _time(point: Point, metric: str) -> Estimate | None:
 
 
 def _failing(point: Point, metric: str) -> bool:
-    """Whether so many fail that the quantile is one of them."""
+    """Whether enough requests fail that the quantile is a failure."""
     return point.errors.rate > 1 - QUANTILES[metric]
 
 
@@ -358,7 +358,7 @@ def _endless(point: Point) -> bool:
 
 def _failures(a: Point, b: Point, alarms: float) -> list[tuple[float, float]]:
     """
-    Between which shares of failures the true one of each side lies.
+    The interval of the true share of failures of each side.
 
     Failures of the one side come in bursts as those of the other do, where a side has too few to
     show it: so each counts for as few independent requests as the worse of the two says.
@@ -423,8 +423,8 @@ def _passed_over(pairs: Mapping[int, _Pair], at: int | None) -> Iterator[str]:
 
 def _changes(pairs: Mapping[int, _Pair], at: int | None) -> Iterator[Change]:
     """
-    Every metric and level beside the one that decides, at valid levels; all of them together are
-    falsely called changed as seldom as the one that decides (Bonferroni).
+    Every metric and level other than the one that decides, at valid levels; all of them together
+    are falsely called changed as seldom as the one that decides (Bonferroni).
     """
     valid = {level: pair for level, pair in sorted(pairs.items()) if pair.valid}
     asked = [

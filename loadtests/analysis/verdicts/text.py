@@ -18,7 +18,7 @@ def named(metric: str) -> str:
 
 
 def amount(metric: str, value: float) -> str:
-    """In the metric's unit, e.g. "82.1 ms", "771/s", "61 MB"."""
+    """The value in the metric's unit, e.g. "82.1 ms", "771/s", "61 MB"."""
     if metric == "throughput":
         return rate(value)
     if metric == "memory":

@@ -27,7 +27,7 @@ def blocks_the_loop(seen: Seen) -> list[Case]:
 
 def holds_up_others(seen: Seen) -> list[Case]:
     def waiting(users: int) -> float:
-        """For a thread: those ahead in the queue, of which one in nine makes no call."""
+        """Requests ahead of one in the queue for a thread, of which one in nine makes no call."""
         return max(users - THREADS, 0) * seen.delay * 8 / 9 / THREADS
 
     return [

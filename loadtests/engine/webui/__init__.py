@@ -15,7 +15,7 @@ from loadtests.plans import Plan
 
 
 def install(environment: Any, web_ui: Any, plan: Plan, link: EngineSocket, egress: Egress) -> None:
-    """Before the web server starts."""
+    """Add brownout's pages and fields to the web UI, before its server starts."""
     options = environment.parsed_options
     base = options.web_base_path or ""
     shown = Shown()

@@ -16,7 +16,7 @@ MOST_BYTES = 256_000  # of a form, or of anything else that is sent
 
 def install(app: Flask, host: str | None) -> None:
     """
-    For all of the web UI.
+    Guard all pages of the web UI.
 
     Args:
         host: that it listens on.

@@ -86,7 +86,7 @@ def install(web_ui: Any, base: str, out: Path, shown: Shown, link: EngineSocket)
         response = send_from_directory(
             path.parent.absolute(), file, as_attachment=name is not None, download_name=name
         )
-        # A report has scripts; whoever wrote it gets nothing of this page by them.
+        # A report has scripts; they get no access to this page.
         response.headers["Content-Security-Policy"] = "sandbox allow-scripts"
         return response
 

@@ -43,7 +43,7 @@ def of_times(curves: Sequence[Curve], start: float, end: float) -> list[dict[str
 
 
 def diagonal(end: float) -> list[dict[str, Any]]:
-    """As many answers as arrivals."""
+    """The line on which throughput equals the rate of arrivals."""
     return [{"level": level, "value": level} for level in np.linspace(0, end, _STEPS).tolist()]
 
 

@@ -65,7 +65,7 @@ def drawn(curves: Sequence[Curve], high: float) -> Rows:
 
 
 def met(curve: Curve) -> Iterator[Met]:
-    """Each of a deployment's ceilings, the lowest first, beside the throughput that came."""
+    """A deployment's ceilings, the lowest first, with the measured throughput."""
     measured = _highest(curve)
     limit = curve.knee.limit if curve.knee else None
     for ceiling in _lowest(curve):

@@ -20,7 +20,7 @@ _NEUTRAL = "#8b949e"  # reads on white and on black
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of the plot itself, in pixels; axes and marks come on top."""
+    """The size of the plot itself, in pixels; axes and marks come on top."""
 
     width: int
     height: int
@@ -196,7 +196,7 @@ def _outlines(each: Rows, channels: Channel) -> list[Layer]:
 
 
 def _arrows(curves: Sequence[Curve], rows: Rows, channels: Channel, what: str) -> list[Layer]:
-    """At the upper edge, for a response time that grows for as long as one measures."""
+    """Arrows at the upper edge, for a response time that grows for as long as one measures."""
     unstable = [row for row in rows if row["measured"].startswith(states.UNSTABLE)]
     places = sorted({row["place"] for row in unstable})
     return [

@@ -47,7 +47,7 @@ def throughput(curves: Sequence[Curve], *, size: Size = USUAL, legend: bool = Fa
 
 
 def key(curves: Sequence[Curve]) -> list[str]:
-    """What the marks beside the curves mean, a phrase for each, the most important first."""
+    """What the marks next to the curves mean, a phrase for each, the most important first."""
     shown = {point.steady for curve in curves for point in curve.points}
     said = {
         "drifting": "in a ring: drifting",

@@ -71,7 +71,7 @@ def above(curves: Sequence[Curve], x: Channel, colour: Channel, height: int) -> 
     to_the_floor = {"y2": {"value": height}}
     shape = {"domain": ["knee", "capacity"], "range": ["diamond", "triangle-down"]}
     symbol = {"shape": nominal("what", scale=shape, legend=None)}
-    beside = {"x": quantity("edge", scale=x["scale"], axis=x["axis"])}
+    base = {"x": quantity("edge", scale=x["scale"], axis=x["axis"])}
     drawn = [
         layer(
             rows,
@@ -100,7 +100,7 @@ def above(curves: Sequence[Curve], x: Channel, colour: Channel, height: int) -> 
         layer(
             rows,
             "text",
-            beside | y | colour | {"text": nominal("text")},
+            base | y | colour | {"text": nominal("text")},
             align="left",
             dx=9,
             fontSize=11.5,
@@ -111,7 +111,7 @@ def above(curves: Sequence[Curve], x: Channel, colour: Channel, height: int) -> 
 
 
 def changed(curves: Sequence[Curve], x: Channel, colour: Channel) -> list[Layer]:
-    """A numbered line at each level at which the upstream was changed; see the list beside it."""
+    """A numbered line at each level at which the upstream was changed; see the list next to it."""
     by_place: dict[tuple[str, int, str], list[int]] = {}
     texts: dict[tuple[str, int, str], list[str]] = {}
     for curve in curves:

@@ -24,7 +24,7 @@ WORDS = {
 ORDER = (*NAMES, "rest")
 TITLES = {"mean": "The mean response", "p95": "Responses at p95"}
 _HEAD = 1.1  # times the highest bar: room for its number
-_LABELLED = 7.0  # percent of the height: what a phase takes to have its name beside it
+_LABELLED = 7.0  # percent of the height: what a phase takes to have its name next to it
 _SHOWN = 0.001  # of the highest bar: what is less cannot be seen
 
 
@@ -59,7 +59,7 @@ class Panel:
     The bars of one deployment for the mean or for p95.
 
     `ticks` as (percent of the plot's height, text); `labels`: the phases that are thick enough to
-    be named beside the last bar, each with its middle in percent of the height.
+    be named next to the last bar, each with its middle in percent of the height.
     """
 
     name: str

@@ -21,7 +21,7 @@ def throughput(curves: Sequence[Curve]) -> Rows:
 
 
 def service(curves: Sequence[Curve], quantile: str) -> Rows:
-    """From the actual sending, of the curves where that differs from the intended one."""
+    """Service times, of the curves where they differ from response times."""
     return [
         row if row["valid"] else gap(row)
         for curve in curves

@@ -201,7 +201,7 @@ def changes(verdict: Verdict, model: str) -> list[tuple[str, str, str, bool]]:
 
 
 def also(verdict: Verdict, model: str) -> str:
-    """What changed of a stored one beside what decides; empty when nothing did."""
+    """What changed in a stored comparison other than what decides; empty if nothing did."""
     groups: dict[str, list[Change]] = {}
     for one in verdict.changes:
         if one.changed and verdict.method == "stored":
@@ -225,7 +225,7 @@ def estimate(ratio: Estimate) -> str:
 
 
 def difference(errors: Estimate) -> tuple[str, str]:
-    """Of shares of failures, in percentage points."""
+    """The difference of two shares of failures, in percentage points."""
     ends = [errors.value, errors.low or 0.0, errors.high or 0.0]
     value, low, high = (f"{100 * end:+.2f}" if end else "0" for end in ends)
     return f"{value} points", f"{low} to {high} points"

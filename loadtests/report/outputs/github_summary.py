@@ -36,7 +36,7 @@ def append(run: Run, environment: Mapping[str, str] = os.environ) -> str:
 
 
 def cut(text: str, room: int) -> str:
-    """As many lines as fit into `room` bytes, with one more that says so; empty if none does."""
+    """The lines that fit into `room` bytes, with a last one that says so; empty if none fits."""
     if len(text.encode()) <= room:
         return text
     kept, room = "", room - len(CUT.encode())

@@ -82,7 +82,7 @@ FILES = {"report.html": render}
 
 
 def without_name(text: str, name: str) -> str:
-    """The sentence after its "name: "; the page shows the name beside it."""
+    """The sentence after its "name: "; the page shows the name separately."""
     rest = text.removeprefix(f"{name}: ")
     return rest[:1].upper() + rest[1:]
 

@@ -1,4 +1,4 @@
-"""`summary.md`: the run in a screenful, for a pull request or a CI page; the picture beside it."""
+"""`summary.md`: the run in a screenful, for a pull request or a CI page; without the picture."""
 
 import re
 

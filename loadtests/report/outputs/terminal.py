@@ -126,7 +126,7 @@ def _points(run: Run, names: list[str], wide: bool) -> Table:
 
 
 def _columns(run: Run, points: list[Point], wide: bool) -> list[str]:
-    """As many as there is room for: what binds says more than another quantile."""
+    """The columns that fit. The limiting resource comes before a further quantile."""
     lines = curves.of_run(run)
     is_open, limited = curves.is_open(lines), limits.any_of(points)
     quantiles = ["p50", "p95", "p99"]

@@ -1,5 +1,5 @@
 {
-  // What a mark is told to say, beside it: its name, then a line for each fact.
+  // The tooltip of a mark: its name, then a line for each fact.
   const tip = document.getElementById("tip");
   const hide = () => { tip.hidden = true; };
   const show = (mark) => {

@@ -1,4 +1,4 @@
-"""How the resource that binds is said: beside a point, in a tooltip, in full behind a click."""
+"""Texts for the resource that binds: next to a point, in a tooltip, in full behind a click."""
 
 from collections.abc import Sequence
 

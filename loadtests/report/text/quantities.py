@@ -18,7 +18,7 @@ def duration(seconds: float) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """For a narrow place: two digits, or the whole number, e.g. "51 ms", "253 ms", "1.2 s"."""
+    """A short duration: two digits or the whole number, e.g. "51 ms", "253 ms", "1.2 s"."""
     scale, unit = _time_unit(seconds)
     value = seconds * scale
     return f"{value:.{max(_decimals(value) - 1, 0)}f} {unit}"
@@ -96,7 +96,7 @@ def percent(ratio: float) -> str:
 
 
 def proportion(ratio: float) -> str:
-    """Of what may also be exceeded: "92.6 %", "107 %"."""
+    """A share that can exceed one: "92.6 %", "107 %"."""
     return f"{_digits(100 * ratio)} %"
 
 

@@ -67,7 +67,7 @@ def test_a_cause_without_a_remedy_has_no_advice():
     st.floats(0.5, 1.1),
     st.lists(st.floats(0.5, 4.0), max_size=3),
 )
-def test_no_advice_promises_less_than_was_measured_or_more_than_the_next_limit(
+def test_no_advice_predicts_less_than_was_measured_or_more_than_the_next_limit(
     resource, capacity, permits, part, others
 ):
     own, reached = ceiling(resource, permits, capacity), part * permits

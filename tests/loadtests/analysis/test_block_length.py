@@ -66,7 +66,7 @@ def test_throughput_is_the_true_ratio_however_long_an_answer_takes(a, b) -> None
 
 
 def test_the_first_block_shows_how_long_the_others_have_to_be() -> None:
-    """At two users a block of 1.25 s has some fifty requests, and p95 takes 72."""
+    """A block of 1.25 s at two users has some fifty requests, and p95 takes 72."""
     said = terms("p95", level=2)
     blocks = played(said, {"A": near(0.05), "B": near(0.05)})
     assert blocks[0].requests < 72

@@ -61,7 +61,7 @@ def test_a_noisy_look_decides_nothing_and_many_do():
     assert (many.low, many.high) == (40, 43)
 
 
-def test_levels_near_the_border_tell_of_each_other():
+def test_levels_near_the_border_inform_each_other():
     alone = said(at(10, 0.4), at(38, 0.05, 0.03), at(44, -0.1, 0.03))
     near = said(*[at(n, math.log(41 / n), 0.03) for n in (10, 32, 36, 38, 39, 42, 44, 46, 50)])
     assert (alone.low, alone.high) == (10, 43)
@@ -87,7 +87,7 @@ def test_nothing_decided_is_said_to_be_so():
         assert undecided(result, BOUNDS)
 
 
-def test_the_promise_that_breaks_first_decides():
+def test_the_slo_that_is_missed_first_decides():
     both = SLOS | {"sure": parse("errors < 1%")}
     trials = [
         Trial(level, {"quick": Slack(a, 0.01), "sure": Slack(b, 0.01)}, {"quick": "", "sure": ""})
@@ -97,7 +97,7 @@ def test_the_promise_that_breaks_first_decides():
     assert (result.slo, result.low, result.high) == ("sure", 10, 19)
 
 
-def test_a_service_that_remembers_its_overload_is_told_of():
+def test_a_service_that_remembers_its_overload_is_summary_of():
     up, down = at(40, 0.2, 0.01), at(40, -0.2, 0.01)
     result = said(*[at(10, 0.4), up, at(80, -0.4), down] * 2)
     assert (result.low, result.high) == (10, 79)
@@ -141,7 +141,7 @@ def test_no_failure_keeps_a_share_of_which_three_were_to_be_expected():
     assert not sure(33_000, effective=900)
 
 
-def test_a_stage_that_is_too_short_for_its_promise_says_how_long_the_next_must_be():
+def test_a_stage_that_is_too_short_for_its_slo_says_how_long_the_next_must_be():
     errors = {"x": parse("errors < 0.1%")}
     assert trial(errors, point(requests=1000), {}).longer == pytest.approx(3)
     assert trial(errors, point(requests=10), {}).longer == 8
@@ -151,7 +151,7 @@ def test_a_stage_that_is_too_short_for_its_promise_says_how_long_the_next_must_b
 @pytest.mark.parametrize(
     ("steady", "model"), [("drifting", "closed"), ("none", "closed"), (None, "open")]
 )
-def test_a_stage_that_moves_or_may_grow_breaks_a_promise_and_keeps_none(steady, model):
+def test_a_stage_that_moves_or_may_grow_misses_an_slo_and_meets_none(steady, model):
     slos = {"x": parse("p95 < 200ms at 1"), "y": parse("errors < 5%")}
     for p95, judged_so in ((0.1, {}), (0.4, {"x"})):
         moving = point(p95=p95).model_copy(update={"steady": steady, "model": model})
@@ -161,7 +161,7 @@ def test_a_stage_that_moves_or_may_grow_breaks_a_promise_and_keeps_none(steady, 
 
 
 @pytest.mark.parametrize("text", ["p95 > 20ms at 1", "throughput < 5/s at 1", "errors > 1%"])
-def test_a_promise_that_has_no_highest_level_is_refused(text):
+def test_an_slo_that_has_no_highest_level_is_refused(text):
     with pytest.raises(ValueError, match="does not end at a highest level"):
         searchable({"odd": parse(text)}, "a")
 

@@ -1,4 +1,4 @@
-"""The limit that is named: each cause beside those that look alike; no name without evidence."""
+"""The limit that is named: each cause against those that look alike; no name without evidence."""
 
 from dataclasses import replace
 
@@ -177,7 +177,7 @@ def test_a_loop_that_is_late_because_it_gets_no_core_is_not_blocked():
     )
 
 
-def test_a_blocking_call_beside_async_ones_is_predicted_from_what_is_not_the_upstream():
+def test_a_blocking_call_among_async_ones_is_predicted_from_what_is_not_the_upstream():
     def phases(wait):
         return {"pre_app": wait / 2, "loop_wait": wait / 2, "own": CPU, "upstream": CALL}
 
@@ -277,7 +277,7 @@ def test_threads_that_wait_for_something_inside_are_not_named():
     assert resource(blocking(1), *beyond) == "concurrency-limit"
 
 
-def test_from_outside_a_plateau_is_so_many_at_a_time():
+def test_from_outside_a_plateau_is_a_fixed_number_at_a_time():
     at_once = {"in_flight": 39.5, "peaks": (40.0, 40.0)}
     beyond = [level(n, 784, black_box=True, cpu=0.0008, upstream=at_once) for n in (80, 160)]
     found = named(level(4, black_box=True), *beyond)
@@ -308,7 +308,7 @@ def test_from_outside_a_service_of_unknown_cpu_needs_a_number_that_never_changes
 
 
 def test_from_outside_a_number_that_varies_is_no_limit():
-    """As many calls in the mean at each level, but now 24 and now 30: some other thing is full."""
+    """The mean number of calls is the same at each level, but it varies between 24 and 30."""
     varies = {"in_flight": 22.0, "peaks": (24.0, 30.0)}
     dark = [level(n, 400, black_box=True, upstream=varies) for n in (40, 80)]
     assert resource(level(1, black_box=True), *dark) == "unknown"

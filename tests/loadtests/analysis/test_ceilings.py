@@ -14,7 +14,7 @@ from tests.support.observed import CALL, CPU, level
 
 
 def of(*seen, settings=None, profile=None):
-    """By resource."""
+    """Ceilings by resource."""
     found = ceilings.ceilings(seen, settings or {}, profile)
     assert [one.throughput for one in found] == sorted(one.throughput for one in found)
     return {one.resource: one for one in found}
@@ -102,7 +102,7 @@ def test_cpu_that_is_too_little_to_be_counted_is_taken_from_a_higher_level():
     assert of(ticks, higher)["cpu"].how == "1 core / 0.51 ms"
 
 
-def test_settings_tell_of_a_service_that_does_not():
+def test_settings_describe_a_service_without_telemetry():
     settings = {"threads": 20, "pool": 30, "max_concurrent": 10, "workers": 2}
     found = of(level(1, black_box=True, workers=2), settings=settings)
     assert [found[name].how for name in ("concurrency-limit", "threads", "pool")] == [

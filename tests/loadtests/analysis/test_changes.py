@@ -1,4 +1,4 @@
-"""A run whose upstream somebody changed on the way: which points hold, and what is told of them."""
+"""A run whose upstream somebody changed on the way: which points hold, and why."""
 
 import json
 
@@ -71,7 +71,7 @@ def settling(*where):
 
 
 def before(*where):
-    """Between it and the stage that came before it, if there was one."""
+    """The time between the upstream's change and the stage before it, if there was one."""
     return of(*where).begun.at - 0.1
 
 

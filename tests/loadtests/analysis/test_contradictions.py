@@ -1,4 +1,4 @@
-"""Whatever is played, no sentence says more than the table beside it."""
+"""Whatever is played, no sentence says more than its table."""
 
 import random
 

@@ -190,7 +190,7 @@ def test_four_workers_at_a_quarter_of_a_core_each_leave_three_quarters_of_four_c
     assert found.cpu_each == pytest.approx(8.0 / cpu.requests(played()))
 
 
-def test_one_process_that_is_full_is_seen_beside_others_that_are_not():
+def test_one_process_that_is_full_is_seen_among_others_that_are_not():
     (found,) = observed(stages(python(8.0, 1.0, 1.0, 1.0)))
     assert found.busiest == pytest.approx(found.cpu * 8 / 11)
 

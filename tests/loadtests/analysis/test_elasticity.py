@@ -39,7 +39,7 @@ def both(one, other):
 
 
 def work(mean):
-    """Of a process: it varies from request to request."""
+    """The work of a process: it varies from request to request."""
     return lambda rng: rng.gammavariate(4, mean / 4)
 
 

@@ -21,7 +21,7 @@ LEVELS = (1, 5, 10, 20, 40)
 
 
 def slots(count):
-    """As many calls at a time as threads, connections or places allow."""
+    """A system in which `count` calls can run at a time, by threads or connections."""
     return lambda scale: System([Station(constant(scale * CALL), count)])
 
 
@@ -31,7 +31,7 @@ def hidden(block):
 
 
 def waiting_calls(every, scale):
-    """Of a request only the end is its call; the next one comes a little after it."""
+    """A system where only the end of a request is its call; the next one comes a little later."""
     return [(end - 0.99 * scale * CALL, end) for _, end in every]
 
 

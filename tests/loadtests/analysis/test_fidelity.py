@@ -13,7 +13,7 @@ BEGIN = 1002.0  # of the window of the engine's first stage, whose clock begins 
 
 @cache
 def played(seconds, repeats=1):
-    """Stages whose windows last so many seconds: BEGIN to BEGIN + seconds, and so on."""
+    """Stages whose windows last this many seconds: BEGIN to BEGIN + seconds, and so on."""
     engine = SimulatedEngine({"a": threads(40, exponential(0.05))})
     return [
         record(engine, stage(number, "a", 40, settle=2.0, measure=seconds))

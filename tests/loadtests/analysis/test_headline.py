@@ -44,7 +44,7 @@ def test_levels_that_differ_name_both_limits():
     assert text == "Cpu at 80. At 40 users: threads at 40."
 
 
-def test_a_limit_of_few_low_levels_is_not_named_beside_the_one_of_the_others():
+def test_a_limit_of_few_low_levels_is_not_named_in_addition_to_that_of_the_others():
     points = [at(20, "threads"), *(at(level, "cpu") for level in (30, 40, 80))]
     assert headline(*points) == "Cpu at 80."
 

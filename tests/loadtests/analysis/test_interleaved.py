@@ -16,7 +16,7 @@ from tests.support.simulated_blocks import FAILING, Equals
 
 
 def noise(seed, deviation):
-    """Of a block, on the log scale; the same for the same block."""
+    """The noise of a block, on the log scale; the same for the same block."""
 
     def draw(step, number):
         return random.Random(f"{seed}{step.deployment}{step.level}{number}").gauss(0, deviation)
@@ -200,7 +200,7 @@ def test_one_that_fails_from_the_start_ends_it_after_the_first_round() -> None:
 
 
 def test_a_failure_is_infinitely_slow() -> None:
-    """A tenth of head's requests fail, and fast: its p95 is no number."""
+    """A tenth of head's requests fail, and fast: its p95 is not a number."""
 
     def made(step, number):
         if step.deployment == "base":

@@ -92,7 +92,7 @@ def test_levels_that_end_at_the_knee_have_not_seen_it():
     assert found(threads(40, uniform(0.03, 0.07)), (1, 5, 10, 20, 40)).level is None
 
 
-def test_fewer_than_three_valid_levels_tell_of_no_knee():
+def test_fewer_than_three_valid_levels_give_no_knee():
     seen = [point(1, 20), point(10, 100), point(20, 100)]
     assert knee(seen).level is not None
     invalid = seen[1].model_copy(update={"valid": False})

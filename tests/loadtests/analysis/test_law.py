@@ -93,7 +93,7 @@ def test_what_is_within_the_noise_follows_and_what_is_not_does_not():
 
 
 def test_a_low_level_without_a_rare_timeout_is_less_certain_than_it_looks():
-    """From 5 users on the intervals tell of timeouts that one user has not met in his requests."""
+    """Intervals at 5 users and more allow for timeouts that one user has not met."""
     seen = [point(1, 20.0, noise=0.01)]
     seen += [point(n, 14.0 * n, noise=0.45 / n**0.5) for n in (5, 10, 20, 40, 80)]
     found = law(seen)

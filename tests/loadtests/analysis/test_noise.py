@@ -79,7 +79,7 @@ def test_a_host_that_took_a_little_leaves_the_knee_and_its_cause_plain():
 
 
 def test_requests_that_are_refused_are_counted_whatever_disturbs():
-    """Of 88 %, that is: no host makes a service answer with 429."""
+    """A service that answers 88 % with 429 does so by itself: no host causes that."""
     rng = random.Random(5)
     played = stage(0, "a", 4)
     requests = users(
@@ -279,7 +279,7 @@ def test_intervals_of_disturbed_windows_hold_what_would_have_been_measured(share
 
 
 def test_an_slo_is_decided_where_the_noise_does_not_matter():
-    """Without the disturbances, times would be shorter still."""
+    """Times would be even shorter without the disturbances."""
     played = stage(0, "a", 8, measure=4.0)
     made = recorded(played, users(played, lognormal(0.08, 0.3), random.Random(1), servers=6))
     slos = {

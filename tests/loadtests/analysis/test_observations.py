@@ -11,7 +11,7 @@ BEGIN, SECONDS = 1002.0, 5  # of the window of the engine's first stage
 
 
 def gauges(at, **changed):
-    """Of a process with 40 threads that answers 100 requests a second."""
+    """Gauges of a process with 40 threads that answers 100 requests a second."""
     elapsed = at - 900
     return {
         "at": at - 0.2,

@@ -36,7 +36,7 @@ def point(system, level, request="all", **options):
 
 
 def phases(sums, told):
-    """Of responses that were all traced, in one quarter second."""
+    """The phases of responses that were all traced, in one quarter second."""
     times = Histogram()
     for seconds, _ in told:
         times.record(seconds)
@@ -107,7 +107,7 @@ def test_phases_are_known_where_enough_responses_are_traced(tells, known):
 
 
 def test_a_sample_has_the_phases_of_all_within_their_intervals():
-    """Of 40 values, which depend on each other, hardly any interval misses."""
+    """Hardly any interval of 40 values, which depend on each other, misses."""
     stations = [Station(exponential(0.03), 10), Station(exponential(0.004), 1, "own", "loop_wait")]
     _, told = point(System(stations, tells=1.0), 40, measure=60.0)
     told.sort()

@@ -114,7 +114,7 @@ def test_a_newer_format_is_read_as_far_as_it_goes_and_named(tmp_path):
     assert "'brownout-slices/2'" in found.problems[0]
 
 
-def test_a_plan_that_is_not_in_the_header_is_read_from_beside_it(tmp_path):
+def test_a_plan_that_is_not_in_the_header_is_read_from_its_folder(tmp_path):
     (tmp_path / "plan.toml").write_text('name = "other"', encoding="utf-8")
     found = records.read(write(tmp_path, lines(plan={})))
     assert found.header.plan == {"name": "other"}
@@ -162,7 +162,7 @@ def test_a_run_whose_last_line_is_cut_short_is_read_to_there(tmp_path):
     assert "did not finish it" in point.problems[0]
 
 
-def test_what_a_newer_version_writes_beside_what_is_known_is_left_out_and_named(tmp_path):
+def test_what_a_newer_version_writes_in_addition_is_left_out_and_named(tmp_path):
     written = [json.loads(line) for line in lines(format="brownout-slices/2")]
     written[1] |= {"weather": "fine", "requests": [{**written[1]["requests"][0], "colour": 1}]}
     for line in written[2:-1]:

@@ -1,4 +1,4 @@
-"""From a run's folder to its Run, whole or cut off anywhere."""
+"""A run's folder becomes a Run, whole or cut off anywhere."""
 
 import json
 import sys

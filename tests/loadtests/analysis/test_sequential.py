@@ -37,7 +37,7 @@ def test_a_single_look_at_the_end_is_an_ordinary_test() -> None:
     alpha=st.sampled_from([0.01, 0.05]),
 )
 def test_all_looks_together_spend_what_may_be_spent(steps, spare, alpha) -> None:
-    """By simulation: so many of equal pairs are called different, to within what chance allows."""
+    """Simulated equal pairs are called different as often as allowed, within chance."""
     looks = np.cumsum(steps)
     total = int(looks[-1]) + spare
     wanted = np.array(bounds(tuple(looks.tolist()), total, alpha))

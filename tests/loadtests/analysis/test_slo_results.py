@@ -1,4 +1,4 @@
-"""SLOs: met only when all of the interval keeps the promise."""
+"""SLOs: met only when all of the interval meets the SLO."""
 
 import random
 import re
@@ -152,7 +152,7 @@ def measured(name, system, levels=LEVELS, **options):
 
 
 def compared(text, a, b, **options):
-    """Of two deployments; a and b name their systems, or are (name, levels that were measured)."""
+    """Compare two deployments; a and b name their systems, or are (name, measured levels)."""
     sides = [
         measured(name, *(one if isinstance(one, tuple) else (one,)), **options)
         for name, one in (("a", a), ("b", b))
@@ -285,9 +285,7 @@ def test_a_knee_beyond_the_levels_is_as_far_as_they_reach():
     comparison=st.sampled_from("<>"),
 )
 @settings(max_examples=60)
-def test_a_promise_read_from_right_to_left_is_the_same_promise(
-    metric, a, b, level, factor, comparison
-):
+def test_an_slo_read_from_right_to_left_is_the_same_slo(metric, a, b, level, factor, comparison):
     at = "" if metric == "knee" else f" at {level}"
     there = parse(f"{metric}(a) {comparison} {factor} * {metric}(b){at}")
     back = parse(f"{metric}(b) {'<>'[comparison == '<']} {1 / factor} * {metric}(a){at}")
@@ -474,7 +472,7 @@ def test_a_jump_that_is_far_from_the_threshold_leaves_an_slo_decided(text, statu
     record = made(users(40, 7.0, jumping))
     seen = of_records(text, record)
     assert seen.status == status
-    # A promise about every level is judged by the requests of all of them together.
+    # An SLO about every level is judged by the requests of all of them together.
     assert (" jump while it is measured" in seen.why) == ("at 40" in text)
 
 

@@ -117,7 +117,7 @@ def test_a_difference_between_windows_widens():
     assert half_width(moved) > 3 * half_width(alike)
 
 
-def test_a_series_beside_it_that_lasts_widens_one_too_short_to_show_it():
+def test_a_related_series_that_lasts_widens_one_too_short_to_show_it():
     rng = np.random.default_rng(3)
     noise = rng.normal(size=20)
     lasting = np.repeat(rng.normal(size=5), 4) + 0.1 * rng.normal(size=20)

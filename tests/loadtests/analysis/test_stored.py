@@ -242,7 +242,7 @@ def test_where_more_fails_than_p95_leaves_out_there_is_no_ratio():
 def test_a_run_of_an_older_version_that_tells_times_of_successes_alone_is_told():
     found = verdict(point(), point(failing=0.005, slow=False))
     assert found.problems[0] == (
-        "the new run does not tell its times with failures: they are of successes alone"
+        "the new run has no times with failures: its times are those of successes only"
     )
 
 

@@ -102,7 +102,7 @@ def test_services_without_a_limit_have_none_named():
     assert len(bends) <= 1, bends
 
 
-def test_a_limit_of_so_many_at_a_time_is_named_though_response_times_scatter():
+def test_a_limit_of_a_fixed_number_at_a_time_is_named_though_response_times_scatter():
     found = 0
     for seed in range(5):
         rng = random.Random(seed)

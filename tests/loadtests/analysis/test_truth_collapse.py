@@ -58,7 +58,7 @@ def collapsing(*hanging, settle=2.0, measure=5.0, slos=()):
     return analysed(records, dict(slos))
 
 
-PROMISES = {
+SLOS = {
     "slow": "p95 < 250ms at 80",
     "failed": "errors < 1%",
     "rate": "throughput > 100/s at 80",
@@ -67,7 +67,7 @@ PROMISES = {
 
 
 def test_a_level_that_hangs_is_a_valid_point_without_throughput():
-    run = collapsing(80, 160, slos=PROMISES)
+    run = collapsing(80, 160, slos=SLOS)
     point = next(point for point in of_all(run) if point.level == 80)
     assert point.valid
     assert point.throughput.value == 0
@@ -76,8 +76,8 @@ def test_a_level_that_hangs_is_a_valid_point_without_throughput():
 
 
 def test_a_service_that_hangs_misses_its_slos():
-    run = collapsing(80, 160, slos=PROMISES)
-    assert {one.name: one.status for one in run.slos} == dict.fromkeys(PROMISES, "missed")
+    run = collapsing(80, 160, slos=SLOS)
+    assert {one.name: one.status for one in run.slos} == dict.fromkeys(SLOS, "missed")
     assert exit_codes(run) == (FAILED, FAILED)
 
 

@@ -147,7 +147,7 @@ def test_too_few_requests_are_a_note():
 
 
 def with_pauses(pause):
-    """One user, answers after 1 ms, and so many seconds between an answer and the next request."""
+    """One user, answers after 1 ms, and `pause` seconds between an answer and the next request."""
     system = System([Station(constant(0.001))])
     played = stage(0, "a", 1, think_time=pause, measure=5.0)
     made = record(SimulatedEngine({"a": system}), played)

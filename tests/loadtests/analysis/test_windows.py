@@ -34,7 +34,7 @@ def taking(seconds, varying=0.05):
 
 
 def hanging(some, seconds=10.0):
-    """The first `some` users get no answer, and fail after so many seconds."""
+    """The first `some` users get no answer, and fail after this many seconds."""
     return lambda user, draw: (seconds, True) if user < some else (0.05, False)
 
 

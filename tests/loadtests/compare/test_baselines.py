@@ -96,7 +96,7 @@ def test_a_baseline_that_can_decide_nothing_is_refused_even_by_who_knows(plan, t
     for useless, level, says in (
         (busy, None, "No level of the plan was measured validly in the baseline base"),
         (died, None, "No level of the plan was measured validly"),
-        (two, 20, "20 is no level that was measured validly"),
+        (two, 20, "20 is not a level that was measured validly"),
         (named, None, "No deployment is in both: A has x, y; B has async"),
     ):
         with pytest.raises(NotComparable, match=says):

@@ -114,7 +114,7 @@ class Desk:
         self.dashboard = Dashboard(self.line, self.watcher, out, self.upstream)
 
     def folder(self, name="now", full=False):
-        """Of a run; `full`: on a disk that has no room for samples, nor for anything after them."""
+        """A run's folder; `full`: on a disk without room for samples or anything after them."""
         path = self.out / name
         path.mkdir()
         if full:
@@ -249,7 +249,7 @@ def test_the_runs_are_listed_again_when_a_page_asks(desk):
 
 
 def over(line):
-    """Of each run that is laid over, which parts are there."""
+    """The parts that exist of each run that is laid over."""
     found = {}
     for name, content in line.shown.items():
         kind, *rest = name.split("/")
@@ -258,7 +258,7 @@ def over(line):
     return found
 
 
-PARTS = {*pages.CHARTS, "beside"}
+PARTS = {*pages.CHARTS, "legend"}
 
 
 def test_a_run_is_laid_over_with_its_charts_its_legend_and_its_table(desk):
@@ -267,11 +267,11 @@ def test_a_run_is_laid_over_with_its_charts_its_legend_and_its_table(desk):
     assert over(desk.line) == {"a": PARTS}
     run = results.read(desk.out / "a")
     assert desk.line.shown["over/a/p95-wide"] == pages.drawn(None, run)["p95-wide"]
-    beside = json.loads(desk.line.shown["over/a/beside"])
-    assert beside == {"legend": pages.legend(None, run), "table": pages.table(run)}
+    legend = json.loads(desk.line.shown["over/a/legend"])
+    assert legend == {"legend": pages.legend(None, run), "table": pages.table(run)}
 
 
-def test_at_most_so_many_runs_are_laid_over_and_the_oldest_is_taken_away(desk):
+def test_a_bounded_number_of_runs_is_laid_over_and_the_oldest_is_taken_away(desk):
     names = [f"run-{number}" for number in range(MOST_LAID_OVER + 2)]
     keep(desk.out, *names)
     for count, name in enumerate(names, 1):
@@ -321,7 +321,7 @@ def test_what_is_laid_over_follows_the_run_that_goes_on_and_goes_with_it(desk):
     assert desk.line.shown["over/a/p95-wide"] == pages.drawn(found, earlier)["p95-wide"] != alone
     desk.dashboard.refused("the next one cannot begin")
     assert desk.line.shown["over/a/p95-wide"] == alone
-    assert "Dashed" not in json.loads(desk.line.shown["over/a/beside"])["legend"]
+    assert "Dashed" not in json.loads(desk.line.shown["over/a/legend"])["legend"]
 
 
 # What the pages show.
@@ -409,7 +409,7 @@ def test_every_version_of_the_charts_has_a_name_of_its_own(desk):
     assert list(dict.fromkeys(drawn)) == sorted(set(drawn))
 
 
-def test_charts_are_there_before_the_page_is_told_of_them(desk):
+def test_charts_are_there_before_the_page_hears_about_them(desk):
     desk.play(desk.folder())
     latest = {}
     for place, one in enumerate(desk.line.sent):

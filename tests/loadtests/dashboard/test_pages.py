@@ -71,7 +71,7 @@ def pictures(text):
 
 
 def drawn(text):
-    """As a browser would draw it."""
+    """The text as a browser would draw it."""
     return vl_convert.vegalite_to_svg(text, allowed_base_urls=[])
 
 
@@ -317,5 +317,5 @@ def test_markup_in_rows_is_data():
 
 
 def test_a_plan_has_no_deployment_of_such_a_name():
-    with pytest.raises(ValueError, match="is no name for a deployment"):
+    with pytest.raises(ValueError, match="is not a name for a deployment"):
         name_of_deployment(EVIL)

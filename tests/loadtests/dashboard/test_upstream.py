@@ -40,7 +40,7 @@ class Hand:
         self._told: Queue[Change | None] = Queue()
 
     def put(self, profile: dict[str, object]) -> httpx.Response:
-        """Past the Upstream."""
+        """Put a profile to the mock itself, not through the Upstream."""
         return self.client.put(f"{self.fleet.mock.control}/profile", json=profile)
 
     def changed(self, change: Change | None) -> None:
@@ -117,7 +117,7 @@ def timers():
 
 @contextmanager
 def in_hand(fleet, profile=QUICK):
-    """During a run with this profile."""
+    """The upstream control during a run with this profile."""
     with watched(fleet) as hand:
         hand.upstream.begin(profile)
         yield hand
@@ -334,8 +334,8 @@ def test_what_the_mock_does_not_play_is_refused_in_its_own_words(fleet, values, 
         ({"errors": f"503 = 0x{'f' * 5000}"}, "cannot be read; write 503 = 0.01"),
         ({"errors": f"503 = {'[' * 5000}"}, "cannot be read; write 503 = 0.01"),
         ({"errors": "}\nother = {"}, "cannot be read; write 503 = 0.01"),
-        ({"errors": "503 = nan"}, "NaN is no number"),
-        ({"errors": "503 = inf"}, "Infinity is no number"),
+        ({"errors": "503 = nan"}, "NaN is not a number"),
+        ({"errors": "503 = inf"}, "Infinity is not a number"),
         ({"faults": "reset"}, 'write fault = "reset", probability = 0.1'),
         ({"faults": "fault = 'reset', at = 1979-05-27T07:32:00Z"}, 'write fault = "reset"'),
         ({"faults": 'fault = "reset", first = 1\nfault = "hang'}, 'write fault = "reset"'),
@@ -348,7 +348,7 @@ def test_what_cannot_be_read_is_refused_with_the_way_out(hand, values, why):
         hand.upstream.change(values)
 
 
-def test_a_wrong_value_beside_right_ones_changes_none_of_them(hand):
+def test_a_wrong_value_among_right_ones_changes_none_of_them(hand):
     with hand.refused("servers: 'x'"):
         hand.upstream.change({"latency": "2ms", "servers": "x"})
     with hand.refused("errors"):

@@ -1,4 +1,4 @@
-"""What a service tells of each response arrives in the slices, with the load generator's stamp."""
+"""The phases of each response arrives in the slices, with the load generator's stamp."""
 
 import asyncio
 import time
@@ -95,7 +95,7 @@ def stage(number, url, model, level, telemetry, **more):
 
 
 def summed(record, path):
-    """What was told of a kind of request, and how many of its answers were good."""
+    """The phases of a kind of request, and how many of its answers were good."""
     sums = PhaseSums()
     parts = [part for part in record.slices if part.request == path]
     for part in parts:

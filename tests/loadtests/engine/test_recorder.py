@@ -40,7 +40,7 @@ def total(recorder):
 
 
 def alone(work, *arguments):
-    """In a greenlet of its own, as each user has one."""
+    """Run in a separate greenlet, as each user has one."""
     gevent.spawn(work, *arguments).join()
 
 

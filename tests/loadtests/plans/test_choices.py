@@ -37,7 +37,7 @@ def test_levels_become_rates_by_choosing_the_open_model():
         ({"model": "open", "think_time": "1s"}, "load.think_time: '1s' is a pause of users"),
     ],
 )
-def test_a_value_that_cannot_be_is_told_with_its_place(values, says):
+def test_an_invalid_value_is_refused_with_its_place(values, says):
     with pytest.raises(plans.PlanError) as told:
         overrides.applied(plans.default(), values)
     assert says in str(told.value)
@@ -117,7 +117,7 @@ UNSAID = {
     "timeline": st.just({"phases": [{"name": "down", "for": "5s", "outage": 503}]}),
 }
 upstreams = table(**SAID, **UNSAID)
-promises = st.sampled_from(
+slo_texts = st.sampled_from(
     [
         "p95 < 250ms at 40",
         "p95 <= 250ms at 40",
@@ -127,9 +127,9 @@ promises = st.sampled_from(
         "knee(a) > 2",
     ]
 )
-tables_of_slos = st.dictionaries(st.sampled_from(["p95-at-40", "x", "y z"]), promises)
-named_promises = st.builds("{} = {}".format, st.sampled_from(["x", "mine"]), promises)
-lines_of_slos = st.lists(promises | named_promises, min_size=1).map("; ".join) | st.just("none")
+tables_of_slos = st.dictionaries(st.sampled_from(["p95-at-40", "x", "y z"]), slo_texts)
+named_slos = st.builds("{} = {}".format, st.sampled_from(["x", "mine"]), slo_texts)
+lines_of_slos = st.lists(slo_texts | named_slos, min_size=1).map("; ".join) | st.just("none")
 
 
 @given(upstreams, tables_of_slos)
@@ -224,7 +224,7 @@ def test_a_line_is_laid_over_the_upstream_of_the_plan(line, changes):
         ('latncy = "20ms"', "there is no key 'latncy'; did you mean 'latency'?"),
         ("latency = 5", "latency: 5 is not text; write a latency such as '50ms'"),
         ('capacity = {servers = "x"}', 'capacity.servers: "x" must be a whole number'),
-        ("errors = {503 = 2}", "errors: 503 = 2.0 is no probability"),
+        ("errors = {503 = 2}", "errors: 503 = 2.0 is not a probability"),
         ('faults = [{fault = "rest"}]', "faults[0]: there is no fault 'rest'"),
         ('spells = {good = "1s", bad = "1s"}', "spells: a bad spell needs a factor or a latency"),
         (f"{'a.' * 5000}a = 1", "has too many tables in tables"),

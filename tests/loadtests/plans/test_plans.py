@@ -220,7 +220,7 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
             ["deployments.b.cwd: 'nowhere' is not a folder", "deployments.b.ready: 'up' is not"],
         ),
         ('name = "x"\ndeployments = {}\n', ["deployments: is empty; write [deployments.NAME]"]),
-        (BASE + '[deployments."b c"]\nvariant = "async-httpx"\n', ["'b c' is no name"]),
+        (BASE + '[deployments."b c"]\nvariant = "async-httpx"\n', ["'b c' is not a name"]),
         (
             BASE + '[deployments.mock]\nvariant = "async-httpx"\n',
             ["'mock' names one of brownout's"],

@@ -22,7 +22,7 @@ from loadtests.plans.slos import Slo, parse
         ("  knee >= 60.5 ", ("knee", None, ">=", 60.5, None)),
     ],
 )
-def test_a_promise_is_read_in_the_units_of_the_code(text, expected):
+def test_an_slo_is_read_in_the_units_of_the_code(text, expected):
     assert parse(text) == Slo(*expected, text.strip())
 
 
@@ -90,7 +90,7 @@ def test_one_deployment_is_promised_against_another_by_a_factor(text, expected):
         ("knee(a) > knee(b) at 40", 19, "the knee is a level itself"),
     ],
 )
-def test_a_broken_promise_is_refused_with_its_place_and_the_grammar(text, column, expected):
+def test_a_malformed_slo_is_refused_with_its_place_and_the_grammar(text, column, expected):
     with pytest.raises(ValueError, match="METRIC") as caught:
         parse(text)
     message = str(caught.value).splitlines()
@@ -108,7 +108,7 @@ def test_a_broken_promise_is_refused_with_its_place_and_the_grammar(text, column
         max_size=9,
     ).map(" ".join)
 )
-def test_any_text_is_a_promise_or_a_value_error(text):
+def test_any_text_is_an_slo_or_a_value_error(text):
     try:
         assert parse(text).text == text.strip()
     except ValueError as error:
@@ -124,6 +124,6 @@ def test_any_text_is_a_promise_or_a_value_error(text):
         (">=", False, True, True),
     ],
 )
-def test_a_promise_is_kept_on_its_side_of_the_threshold(comparison, below, equal, above):
+def test_an_slo_is_met_on_its_side_of_the_threshold(comparison, below, equal, above):
     slo = parse(f"knee {comparison} 60")
     assert [slo.holds(59), slo.holds(60), slo.holds(61)] == [below, equal, above]

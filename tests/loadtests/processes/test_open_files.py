@@ -38,7 +38,7 @@ think_time = "{think_time}"
 
 @pytest.fixture
 def many_files():
-    """As many as the server of this process needs."""
+    """The number of open files that the server of this process needs."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, open_files.limits())
     yield
@@ -76,7 +76,7 @@ def test_more_users_than_select_can_tell_apart_keep_their_connections(tmp_path, 
     )
     assert point.errors.rate == 0
     requests = [count for (host, _), count in service.requests.items() if host == "127.0.0.1"]
-    # Whoever could not tell that a connection was alive would take a new one for each request.
+    # A generator that did not know that a connection is alive would open one for each request.
     assert len(requests) <= USERS + 10, len(requests)
     assert sum(requests) > 1.8 * USERS
 

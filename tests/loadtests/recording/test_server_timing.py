@@ -1,4 +1,4 @@
-"""What a service tells of itself is believed only where it can be true."""
+"""A service's telemetry is believed only where it can be true."""
 
 import math
 
@@ -14,7 +14,7 @@ TIMES = (0.412, 0.0, 0.031, 0.0, 50.112, 0.901, 0.854)  # milliseconds, as TOLD
 
 
 def header(told=TIMES, before=True, total=None):
-    """As our middleware writes it."""
+    """A Server-Timing header as brownout's middleware writes it."""
     total = sum(told[1:]) if total is None else total
     named = list(zip(TOLD, told, strict=True))[0 if before else 1 :]
     return ", ".join(f"{name};dur={value:.3f}" for name, value in [("total", total), *named])

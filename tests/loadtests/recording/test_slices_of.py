@@ -22,7 +22,7 @@ requests = st.lists(
 
 
 def one_by_one(made, model):
-    """As the engine's recorder does."""
+    """Record one request after the other, as the engine's recorder does."""
     slices = {}
 
     def part(moment, name):

@@ -139,7 +139,7 @@ def test_the_open_model_shows_both_clocks_and_says_which_one_counts():
     assert "Users wait for each answer" not in text
 
 
-def test_a_state_that_is_not_steady_is_told_beside_the_point():
+def test_a_state_that_is_not_steady_is_named_at_the_point():
     run = example_runs.moving(example_runs.example(), "async-aiohttp", {40: "drifting"})
     texts = Page(html.render(run)).texts
     assert "drifting" in texts
@@ -180,7 +180,7 @@ def test_each_limit_leads_to_its_evidence(explained):
     assert "Judged from outside: the service sent no telemetry." in page.texts
 
 
-def test_ceilings_stand_beside_what_was_measured(explained):
+def test_ceilings_stand_next_to_what_was_measured(explained):
     texts = Page(explained).texts
     for text in ("40 threads / 52.0 ms", "769/s", "712/s", "92.6 %", "9,800/s", "7.27 %"):
         assert text in texts

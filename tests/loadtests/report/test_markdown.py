@@ -27,7 +27,7 @@ def test_names_cannot_break_out_of_their_cell():
     assert "a\\|b \\<img\\>\\[x\\](y)" in text
 
 
-def test_the_picture_is_the_file_beside_it_and_can_be_left_out():
+def test_the_picture_is_a_file_of_the_same_folder_and_can_be_left_out():
     run = example_runs.example()
     shown = markdown.render(run)
     assert shown.count("](curves.svg)") == 1

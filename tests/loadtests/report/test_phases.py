@@ -48,7 +48,7 @@ def test_parts_keep_the_order_in_which_a_response_passes():
     assert phases.used([mean, p95]) == ["pre_app", "upstream", "loop_wait", "rest"]  # own: too thin
 
 
-def test_the_phase_that_fills_the_last_bar_is_named_beside_it():
+def test_the_phase_that_fills_the_last_bar_is_named_next_to_it():
     _, p95 = panels(example_runs.explained(), "async-httpx")
     assert [part.name for part, _ in p95.labels] == ["pre_app", "loop_wait"]
     middles = [middle for _, middle in p95.labels]
@@ -90,7 +90,7 @@ def seen(colour: str, kind: str) -> tuple[float, float, float]:
 @pytest.mark.parametrize("theme", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
 def test_phases_that_meet_in_a_bar_differ_for_every_eye(theme, kind):
     colours = dict(zip(NAMES, theme.phases, strict=True))
-    # The upstream is in every bar, and any phase may be the one that is left beside it.
+    # The upstream is in every bar, and any phase may be the one that is left next to it.
     meeting = [*pairwise(NAMES), *((name, "upstream") for name in NAMES if name != "upstream")]
     for one, other in meeting:
         a, b = seen(colours[one], kind), seen(colours[other], kind)

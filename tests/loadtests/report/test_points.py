@@ -102,7 +102,7 @@ def test_what_is_in_words():
     assert (row["error_kinds"], row["problems"], row["valid"], row["limit"]) == ("", "", "true", "")
 
 
-def test_the_service_time_of_the_open_model_stands_beside_the_response_time():
+def test_the_service_time_of_the_open_model_stands_next_to_the_response_time():
     run = example_runs.open_model()
     for of, row in zip(run.points, rows(run), strict=True):
         assert row["model"] == "open"

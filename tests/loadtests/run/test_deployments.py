@@ -95,7 +95,7 @@ def test_a_token_in_the_environment_does_not_close_the_mock_to_the_harness(tmp_p
         assert mine.environ()["MOCK_UPSTREAM_CONTROL_TOKEN"] == "for-another-mock"
 
 
-def test_every_process_that_is_started_is_asked_to_tell_of_itself_but_for_the_plans_own_word(
+def test_every_process_that_is_started_is_asked_for_telemetry_unless_the_plan_says_otherwise(
     tmp_path,
 ):
     own = {"command": SERVE, "env": {"BROWNOUT_TELEMETRY": "1"}}

@@ -1,4 +1,4 @@
-"""What /sys tells of cores: their frequency, and which of them are one."""
+"""What /sys says about cores: their frequency, and which of them are one."""
 
 import pytest
 

@@ -139,7 +139,7 @@ def test_names_of_any_kind_find_their_deployment():
         (b" " * (LARGEST + 1), "longer than 8,192 bytes"),
         ([], "the whole is wrong"),
         (datagram() | {"format": "brownout-gauges/2"}, "brownout-gauges/1"),
-        (datagram("other"), "'other' is no deployment"),
+        (datagram("other"), "'other' is not a deployment"),
         (datagram(pid=0), "pid is wrong"),
         (datagram(pid=True), "pid is wrong"),
         (datagram(cpu=math.nan), "cpu is wrong"),
@@ -168,7 +168,7 @@ def test_what_is_not_a_gauge_is_left_out_and_told_once(collector, wrong, says):
 
 
 def left_out(collector, count):
-    """Waits until so many were."""
+    """Waits until this many were."""
     seen = []
 
     def enough():
@@ -241,7 +241,7 @@ def test_whatever_arrives_only_what_is_sound_is_taken_and_it_is_json(collector, 
     collector.complaint()
 
 
-def test_a_deployment_has_so_many_processes_at_most():
+def test_the_processes_of_a_deployment_are_bounded():
     with Collector(["shop"]) as collector:
         for pid in range(1, PROCESSES + 10):
             with sending(collector) as sender:

@@ -130,7 +130,7 @@ def test_a_sentence_names_the_mean_of_the_windows():
     assert named([(), ()], {1}) == ""
 
 
-# A grandchild whose parent has ended is no descendant of this process.
+# A grandchild whose parent has ended is not a descendant of this process.
 ORPHAN = """
 import subprocess, sys
 busy = [sys.executable, "-c", "while True: pass"]

@@ -178,7 +178,7 @@ def test_a_mock_that_does_not_let_the_harness_in_has_no_ledger():
     assert [sample["mock"] for sample in found] == [None] * len(found)
 
 
-def test_a_last_sample_tells_of_the_time_before_the_end(monkeypatch):
+def test_a_last_sample_covers_the_time_before_the_end(monkeypatch):
     monkeypatch.setattr(sampling_loop, "INTERVAL", 0.3)
     found: list[dict[str, Any]] = []
     with Sampler(dict, None, found.append):

@@ -54,7 +54,7 @@ def test_every_deployment_meets_every_level_as_often_as_asked(a_plan):
 
 @given(plans)
 def test_levels_never_go_down(a_plan):
-    """Within a repeat that begins with a restart; in the whole run where none does."""
+    """Levels rise within a repeat that begins with a restart; in the whole run where none does."""
     climbs = [[]]
     for step in play(a_plan):
         if step.restart:

@@ -108,7 +108,7 @@ def test_a_limit_is_raised_where_its_setting_is_known():
 
 
 @pytest.mark.parametrize("env", [{}, {"POOL": "many"}, {"POOL": "0"}])
-def test_a_limit_whose_variable_is_no_number_is_refused(env):
+def test_a_limit_whose_variable_is_not_a_number_is_refused(env):
     with pytest.raises(ValueError, match=r"limit\.env"):
         CommandDeployment(command="x --port {port}", env=env, limit={"env": "POOL"})
 

@@ -44,7 +44,7 @@ def open_files():
 
 @contextmanager
 def room_for(size):
-    """No file of this process grows beyond so many bytes."""
+    """No file of this process grows beyond this many bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -54,7 +54,7 @@ def room_for(size):
 
 
 def message(path, number):
-    """Of a folder that cannot be written: which one, why, and the way out."""
+    """The message for a folder that cannot be written: which one, why, and the way out."""
     why = os.strerror(number)
     return f"{path} cannot be written: {why}. Make room, or choose another folder with --out."
 
@@ -79,7 +79,7 @@ def lines(folder, name="slices.jsonl"):
 
 
 def types(folder):
-    """Of each line that is whole; the last may be cut off."""
+    """The type of each complete line; the last line may be cut off."""
     *whole, last = lines(folder)
     with suppress(ValueError):
         json.loads(last)
@@ -298,7 +298,7 @@ def test_whatever_a_plan_is_called_its_folder_lies_in_that_of_the_runs(out, name
 
 
 def with_room_for(size, *words):
-    """The command and all that it starts, whose files do not grow beyond so many bytes."""
+    """The command and all that it starts, whose files do not grow beyond this many bytes."""
     code = (
         "import os, resource, sys;"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}));"

@@ -29,7 +29,7 @@ def put(out, name, text=None, at=None):
 
 
 def plain(name="shop", **more):
-    """As little as the list needs."""
+    """A run with as little as the list needs."""
     facts = {"name": name, "started": "2026-11-20T13:15:00Z", "status": "complete", "points": []}
     return json.dumps(facts | more)
 
@@ -212,7 +212,7 @@ def test_a_name_that_leads_elsewhere_is_no_run(out, tmp_path, name):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder of runs with two runs, a file and a link, and a run beside it."""
+    """A folder of runs with two runs, a file and a link, and a run outside it."""
     tmp_path = tmp_path_factory.mktemp("place")
     out = tmp_path / "runs"
     for name in ("a", "a.b"):

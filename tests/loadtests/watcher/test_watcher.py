@@ -45,7 +45,7 @@ def service(kind: str, upstream: str = "") -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def asked(url: str, callers: int) -> Iterator[None]:
-    """So many callers ask again and again."""
+    """A number of callers ask again and again."""
     over = threading.Event()
 
     def ask() -> None:
@@ -87,7 +87,7 @@ def seen(watcher: Watcher, looks: int = LOOKS) -> tuple[Counter[str], Counter[st
 def under_load(
     kind: str, callers: int, busy: int = 0
 ) -> tuple[Counter[str], Counter[str], int, int]:
-    """What is seen once so many threads were busy at the same time."""
+    """What is seen once this many threads were busy at the same time."""
 
     def full() -> bool:
         quarters = watcher.take().get("threads", ())

@@ -1,0 +1,126 @@
+"""The texts of the repository are plain technical English."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# A text file that a person reads, by the end of its name.
+TEXTS = (".css", ".html", ".js", ".md", ".py", ".sh", ".toml", ".yaml", ".yml", "Makefile")
+
+FOLDERS = [
+    *("app_under_test", "brownout", "loadtests", "mock_upstream"),
+    *("docs", "tests", ".ci", ".github"),
+]
+
+# The list of words has to name them.
+EXCEPT = {Path(__file__)}
+
+# A word or phrase that a reader has to read twice, and what to write instead.
+WORDS = {
+    r"\banew\b": "again, or restart",
+    r"\bbeside\b": "next to, or in addition to",
+    r"\bwhoever\b": "anyone who, or the noun",
+    r"\bso many\b": "the number, or its name",
+    r"\bcomes? along\b": "is shipped, or is installed",
+    r"\btell(?:s|ing)? of\b|\btold of\b": "say about, report",
+    r"\btell(?:s|ing)? (?:on )?(?:itself|themselves)\b": "have telemetry",
+    r"\btake[sn]? in hand\b": "change",
+    r"\bfrom which times? on\b": "the shortest time that",
+    r"\bone thing too many\b": "unexpected",
+    r"\bnobody load-tests\b|\ba stranger by a typo\b": "someone else's host",
+    r"\bpatience\b": "timeout",
+    r"\bdo(?:es)? not tell its\b": "does not report its",
+    r"\b(?:keep|break)(?:s|ing)? (?:a|an|the|every|no) (?:promise|slo)\b": "meet, miss an SLO",
+    r"\bpromises?\b(?!\.resolve)": "SLO, or prediction",
+    r"(?<!there )\bis no (?:number|name|port|profile|status|quantile|delay)\b": "is not a",
+    r"\b(?:what|a value that) cannot be is\b": "invalid values are",
+}
+
+# A docstring is read without the name of what it is about: its first line is a sentence.
+PREPOSITIONS = re.compile(
+    r"[`\"']*(about|above|across|after|against|along|among|around|as|at|before|behind|below|beneath"
+    r"|beside|between|beyond|by|during|except|for|from|in|inside|into|like|near|of|off|on|onto|out"
+    r"|outside|over|past|since|through|throughout|to|toward|towards|under|until|up|upon|with|within"
+    r"|without)\b",
+    re.IGNORECASE,
+)
+
+
+def files() -> list[Path]:
+    """All text files of the project; generated files and environments are in other folders."""
+    tops = [ROOT / name for name in FOLDERS]
+    inside = [path for top in tops for path in top.rglob("*") if "__pycache__" not in path.parts]
+    found = [path for path in [*ROOT.iterdir(), *inside] if path.name.endswith(TEXTS)]
+    return [path for path in found if path not in EXCEPT]
+
+
+def complaints(text: str) -> Iterator[str]:
+    """The number of each line with a word of the list, the word, and what to write."""
+    plain = text.replace("_", " ").replace("\n", " ")  # names of tests are sentences, too
+    for pattern, instead in WORDS.items():
+        for found in re.finditer(pattern, plain, re.IGNORECASE):
+            line = text.count("\n", 0, found.start()) + 1
+            yield f"{line}: {found.group()!r}; write: {instead}"
+
+
+def opened_by_a_preposition(source: str) -> Iterator[str]:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented):
+            text = ast.get_docstring(node) or ""
+            if found := PREPOSITIONS.match(text):
+                first = text.splitlines()[0]
+                yield f"{node.body[0].lineno}: {first!r} begins with {found.group(1)!r}"
+
+
+def test_texts_have_none_of_the_words() -> None:
+    wrong = [
+        f"{path}:{each}"
+        for path in files()
+        for each in complaints(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_docstrings_do_not_begin_with_a_preposition() -> None:
+    wrong = [
+        f"{path}:{each}"
+        for path in files()
+        if path.suffix == ".py"
+        for each in opened_by_a_preposition(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# asked anew",
+        "def test_the_picture_is_beside_it():",
+        "Whoever reaches HOST",
+        "at most so\nmany at a time",
+        "services tell of themselves",
+        "'x' is no number",
+        "What cannot be is refused",
+        "the SLO keeps no promise",
+    ],
+)
+def test_a_word_of_the_list_is_found(text: str) -> None:
+    assert [*complaints(text)]
+
+
+@pytest.mark.parametrize(
+    "text", ["besides", "there is no port", "is no longer", "so much", "it tells a story", "anyone"]
+)
+def test_other_words_are_not(text: str) -> None:
+    assert not [*complaints(text)]
+
+
+def test_a_docstring_that_begins_with_a_preposition_is_found() -> None:
+    source = 'def threads():\n    """Of a process."""\n\n\ndef cores():\n    """The cores."""\n'
+    assert [*opened_by_a_preposition(source)] == ["2: 'Of a process.' begins with 'Of'"]
