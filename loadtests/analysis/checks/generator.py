@@ -30,8 +30,8 @@ LEAST_LATE = 0.002  # seconds; of a still faster service the times below it are 
 LATE_SHARE = 0.05  # of the median response time: below it, lateness is not seen
 LITTLE = 0.02
 """
-Relative error of Little's law. It holds to the last user where nothing is lost; a hundredth is
-what a stage's edges, clocks of several generators and settling make of it, apart from its sampling error.
+Relative error of Little's law. It holds to the last user where nothing is lost; a hundredth comes
+from a stage's edges, clocks of several generators and settling, apart from its sampling error.
 """
 LITTLE_REQUESTS = 500  # with fewer, its sampling error says nothing
 TURN = 0.0003
