@@ -135,7 +135,7 @@ def filled(text: str, escaped: Callable[[str], str] = str) -> str:
 
 
 def filled_strictly(text: str, escaped: Callable[[str], str] = str) -> str:
-    """As `filled`, for a value that `strict` has checked: `{{name}}` becomes `{name}`."""
+    """The same as `filled`, for a value that `strict` has checked: `{{name}}` becomes `{name}`."""
 
     def value(found: re.Match[str]) -> str:
         return found[1] or escaped(_value(found[2], found[3]))

@@ -281,7 +281,7 @@ class Percentiles(Latency):
 
 
 def rank(percent: float) -> str:
-    """As a quantile is called: p99.9."""
+    """The name of a quantile: p99.9."""
     return f"p{format_number(percent)}"
 
 

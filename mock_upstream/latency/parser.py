@@ -176,7 +176,7 @@ class _Parser(Tokens):
         token = self.take()
         self.expect("*")
         if not _NUMBER.fullmatch(token.text):
-            raise self.error(token, f"{token.text!r} is no weight; write a number, such as 0.9")
+            raise self.error(token, f"{token.text!r} is not a weight; write a number, such as 0.9")
         weight = float(token.text)
         if weight < 0:
             raise self.error(token, f"the weight {token.text} is negative")

@@ -219,7 +219,7 @@ class _Stretch(Generic[Played]):
 
 def _within(value: Any, name: str, most: float) -> float:
     if not is_number(value) or not 0 <= value <= most:
-        raise ValueError(f"{name}: {value!r:.60} is no number from 0 to {format_number(most)}")
+        raise ValueError(f"{name}: {value!r:.60} is not a number from 0 to {format_number(most)}")
     return float(value)
 
 

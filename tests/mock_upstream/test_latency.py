@@ -250,7 +250,7 @@ def test_between_two_quantiles_the_line_is_straight_on_lognormal_paper() -> None
         ("p50=0ms p95=1s", "p50 must be above 0", "0ms"),
         ("p50=50ms p95", "expected '=', found the end", ""),
         ("p50=50ms p95=", "a duration such as 50ms is missing", ""),
-        ("p50=50ms,p95=60ms", "',' is no quantile", ","),
+        ("p50=50ms,p95=60ms", "',' is not a quantile", ","),
         ("uniform(80ms,20ms)", "high=20ms is below low=80ms", "20ms"),
         ("uniform(20ms)", "high is missing; it takes low and high", ")"),
         ("uniform(nan,80ms)", "'nan' is not a duration", "nan"),
@@ -307,7 +307,7 @@ def test_between_two_quantiles_the_line_is_straight_on_lognormal_paper() -> None
         ("file(x.csv)", "no file is read here", "x.csv"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(text: str, reason: str, fragment: str) -> None:
+def test_an_invalid_value_is_refused_with_its_place(text: str, reason: str, fragment: str) -> None:
     with pytest.raises(TextError) as refused:
         parse(text)
     message, shown, mark = str(refused.value).split("\n")
