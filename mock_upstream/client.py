@@ -12,10 +12,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import IO, TYPE_CHECKING, Any
@@ -27,10 +27,89 @@ if TYPE_CHECKING:
     from mock_upstream.ledger.ledger import Account
     from mock_upstream.profiles.profile import Profile
 
-_TOKEN = "MOCK_UPSTREAM_CONTROL_TOKEN"
-_OWNER = "MOCK_UPSTREAM_OWNER"  # lets who started it, and nobody else, have it read files
 _TIMEOUT = 30.0  # seconds that an answer of the control API may take on a machine that is busy
 _GRACE = 10.0  # seconds to end after SIGTERM
+
+
+class ControlError(Exception):
+    """A request that the control API did not fulfil; `status` is 0 where it did not answer."""
+
+    def __init__(self, why: str, status: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Control:
+    """
+    A client of a mock's control API.
+
+    Args:
+        url: of the API.
+        owner: the secret of the process that started the mock; who has it can name files.
+        token: what the API was told to ask for, where it was.
+        timeout: seconds that an answer may take.
+        keep: whether the connection is kept for the next request.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        owner: str = "",
+        token: str = "",
+        timeout: float = _TIMEOUT,
+        keep: bool = False,
+    ) -> None:
+        # Not urllib: it would hand even loopback to a proxy of the environment.
+        self._connection = HTTPConnection(urlsplit(url).netloc, timeout=timeout)
+        self._headers = {"content-type": "application/json"}
+        if owner:
+            self._headers["x-mock-owner"] = owner
+        if token:
+            self._headers["authorization"] = f"Bearer {token}"
+        self._keep = keep
+
+    def ask(self, method: str, path: str, body: str | None = None) -> bytes:
+        """
+        Return the body of the answer.
+
+        Raises:
+            ControlError: the mock did not answer, or with an error; the message is its own.
+        """
+        try:
+            self._connection.request(method, path, body, self._headers)
+            response = self._connection.getresponse()
+            text = response.read()
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise ControlError(str(error)) from None
+        if not self._keep:
+            self.close()
+        if response.status >= 400:
+            try:
+                why = str(json.loads(text)["error"])
+            except (ValueError, KeyError, TypeError):
+                why = text.decode(errors="replace")
+            raise ControlError(why, response.status)
+        return text
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another one."""
+        self._connection.close()
+
+
+def serving(*arguments: str, program: Sequence[str] = ("mock_upstream",)) -> list[str]:
+    """Return the command line of a mock."""
+    return [sys.executable, "-P", "-m", *program, "serve", *arguments]
+
+
+def owned(owner: str) -> dict[str, str | None]:
+    """
+    Return the variables with which a mock starts that obeys its owner; None: not set.
+
+    A token for another control API would close this one, which only this machine can ask.
+    """
+    return {"MOCK_UPSTREAM_CONTROL_TOKEN": None, "MOCK_UPSTREAM_OWNER": owner}
 
 
 class Upstream:
@@ -54,6 +133,7 @@ class Upstream:
         """The certificate that clients have to trust; None: it is not HTTPS."""
         self.pid = pid
         self._owner = owner
+        self._control = Control(control, owner=owner)
         self._process = process
         self._complaints = complaints
 
@@ -106,15 +186,17 @@ class Upstream:
         return account
 
     def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
-        # Not urllib: it would hand even loopback to a proxy of the environment.
-        address = urlsplit(self.control).netloc
         try:
-            with closing(HTTPConnection(address, timeout=_TIMEOUT)) as connection:
-                headers = {"content-type": "application/json", "x-mock-owner": self._owner}
-                connection.request(method, path, body, headers)
-                response = connection.getresponse()
-                text = response.read()
-        except OSError as error:
+            return self._control.ask(method, path, body)
+        except ControlError as error:
+            if error.status == 422:
+                from mock_upstream.profiles.profile import ProfileError
+
+                raise ProfileError(str(error)) from None
+            if error.status:
+                raise RuntimeError(
+                    f"the mock upstream answers {error.status} to {method} {path}: {error}"
+                ) from None
             end = None
             if self._process is not None:
                 with suppress(subprocess.TimeoutExpired):  # its sockets close before it ends
@@ -123,16 +205,6 @@ class Upstream:
             raise RuntimeError(
                 f"the mock upstream does not answer {method} {path}: {how}{self._last_words()}"
             ) from None
-        if response.status == 422:
-            from mock_upstream.profiles.profile import ProfileError
-
-            raise ProfileError(json.loads(text)["error"])
-        if response.status >= 400:
-            said = text.decode(errors="replace")
-            raise RuntimeError(
-                f"the mock upstream answers {response.status} to {method} {path}: {said}"
-            )
-        return text
 
     def _last_words(self) -> str:
         return _last_words(self._complaints) if self._complaints is not None else ""
@@ -177,10 +249,9 @@ def running(
 
 @contextmanager
 def _process(profile: int, owner: str, complaints: IO[str]) -> Iterator[subprocess.Popen[str]]:
-    # A token for another control API would close this one, which only this machine can ask.
-    env = {name: value for name, value in os.environ.items() if name != _TOKEN} | {_OWNER: owner}
+    env = {n: value for n, value in (os.environ | owned(owner)).items() if value is not None}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "mock_upstream.child", str(profile), "serve"],
+        serving(program=["mock_upstream.child", str(profile)]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,

@@ -1,10 +1,11 @@
 """The ASGI app: one request, from its arrival to the ledger."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+
+from starlette.types import Receive, Scope, Send
 
 from mock_upstream.admission.queues import Reservation
 from mock_upstream.faults import Fault
@@ -13,7 +14,7 @@ from mock_upstream.ledger.ledger import Account, Ledger
 from mock_upstream.player import ActiveProfile, Refusal, RequestPlan
 from mock_upstream.profiles.profile import Profile
 from mock_upstream.responses import bodies
-from mock_upstream.responses.exchange import Answer, Exchange, Header, Receive, Send
+from mock_upstream.responses.exchange import Answer, Exchange, Header
 from mock_upstream.timing.deadlines import Deadlines
 
 
@@ -110,7 +111,7 @@ class Mock:
         self.watch.budget = playing.profile.budget
         self.version += 1
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send, self._deadlines)
         playing = self._playing
         job = playing.job(exchange)

@@ -1,20 +1,16 @@
 """Counts every request, and tells the phases of traced ones in a Server-Timing header."""
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Iterable
 from time import monotonic
-from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import clients, repeats, threads
 from .address import address, asked, every
 from .process import PROCESS
 from .sampler import Sampler, start_sampler
 from .tracing import TRACK, RequestTrace, TaskTrace, critical_path, measure_steps
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _STAMP = b"x-sent-mono"
 _COUNTED = "brownout.counted"
@@ -54,7 +50,7 @@ class Telemetry:
     the same time count along their critical path.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         """
         Raises:
             ValueError: BROWNOUT_TELEMETRY cannot be read.
@@ -69,7 +65,7 @@ class Telemetry:
             threads.observe()
             clients.observe()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.on or scope["type"] != "http" or _COUNTED in scope:  # of two, the outer one
             if self.on and scope["type"] == "lifespan":
                 await self.lifespan(scope, receive, send)
@@ -96,7 +92,7 @@ class Telemetry:
         finally:
             counts.ended += 1
 
-    async def traced(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def traced(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = RequestTrace(monotonic())
         track = TaskTrace(visit, visit.spans)
 
@@ -123,7 +119,7 @@ class Telemetry:
             PROCESS.counts.background_seconds += after
             PROCESS.counts.traced += 1
 
-    async def lifespan(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, self.starting(send))
         if self.sampler is not None:
             self.sampler.stop()

@@ -5,13 +5,12 @@ import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 from loadtests.recording.messages import Change
 from loadtests.run.deployments import Mock
+from mock_upstream.client import Control, ControlError
 from mock_upstream.latency.parser import parse
 from mock_upstream.profiles.merge_patch import difference
 from mock_upstream.profiles.profile import Profile
@@ -39,7 +38,7 @@ class Upstream:
         Args:
             profile: that it plays already.
         """
-        self._mock = mock
+        self._control = Control(mock.control, owner=mock.owner, timeout=TIMEOUT)
         self.changed: Callable[[Change | None], None] = lambda _: None
         """Takes each change, from another thread when an outage ends; None: it could not end."""
         self._lock = threading.RLock()
@@ -182,24 +181,11 @@ class Upstream:
         self._played = json.loads(self._ask("GET"))
 
     def _ask(self, method: str, body: str | None = None, path: str = "/profile") -> bytes:
-        # Not urllib: it would hand even loopback to a proxy of the environment.
-        connection = HTTPConnection(urlsplit(self._mock.control).netloc, timeout=TIMEOUT)
-        headers = {"content-type": "application/json", "x-mock-owner": self._mock.owner}
         try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            text = response.read()
-        except (OSError, HTTPException) as error:
-            raise Refused(f"the mock upstream does not answer: {error}") from None
-        finally:
-            connection.close()
-        if response.status >= 400:
-            try:
-                problem = str(json.loads(text)["error"])
-            except (ValueError, KeyError, TypeError):
-                problem = f"the mock upstream answers {response.status}"
-            raise Refused(problem)
-        return text
+            return self._control.ask(method, path, body)
+        except ControlError as error:
+            how = "" if error.status else "the mock upstream does not answer: "
+            raise Refused(f"{how}{error}") from None
 
 
 def _read(values: Values, played: JsonProfile, planned: JsonProfile) -> JsonProfile:

@@ -36,6 +36,7 @@ from loadtests.samples import gauges
 from loadtests.samples.gauges import Collector
 from mock_upstream import certificates
 from mock_upstream.certificates import Certificates
+from mock_upstream.client import owned, serving
 
 TIMEOUT = 30.0  # seconds that our own processes, and services that run already, may take
 _BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
@@ -254,17 +255,14 @@ class _Starter:
         a deployment that calls it while both start waits instead of being refused.
         """
         private_files.write(profile, f"{plan.upstream.model_dump_json(indent=1)}\n".encode())
-        words = [sys.executable, "-P", "-m", "mock_upstream", "serve", str(profile)]
-        # A token for another control API would close this one, which only this machine can ask.
-        owner = token_urlsafe()
-        env = {"MOCK_UPSTREAM_CONTROL_TOKEN": None, "MOCK_UPSTREAM_OWNER": owner}
+        words, owner = serving(str(profile)), token_urlsafe()
         with _listener() as data, _listener() as control:
             descriptors = data.fileno(), control.fileno()
             words += ["--fd", str(descriptors[0]), "--control-fd", str(descriptors[1])]
             if issued:
                 words += ["--certificate", str(issued.server)]
             ready = announced(self._log_of("mock"))
-            group = self._start("mock", words, env, None, self.cores.mock, descriptors)
+            group = self._start("mock", words, owned(owner), None, self.cores.mock, descriptors)
             self._awaited.append(_Awaited("mock", ready, TIMEOUT, ""))
             url = _url_of(data, "https" if issued else "http")
             return Mock(url, _url_of(control), group.pid, owner, issued)

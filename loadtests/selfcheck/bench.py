@@ -1,5 +1,6 @@
 """Plays checks as `brownout run` plays a plan; the mock takes the place of a service."""
 
+import json
 import os
 import secrets
 import socket
@@ -8,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
 from loadtests import session
@@ -20,6 +20,7 @@ from loadtests.processes.pids import descendants
 from loadtests.results import Point, Run
 from loadtests.run.controller import Observer
 from loadtests.schedules import Step
+from mock_upstream.client import Control, ControlError, serving
 
 
 class NotMeasured(Exception):
@@ -116,9 +117,9 @@ class Target:
     @property
     def deployment(self) -> dict[str, Any]:
         """The deployment as a plan has it."""
-        words = ["python", "-P", "-m", "mock_upstream", "serve", *self._flags]
+        ports = "--port", "{port}", "--control-port", str(self._port)
         return {
-            "command": [*words, "--port", "{port}", "--control-port", str(self._port)],
+            "command": ["python", *serving(*self._flags, *ports)[1:]],
             "env": {"MOCK_UPSTREAM_CONTROL_TOKEN": self._token},
         }
 
@@ -140,13 +141,14 @@ class Target:
         raise NotMeasured("the mock upstream is gone")
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:
-        """Raises NotMeasured: another process took the port first; it gets no token."""
+        """Raises NotMeasured: it does not answer, or another process, without the token, does."""
         if other := stranger("127.0.0.1", self._port, [self.process().pid]):
             raise NotMeasured(f"{other} listens on the mock upstream's control port; start again")
-        headers = {"authorization": f"Bearer {self._token}"}
-        url = f"http://127.0.0.1:{self._port}{path}"
-        answer = httpx.request(method, url, headers=headers, trust_env=False, timeout=10)
-        found: dict[str, Any] = answer.raise_for_status().json()
+        control = Control(f"http://127.0.0.1:{self._port}", token=self._token)
+        try:
+            found: dict[str, Any] = json.loads(control.ask(method, path))
+        except ControlError as error:
+            raise NotMeasured(f"the mock upstream answers no {method} {path}: {error}") from None
         return found
 
 

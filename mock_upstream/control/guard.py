@@ -2,17 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from email.message import Message as MimeMessage
 from hmac import compare_digest
 from ipaddress import ip_address
 from math import isfinite
 from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 1_000_000
 DEEPEST = 32
@@ -44,13 +40,13 @@ class Guard:
         ValueError: no token, although other machines can ask.
     """
 
-    def __init__(self, app: App, host: str, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
         check(host, token)
         self._app = app
         self._token = None if token is None else token.encode()
         self._hosts = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         try:

@@ -1,17 +1,16 @@
 """One request, and the means to answer it well or badly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from json import dumps
-from typing import Any, Protocol
+from typing import Protocol
+
+from starlette.types import Receive, Scope, Send
 
 from mock_upstream.timing.deadlines import Deadlines
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
@@ -94,7 +93,7 @@ class Exchange:
 
     def __init__(
         self,
-        scope: MutableMapping[str, Any],
+        scope: Scope,
         receive: Receive,
         send: Send,
         deadlines: Deadlines,

@@ -3,17 +3,18 @@
 import logging
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from mock_upstream.ledger.ledger import Ledger
 from mock_upstream.protocol import MockProtocol
-from mock_upstream.responses.exchange import Answer, Exchange, Receive, Send
+from mock_upstream.responses.exchange import Answer, Exchange
 from mock_upstream.timing.deadlines import Deadlines
 from tests.support.servers import eventually
 
@@ -37,7 +38,7 @@ class Played:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._deadlines = self._deadlines or Deadlines()
         exchange = Exchange(scope, receive, send, self._deadlines)
         headers = [

@@ -41,20 +41,15 @@ OTHERS = 'cache;desc="hit, dur=9; \\"x\\"", db;dur=53.2;desc=main, miss, edge;du
 @pytest.mark.parametrize(
     "value",
     [
-        header().replace(";", " ; ").replace(",", "\t,\t"),
-        header().replace("dur=", "dur = "),
-        header().replace("dur", "DUR"),
-        header().replace("=0.031", '="0.031"').replace("=0.000", "=0"),
-        header().replace("dur=50.112", "desc=x;dur=50.112;dur=9"),
-        ", ".join(reversed(header().split(", "))),
         f"{OTHERS}, {header()}",
         f"{header()},, {OTHERS} ,",
+        f"{OTHERS}\t,\t{header()} , miss",
         [OTHERS, header()],
+        [header(), OTHERS],
         ["total;dur=60.1, upstream;dur=9", header()],
-        [OTHERS, header().replace("dur=", "dur= ")],
     ],
 )
-def test_what_the_grammar_allows_is_read_all_the_same(value):
+def test_our_own_text_is_found_among_the_metrics_of_others(value):
     assert phases(value, 0.06) == pytest.approx(seconds())
 
 
@@ -68,6 +63,11 @@ def test_what_the_grammar_allows_is_read_all_the_same(value):
         "total;dur=52.310",
         header().replace(", connect;dur=0.000", ""),
         header().replace("connect;dur=0.000", "connect"),
+        header().replace("dur=", "dur = "),
+        header().replace("=0.031", '="0.031"'),
+        ", ".join(reversed(header().split(", "))),
+        f"sub{header()}",
+        f"{header()}1",
         header().replace("connect;dur=0.000", "connect;dur"),
         header().replace("0.031", "-0.031"),
         header().replace("0.031", "nan"),
@@ -77,17 +77,14 @@ def test_what_the_grammar_allows_is_read_all_the_same(value):
         header().replace("50.112", "9" * 400 + ".112"),
         header().replace("0.031", '"0.031'),
         header().replace("0.031", "٣.031"),
-        header() + ", connect;dur=0.000",
         [header(), header()],
-        header() + "\r\nconnect",
         header() + "; =",
-        header() + ", (",
         header() + ", x" * server_timing.LONGEST,
         header(total=60.0),
         header(total=40.0),
     ],
 )
-def test_what_is_missing_broken_or_contradicts_itself_is_not_known(value):
+def test_what_is_missing_written_otherwise_or_contradicts_itself_is_not_known(value):
     assert phases(value, 0.06) is None
 
 
