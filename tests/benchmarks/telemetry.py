@@ -1,7 +1,7 @@
 """Do a service's phases add up to what its client waits, and what does telling them cost?
 
-    python tests/benchmarks/telemetry.py [--only sums,cost,untraced,recording] [--variants a,b]
-        [--rounds 9] [--seconds 3]
+    python tests/benchmarks/telemetry.py [--only sums,cost,untraced,recording,plan]
+        [--variants a,b] [--rounds 9] [--seconds 3] [--out FOLDER]
 
 Asked:
 
@@ -13,6 +13,8 @@ cost: two services of each variant, one with telemetry, take turns on one core i
     most 3 microseconds or 1 % more, by the median over the rounds.
 untraced: what a request without a stamp costs more in the middleware and in the wrappers of one
     call of a client, around functions that do nothing, is at most 1.5 microseconds.
+plan: the default plan with telemetry and without, three runs of each in turns. The geometric means
+    of a deployment's knees are within 3 %, and the order of the deployments is the same.
 recording: the load generator's coin, and the recording of a request of which one in twenty is
     traced, take at most 1.5 microseconds a request.
 """
@@ -27,7 +29,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -41,7 +43,7 @@ from scipy import stats
 
 from app_under_test import variants
 from app_under_test.telemetry import Telemetry
-from loadtests import plans, session
+from loadtests import plans, results, session
 from loadtests.engine.arrivals import Share
 from loadtests.engine.coin import TARGET, Coin
 from loadtests.engine.recorder import Recorder
@@ -51,6 +53,7 @@ LOW, SATURATED = 2, 80
 UPSTREAM = "p50=50ms p95=80ms p99=150ms"
 CONNECTIONS = 32
 MARGIN = 0.01  # of the throughput, and of the CPU of a request
+RUNS, SAME = 3, 0.03
 CPU = 3e-6  # seconds
 UNTRACED, RECORDING = 1.5e-6, 1.5e-6  # seconds
 MIXED = """
@@ -69,11 +72,18 @@ end
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = {"untraced": untraced, "recording": recording, "cost": cost, "sums": sums}
+    parts = {
+        "untraced": untraced,
+        "recording": recording,
+        "cost": cost,
+        "sums": sums,
+        "plan": default_plan,
+    }
     parser.add_argument("--only", default=",".join(parts))
     parser.add_argument("--variants", default="")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--out", type=Path, help="keep the runs of the default plan here")
     arguments = parser.parse_args()
     peers.about_the_machine()
     rows = []
@@ -169,6 +179,32 @@ def cost(arguments):
         value, text = summary_of([on.cpu - off.cpu for off, on in pairs])
         text = f"{text} of {usual * 1e6:.0f}"
         yield f"{title}, CPU of a request", f"at most {most * 1e6:.1f} us", text, value <= most
+
+
+def default_plan(arguments):
+    knees = {True: [], False: []}
+    keep = nullcontext(arguments.out) if arguments.out else tempfile.TemporaryDirectory()
+    with keep as folder:
+        for number in range(RUNS):
+            for on in (True, False)[:: 1 if number % 2 else -1]:
+                out = Path(folder, f"{number}-{'on' if on else 'off'}")
+                words = [sys.executable, "-m", "brownout", "run", "--out", str(out)]
+                subprocess.run([*words, *(() if on else ("--no-telemetry",))], check=False)
+                [run] = out.glob("*/run.json")
+                found = results.read(run.parent).knees
+                knees[on].append({name: knee.level for name, knee in found.items()})
+                print(f"  telemetry {'on ' if on else 'off'}: {knees[on][-1]}", flush=True)
+    middle = {on: {} for on in knees}
+    for name in knees[True][0]:
+        for on, found in knees.items():
+            levels = [one[name] for one in found if one[name]]
+            middle[on][name] = stats.gmean(levels) if levels else math.nan
+        ratio = middle[True][name] / middle[False][name]
+        text = f"{middle[True][name]:.1f} against {middle[False][name]:.1f}, {ratio - 1:+.1%}"
+        yield f"knee of {name}, on against off", f"within {SAME:.0%}", text, abs(ratio - 1) <= SAME
+    orders = {on: sorted(found, key=found.__getitem__) for on, found in middle.items()}
+    same = orders[True] == orders[False]
+    yield "order of the deployments by knee", "the same", " < ".join(orders[True]), same
 
 
 def change(logs):
