@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,11 @@ LEAST = 0.02  # cores that a process used which is named
 MOST = 5  # processes that are named
 BASELINE = 10.0  # seconds after which there is a look in quiet, for a later one to be compared with
 COST = 0.01  # of a core that looks may take in the long run
+SCHED_IDLE = 5  # sched(7); `os` has it on Linux alone
+_LOWER = hasattr(os, "sched_getscheduler") and (
+    os.getpriority(os.PRIO_PROCESS, 0) > 0 or os.sched_getscheduler(0) == SCHED_IDLE
+)
+"""Whether our own priority is lower than usual: then nobody gives way to us."""
 _UNUSUAL = re.compile(r"[^\w .:+()/-]")  # in a name that a process may choose itself
 
 
@@ -26,6 +32,7 @@ class _Process(NamedTuple):
     cpu: float
     children: float
     core: int
+    gives_way: bool
 
 
 class OtherWork:
@@ -42,6 +49,11 @@ class OtherWork:
         self._tick = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
         self._before: Mapping[int, _Process] = {}
         self._looked = self._rested = float("-inf")
+        self.gave_way: Mapping[int, float] = {}
+        """
+        By core, the part of what others used there, at the last look, that processes of a lower
+        priority used: nice above 0, or SCHED_IDLE (sched(7)).
+        """
 
     def look(
         self,
@@ -65,6 +77,7 @@ class OtherWork:
             now: monotonic seconds.
             elapsed: seconds since the last sample.
         """
+        self.gave_way = {}
         busy = taken > TAKEN
         if now < self._rested or not (busy or now - self._looked >= BASELINE):
             return []
@@ -79,6 +92,7 @@ class OtherWork:
             for pid, cpu in _grown(before, after).items()
             if cpu > 0 and after[pid].core in cores and not _belongs(pid, ours, after)
         }
+        self.gave_way = _giving_way(used, after)
         part = taken / max(sum(used.values()) / elapsed, taken)
         cpu = {pid: round(part * seconds / elapsed, 3) for pid, seconds in used.items()}
         most = sorted(cpu, key=lambda pid: cpu[pid], reverse=True)[:MOST]
@@ -105,7 +119,7 @@ class OtherWork:
         finally:
             os.close(file)
         name, _, rest = text.partition(b"(")[2].rpartition(b") ")
-        words = rest.split(None, 37)
+        words = rest.split(None, 39)
         return _Process(
             name,
             parent=int(words[1]),
@@ -113,7 +127,18 @@ class OtherWork:
             cpu=(int(words[11]) + int(words[12])) * self._tick,
             children=(int(words[13]) + int(words[14])) * self._tick,
             core=int(words[36]),
+            gives_way=not _LOWER and (int(words[16]) > 0 or int(words[38]) == SCHED_IDLE),
         )
+
+
+def _giving_way(used: Mapping[int, float], processes: Mapping[int, _Process]) -> dict[int, float]:
+    total: dict[int, float] = defaultdict(float)
+    yielded: dict[int, float] = defaultdict(float)
+    for pid, seconds in used.items():
+        process = processes[pid]
+        total[process.core] += seconds
+        yielded[process.core] += seconds if process.gives_way else 0.0
+    return {core: round(yielded[core] / seconds, 3) for core, seconds in total.items()}
 
 
 def _shown(name: bytes) -> str:

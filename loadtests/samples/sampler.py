@@ -36,6 +36,8 @@ class Sampler:
          "harness": the same of this process,
          "others": [{"name", "pid", "cpu": cores, "core": where it ran last} of the processes that
                     are not ours and used most; where they used CPU on our cores],
+         "gave_way": [by core, the part of what others used that processes of a lower priority
+                      used; left out where there is none],
          "stopped": {name: [[from, to]: monotonic seconds in which it was stopped by a signal]},
          "sockets": {"established": count, "time_wait": count, "orphaned": count},
          "ports": {"time_wait": connections, "of": ports that clients may take},
@@ -204,7 +206,10 @@ class Sampler:
         taken = max(worked - sum(one["cpu"] for one in processes.values()), 0.0)
         ours = {pid for pids in named.values() for pid in pids}
         others = self._others.look(taken, ours, cores, now, elapsed)
-        return {"others": others} if others else {}
+        told: dict[str, Any] = {"others": others} if others else {}
+        if any(self._others.gave_way.values()):
+            told["gave_way"] = [self._others.gave_way.get(core, 0.0) for core in range(len(spent))]
+        return told
 
     def _limits(
         self, fleet: Mapping[str, list[int]], processes: Mapping[str, dict[str, Any]]

@@ -70,6 +70,7 @@ class _Sampled(_Part):
     processes: dict[str, _Process] = {}
     harness: _Process | None = None
     quarters: tuple[_Looked, ...] = ()
+    gave_way: tuple[float, ...] = ()
 
     @property
     def ours(self) -> Mapping[str, _Process]:
@@ -115,6 +116,8 @@ class Look:
     hidden: frozenset[int] = frozenset()
     """Cores of a deployment that is not seen: what others use there may be its own work."""
     niced: Sequence[float] = ()
+    gave_way: Sequence[float] = ()
+    """By core, the part of what others used that processes of a lower priority used."""
 
     def taken(self, name: str) -> Taken:
         """
@@ -129,8 +132,11 @@ class Look:
         stolen, worked = self._sum(self.stolen, cores), self._sum(self.worked, cores)
         host = stolen / max(stolen + worked, 1.0)
         waited = self.waited.get(name)
-        gave_way = (1 - _TAKES) * self._sum(self.niced, cores)
-        others = max(worked - gave_way - self._ours(cores) - _TICK / length, 0.0)
+        others = max(worked - self._ours(cores), 0.0)
+        # The system counts the user time of niced processes alone, and none of SCHED_IDLE ones.
+        part = max((self.gave_way[core] for core in cores if core < len(self.gave_way)), default=0)
+        gave_way = max(self._sum(self.niced, cores), part * others)
+        others = max(others - (1 - _TAKES) * gave_way - _TICK / length, 0.0)
         others = min(others, math.inf if waited is None else waited, 1.0 - host)
         if cores & self.hidden:
             others = 0.0
@@ -274,6 +280,7 @@ def _looks(
                         affinity,
                         hidden,
                         look.niced,
+                        one.gave_way,
                     ),
                     bool(one.quarters),
                 )

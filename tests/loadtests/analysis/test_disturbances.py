@@ -106,7 +106,9 @@ def test_a_niced_process_takes_a_tenth_of_what_it_uses_however_many_threads_of_o
         affinity={"a": frozenset({1})},
         niced=(0.0, 0.66),
     )
-    assert look.taken("a").others == pytest.approx(0.066 * 0.25)
+    assert look.taken("a").others == pytest.approx((0.7 - 0.9 * 0.66 - 0.04) * 0.25)
+    system = disturbances.Look(**{**vars(look), "niced": (), "gave_way": (0.0, 1.0)})
+    assert system.taken("a").others == pytest.approx((0.07 - 0.04) * 0.25)
 
 
 @pytest.mark.parametrize("seed", range(3))

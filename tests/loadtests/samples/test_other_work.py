@@ -23,11 +23,11 @@ class Machine:
         self.folder, self.work, self.now = folder, OtherWork(folder), 100.0
         (folder / "cpuinfo").write_text("none of them\n", encoding="utf-8")
 
-    def runs(self, pid, name, cpu, *, children=0.0, parent=1, started=7, core=1):
+    def runs(self, pid, name, cpu, *, children=0.0, parent=1, started=7, core=1, nice=0, policy=0):
         file = self.folder / str(pid) / "stat"
         file.parent.mkdir(exist_ok=True)
         times = [round(cpu * TICKS), 0, round(children * TICKS), 0]
-        words = ["R", parent, *[0] * 9, *times, 20, 0, 1, 0, started, *[0] * 16, core, 0]
+        words = ["R", parent, *[0] * 9, *times, 20, nice, 1, 0, started, *[0] * 16, core, 0, policy]
         file.write_text(f"{pid} ({name}) {' '.join(map(str, words))}\n", encoding="utf-8")
         (file.parent / "cmdline").write_text("python\0--password=hunter2\0", encoding="utf-8")
 
@@ -57,6 +57,22 @@ def test_who_used_most_is_named_without_its_arguments(machine):
         {"name": "make", "pid": 7, "cpu": 0.12, "core": 1},
     ]
     assert "hunter2" not in str(found)
+
+
+def test_the_part_of_processes_of_a_lower_priority_is_counted_by_core(machine, monkeypatch):
+    monkeypatch.setattr(other_work, "_LOWER", False)  # whatever this test's own is
+
+    def all_run(seconds):
+        machine.runs(7, "make", seconds, nice=10)
+        machine.runs(8, "backup", seconds, policy=other_work.SCHED_IDLE)
+        machine.runs(9, "python3", seconds)
+        machine.runs(10, "other core", seconds, core=0)
+        return machine.look(cores=(0, 1))
+
+    all_run(1.0)
+    assert machine.work.gave_way == {}
+    all_run(1.3)
+    assert machine.work.gave_way == {1: pytest.approx(2 / 3, abs=0.001), 0: 0.0}
 
 
 def test_a_name_that_a_process_chose_cannot_hold_markup(machine):
