@@ -9,7 +9,7 @@ from loadtests.report.charts import figures, palette
 from loadtests.report.charts.curves import Curve, names, of_run
 from loadtests.report.outputs import html
 from loadtests.report.text import quantities, states
-from loadtests.results import QUANTILES, Estimate, Point, Run
+from loadtests.results import QUANTILES, Estimate, Run
 
 SECTIONS = ("findings", "changes", "why", "knees", "slos", "points", "errors")
 NOW, THEN = "now", "then"  # in this order their lines are drawn and dashed
@@ -78,11 +78,6 @@ def rows(run: Run) -> list[dict[str, Any]]:
         for name in names(run)
         for point in run.of(name)
     ]
-
-
-def _invalid(point: Point) -> str:
-    """The reason why a point is invalid; only the first, since the table's cell is short."""
-    return ": ".join(["invalid", *point.problems[:1]])
 
 
 def _milliseconds(estimate: Estimate | None) -> float | str:

@@ -1,7 +1,6 @@
 """`report.html`: everything about a run on one page that opens offline."""
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import tomli_w
@@ -9,12 +8,17 @@ import tomli_w
 from loadtests.analysis import outside
 from loadtests.analysis.causes import headline
 from loadtests.analysis.summary import sentence
-from loadtests.report import page
-from loadtests.report.charts import ceilings, curves, figures, phases
+from loadtests.report import page, tables
+from loadtests.report.charts import curves, figures, phases
 from loadtests.report.charts.curves import Curve
 from loadtests.report.charts.phases import Panel
-from loadtests.report.text import limits
 from loadtests.results import Point, Run
+
+_POINTS = (
+    *("level", "deployment", "throughput", "p50", "p95", "p99", "service p95", "service p99"),
+    *("errors", "requests", "state", "limit"),
+)
+_CAPACITIES = ("name", "level", "slo", "why", "tried", "took")
 
 
 def render(run: Run) -> str:
@@ -40,16 +44,19 @@ def values(run: Run) -> dict[str, Any]:
         "run": run,
         "names": names,
         "is_open": curves.is_open(lines),
-        "tried": {name: run.of(name) for name in run.capacities},
         "unit": curves.unit(lines),
         "short": curves.short_unit(lines),
+        "points": [(request, table.only(*_POINTS)) for request, table in tables.by_request(run)],
+        "tables": {
+            "knees": tables.knees(run),
+            "capacities": tables.capacities(run).only(*_CAPACITIES),
+            "ceilings": tables.ceilings(run),
+            "slos": tables.slos(run),
+        },
         "looks": page.looks(names),
         "sentences": {name: without_name(sentence(run, name), name) for name in names},
         "outside": {name: outside.line(run.of(name)) for name in names},
-        "tables": _tables(run),
-        "limited": limits.any_of(run.points),
         "causes": [found for line in lines if (found := _cause(line, run))],
-        "ceilings": [(line.name, list(ceilings.met(line))) for line in lines if line.ceilings],
         "failing": [p for p in run.points if p.request == "all" and p.errors.kinds],
     }
 
@@ -85,20 +92,6 @@ def without_name(text: str, name: str) -> str:
     """The sentence after its "name: "; the page shows the name separately."""
     rest = text.removeprefix(f"{name}: ")
     return rest[:1].upper() + rest[1:]
-
-
-def _tables(run: Run) -> list[tuple[str, list[tuple[int, list[Point]]]]]:
-    """(request, its points by level); all requests first, each alone only where there are some."""
-    requests = list(dict.fromkeys(point.request for point in run.points if point.request != "all"))
-    shown = ["all", *(requests if len(requests) > 1 else [])]
-    places = {name: index for index, name in enumerate(curves.names(run))}
-    tables = []
-    for request in shown:
-        points = [point for point in run.points if point.request == request]
-        points.sort(key=lambda point: (point.level, places[point.deployment]))
-        levels = [(level, list(each)) for level, each in groupby(points, lambda p: p.level)]
-        tables.append((request, levels))
-    return tables
 
 
 def _facts(facts: dict[str, Any], prefix: str = "") -> dict[str, str]:

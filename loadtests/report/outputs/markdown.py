@@ -5,22 +5,25 @@ import re
 from loadtests.analysis import outside
 from loadtests.analysis.summary import sentence
 from loadtests.analysis.verdicts.stored import NOTE
-from loadtests.report.charts import ceilings, curves, verdicts
+from loadtests.report import tables
+from loadtests.report.charts import curves, verdicts
 from loadtests.report.outputs.terminal import CLOCKS
-from loadtests.report.text import limits, quantities, states
+from loadtests.report.text import quantities
 from loadtests.results import Point, Run, Verdict
 
 _VERDICTS = {"BETTER": "✅", "WORSE": "❌", "EQUIVALENT": "✅", "UNRESOLVED": "❔", "INVALID": "⚠️"}
-_STATUS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
-
+_MARKS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
+_POINTS = (
+    *("level", "deployment", "throughput", "p50", "p95", "p99", "service p95"),
+    *("kinds", "state", "limit"),
+)
+_KNEES = ("name", "level", "throughput", "beyond", "limit")
 
 PICTURE = "![p95 and throughput against the level](curves.svg)"
 
 
 def render(run: Run, *, picture: bool = True) -> str:
     names = curves.names(run)
-    lines = curves.of_run(run)
-    unit, clocks = curves.unit(lines), ["service"] if curves.is_open(lines) else []
     blocks = [f"## brownout: {escaped(run.name)}"]
     if run.status == "interrupted":
         blocks.append("**Interrupted**: this is what was measured until then.")
@@ -39,27 +42,18 @@ def render(run: Run, *, picture: bool = True) -> str:
     if run.problems:
         blocks.append("\n".join(f"- ⚠️ {escaped(problem)}" for problem in run.problems))
     if run.slos:
-        header = ["SLO", "deployment", "result", "measured", "why"]
-        rows = [
-            [
-                f"{slo.name}: {slo.text}",
-                slo.deployment,
-                _STATUS[slo.status],
-                quantities.slo_estimate(slo.text, slo.measured),
-                slo.why,
-            ]
-            for slo in run.slos
-        ]
-        blocks.append(table(header, rows))
+        slos = tables.slos(run)
+        rows = [[_MARKS.get(text, text) for text in row] for row in slos.texts()]
+        blocks.append(table(slos.titles, rows))
     if run.capacities:
-        blocks.append(table(["capacity of", unit, "why"], _capacities(run)))
-    header = [unit, "deployment", "throughput", "p50", "p95", "p99", *clocks, "errors", "state"]
-    points = [point for name in names for point in run.of(name)]
-    points.sort(key=lambda point: point.level)
-    limited = limits.any_of(points)
-    header += ["limit"] if limited else []
-    blocks.append(table(header, [_row(point, limited) for point in points]))
-    if clocks:
+        blocks.append(_formatted(tables.capacities(run).only("name", "level", "why")))
+    every = tables.points(run).only(*_POINTS)
+    rows = every.texts()
+    points = [row.point for row in every.rows if row.point]
+    for row, point in zip(rows, points, strict=True):
+        row[1] += "" if point.valid else " *"
+    blocks.append(table(every.titles, rows))
+    if curves.is_open(curves.of_run(run)):
         blocks.append(CLOCKS)
     if any(not point.valid for point in points):
         broken = [
@@ -69,36 +63,10 @@ def render(run: Run, *, picture: bool = True) -> str:
     noisy = [f"{p.deployment} at {p.level}: {quantities.noise(p)}" for p in points if noted(p)]
     if noisy:
         blocks.append("Without what disturbed it: " + escaped(". ".join(noisy)))
-    knees = [
-        [
-            name,
-            quantities.knee_level(knee),
-            quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s",
-            quantities.beyond(knee),
-            knee.limit or quantities.MISSING,
-        ]
-        for name, knee in run.knees.items()
-    ]
-    if knees:
-        header = ["knee of", unit, "throughput there", "beyond it", "limit"]
-        if not limited:
-            header, knees = header[:-1], [row[:-1] for row in knees]
-        blocks.append(table(header, knees))
-    predicted = [
-        [
-            line.name,
-            met.ceiling.resource,
-            "; ".join(filter(None, (met.origin, met.ceiling.finding))),
-            quantities.rate(met.ceiling.throughput),
-            quantities.rate_estimate(met.measured),
-            quantities.MISSING if met.ratio is None else quantities.proportion(met.ratio),
-        ]
-        for line in lines
-        for met in ceilings.met(line)
-    ]
-    if predicted:
-        header = ["ceiling of", "resource", "from", "predicted", "measured", "measured / predicted"]
-        blocks.append(table(header, predicted))
+    if run.knees:
+        blocks.append(_formatted(tables.knees(run).only(*_KNEES)))
+    if any(run.ceilings.values()):
+        blocks.append(_formatted(tables.ceilings(run)))
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
@@ -114,21 +82,6 @@ def noted(point: Point) -> bool:
     return point.valid and any(text.startswith("disturbed") for text in point.problems)
 
 
-def _row(point: Point, limited: bool) -> list[str]:
-    times = [states.response_time(point, quantile) for quantile in ("p50", "p95", "p99")]
-    if point.model == "open":
-        times.append(quantities.duration_estimate(point.service_time.get("p95")))
-    return [
-        f"{point.level:,}",
-        point.deployment + ("" if point.valid else " *"),
-        quantities.rate_estimate(point.throughput),
-        *times,
-        quantities.errors(point.errors),
-        states.said(point),
-        *([limits.said(point)] if limited else []),
-    ]
-
-
 def _besides(run: Run, verdict: Verdict) -> str:
     model = next((point.model for point in run.points), "closed")
     return verdicts.also(verdict, model)
@@ -139,8 +92,8 @@ def _changes(run: Run, verdict: Verdict) -> list[tuple[str, str, str, bool]]:
     return verdicts.changes(verdict, model)
 
 
-def _capacities(run: Run) -> list[list[str]]:
-    return [[name, quantities.capacity(found), found.why] for name, found in run.capacities.items()]
+def _formatted(made: tables.Table) -> str:
+    return table(made.titles, made.texts())
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -1,8 +1,7 @@
 """The run as a terminal shows it: the table of points, knees, sentences, SLOs and problems."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -12,10 +11,11 @@ from rich.text import Text
 from loadtests.analysis import outside
 from loadtests.analysis.summary import sentence
 from loadtests.analysis.verdicts.stored import NOTE
+from loadtests.report import tables
 from loadtests.report.charts import ceilings, curves, verdicts
 from loadtests.report.charts.curves import Curve
-from loadtests.report.text import limits, quantities, states
-from loadtests.results import Capacity, Knee, Point, Run, SloResult, Verdict
+from loadtests.report.text import quantities, states
+from loadtests.results import Point, Run, Verdict
 
 _WIDE = 120  # columns from which every quantile has room for its interval
 CLOCKS = (
@@ -29,7 +29,7 @@ _VERDICTS = {
     "UNRESOLVED": "yellow",
     "INVALID": "yellow",
 }
-_STATUS = {"met": "green", "missed": "bold red", "unresolved": "yellow"}
+_STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,6 @@ class Shown:
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
         run, names = self.run, curves.names(self.run)
-        unit = curves.unit(curves.of_run(run))
         wide = options.max_width >= _WIDE
         yield _points(run, names, wide)
         if curves.is_open(curves.of_run(run)):
@@ -59,16 +58,16 @@ class Shown:
             yield from map(_remarks, filter(states.remarks, run.of(name)))
         if run.knees:
             yield Text()
-            yield _knees(run.knees, unit)
+            yield formatted(tables.knees(run).only("name", "level", "throughput", "beyond"))
         if any(run.ceilings.values()):
             yield Text()
             yield from map(_ceilings, filter(lambda line: line.ceilings, curves.of_run(run)))
         if run.capacities:
             yield Text()
-            yield _capacities(run.capacities, unit)
+            yield formatted(tables.capacities(run).only("name", "level", "slo", "took", "why"))
         if run.slos:
             yield Text()
-            yield _slos(run.slos)
+            yield formatted(tables.slos(run).only("slo", "deployment", "result", "why"))
         yield Text()
         for name in names:
             yield _named(sentence(run, name), name)
@@ -107,74 +106,58 @@ def table(*headers: str, left: int = 1) -> Table:
     return made
 
 
+def formatted(made: tables.Table) -> Table:
+    """Return the table in our style; rows that are not valid are dim."""
+    shown = table(*made.titles)
+    for column, described in zip(shown.columns, made.columns, strict=True):
+        column.justify = "right" if described.kind == "number" else "left"
+        column.no_wrap = described.kind == "number" or described.name == "result"
+    for row in made.rows:
+        cells = (row.cells[column.name] for column in made.columns)
+        texts = [Text(cell.text, style=_STYLES.get(cell.status, "")) for cell in cells]
+        shown.add_row(*texts, style="" if row.valid else "dim")
+    return shown
+
+
 def _points(run: Run, names: list[str], wide: bool) -> Table:
-    points = [point for name in names for point in run.of(name)]
-    columns = _columns(run, points, wide)
-    levels = table(*columns)
-    for column, name in zip(levels.columns, columns, strict=True):
-        column.justify = "left" if name in ("deployment", "state", "limit") else "right"
-    places = {name: place for place, name in enumerate(names)}
-    points.sort(key=lambda point: (point.level, places[point.deployment]))
-    for _, each in groupby(points, key=lambda point: point.level):
-        for point in each:
-            cells = _cells(point, wide)
-            style = "" if point.valid else "dim"
-            levels.add_row(*(cells[name] for name in columns), style=style)
-        if len(names) > 1:
-            levels.add_section()
-    return levels
+    main: quantities.Interval = "fitting" if wide else "compact"
+    every = tables.points(run, intervals="fitting" if wide else "none", main=main)
+    rows = [
+        replace(row, cells={**row.cells, "deployment": tables.Cell(_marked(row, wide))})
+        for row in every.rows
+    ]
+    shown = formatted(tables.Table(every.columns, rows).only(*_columns(every, wide)))
+    if len(names) > 1:
+        last = -1
+        for group in every.groups:
+            last += len(group)
+            shown.rows[last].end_section = True
+    return shown
 
 
-def _columns(run: Run, points: list[Point], wide: bool) -> list[str]:
-    """The columns that fit. The limiting resource comes before a further quantile."""
-    lines = curves.of_run(run)
-    is_open, limited = curves.is_open(lines), limits.any_of(points)
+def _marked(row: tables.Row, wide: bool) -> str:
+    marks = ["" if wide or not row.point else states.mark(row.point), "" if row.valid else "*"]
+    return " ".join(filter(None, (row.deployment, *marks)))
+
+
+def _columns(every: tables.Table, wide: bool) -> list[str]:
+    """Return as many columns as there is room for: what binds says more than another quantile."""
+    names = {column.name for column in every.columns}
+    is_open, limited = "service p95" in names, "limit" in names
     quantiles = ["p50", "p95", "p99"]
     if not wide:
         quantiles = quantiles[is_open or limited : 2 if is_open and limited else 3]
     return [
-        *("deployment", curves.short_unit(lines), "throughput", *quantiles),
-        *(["service"] if is_open else []),
-        "errors",
+        *("deployment", "level", "throughput", *quantiles, "service p95", "errors"),
         *(["state"] if wide else []),
-        *(["limit"] if limited else []),
+        "limit",
     ]
-
-
-def _cells(point: Point, wide: bool) -> dict[str, Text]:
-    rate = point.errors.rate
-    every: quantities.Interval = "fitting" if wide else "none"
-    compact: quantities.Interval = "fitting" if wide else "compact"
-    marks = ["" if wide else states.mark(point), "" if point.valid else "*"]
-    level = Text(f"{point.level:,}")
-    return {
-        "deployment": Text(" ".join(filter(None, (point.deployment, *marks)))),
-        "users": level,
-        "rate": level,
-        "throughput": Text(quantities.rate_estimate(point.throughput, compact)),
-        "p50": Text(states.response_time(point, "p50", every)),
-        "p95": Text(states.response_time(point, "p95", compact)),
-        "p99": Text(states.response_time(point, "p99", every)),
-        "service": Text(quantities.duration_estimate(point.service_time.get("p95"), every)),
-        "errors": Text(quantities.percent(rate), style="red" if rate else ""),
-        "state": Text(states.said(point)),
-        "limit": Text(limits.said(point)),
-    }
 
 
 def _remarks(point: Point) -> Text:
     mark, style = ("  ", "dim") if point.valid else ("* ", "yellow")
     where = f"{point.deployment} at {point.level:,}: "
     return Text(mark + where + "; ".join(states.remarks(point)), style=style)
-
-
-def _knees(knees: dict[str, Knee], unit: str) -> Table:
-    found = table("knee of", unit, "throughput", "beyond it")
-    for name, knee in knees.items():
-        level = quantities.knee_level(knee)
-        there = quantities.MISSING if knee.throughput is None else f"{knee.throughput:,.0f}/s"
-        found.add_row(Text(name), level, there, quantities.beyond(knee))
-    return found
 
 
 def _ceilings(curve: Curve) -> Text:
@@ -187,20 +170,6 @@ def _ceilings(curve: Curve) -> Text:
     text = f"{curve.name}: predicted ceilings: {', '.join(told)}"
     findings = [f"{one.resource}: {one.finding}" for one in found if one.finding]
     return _named(". ".join([text, *findings]), curve.name)
-
-
-def _capacities(capacities: dict[str, Capacity], unit: str) -> Table:
-    found = table("capacity of", unit, "breaks first", "took", "why")
-    found.columns[4].justify, found.columns[4].no_wrap = "left", False
-    for name, one in capacities.items():
-        found.add_row(
-            Text(name),
-            quantities.capacity(one),
-            Text(one.slo or quantities.MISSING),
-            quantities.duration(one.seconds),
-            Text(one.why),
-        )
-    return found
 
 
 def _verdict(verdict: Verdict, model: str) -> Iterator[RenderableType]:
@@ -233,16 +202,3 @@ def _named(text: str, name: str) -> Text:
     if text.startswith(name):
         line.stylize("bold", 0, len(name))
     return line
-
-
-def _slos(slos: list[SloResult]) -> Table:
-    results = table("SLO", "deployment", "result", "why", left=4)
-    results.columns[2].no_wrap = True
-    for slo in slos:
-        results.add_row(
-            Text(f"{slo.name}: {slo.text}"),
-            Text(slo.deployment),
-            Text(slo.status, style=_STATUS[slo.status]),
-            Text(slo.why),
-        )
-    return results
