@@ -147,6 +147,7 @@ class RunRecorder:
                             lambda name, probe: self._probe(plan, urls, name, probe),
                             barrier,
                             watcher.watch,
+                            self._fleet.failure_words,
                         )
                         if isinstance(self._schedule, Why):
                             self._schedule.look = lambda: runs.run_of(folder.record)

@@ -22,7 +22,10 @@ from loadtests.storage import run_folder
 
 if TYPE_CHECKING:  # see _recorder
     from loadtests.run.controller import Observer
+    from loadtests.run.pings import Pings
     from loadtests.run_recorder import RunRecorder
+
+    Pinged = Callable[[Pings], None]
 
 _log = logging.getLogger("brownout")
 
@@ -34,6 +37,7 @@ def run(
     arguments: Sequence[str],
     schedule: Schedule = ladder,
     lent: Mock | None = None,
+    pinged: "Pinged | None" = None,
 ) -> Outcome:
     """
     Play the plan once, headless.
@@ -42,6 +46,8 @@ def run(
         arguments: for Locust, in addition to brownout's.
         schedule: which stages; those of the plan's levels when it is not given.
         lent: a mock that runs already and plays the plan's profile, to be used and left running.
+        pinged: takes what each deployment answers to one request of each kind before the first
+            stage; None: none is sent.
 
     Raises:
         deployments.DeploymentFailed, EngineFailed: nothing was measured.
@@ -54,7 +60,7 @@ def run(
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, headless) as connected:
             recorder = _recorder(
-                plan, out, folder, launch, line, observer, connected, schedule, since
+                plan, out, folder, launch, line, observer, connected, schedule, since, pinged
             )
             return recorder.next() or _nothing_began(log)
 
@@ -66,6 +72,7 @@ def ui(
     arguments: Sequence[str],
     opened: Callable[[], None],
     recorded: Callable[[Outcome], None],
+    pinged: "Pinged | None" = None,
 ) -> None:
     """
     Bring everything up with Locust's web UI and record each test until Ctrl-C.
@@ -74,6 +81,7 @@ def ui(
         arguments: for Locust, in addition to brownout's: where the UI listens.
         opened: called when the UI answers.
         recorded: called with each run.
+        pinged: as for `run`.
 
     Raises:
         deployments.DeploymentFailed, EngineFailed: it did not come up.
@@ -83,7 +91,9 @@ def ui(
     with interruptible(), ControllerSocket() as line, _launched(plan, folder) as launch:
         log = folder / "logs" / "generator.log"
         with engine(line, folder / "plan.toml", log, launch.cores, arguments) as connected:
-            recorder = _recorder(plan, out, folder, launch, line, observer, connected)
+            recorder = _recorder(
+                plan, out, folder, launch, line, observer, connected, pinged=pinged
+            )
             opened()
             with suppress(KeyboardInterrupt):  # the way to end it
                 while (outcome := recorder.next()) is not None:
@@ -96,6 +106,7 @@ def control(
     observer: "Observer",
     announce: Callable[[str, str], None],
     recorded: Callable[[Outcome], None],
+    pinged: "Pinged | None" = None,
 ) -> int:
     """
     Serve an engine that was started first: plain Locust. Returns the exit code of the last run.
@@ -103,6 +114,7 @@ def control(
     Args:
         announce: called with the line's address and token once everything is up.
         recorded: called with each run.
+        pinged: as for `run`.
 
     Raises:
         deployments.DeploymentFailed: it did not come up.
@@ -116,7 +128,7 @@ def control(
             announce(line.address, line.token)
             return line.accept()
 
-        recorder = _recorder(plan, out, folder, launch, line, observer, connected)
+        recorder = _recorder(plan, out, folder, launch, line, observer, connected, pinged=pinged)
         while (outcome := recorder.next()) is not None:
             code = outcome.exit_code()
             recorded(outcome)
@@ -150,6 +162,7 @@ def _recorder(
     connected: Callable[[], Hello],
     schedule: Schedule = ladder,
     since: float | None = None,
+    pinged: "Pinged | None" = None,
 ) -> "RunRecorder":
     """
     Wait until everything is up.
@@ -160,4 +173,9 @@ def _recorder(
     from loadtests.run_recorder import RunRecorder
 
     fleet = launch.ready()
+    if pinged:
+        from loadtests.run import pings
+
+        # The engine is still starting, so this takes no time of its own as a rule.
+        pinged(pings.send_all(plan, fleet, pings.IN_A_RUN))
     return RunRecorder(plan, out, folder, fleet, line, observer, connected(), schedule, since)

@@ -11,7 +11,7 @@ import typer
 
 from loadtests.cli import console as consoles
 from loadtests.cli.output import mistakes, print_outcome
-from loadtests.cli.playing import shown
+from loadtests.cli.playing import pinged, shown
 
 
 def control(
@@ -28,5 +28,6 @@ def control(
     with mistakes(), shown(consoles.console(force_terminal=False)) as observer:
         from loadtests import plans, session
 
-        code = session.control(plans.read(plans.find(plan)), out, observer, tell, print_outcome)
+        chosen = plans.read(plans.find(plan))
+        code = session.control(chosen, out, observer, tell, print_outcome, pinged(chosen))
     raise typer.Exit(code)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from loadtests.cli.output import console
+from loadtests.cli.output import console, print_lines
 
 if TYPE_CHECKING:
     from loadtests import plans
     from loadtests.outcomes import Outcome
     from loadtests.run.controller import Observer
+    from loadtests.run.pings import Pings
     from loadtests.schedules import Schedule
 
 CONNECTING = 20  # seconds that the workers of a load generator may take to connect
@@ -36,7 +38,22 @@ def played(
     from loadtests.schedules import ladder
 
     with shown() as observer:
-        return session.run(plan, out, observer, several(processes), schedule or ladder)
+        return session.run(
+            plan, out, observer, several(processes), schedule or ladder, pinged=pinged(plan)
+        )
+
+
+def pinged(plan: plans.Plan) -> Callable[[Pings], None]:
+    """Return what prints the answers to the first requests, and what is wrong with them."""
+
+    def tell(pings: Pings) -> None:
+        from loadtests.cli import ping_lines
+
+        print_lines(ping_lines.answers(plan, pings))
+        for text in ping_lines.problems(pings):
+            console.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+
+    return tell
 
 
 def shown(where: Console = console) -> AbstractContextManager[Observer]:

@@ -14,7 +14,7 @@ import typer
 
 from loadtests.cli.options import Out, PlanArgument, Processes
 from loadtests.cli.output import console, errors, mistakes, print_outcome
-from loadtests.cli.playing import several, shown
+from loadtests.cli.playing import pinged, several, shown
 
 
 def ui(
@@ -64,7 +64,7 @@ def ui(
                 webbrowser.open(address)
 
         with shown() as observer:
-            session.ui(chosen, out, observer, arguments, opened, print_outcome)
+            session.ui(chosen, out, observer, arguments, opened, print_outcome, pinged(chosen))
 
 
 def _password() -> str | None:

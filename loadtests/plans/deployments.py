@@ -107,7 +107,7 @@ _OF_THE_MOCK = ("upstream", "upstream_ca")
 Command = Annotated[
     str | list[str],
     BeforeValidator(_command),
-    AfterValidator(placeholders.strict("port", *_OF_THE_MOCK, shell=True)),
+    AfterValidator(placeholders.strict_words("port", *_OF_THE_MOCK)),
 ]
 Variables = Annotated[dict[str, str], AfterValidator(placeholders.strict("port", *_OF_THE_MOCK))]
 VariablesOfVariant = Annotated[dict[str, str], AfterValidator(placeholders.strict(*_OF_THE_MOCK))]

@@ -12,6 +12,7 @@ mistake, and `{{name}}` stands for the text `{name}`. In a body, braces other th
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,6 +36,7 @@ _BRACES = re.compile(
     rf"\{{\{{\s*{_NAME}\s*\}}\}}|\$?\{{(\s*(?:{_NAME}|(?i:env|file)\b[^{{}}]*)\s*)\}}", re.ASCII
 )
 _EITHER = re.compile(f"{_ESCAPED.pattern}|{_PLACEHOLDER.pattern}", re.ASCII)
+_FILLED = ("port", "upstream", "upstream_ca")
 _FAR = {
     "port": "is filled in only in the command, env and stop of a command deployment",
     "upstream": "is filled in only in the command, env and stop of a deployment",
@@ -61,22 +63,41 @@ def checked(value: T, info: ValidationInfo) -> T:
     return shown
 
 
-def strict(*names: str, shell: bool = False) -> Callable[[T, ValidationInfo], T]:
+def strict(*names: str) -> Callable[[T, ValidationInfo], T]:
     """
     Return a validator for values in which each name in braces is a placeholder: it does what
     `checked` does, and refuses unknown ones.
 
     Args:
         names: that are filled in there besides `{env.NAME}` and `{file.PATH}`.
-        shell: a shell may read the value, so `${NAME}` is left to it.
+    """
+    return _validator(lambda value: _leaves(value, ()), lambda text: _unknown(text, names))
+
+
+def strict_words(*names: str) -> Callable[[T, ValidationInfo], T]:
+    """
+    Return the same for a command, as text or a list of words.
+
+    `${NAME}` is a shell's. A word with spaces in it is a script, whose braces mean something to its
+    interpreter: only names are refused there that nearly are a placeholder.
     """
 
+    def words(value: object) -> _Leaves:
+        if isinstance(value, str):
+            return (((), word) for word in shlex.split(value))
+        return _leaves(value, ())
+
+    return _validator(words, lambda word: _unknown(word, names, in_command=True))
+
+
+_Leaves = Iterator[tuple[tuple[str | int, ...], str]]
+
+
+def _validator(
+    texts: Callable[[object], _Leaves], unknown: Callable[[str], Iterator[str]]
+) -> Callable[[T, ValidationInfo], T]:
     def check(value: T, info: ValidationInfo) -> T:
-        wrong = [
-            (steps, unknown)
-            for steps, text in _leaves(value, ())
-            for unknown in _unknown(text, names, shell)
-        ]
+        wrong = [(steps, problem) for steps, text in texts(value) for problem in unknown(text)]
         if wrong:
             raise mistakes(wrong)
         return checked(value, info)
@@ -91,16 +112,27 @@ def none_in(text: str) -> None:
         raise ValueError(f"{found[0]} in {text!r}: no placeholder is filled in here; write a value")
 
 
-def _unknown(text: str, names: Sequence[str], shell: bool) -> Iterator[str]:
+def _unknown(text: str, names: Sequence[str], in_command: bool = False) -> Iterator[str]:
     """What is wrong with each name in braces that nothing is filled in for."""
     for found in _BRACES.finditer(text):
         inner = found[1]
-        if inner is None or (shell and found[0].startswith("$") and inner not in names):
+        if inner is None:
             continue
-        braced = f"{{{inner}}}"
+        braced, name = f"{{{inner}}}", inner.strip()
         if inner in names or _PLACEHOLDER.fullmatch(braced) or braced == redaction.MARK:
             continue
-        yield f"there is no placeholder {braced}{_hint(inner.strip(), names)}"
+        foreign = found[0].startswith("$") or (_is_script(text) and not _is_nearly(name, names))
+        if not (in_command and foreign):
+            yield f"there is no placeholder {braced}{_hint(name, names)}"
+
+
+def _is_script(word: str) -> bool:
+    return any(letter.isspace() for letter in word)
+
+
+def _is_nearly(name: str, names: Sequence[str]) -> bool:
+    """Whether a name is that of a placeholder but for a letter or two of a longer one."""
+    return name in names or bool(get_close_matches(name.lower(), names, n=1, cutoff=0.8))
 
 
 def _hint(name: str, names: Sequence[str]) -> str:
@@ -144,8 +176,24 @@ def filled_strictly(text: str, escaped: Callable[[str], str] = str) -> str:
 
 
 def filled_words(words: Sequence[str]) -> list[str]:
-    """The words of a command; each value stays within its word. Raises PlanError."""
-    return [filled_strictly(word) for word in words]
+    """
+    The words of a command; each value stays within its word. In a script, names in two braces that
+    are not those of placeholders stay.
+
+    Raises:
+        PlanError: as for `filled`.
+    """
+    return [_filled_script(word) if _is_script(word) else filled_strictly(word) for word in words]
+
+
+def _filled_script(text: str) -> str:
+    def value(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return _value(found[2], found[3])
+        own = _is_nearly(found[1][1:-1].strip(), _FILLED) or _PLACEHOLDER.fullmatch(found[1])
+        return found[1] if own else found[0]
+
+    return _EITHER.sub(value, text)
 
 
 def filled_environment(variables: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -155,7 +203,25 @@ def filled_environment(variables: Mapping[str, str | None]) -> dict[str, str | N
 
 def filled_stage(stage: Stage) -> Stage:
     """The stage with its requests as they are sent. Raises PlanError."""
-    return stage.model_copy(update={"requests": tuple(map(_filled_request, stage.requests))})
+    return stage.model_copy(update={"requests": tuple(map(filled_request, stage.requests))})
+
+
+def filled_request(spec: RequestSpec) -> RequestSpec:
+    """The request as it is sent. Raises PlanError."""
+    texts = (spec.path, spec.body or "", *spec.headers.values())
+    if not any(_EITHER.search(text) for text in texts):
+        return spec
+    body = spec.body
+    if body is not None:
+        # Within JSON a value is escaped as its texts are.
+        body = json.dumps(_mapped(json.loads(body), filled)) if spec.json_body else filled(body)
+    return spec.model_copy(
+        update={
+            "path": filled_strictly(spec.path, lambda value: quote(value, safe="")),
+            "headers": {name: filled_strictly(value) for name, value in spec.headers.items()},
+            "body": body,
+        }
+    )
 
 
 def check(plan: Mapping[str, Any]) -> None:
@@ -264,20 +330,3 @@ def _content(placeholder: str, path: Path) -> str:
         raise PlanError(f"{placeholder}: the file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise PlanError(f"{placeholder}: the file is not text in UTF-8") from None
-
-
-def _filled_request(spec: RequestSpec) -> RequestSpec:
-    texts = (spec.path, spec.body or "", *spec.headers.values())
-    if not any(_EITHER.search(text) for text in texts):
-        return spec
-    body = spec.body
-    if body is not None:
-        # Within JSON a value is escaped as its texts are.
-        body = json.dumps(_mapped(json.loads(body), filled)) if spec.json_body else filled(body)
-    return spec.model_copy(
-        update={
-            "path": filled_strictly(spec.path, lambda value: quote(value, safe="")),
-            "headers": {name: filled_strictly(value) for name, value in spec.headers.items()},
-            "body": body,
-        }
-    )

@@ -7,6 +7,7 @@ import errno
 import logging
 import marshal
 import os
+import re
 import resource
 import select
 import signal
@@ -32,6 +33,12 @@ TIMEOUT = 5.0  # seconds between asking to end and forcing
 STARTING = 30.0  # seconds that a supervisor may take to start; they are usually 0.03
 LAST_WORDS = 5  # lines
 SCRIPT = os.path.abspath(supervisor.__file__)
+
+_EXCEPTION = re.compile(
+    r"\s*(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Timeout|Refused|Interrupt|Group)(?::| *$)", re.ASCII
+)
+"""The line of a Python traceback that names the exception."""
+_LIBRARY = re.compile(r"[/\\](?:site-packages|dist-packages|lib[/\\]python3\.\d+)[/\\]|<frozen ")
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 if sys.platform == "linux":
@@ -157,14 +164,33 @@ class ProcessGroup:
 
         Many a program ends when it cannot write its log, and cannot say why: a full disk is named.
         """
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - 4096))
-            words = printable(redaction.text(log.read().decode(errors="replace")))
-        lines = words.strip().splitlines()[-LAST_WORDS:]
-        said = "\nIts last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
+        lines = self._end_of_log(4096)[-LAST_WORDS:]
+        said = _quoted("Its last words", lines)
         disk = os.statvfs(self.log)
         full = "\nIts disk is full: make room, or choose another folder with --out."
         return f"{said}\nThe whole log: {self.log}{full if not disk.f_bavail else ''}"
+
+    def failure_words(self, *, exceptions_only: bool = False) -> str:
+        """
+        The last exception in its log with the lines of its own code that led there, and where the
+        whole log is; without one, its last words. Begins with a line end.
+
+        Args:
+            exceptions_only: empty without an exception.
+        """
+        lines = self._end_of_log(1 << 16)
+        found = [number for number, line in enumerate(lines) if _EXCEPTION.match(line)]
+        if not found:
+            return "" if exceptions_only else self.last_words()
+        there = [*_own_frames(lines[: found[-1]]), lines[found[-1]]]
+        return f"{_quoted('The last error in its log', there)}\nThe whole log: {self.log}"
+
+    def _end_of_log(self, size: int) -> list[str]:
+        """The lines of the last bytes of the log, without secrets."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - size))
+            words = printable(redaction.text(log.read().decode(errors="replace")))
+        return words.strip().splitlines()
 
     def descendants(self) -> set[int]:
         """Return the ids of its processes, also of those that have a session of their own."""
@@ -277,6 +303,30 @@ class ProcessGroup:
         poll = select.poll()
         poll.register(self._reports, select.POLLIN)
         poll.poll(seconds * 1000)
+
+
+def _own_frames(lines: Sequence[str]) -> list[str]:
+    """
+    Return the last frames, outside of libraries, of a Python traceback that ends these lines.
+
+    Args:
+        lines: the exception's own is not among them.
+    """
+    begin = len(lines)
+    while begin and (lines[begin - 1].startswith(" ") or not lines[begin - 1].strip()):
+        begin -= 1
+    frames: list[list[str]] = []
+    for line in lines[begin:]:
+        if line.strip().startswith('File "'):
+            frames.append([])
+        if frames:
+            frames[-1].append(line)
+    own = [frame for frame in frames if not _LIBRARY.search(frame[0])]
+    return [line for frame in own[-2:] for line in frame[:2]]
+
+
+def _quoted(title: str, lines: Sequence[str]) -> str:
+    return f"\n{title}:" + "".join(f"\n  {line}" for line in lines) if lines else ""
 
 
 def _in_words(code: int) -> str:

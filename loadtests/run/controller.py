@@ -17,6 +17,7 @@ from loadtests.results import Point
 from loadtests.run.barrier import Barrier
 from loadtests.run.engine_process import Engine, EngineFailed
 from loadtests.run.late_samples import LateSamples
+from loadtests.run.service_remarks import ServiceRemarks
 from loadtests.schedules import Played, Schedule, Step, ladder
 from loadtests.storage.run_folder import RunFolder
 
@@ -44,7 +45,8 @@ class Targets:
 
     `restart` starts again all that was started, and changes the URLs; `probe` changes the upstream,
     and a deployment, for a window of an experiment. `barrier` is None where nothing of them can be
-    read; `watch` is called with the name of the one that is measured next.
+    read; `watch` is called with the name of the one that is measured next. `failure_words` gives
+    what a deployment's log says of its failures.
     """
 
     urls: Mapping[str, str]
@@ -53,6 +55,7 @@ class Targets:
     probe: Callable[[str, stages.Probe], None] = lambda name, probe: None
     barrier: Barrier | None = None
     watch: Callable[[str], None] = lambda deployment: None
+    failure_words: Callable[[str, bool], str] = lambda deployment, exceptions_only: ""
 
 
 def play(
@@ -82,6 +85,7 @@ def play(
     samples = folder.record.samples
     since = monotonic() if since is None else since
     late = LateSamples(samples)
+    remarks = ServiceRemarks(plan, targets.failure_words)
     while (step := late.next_stage(schedule, plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
@@ -98,8 +102,9 @@ def play(
         most = _most(plan, step, so_far)
         length = Length(stage, step.pace, most) if step.pace else None
         record = _play_stage(stage, engine, folder, length)
-        if targets.barrier:
-            folder.write(targets.barrier.after(stage))
+        usage = targets.barrier.after(stage) if targets.barrier else None
+        if usage:
+            folder.write(usage)
         ended = {name: text for name, text in targets.dead().items() if name not in dead}
         for name, text in ended.items():
             folder.problem(text, name)
@@ -108,6 +113,10 @@ def play(
         observer.measured(found)
         for text in ended.values():
             observer.problem(text)
+        for remark in remarks.after(found, usage) if not ended else ():
+            folder.problem(remark.text)
+            if remark.now:
+                observer.problem(remark.text)
         alive = step.deployment not in dead
         measured, took = block(record, samples), monotonic() - begin
         learnt = played(step, record, found, measured=measured, alive=alive, seconds=took)

@@ -132,6 +132,11 @@ class Fleet:
             if end
         }
 
+    def failure_words(self, name: str, exceptions_only: bool = False) -> str:
+        """What the log of a deployment says of its failures; empty for one that ran already."""
+        group = self._groups.get(name)
+        return group.failure_words(exceptions_only=exceptions_only) if group else ""
+
     def processes(self) -> dict[str, list[int]]:
         """The process ids of the mock and of each deployment that was started, by name."""
         found = members(self._groups.values())

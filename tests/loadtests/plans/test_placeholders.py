@@ -96,7 +96,7 @@ def test_words_and_variables_of_a_command_keep_the_value_in_one_place():
 
 def test_requests_without_placeholders_stay_as_they_are():
     spec = RequestSpec(name="x", method="GET", path="/", weight=1, timeout=1, body="{}")
-    assert placeholders._filled_request(spec) is spec
+    assert placeholders.filled_request(spec) is spec
 
 
 def test_all_that_is_missing_is_said_with_its_place_and_the_way_out(tmp_path):
@@ -212,3 +212,19 @@ def test_a_shell_keeps_its_variables_and_json_its_braces(tmp_path):
     command = plans.read(path).deployments["own"].command
     found = placeholders.filled_words(deployments.argv(command, port=8001))
     assert found[2] == "exec svc --port 8001 --home ${HOME} --log '{\"a\": {}}'"
+
+
+def test_a_script_keeps_its_braces_unless_they_nearly_hold_a_placeholder(tmp_path):
+    def words(script):
+        command = json.dumps(["python", "-c", script, "{port}"])
+        path = tmp_path / "plan.toml"
+        path.write_text(
+            f'name = "a"\n[deployments.own]\ncommand = {command}\n{request("")}', encoding="utf-8"
+        )
+        own = plans.read(path).deployments["own"].command
+        return placeholders.filled_words(deployments.argv(own, port=8001))
+
+    script = "print(f'{n} {{n}} {port} {{port}}')"
+    assert words(script)[2] == "print(f'{n} {{n}} 8001 {port}')"
+    with pytest.raises(plans.PlanError, match=r"command\[2\]: .*did you mean \{upstream\}"):
+        words("import sys; serve('{upsteam}')")

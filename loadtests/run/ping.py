@@ -1,0 +1,159 @@
+"""
+One request to a service, as a plan has it, and what came back.
+
+It is sent by this process, which loads nothing of Locust, and as the load generator sends it: the
+same target, headers and body. No redirect is followed.
+"""
+
+import http.client
+import os
+import re
+import ssl
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from urllib.parse import quote, urlsplit
+
+import brotli
+
+from loadtests.plans import placeholders
+from loadtests.recording.messages import RequestSpec
+
+_LITERAL = "%/?:@!$&'()*+,;=-._~[]#"  # as in loadtests.engine.calls
+_USUAL = {"User-Agent": "brownout", "Accept": "*/*", "Accept-Encoding": "gzip, deflate, br"}
+_WITH_BODY = ("POST", "PUT", "PATCH")
+_MOST = 1 << 20  # bytes of a body that are kept
+_PART = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    What came back. `status` is None where no answer came; `error` says what went wrong, also where
+    an answer broke off.
+
+    `first_byte` and `seconds`: from the sending to the head of the answer, and to its end.
+    """
+
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """By lower-case name."""
+    body: bytes = b""
+    """Its first MiB, without its content coding."""
+    size: int = 0
+    """Bytes of the whole body, as they came."""
+    first_byte: float | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    timed_out: bool = False
+    arrived: bool = False
+    """The whole request was sent, over a connection that the service accepted."""
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+def send(target: str, spec: RequestSpec, timeout: float) -> Reply:
+    """
+    Send the request to the deployment at `target` and wait for the whole answer.
+
+    Args:
+        timeout: seconds for all of it.
+
+    Raises:
+        PlanError: what a placeholder stands for is not there any more.
+    """
+    spec = placeholders.filled_request(spec)
+    begun = perf_counter()
+    deadline = begun + timeout
+    connection = _connection(target, timeout)
+    status, headers, first = None, dict[str, str](), None
+    kept, size = bytearray(), 0
+    error: str | None = None
+    late = arrived = False
+    try:
+        _request(connection, target, spec)
+        arrived = True
+        response = connection.getresponse()
+        first = perf_counter() - begun
+        status = response.status
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        while True:
+            left = deadline - perf_counter()
+            if left <= 0:
+                raise TimeoutError
+            if connection.sock is not None:
+                connection.sock.settimeout(left)
+            part = response.read1(_PART)
+            if not part:
+                break
+            size += len(part)
+            kept += part[: _MOST - len(kept)]
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+    except TimeoutError:
+        error, late = f"no complete answer in {timeout:.3g} s", True
+    except (OSError, http.client.HTTPException, ValueError) as failure:
+        error = _words(failure)
+    finally:
+        connection.close()
+    body = _decoded(bytes(kept), headers.get("content-encoding", ""))
+    return Reply(status, headers, body, size, first, perf_counter() - begun, error, late, arrived)
+
+
+def _connection(target: str, timeout: float) -> http.client.HTTPConnection:
+    parts = urlsplit(target)
+    host = parts.hostname or ""
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout)
+    context = ssl.create_default_context()
+    if not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():  # as the load generator does
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
+
+
+def _request(connection: http.client.HTTPConnection, target: str, spec: RequestSpec) -> None:
+    prefix = urlsplit(target).path.rstrip("/")
+    path = quote((prefix + spec.path).partition("#")[0], safe=_LITERAL) or "/"
+    own = {name.lower() for name in spec.headers}
+    body = (spec.body or "").encode()
+    usual = {name: value for name, value in _USUAL.items() if name.lower() not in own}
+    connection.putrequest(spec.method, path, skip_host="host" in own, skip_accept_encoding=True)
+    for name, value in (usual | spec.headers).items():
+        connection.putheader(name, value.encode())
+    measured = own & {"transfer-encoding", "content-length"}
+    if (body or spec.method in _WITH_BODY) and not measured:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+
+
+def _decoded(body: bytes, coding: str) -> bytes:
+    """The body without its coding, as far as it can be undone."""
+    with suppress(zlib.error, brotli.error):
+        match coding.strip().lower():
+            case "gzip" | "x-gzip":
+                return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, _MOST)
+            case "deflate":
+                return zlib.decompressobj().decompress(body, _MOST)
+            case "br":
+                return bytes(brotli.Decompressor().process(body, output_buffer_limit=_MOST))
+    return body
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, in words that a user knows."""
+    match error:
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case http.client.RemoteDisconnected() | ConnectionResetError() | BrokenPipeError():
+            return "the connection was closed without an answer"
+        case http.client.IncompleteRead():
+            return "the connection was closed in the middle of the answer"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason or error}"
+        case http.client.BadStatusLine():
+            return "the answer is not HTTP"
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
