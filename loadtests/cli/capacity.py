@@ -24,7 +24,7 @@ from loadtests.cli.playing import plan_with, played
 
 
 def capacity(
-    plan: PlanArgument = "default",
+    plan: PlanArgument = None,
     out: Out = Path("runs"),
     deployments: Deployments = "",
     model: Model = "",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from loadtests.analysis.verdicts.metrics import METRICS
-from loadtests.cli.options import Anyway, Ats, Margin, Processes, WhenUnresolved
+from loadtests.cli.options import Anyway, Ats, Margin, PlanOption, Processes, WhenUnresolved
 from loadtests.cli.output import console, finish, mistakes, print_lines, print_path
-from loadtests.cli.playing import played
+from loadtests.cli.playing import plan_file, played
 
 if TYPE_CHECKING:
     from loadtests.compare.saved_runs import Comparison
@@ -22,9 +22,7 @@ def compare(
     b: Annotated[
         str, typer.Argument(metavar="B", help="A deployment of the plan, a command, URL or run.")
     ],
-    plan: Annotated[
-        str, typer.Option(metavar="PLAN", help="Upstream, requests, deployments: a plan.")
-    ] = "default",
+    plan: PlanOption = None,
     at: Ats = "",
     metric: Annotated[
         str, typer.Option(metavar="|".join(METRICS), help="The metric that decides.")
@@ -72,7 +70,7 @@ def compare(
                 "two runs, or two services"
             )
         chosen, terms = targets.contest(
-            plans.read(plans.find(plan)),
+            plans.read(plan_file(plan)),
             a,
             b,
             folders=(cwd_a, cwd_b),

@@ -9,8 +9,13 @@ import typer
 
 from loadtests import override_table
 
-PlanArgument = Annotated[
-    str, typer.Argument(metavar="PLAN", help="A plan (TOML), or the name of a shipped one.")
+_PLAN = (
+    "A plan (TOML) or the name of a shipped one. Without it: brownout.toml of this folder, else "
+    "the shipped plan 'default'."
+)
+PlanArgument = Annotated[str | None, typer.Argument(metavar="PLAN", help=_PLAN, show_default=False)]
+PlanOption = Annotated[
+    str | None, typer.Option("--plan", metavar="PLAN", help=_PLAN, show_default=False)
 ]
 
 Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)]

@@ -18,15 +18,39 @@ if TYPE_CHECKING:
     from loadtests.run.pings import Pings
     from loadtests.schedules import Schedule
 
+OWN = "brownout.toml"
+"""The plan of a folder."""
 CONNECTING = 20  # seconds that the workers of a load generator may take to connect
 
 
-def plan_with(name: str, no_telemetry: bool, **values: str) -> plans.Plan:
+def plan_file(text: str | None) -> Path:
+    """
+    Return the file of the plan that was typed. Without one: that of this folder, or the shipped
+    default; which of them it is, is printed.
+    """
+    from loadtests import plans
+
+    if text:
+        return plans.find(text)
+    own = Path(OWN)
+    if own.exists():
+        print_lines([f"The plan is {OWN} of this folder."])
+        return own
+    print_lines(
+        [
+            f"This folder has no {OWN}: the plan is the shipped one, 'default'. "
+            "brownout init writes a plan for your service."
+        ]
+    )
+    return plans.find("default")
+
+
+def plan_with(name: str | None, no_telemetry: bool, **values: str) -> plans.Plan:
     """The plan, with what was typed in place of its own."""
     from loadtests import plans
     from loadtests.plans import overrides as choices
 
-    chosen = choices.applied(plans.read(plans.find(name)), values)
+    chosen = choices.applied(plans.read(plan_file(name)), values)
     return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    plan: PlanArgument = "default",
+    plan: PlanArgument = None,
     out: Out = Path("runs"),
     deployments: Deployments = "",
     upstream: Upstream = "",

@@ -14,11 +14,11 @@ import typer
 
 from loadtests.cli.options import Out, PlanArgument, Processes
 from loadtests.cli.output import console, errors, mistakes, print_outcome
-from loadtests.cli.playing import pinged, several, shown
+from loadtests.cli.playing import pinged, plan_file, several, shown
 
 
 def ui(
-    plan: PlanArgument = "default",
+    plan: PlanArgument = None,
     out: Out = Path("runs"),
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the web UI.")] = 8089,
     web_host: Annotated[
@@ -41,7 +41,7 @@ def ui(
         from loadtests.cli import arguments as typed
         from loadtests.plans import hosts
 
-        chosen = plans.read(plans.find(plan))
+        chosen = plans.read(plan_file(plan))
         _check_port(web_host, port)
         base = typed.base_path(web_base_path)
         address = f"http://{_reached_at(web_host)}:{port}{base}"

@@ -205,3 +205,18 @@ def test_a_port_is_free_or_taken_in_each_family():
 )
 def test_an_address_is_shown_as_a_browser_takes_it(host, shown):
     assert ui._reached_at(host) == shown
+
+
+def test_without_a_plan_that_of_the_folder_is_taken_and_named(tmp_path, plan, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = CliRunner().invoke(commands.app, ["run", "--dry-run"])
+    assert shipped.output.startswith("This folder has no brownout.toml: the plan is the shipped")
+    assert "blocking-requests" in shipped.output
+    Path(plan).rename("brownout.toml")
+    for words in (["run", "--dry-run"], ["compare", "async", "threads", "--dry-run", "--at", "4"]):
+        own = CliRunner().invoke(commands.app, words)
+        assert own.exit_code == 0, own.output
+        assert own.output.startswith("The plan is brownout.toml of this folder.")
+        assert "threads" in own.output
+    given = CliRunner().invoke(commands.app, ["run", "quick", "--dry-run"])
+    assert "The plan is" not in given.output
