@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from app_under_test import variants
-from app_under_test.settings import Settings, flag
+from app_under_test.settings import Settings
+from app_under_test.tuning import flag
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 

@@ -63,8 +63,12 @@ def a_free_port() -> int:
 
 
 def pytest_configure() -> None:
-    """Tests interrupt what runs in this process, whichever way the suite was started."""
+    """
+    Whichever way the suite was started: tests interrupt what runs in this process, and the hundreds
+    of processes that they start keep bytecode, or each of them would compile every module.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -8,17 +8,17 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
-from app_under_test.settings import Settings
-
 if TYPE_CHECKING:  # a plan is checked against the names, which must not cost a framework
     from fastapi import FastAPI
+
+    from app_under_test.settings import Settings
 
 
 def names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
 
 
-def create_app(variant: str, upstream: str, settings: Settings) -> "FastAPI":
+def create_app(variant: str, upstream: str, settings: "Settings") -> "FastAPI":
     """
     The service as `variant` writes it, calling the upstream at the URL `upstream`.
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from app_under_test import variants
-from app_under_test.settings import Settings, to_flags
+from app_under_test.tuning import Tuning, to_flags
 from loadtests.plans import placeholders
 from loadtests.plans.errors import mistakes, no_such, shown
 from loadtests.plans.fields import PositiveDuration, Table, recordable
@@ -40,8 +40,8 @@ def _variant(name: str) -> str:
 
 def _settings(settings: dict[str, Any]) -> dict[str, Any]:
     for name in settings:
-        if name not in Settings.model_fields:
-            raise ValueError(no_such("setting", name, Settings.model_fields))
+        if name not in Tuning.model_fields:
+            raise ValueError(no_such("setting", name, Tuning.model_fields))
     to_flags(settings)
     return settings
 

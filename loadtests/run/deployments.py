@@ -13,7 +13,7 @@ from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import urlsplit
 
-from app_under_test.settings import to_flags
+from app_under_test.tuning import to_flags
 from loadtests import environment, private_files, redaction
 from loadtests.exit_codes import DIED, Failure
 from loadtests.plans import (

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app_under_test.__main__ import command_line
-from app_under_test.settings import Settings, to_flags
+from app_under_test.settings import Settings
+from app_under_test.tuning import to_flags
 
 seconds = st.floats(min_value=0, max_value=3600, exclude_min=True)
 tables = st.fixed_dictionaries(
@@ -83,8 +84,9 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.processes
 def test_a_plan_is_checked_without_a_framework_or_a_client() -> None:
     program = (
-        "import sys, app_under_test.settings, app_under_test.variants as v; v.names();"
-        "print({'fastapi', 'httpx', 'httpx2', 'requests', 'aiohttp', 'uvicorn'} & set(sys.modules))"
+        "import sys, app_under_test.tuning, app_under_test.variants as v; v.names();"
+        "heavy = {'fastapi', 'httpx', 'httpx2', 'requests', 'aiohttp', 'uvicorn', 'pydantic_settings'};"
+        "print(heavy & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8")
     assert done.stdout == "set()\n", done.stderr

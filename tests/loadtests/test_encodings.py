@@ -15,6 +15,7 @@ from tests.support.brownout_runs import BUDGET, COMMAND, ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 OPENING = {"open": "r", "read_text": "", "write_text": "", "fdopen": "r"}
+READING = ("Popen", "run", "check_output")
 
 
 def sources() -> list[Path]:
@@ -30,11 +31,13 @@ def unsaid(tree: ast.Module) -> Iterator[int]:
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
         name = call.func.id if isinstance(call.func, ast.Name) else name
+        if name not in OPENING and name not in READING:
+            continue
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         said = "encoding" in keywords or None in keywords
         constants = [one.value for one in call.args if isinstance(one, ast.Constant)]
         binary = any(one in ("rb", "wb", "ab", "r+b") for one in constants)
-        texts = name in ("Popen", "run", "check_output") and "text" in keywords
+        texts = name in READING and "text" in keywords
         of_os = ast.unparse(call.func).endswith(("os.open", "webbrowser.open", "dashboard.open"))
         if (name in OPENING and not of_os and not binary and not said) or (texts and not said):
             yield call.lineno

@@ -211,10 +211,21 @@ def called(*words: str, cwd: Path) -> tuple[int, Called]:
     that it starts are processes, and none of them is left.
     """
     mark = f"{cwd}-{os.getpid()}"
+    _start_drawer()
     with contextlib.chdir(cwd):
         ended = CliRunner().invoke(commands.app, words, env={**ENVIRONMENT, MARK: mark})
-    pictures.close()  # which ends with the process of a command
     if ended.exception and not isinstance(ended.exception, SystemExit):
         raise ended.exception
     eventually(lambda: not marked(mark))
     return ended.exit_code, Called(cwd, ended.output)
+
+
+def _start_drawer() -> None:
+    """
+    Start the process that draws, unless it runs: all calls of this process share it, since its
+    start takes more CPU than the pictures of a run. It ends with this process.
+    """
+    process = pictures._drawer._process
+    if process is None or process.poll() is not None:
+        pictures.close()
+        pictures._drawer._start()
