@@ -1,6 +1,6 @@
 """How a deployment of a variant may be tuned, and the flags that say so.
 
-A plan is checked with this: it imports neither a framework, nor a client library, nor what reads the
+A plan is checked with this: it imports no framework, no client library and nothing that reads the
 environment.
 """
 

@@ -1,30 +1,24 @@
 """The fixture `brownout`, in test suites of their own that load real services."""
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from loadtests import results
+import mock_upstream
+from brownout import pytest_plugin
+from loadtests import results, slo_check
+from mock_upstream import Upstream
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.processes
 
 SHOP = Path("docs/examples/shop").absolute()
-CALM = f"""
-import sys
-
-import pytest
-
-sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from tests.support.brownout_runs import calm
-
-
-@pytest.fixture(autouse=True, scope="session")
-def calm_machine():
-    with calm():
-        yield
-"""
 HEAD = """
 import os
 import signal
@@ -47,7 +41,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n")
 
-    def run_suite(tests: str, conftest: str = CALM) -> pytest.RunResult:
+    def run_suite(tests: str, conftest: str = "") -> pytest.RunResult:
         pytester.makeconftest(conftest)
         file = pytester.path / "test_shop.py"
         file.write_text(HEAD + tests, encoding="utf-8")
@@ -117,8 +111,8 @@ def test_is_unresolved(brownout):
     brownout.holds("p99 < 10s at 1", variant="async-aiohttp", **HASTE)
 
 @plays
-def test_is_skipped(brownout):
-    brownout.holds("p99 < 10s at 1", unresolved="skip", variant="async-aiohttp", **HASTE)
+def test_is_skipped(brownout, mock_upstream):
+    brownout.holds("p99 < 10s at 1", unresolved="skip", url=mock_upstream.url, **HASTE)
 
 def test_plays_a_plan(brownout, mock_upstream):
     run = brownout.holds("p50 < 5s at 3", plan="plan.toml")
@@ -153,26 +147,10 @@ def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report
     result.stdout.fnmatch_lines([f"SKIPPED*{told}*"])
 
 
-def test_what_cannot_be_played_fails_with_its_message_alone(
-    run: RunSuite, pytester: pytest.Pytester
-) -> None:
-    (pytester.path / "plan.toml").write_text("", encoding="utf-8")
+def test_what_cannot_be_played_fails_with_its_message_alone(run: RunSuite) -> None:
     cases = {
         'holds("p59 < 1s at 4", command="x {port}", path="/")': "a metric is expected at column 1",
-        'holds("p95 < 1s", url="http://127.0.0.1:9", path="/")': "'at 40', say, is expected",
-        'holds(command="x {port}", path="/")': "holds() was given no SLO, such as",
-        'holds("errors < 1%", command="x {port}", path="/")': 'Write "errors < 1% at 40"',
-        'holds("p95 < 1s at 4", command="x {port}")': 'holds() needs path="/checkout"',
-        'holds("p95 < 1s at 4", path="/")': "deployments.app: has none of the keys",
-        'holds("p95 < 1s at 4", command="x", path="/")': "is never told its port",
-        'holds("p95 < 1s at 4", variant="async-httpy", path="/")': "did you mean 'async-httpx'?",
-        'holds("p95 < 1s at 4", command="x {port}", path="/", evn={})': "did you mean 'env'?",
-        'holds("p95 < 1s at 4", command="x {port}", path="/", measure="3")': "load.measure: ",
-        'holds("p95 < 1s at 4", url="http://127.0.0.1:1", path="/")': "did not become ready",
-        'holds("p95 < 1s at 4", command="no-such {port}", path="/")': "cannot be started",
         'holds("p95 < 1s at 4", command="python -c 1/0 {port}", path="/")': "ZeroDivisionError",
-        'holds(plan="plan.toml", path="/")': "was given a plan and path; a plan says all of that",
-        'holds(plan="plan.toml")': "has a marker mock_upstream, and its plan an upstream",
         'holds("p95 < 1s at 4", url="http://127.0.0.1:1", unresolved="no")': "is neither",
     }
     tests = [
@@ -184,6 +162,60 @@ def test_what_cannot_be_played_fails_with_its_message_alone(
         assert message in result.stdout.str()
     assert "Traceback (most recent call last):\n  File" not in result.stdout.str()
     assert "slo_check.py" not in result.stdout.str()
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with mock_upstream.running("20ms") as running:
+        yield running
+
+
+def answered_here(question: Mapping[str, Any]) -> pytest_plugin.Data:
+    """As the process that the fixture asks, which has loaded everything already."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        patch.setattr(sys, "stdin", StringIO(json.dumps(question, default=str)))
+        slo_check.main()
+    answer: pytest_plugin.Data = json.loads(said.getvalue(), object_hook=pytest_plugin.Data)
+    return answer
+
+
+SLO = "p95 < 1s at 4"
+COMMAND = {"command": "x {port}"}
+ROOT = {"path": "/"}
+
+
+@pytest.mark.parametrize(
+    ("slos", "asked", "message"),
+    [
+        (["p95 < 1s"], {"url": "http://127.0.0.1:9", **ROOT}, "'at 40', say, is expected"),
+        ([], {**COMMAND, **ROOT}, "holds() was given no SLO, such as"),
+        (["errors < 1%"], {**COMMAND, **ROOT}, 'Write "errors < 1% at 40"'),
+        ([SLO], COMMAND, 'holds() needs path="/checkout"'),
+        ([SLO], ROOT, "deployments.app: has none of the keys"),
+        ([SLO], {"command": "x", **ROOT}, "is never told its port"),
+        ([SLO], {"variant": "async-httpy", **ROOT}, "did you mean 'async-httpx'?"),
+        ([SLO], {**COMMAND, **ROOT, "evn": {}}, "did you mean 'env'?"),
+        ([SLO], {**COMMAND, **ROOT, "measure": "3"}, "load.measure: "),
+        ([SLO], {"url": "http://127.0.0.1:1", **ROOT}, "did not become ready"),
+        ([SLO], {"command": "no-such {port}", **ROOT}, "cannot be started"),
+        ([], {"plan": "plan.toml", **ROOT}, "was given a plan and path; a plan says all of that"),
+        ([], {"plan": "plan.toml"}, "has a marker mock_upstream, and its plan an upstream"),
+    ],
+)
+def test_what_cannot_be_played_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    upstream: Upstream,
+    slos: list[str],
+    asked: dict[str, Any],
+    message: str,
+) -> None:
+    (tmp_path / "plan.toml").write_text("", encoding="utf-8")
+    monkeypatch.setattr(pytest_plugin, "_checked", answered_here)
+    place = {"name": "test_it", "root": str(tmp_path), "out": str(tmp_path), "marked": True}
+    with pytest.raises(pytest.fail.Exception) as failed:
+        pytest_plugin.Brownout(upstream, place).holds(*slos, **asked)
+    assert message in str(failed.value)
 
 
 def test_without_the_load_generator_the_fixture_says_how_to_get_it(run: RunSuite) -> None:
