@@ -1,8 +1,9 @@
 """A session: everything that a plan needs is up, and each test becomes a run."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -23,9 +24,23 @@ from loadtests.storage import run_folder
 if TYPE_CHECKING:  # see _recorder
     from loadtests.run.controller import Observer
     from loadtests.run.pings import Pings
+    from loadtests.run.suggestions import Suggestion
     from loadtests.run_recorder import RunRecorder
 
     Pinged = Callable[[Pings], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """
+    What `examine` found. `suggestion` is None where a deployment answered nothing as expected;
+    `dead`: who ended meanwhile, and how.
+    """
+
+    pings: "Pings"
+    suggestion: "Suggestion | None"
+    dead: Mapping[str, str]
+
 
 _log = logging.getLogger("brownout")
 
@@ -63,6 +78,30 @@ def run(
                 plan, out, folder, launch, line, observer, connected, schedule, since, pinged
             )
             return recorder.next() or _nothing_began(log)
+
+
+def examine(plan: Plan, folder: Path) -> "Examination":
+    """
+    Start what the plan needs, try each request on each deployment, and look at each for a moment.
+
+    Args:
+        folder: takes the logs.
+
+    Raises:
+        deployments.DeploymentFailed: it did not come up.
+    """
+    plans.check(plan)
+    with interruptible(), _launched(plan, folder) as launch:
+        from loadtests.run import pings
+        from loadtests.run.short_look import look
+        from loadtests.run.suggestions import suggestion
+
+        fleet = launch.ready()
+        found = pings.send_all(plan, fleet)
+        names = [] if plan.locustfile else list(plan.deployments)
+        looks = [look(plan, fleet, name) for name in names]
+        dead = fleet.dead()
+        return Examination(found, suggestion(plan, looks, len(fleet.cores.apps)), dead)
 
 
 def ui(

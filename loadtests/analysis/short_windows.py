@@ -66,7 +66,12 @@ def needed(metric: str) -> int:
 
 
 def _least_window(plan: Plan) -> float:
-    return max(LEAST_QUARTERS * LENGTH, _CYCLES * mean_latency(plan))
+    return max(LEAST_QUARTERS * LENGTH, least_for(mean_latency(plan)))
+
+
+def least_for(cycle: float) -> float:
+    """Seconds that a window must last, by those from a user's request to the next."""
+    return _CYCLES * cycle
 
 
 def as_plan_says(seconds: float) -> str:

@@ -15,6 +15,7 @@ from loadtests.cli.capacity import capacity
 from loadtests.cli.claims import claims
 from loadtests.cli.compare import compare
 from loadtests.cli.control import control
+from loadtests.cli.doctor import doctor
 from loadtests.cli.report import report_again
 from loadtests.cli.run import run
 from loadtests.cli.selfcheck import selfcheck
@@ -48,6 +49,7 @@ def _options(
     """Options of `brownout` itself, before any command."""
 
 
+app.command()(doctor)
 app.command()(run)
 app.command()(capacity)
 app.command()(ui)

@@ -30,6 +30,7 @@ ALWAYS = {
     "loadtests.cli.compare",
     "loadtests.cli.console",
     "loadtests.cli.control",
+    "loadtests.cli.doctor",
     "loadtests.cli.options",
     "loadtests.cli.output",
     "loadtests.cli.playing",

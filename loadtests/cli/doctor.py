@@ -1,0 +1,80 @@
+"""Try a plan without a run: `brownout doctor`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from loadtests.cli.options import Deployments, NoTelemetry, PlanArgument
+from loadtests.cli.output import console, mistakes, print_lines
+from loadtests.cli.playing import plan_with
+from loadtests.exit_codes import DIED, FAILED, FINE
+
+if TYPE_CHECKING:
+    from loadtests.plans import Plan
+    from loadtests.session import Examination
+
+
+def doctor(
+    plan: PlanArgument = None,
+    deployments: Deployments = "",
+    no_telemetry: NoTelemetry = False,
+) -> None:
+    """
+    Check a plan, start its deployments, send one request of each kind, and suggest levels.
+
+    Nothing is measured and no run is saved. Exit code 0: every request is answered as the plan
+    expects, and its upstream is called; 1: it is not; 2: the plan is wrong; 4: a deployment did not
+    start, or ended.
+    """
+    with mistakes():
+        from loadtests import session
+        from loadtests.cli import ping_lines
+
+        chosen = plan_with(plan, no_telemetry, deployments=deployments)
+        folder = Path(tempfile.mkdtemp(prefix="brownout-doctor-"))
+        kept = True
+        try:
+            found = session.examine(chosen, folder)
+            kept = not found.pings.fine or bool(found.dead)
+        finally:
+            if not kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        print_lines(ping_lines.answers(chosen, found.pings))
+        print_lines(_suggested(chosen, found))
+        problems = [*ping_lines.problems(found.pings), *found.dead.values()]
+        for text in problems:
+            console.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+        if not problems:
+            print_lines(["No problem was found."])
+        elif len(problems) > 1:
+            print_lines([f"{len(problems)} problems were found."])
+    raise typer.Exit(DIED if found.dead else FINE if found.pings.fine else FAILED)
+
+
+def _suggested(plan: Plan, found: Examination) -> Iterator[str]:
+    from loadtests.analysis.numbers import duration
+    from loadtests.analysis.short_windows import mean_latency
+    from loadtests.plans import UrlDeployment
+
+    suggestion = found.suggestion
+    if not all(isinstance(one, UrlDeployment) for one in plan.deployments.values()):
+        yield f"The mock upstream answers in {duration(mean_latency(plan))} in the mean."
+    if suggestion is None:
+        yield "Levels are suggested once the requests are answered as the plan expects."
+        return
+    yield from suggestion.why
+    yield "Suggested:"
+    yield "  [load]"
+    yield f"  levels = [{', '.join(map(str, suggestion.levels))}]"
+    length = f'measure = "{suggestion.measure:g}s"'
+    if suggestion.needed:
+        yield f"  {length}  # the least for p95 at {suggestion.at}"
+    else:
+        yield f"  # no measure: each level takes what it needs, 3 to 20 s; fixed: {length}"
+    yield f"For brownout compare: --at {suggestion.at}"
