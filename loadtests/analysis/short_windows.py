@@ -12,7 +12,7 @@ from mock_upstream.latency.distributions import Latency
 _CYCLES = 6  # response times that a window must last: a closed system forgets in about one
 
 
-def too_short(plan: Plan) -> list[str]:
+def too_short(plan: Plan, asked_only: bool = False) -> list[str]:
     """
     Sentences about levels whose windows are too short for a quantile's interval or the state, with
     the `measure` that would be long enough.
@@ -20,6 +20,9 @@ def too_short(plan: Plan) -> list[str]:
     From the mean latency of the plan's upstream, as if the service added nothing and no queue: more
     requests than these do not come. Empty for deployments at URLs, whose upstream is not known, and
     for a user's own locustfile.
+
+    Args:
+        asked_only: only quantiles of SLOs count, at the levels of these.
     """
     urls = all(isinstance(one, UrlDeployment) for one in plan.deployments.values())
     if urls or plan.locustfile is not None:
@@ -29,9 +32,11 @@ def too_short(plan: Plan) -> list[str]:
     found = []
     for name, q in QUANTILES.items():
         needed = requests_for(q)
+        asked = {slo.level for slo in plan.slos.values() if slo.metric == name}
         rates = {
             level: level if load.model == "open" else level / max(cycle, 1e-4)
             for level in load.levels
+            if level in asked or not asked_only
         }
         short = {
             level: rate

@@ -41,14 +41,16 @@ def capacity(
     """
     Find the highest level that keeps the plan's SLOs, with an interval.
 
-    All SLOs count at every level that is tried: an `at 40` in them is replaced by that level. The
-    search ends when the interval is at most 5 % of the level wide, or one level. Exit code 1: not
+    All SLOs count at every level that is tried: an `at 40` in them is replaced by that level and
+    can be left out. With a single level the search begins there and has no other bound. It
+    ends when the interval is at most 5 % of the level wide, or one level. Exit code 1: not
     even the lowest level keeps them; 3: the time was over first.
     """
     with mistakes():
         chosen = plan_with(
             plan,
             no_telemetry,
+            search=True,
             deployments=deployments,
             model=model,
             settle=settle,

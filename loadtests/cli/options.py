@@ -39,7 +39,12 @@ Arrivals = Annotated[str, _override("arrivals")]
 
 Levels = Annotated[str, _override("levels")]
 
-Bounds = Annotated[str, typer.Option("--levels", metavar="1,400", help="Lowest and highest level.")]
+Bounds = Annotated[
+    str,
+    typer.Option(
+        "--levels", metavar="1,400", help="Lowest and highest level, or the lowest alone."
+    ),
+]
 
 Settle = Annotated[str, _override("settle")]
 

@@ -45,12 +45,14 @@ def plan_file(text: str | None) -> Path:
     return plans.find("default")
 
 
-def plan_with(name: str | None, no_telemetry: bool, **values: str) -> plans.Plan:
-    """The plan, with what was typed in place of its own."""
+def plan_with(
+    name: str | None, no_telemetry: bool, *, search: bool = False, **values: str
+) -> plans.Plan:
+    """The plan, with what was typed in place of its own; `search`: see plans.read."""
     from loadtests import plans
     from loadtests.plans import overrides as choices
 
-    chosen = choices.applied(plans.read(plan_file(name)), values)
+    chosen = choices.applied(plans.read(plan_file(name), search), values)
     return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
 
 

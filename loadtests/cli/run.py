@@ -108,7 +108,7 @@ def run(
         against = _baseline(baseline, chosen, anyway, at, margin)
         from loadtests.analysis.short_windows import too_short
 
-        print_lines(too_short(chosen))
+        print_lines(too_short(chosen, asked_only=True))
         if dry_run:
             return
         outcome = _against(against, played(chosen, out, processes, schedule))

@@ -42,9 +42,10 @@ from mock_upstream.units.documents import from_toml, shortened
 from mock_upstream.units.durations import format_duration
 
 
-def _slo(value: object) -> object:
+def _slo(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
-        return parse(value)
+        load = info.data.get("load") if (info.context or {}).get("search") else None
+        return parse(value, load.levels[0] if isinstance(load, Load) else None)
     raise ValueError(f'{value!r} is not text, such as "p95 < 250ms at 40"')
 
 
@@ -213,9 +214,13 @@ class Plan(Table):
 _Mistake = tuple[tuple[str | int, ...], str]
 
 
-def read(path: Path) -> Plan:
+def read(path: Path, search: bool = False) -> Plan:
     """
     The plan of a TOML file. Relative paths in it start from its folder.
+
+    Args:
+        search: for a search of capacity, which replaces the levels of SLOs: one that names none is
+            read as one at the plan's lowest level.
 
     Raises:
         PlanError: no such file, not TOML, or values that cannot be; all of them are told.
@@ -226,7 +231,7 @@ def read(path: Path) -> Plan:
         raise PlanError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise PlanError(f"{path} is not TOML: {error}") from None
-    return _checked(data, path.absolute().parent, str(path))
+    return _checked(data, path.absolute().parent, str(path), search)
 
 
 def default() -> Plan:
@@ -381,9 +386,12 @@ def _holds_null(value: object) -> bool:
     return value is None
 
 
-def _checked(data: dict[str, Any], folder: Path | None = None, source: str = "") -> Plan:
+def _checked(
+    data: dict[str, Any], folder: Path | None = None, source: str = "", search: bool = False
+) -> Plan:
     try:
-        return Plan.model_validate(data, context={"folder": folder or Path()})
+        context = {"folder": folder or Path(), "search": search}
+        return Plan.model_validate(data, context=context)
     except ValidationError as error:
         raise explain(error, Plan, _with_matrices(data), source) from None
 

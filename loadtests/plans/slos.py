@@ -29,6 +29,7 @@ GRAMMAR = (
     "throughput > 500/s at 80; knee > 60; p95(new) < 0.5 * p95(old) at 40"
 )
 
+_AT_EVERY_LEVEL = ("errors", "knee")  # metrics that an SLO can have without a level
 LONGEST_TEXT = 300  # characters
 _NUMBER = r"\d+(?:\.\d+)?"
 # A factor, the name of a metric, or anything in brackets: no threshold has any of them.
@@ -69,9 +70,12 @@ class Slo:
         }[self.comparison]
 
 
-def parse(text: str) -> Slo:
+def parse(text: str, level: int | None = None) -> Slo:
     """
     The SLO of the text; see the top of this module.
+
+    Args:
+        level: of a text that has none and needs one; None: that is a mistake.
 
     Raises:
         ValueError: it makes none; the message shows the place and the grammar.
@@ -80,14 +84,15 @@ def parse(text: str) -> Slo:
         raise ValueError(
             f"{text[:40]!r}... has more than {LONGEST_TEXT} characters; write\n{GRAMMAR}"
         )
-    return _Reader(text).slo()
+    return _Reader(text, level).slo()
 
 
 class _Reader:
     """Takes one part after the other from the front of the text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, default_level: int | None) -> None:
         self._text = text
+        self._default_level = default_level
         self._at = 0
 
     def slo(self) -> Slo:
@@ -100,8 +105,10 @@ class _Reader:
             threshold, against = self._other(metric, deployment, place)
         else:
             threshold = self._threshold(metric)
-        level = self._level(metric)
-        return Slo(metric, deployment, comparison, threshold, level, self._text.strip(), against)
+        level, text = self._level(metric), self._text.strip()
+        if level is None and metric not in _AT_EVERY_LEVEL:
+            level, text = self._default_level, f"{text} at {self._default_level}"
+        return Slo(metric, deployment, comparison, threshold, level, text, against)
 
     def _metric(self) -> Metric:
         word = self._take(r"\w*")
@@ -194,7 +201,7 @@ class _Reader:
         if not self._take(r"at\b"):
             if self._take(r"\S+", move=False):
                 raise self._error("'at' and a level, or the end, is expected")
-            if metric not in ("errors", "knee"):
+            if metric not in _AT_EVERY_LEVEL and self._default_level is None:
                 raise self._error(f"{metric} changes with the level: 'at 40', say, is expected")
             return None
         if metric == "knee":

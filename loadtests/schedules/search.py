@@ -23,6 +23,9 @@ from loadtests.recording.slices import LENGTH, whole_slices
 from loadtests.schedules.ladder import SWITCHING
 from loadtests.schedules.schedule import Played, Step
 
+HIGHEST = 2_000
+"""The highest level of a search to which none is given."""
+_TOP = 20_000  # of all levels
 _STEP = 3  # from one level to the next, until an SLO is missed
 _MARGIN = 0.15  # of a wide bracket, on a log scale: no level is placed nearer to its ends
 _OFTEN = 6  # stages at a level
@@ -110,12 +113,13 @@ def _down(seconds: float) -> float:
 
 def search_of(plan: Plan, levels: Sequence[int], within: float) -> Search:
     """
-    The search that the plan's SLOs ask for, between the first and the last of the levels.
+    The search that the plan's SLOs ask for, between the first and the last of the levels; from a
+    single level on, as far up as it takes (HIGHEST, or ten times the level).
 
     Raises:
         PlanError: a deployment has no SLO that ends at a level.
     """
-    if list(levels) != sorted(set(levels)) or len(levels) < 2 or levels[0] < 1:
+    if list(levels) != sorted(set(levels)) or not levels or levels[0] < 1:
         raise PlanError(
             f"a search goes from a lowest to a highest level, such as 1,400; not {list(levels)}"
         )
@@ -130,7 +134,8 @@ def search_of(plan: Plan, levels: Sequence[int], within: float) -> Search:
             f'[slos]\ncheckout-p95 = "p95 < 250ms at {plan.load.levels[0]}"\n'
             "(the level after `at` is replaced by those that are tried)"
         )
-    return Search(slos, Bounds(lowest=levels[0], highest=levels[-1], within=within))
+    highest = levels[-1] if len(levels) > 1 else min(max(HIGHEST, 10 * levels[0]), _TOP)
+    return Search(slos, Bounds(lowest=levels[0], highest=highest, within=within))
 
 
 def next_level(trials: Sequence[Trial], bounds: Bounds) -> int | None:

@@ -34,6 +34,15 @@ def test_with_the_length_that_is_told_nothing_is_too_short(tmp_path, model, repe
     assert too_short(plan(tmp_path, f'{load}"{longest}s"')) == []
 
 
+def test_a_quantile_that_no_slo_asks_for_is_passed_over_where_only_those_count(tmp_path):
+    load = 'levels = [1, 40]\nmeasure = "6s"'
+    assert too_short(plan(tmp_path, load), asked_only=True) == []
+    slos = '\n[slos]\na = "p99 < 1s at {}"'
+    assert too_short(plan(tmp_path, load + slos.format(40)), asked_only=True) == []
+    (told,) = too_short(plan(tmp_path, load + slos.format(1)), asked_only=True)
+    assert told.startswith("No interval of p99 is to be expected at 1 user: ")
+
+
 def test_think_time_makes_it_shorter(tmp_path):
     thinking = plan(tmp_path, 'levels = [40]\nmeasure = "6s"\nthink_time = "5s"')
     assert any("p99" in line for line in too_short(thinking))

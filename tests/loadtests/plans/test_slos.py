@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests import plans
 from loadtests.plans import slos
 from loadtests.plans.slos import Slo, parse
 
@@ -127,3 +128,18 @@ def test_any_text_is_an_slo_or_a_value_error(text):
 def test_an_slo_is_met_on_its_side_of_the_threshold(comparison, below, equal, above):
     slo = parse(f"knee {comparison} 60")
     assert [slo.holds(59), slo.holds(60), slo.holds(61)] == [below, equal, above]
+
+
+def test_an_slo_of_a_search_needs_no_level(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'name = "a"\n[deployments.own]\nurl = "http://127.0.0.1:9"\n[[requests]]\npath = "/"\n'
+        '[load]\nlevels = [5]\n[slos]\nfast = "p95 < 900ms"\nfew = "errors < 1%"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(plans.PlanError, match="'at 40', say, is expected"):
+        plans.read(path)
+    found = plans.read(path, search=True)
+    assert [slo.text for slo in found.slos.values()] == ["p95 < 900ms at 5", "errors < 1%"]
+    path.write_text(plans.to_toml(found), encoding="utf-8")
+    assert plans.read(path) == found

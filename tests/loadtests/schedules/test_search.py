@@ -130,6 +130,9 @@ def test_a_plan_without_an_slo_is_refused_with_an_example():
     assert search_of(plan, (1, 10), 60.0).bounds.highest == 10
     with pytest.raises(PlanError, match="lowest to a highest"):
         search_of(plan, (10, 1), 60.0)
+    assert search_of(plan, (5,), 60.0).bounds.lowest == 5
+    assert search_of(plan, (5,), 60.0).bounds.highest == 2000
+    assert search_of(plan, (1000,), 60.0).bounds.highest == 10_000
 
 
 def test_an_slo_that_compares_deployments_is_not_searched_for_and_refused_when_it_is_alone():
