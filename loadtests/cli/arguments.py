@@ -31,7 +31,7 @@ def level(text: str) -> int | None:
 def bounds(text: str) -> list[int]:
     if not re.fullmatch(r"(\s*[1-9]\d{0,4}\s*(,\s*[1-9]\d{0,4}\s*)?)?", text, re.ASCII):
         raise UsageError(
-            f"--levels {text!r} is not a lowest and a highest level, such as 1,400, or a lowest one."
+            f"--levels {text!r} is not a lowest and a highest level, such as 1,400, or the lowest."
         )
     found = [int(part) for part in text.split(",") if part.strip()]
     if found and found[-1] > 20_000:
