@@ -11,13 +11,15 @@ unexport PYTHONDONTWRITEBYTECODE
 # The tests of a module share its fixtures; tests/conftest.py says how many modules run at a time.
 PARALLEL := --numprocesses auto --maxprocesses 16 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run ui test test-fast lint types lock clean
+.PHONY: help run ui test test-fast lint types docs docs-check lock clean
 
 help:
 	@echo "make run [PLAN=plan.toml]  set up, measure, print the path of the report"
 	@echo "make ui                    set up, open the Locust web UI"
 	@echo "make test                  lint, types and tests"
 	@echo "make test-fast             the tests that start no process and wait for no clock"
+	@echo "make docs                  the documentation as a site, in site/"
+	@echo "make docs-check            play the long commands of README and docs (20 minutes)"
 	@echo "make lock                  pin the dependencies again (needs uv)"
 
 $(READY): requirements.lock pyproject.toml
@@ -49,9 +51,21 @@ test: lint types
 test-fast: $(READY)
 	$(BIN)/pytest $(PARALLEL) -m "not processes"
 
+$(VENV)/.docs: requirements-docs.lock $(READY)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-docs.lock
+	@touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --clean --strict
+
+docs-check: $(READY)
+	$(BIN)/pytest -v tests/repository/check_documents.py
+
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
-		--extra load --group dev pyproject.toml --output-file requirements.lock
+	$(LOCK) --extra load --group dev pyproject.toml --output-file requirements.lock
+	$(LOCK) --group pyproject.toml:docs --constraints requirements.lock --output-file requirements-docs.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,18 +16,19 @@ from loadtests.report.outputs.markdown import escaped, table
 _CURVES = 3  # levels from which on a curve says more than a number
 
 _ABOUT = """\
-Statements about FastAPI and HTTP clients that one often reads, each put to the test: what would be
-measured if it held, what if not, what theory predicts from the settings, and what came. The verdict
-follows from the numbers: *confirmed* where every case lies on the statement's side of the border,
-*refuted* where none does, otherwise *true only when*. Intervals are 95 %; counts have none.
+Each statement about FastAPI and HTTP clients is tested by experiment. A table shows the measured
+value, the value that theory predicts from the settings, and the values for which the statement is
+true. The verdict follows from the numbers: *confirmed* if every case agrees with the statement,
+*refuted* if no case does, otherwise *true only when*. Intervals are 95 %; counts have none.
 
-```
+<!-- not run: 33 minutes; tests/end_to_end/test_claims.py plays parts of it -->
+```bash
 brownout claims
 ```
 """
 _KEY = """\
-A dot is a measurement with its interval, a ring what was predicted; blue: the statement holds,
-orange: it does not. What lies farther out is drawn at the edge."""
+A dot is a measurement with its interval, and a ring is the prediction. Blue: the statement is true;
+orange: it is not. Values outside of the plot are drawn at its edge."""
 
 
 def write(findings: Sequence[Finding], seen: Mapping[str, Seen], folder: Path) -> Path:
@@ -53,7 +54,7 @@ def render(findings: Sequence[Finding], drawn: Mapping[str, Seen]) -> str:
     Args:
         drawn: the plans whose curves are shown, by name.
     """
-    blocks = ["# What is often said, measured", _ABOUT.strip()]
+    blocks = ["# Frequent statements, measured", _ABOUT.strip()]
     blocks.append(f"**{text.summary(findings)}**{_where(drawn)}")
     header = ["statement", "verdict", "why"]
     rows = [

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 ACTION = ROOT / "action.yml"
 EXAMPLES = ROOT / "docs" / "examples"
 WORKFLOW = EXAMPLES / "brownout-gate.yml"
+CI = ROOT / ".github" / "workflows" / "ci.yml"
 GATE = EXAMPLES / "brownout-gate.sh"
 DOC = ROOT / "docs" / "ci.md"
 
@@ -56,7 +57,7 @@ def wrong(path: Path) -> str:
     return "".join(one.stdout + one.stderr for one in (shape, dangers) if one.returncode)
 
 
-@pytest.mark.parametrize("path", [ACTION, WORKFLOW], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [ACTION, WORKFLOW, CI], ids=lambda path: path.name)
 def test_linters_have_nothing_against_what_is_shipped(path: Path) -> None:
     assert wrong(path) == ""
 
