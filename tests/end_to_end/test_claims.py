@@ -230,5 +230,5 @@ def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_behind(tmp_path):
     assert (
         (tmp_path / invocation.lines[-1].strip())
         .read_text(encoding="utf-8")
-        .startswith("# What is often said")
+        .startswith("# Frequent statements")
     )
