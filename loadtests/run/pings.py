@@ -90,7 +90,7 @@ def send_all(plan: Plan, fleet: Fleet, seconds: float | None = None) -> Pings:
                     left += 1
                     continue
                 sent.append(_ping(fleet, name, spec, ledger, over, expects_calls(plan, name)))
-    with suppress(RuntimeError):  # a mock that has ended is told of by the run
+    with suppress(RuntimeError):  # the run reports a mock that has ended
         Upstream(fleet.mock.url, fleet.mock.control, fleet.mock.owner, fleet.mock.pid).reset()
     return Pings(tuple(sent), left, tuple(_without_calls(plan, sent)))
 
