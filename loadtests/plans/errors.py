@@ -113,6 +113,8 @@ def _told(mistake: ErrorDetails, root: type[BaseModel], data: Any) -> tuple[str,
         if found:
             field = _fields(found[0])[str(step)]
             models = list(_models_in(field.annotation))
+    if mistake["type"] == "recursion_depth_exceeded":
+        return key_of(steps[:4]), "has too many tables in tables"
     key = key_of(steps)
     if mistake["type"] == "extra_forbidden":
         known = [name for model in models for name in _fields(model)]

@@ -131,7 +131,7 @@ def no_calls(plan: Plan, name: str) -> str:
 
 
 def _without_calls(plan: Plan, sent: Sequence[Ping]) -> Iterator[str]:
-    """Of deployments that got all of their requests, none of which made a call."""
+    """Sentences about deployments whose requests were all sent and made no call."""
     for name in plan.deployments:
         own = [one for one in sent if one.deployment == name]
         known = [one.calls for one in own if one.calls is not None and one.reply.arrived]

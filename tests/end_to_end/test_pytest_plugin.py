@@ -171,7 +171,7 @@ def upstream() -> Iterator[Upstream]:
 
 
 def answered_here(question: Mapping[str, Any]) -> pytest_plugin.Data:
-    """As the process that the fixture asks, which has loaded everything already."""
+    """The process that the fixture asks, which has loaded everything already."""
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
         patch.setattr(sys, "stdin", StringIO(json.dumps(question, default=str)))
         slo_check.main()

@@ -82,7 +82,7 @@ def ledgers(records, sent, name="a", cpu=0.2):
 
 def ran(draw, seed, levels=LEVELS):
     rng = random.Random(seed)
-    stages = [stage(number, "a", users) for number, users in enumerate(levels)]
+    stages = [stage(number, "a", level) for number, level in enumerate(levels)]
     sent = [users(one, draw, rng) for one in stages]
     records = [recorded(one, requests) for one, requests in zip(stages, sent, strict=True)]
     return analysed(records, samples=ledgers(records, sent))
