@@ -24,11 +24,11 @@ _BUSY = 0.1  # of what the busiest process uses, from which on another one takes
 @dataclass(frozen=True, slots=True)
 class ShortLook:
     """
-    Of a deployment, by requests one after the other; None: none was answered as expected.
+    What a few requests, one after the other, show of a deployment.
 
-    `response_time`: of the quicker half the median, in seconds, as a machine that is busy makes the
-    others slower. `cpu`: seconds that a request takes; None: of a service that was not started
-    here. `processes`: how many took part.
+    `response_time`: the median of the faster half, in seconds, since a busy machine slows the
+    others; None: no request was answered as expected. `cpu`: seconds that a request takes; None:
+    the service was not started here. `processes`: the number that took part.
     """
 
     deployment: str

@@ -81,7 +81,7 @@ def _levels(plan: Plan, knees: Sequence[float]) -> tuple[int, ...]:
 
 
 def _rounded(value: float) -> int:
-    """To two digits."""
+    """The value with two significant digits."""
     digits = max(math.floor(math.log10(max(value, 1))) - 1, 0)
     return int(round(value, -digits))
 
