@@ -79,8 +79,8 @@ def _limit(case: Seen, deployment: Mapping[str, Any]) -> Limit | None:
         why=why,
         next=_next(remedy),
         advice=advice(remedy),
-        evidence=evidence.told(case, found.resource, ceiling),
-        source="telemetry" if case.now.told else "outside",
+        evidence=evidence.facts(case, found.resource, ceiling),
+        source="telemetry" if case.now.gauges else "outside",
     )
 
 
@@ -115,7 +115,7 @@ def _remedy(
         least = max(least, reached)
     same = {resource, "cpu"} if resource == "churn" else {resource}
     others = [one for one in case.ceilings if one.resource not in same and one.throughput > least]
-    clients = case.now.told is None or bool(case.now.told.clients)
+    clients = case.now.gauges is None or bool(case.now.gauges.clients)
     workers = case.now.workers
     return Remedy(resource, ceiling, reached, others, workers, deployment, clients)
 

@@ -47,13 +47,13 @@ class Seen:
         shares = [] if now.cpu is None else [now.cpu / usable_cores(now)]
         if now.busiest is not None:
             shares.append(now.busiest)
-        if now.told and now.told.loop_cpu is not None:
-            shares.append(now.told.loop_cpu)
+        if now.gauges and now.gauges.loop_cpu is not None:
+            shares.append(now.gauges.loop_cpu)
         return max(shares, default=None)
 
     @property
     def lag(self) -> float | None:
-        return self.now.told.lag if self.now.told else None
+        return self.now.gauges.lag if self.now.gauges else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,8 +249,8 @@ def _calls(low: Observation) -> float:
     calls = low.per_request
     if not calls:
         return 1.0
-    if low.told and low.told.retried:
-        calls = max(calls - low.told.retried, 1.0)
+    if low.gauges and low.gauges.retried:
+        calls = max(calls - low.gauges.retried, 1.0)
     whole = round(calls)
     return float(whole) if whole and abs(calls - whole) <= WHOLE * whole else calls
 
@@ -260,16 +260,16 @@ def _call(low: Observation, cpu: float | None) -> float | None:
     The upstream's time, and what the client adds to it, which is no more than its CPU: everything
     beyond that is a queue.
     """
-    told = low.told.call if low.told else None
+    call = low.gauges.call if low.gauges else None
     upstream = low.upstream
     stay = None
     if upstream:
         stay = upstream.service or upstream.asked or upstream.stay
     if stay is None:
-        return told
-    if told is None:
+        return call
+    if call is None:
         return stay
-    return stay + min(max(told - stay, 0.0), cpu or 0.0)
+    return stay + min(max(call - stay, 0.0), cpu or 0.0)
 
 
 def _thread(low: Observation, takes: Demand) -> float | None:
@@ -278,14 +278,14 @@ def _thread(low: Observation, takes: Demand) -> float | None:
     the upstream's queue, and for a core where all are used; None where it is not told, or hardly
     any: threads that only validate answers are no limit.
     """
-    told = low.told
-    if told is None or told.thread is None:
+    gauges = low.gauges
+    if gauges is None or gauges.thread is None:
         return None
-    if told.thread < max(IN_USE * (low.time or 0.0), HELD):
+    if gauges.thread < max(IN_USE * (low.time or 0.0), HELD):
         return None
-    held = told.thread - low.phases.get("pool_wait", 0.0)
-    if takes.call is not None and told.call is not None:
-        held -= takes.calls * max(told.call - takes.call, 0.0)
+    held = gauges.thread - low.phases.get("pool_wait", 0.0)
+    if takes.call is not None and gauges.call is not None:
+        held -= takes.calls * max(gauges.call - takes.call, 0.0)
     if takes.held is not None and (low.cpu or 0.0) >= IDLE * usable_cores(low):
         held = min(held, takes.held + (takes.cpu or 0.0))
     return held if held > 0 else None
@@ -316,7 +316,7 @@ def _loop(
     That is what a request spends before the app and for the loop, less its queue: with the others
     of a closed system as seen by one that arrives, s (1 + Q (N - 1) / N) (Schweitzer's estimate).
     """
-    if low.told is None or call is None or not any(late(one) for one in seen):
+    if low.gauges is None or call is None or not any(late(one) for one in seen):
         return None
     if one_at_a_time(seen):
         return calls * call + (cpu or 0.0)
@@ -332,38 +332,38 @@ def _loop(
 
 def late(one: Observation) -> bool:
     """Whether its event loop is late, and that is not for want of CPU: something blocks it."""
-    told = one.told
-    if told is None or told.lag is None or told.lag < LATE:
+    gauges = one.gauges
+    if gauges is None or gauges.lag is None or gauges.lag < LATE:
         return False
-    used = max(told.loop_cpu or 0.0, (one.cpu or 0.0) / usable_cores(one))
+    used = max(gauges.loop_cpu or 0.0, (one.cpu or 0.0) / usable_cores(one))
     return used < IDLE and one.starved < STARVED
 
 
 def one_at_a_time(seen: Sequence[Observation]) -> bool:
     """Whether calls were never made at the same time, while there were users to make some."""
     top = seen[-1]
-    if not top.told or top.told.call is None or top.told.calls is None:
+    if not top.gauges or top.gauges.call is None or top.gauges.calls is None:
         return False
     if top.point.model == "closed" and top.level < 2 * top.workers:
         return False
-    at_once = top.told.call * top.told.calls * top.rate
+    at_once = top.gauges.call * top.gauges.calls * top.rate
     return 0.5 * top.workers <= at_once <= 1.1 * top.workers
 
 
 def _threads(
     seen: Sequence[Observation], settings: Mapping[str, Any], takes: Demand
 ) -> Ceiling | None:
-    told = [one for one in seen if one.told and one.told.threads]
-    if takes.thread and told:
-        most = max(one.told.threads.total for one in told if one.told and one.told.threads)
+    gauges = [one for one in seen if one.gauges and one.gauges.threads]
+    if takes.thread and gauges:
+        most = max(one.gauges.threads.total for one in gauges if one.gauges and one.gauges.threads)
         return _ceiling("threads", most, takes.thread, _counted(most, "thread"))
-    if takes.held is None or any(one.told and one.told.thread is not None for one in told):
+    if takes.held is None or any(one.gauges and one.gauges.thread is not None for one in gauges):
         return None
-    if told:
-        threads = [one.told.threads for one in told if one.told and one.told.threads]
+    if gauges:
+        threads = [one.gauges.threads for one in gauges if one.gauges and one.gauges.threads]
         used = any(
             had.busy >= IN_USE * one.throughput * takes.held
-            for one, had in zip(told, threads, strict=True)
+            for one, had in zip(gauges, threads, strict=True)
         )
         total = max(had.total for had in threads) if used else None
     else:
@@ -379,14 +379,14 @@ def _pool(
 ) -> Ceiling | None:
     if takes.held is None:
         return None
-    told = [one for one in seen if one.told and one.told.pools]
+    gauges = [one for one in seen if one.gauges and one.gauges.pools]
     total: float | None = None
-    if told:
-        for one in told:
-            pool = one.told.fullest if one.told else None
+    if gauges:
+        for one in gauges:
+            pool = one.gauges.fullest if one.gauges else None
             if pool and pool.used >= IN_USE * one.throughput * takes.held:
                 total = max(total or 0.0, pool.limit or 0.0)
-    elif not any(one.told for one in seen) and (each := number(settings, "pool")):
+    elif not any(one.gauges for one in seen) and (each := number(settings, "pool")):
         total = float(each * seen[-1].workers)
     if not total:
         return None
@@ -399,11 +399,11 @@ def _slots(
     """The ceiling of a process-wide semaphore; one for each request bounds its own calls alone."""
     if takes.held is None:
         return None
-    told = [one.told for one in seen if one.told]
-    semaphores = [one.semaphore for one in told if one.semaphore]
+    gauges = [one.gauges for one in seen if one.gauges]
+    semaphores = [one.semaphore for one in gauges if one.semaphore]
     each = number(settings, "max_concurrent")
     total = max((one.limit or 0.0 for one in semaphores), default=0.0)
-    if not told and each:
+    if not gauges and each:
         total = each * seen[-1].workers
     return (
         _ceiling("concurrency-limit", total, takes.held, f"{rounded(total, 4)} at a time")
@@ -434,7 +434,7 @@ def usable_cores(one: Observation) -> float:
     """
     if (usable := one.usable) is None:
         most = one.cores or one.workers
-        usable = min(one.workers, most) if one.told else most
+        usable = min(one.workers, most) if one.gauges else most
     return usable if one.quota is None else min(usable, one.quota)
 
 

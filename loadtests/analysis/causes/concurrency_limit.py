@@ -31,7 +31,7 @@ def slots(case: Seen) -> Found | None:
         return None
     calls = "1 call" if count == 1 else f"{count} calls"
     mean = min(case.now.upstream.in_flight / count, 1.0)
-    if case.now.told:
+    if case.now.gauges:
         why = f"{calls} at a time at the upstream, while threads, connections and CPU have room"
         return Found("concurrency-limit", mean, why, ceiling)
     set_so = [

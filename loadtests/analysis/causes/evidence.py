@@ -24,7 +24,7 @@ _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resou
 }
 
 
-def told(case: Seen, resource: Resource, ceiling: Ceiling | None) -> list[Fact]:
+def facts(case: Seen, resource: Resource, ceiling: Ceiling | None) -> list[Fact]:
     """Facts that show the resource first, then the rates, then the other facts."""
     facts = list(_facts(case))
     first = [fact for about, fact in facts if resource in _ABOUT[about]]
@@ -75,31 +75,31 @@ def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
         canary = now.point.canary
         unit = f", {rounded(each / canary, 3)} canaries" if canary else ""
         yield "cpu", ("CPU of a request", f"{duration(each)}{unit}")
-    told = now.told
-    if told is None:
+    gauges = now.gauges
+    if gauges is None:
         return
-    if told.threads:
-        of = f"{rounded(told.threads.busy, 3)} of {rounded(told.threads.total, 4)}"
+    if gauges.threads:
+        of = f"{rounded(gauges.threads.busy, 3)} of {rounded(gauges.threads.total, 4)}"
         yield "threads", ("threads busy", of)
-        yield "threads", ("waiting for a thread", rounded(told.threads.waiting, 3))
-    if told.thread:
-        after = f", {duration(told.background)} after the answer" if told.background else ""
-        yield "threads", ("a request holds a thread for", f"{duration(told.thread)}{after}")
-    if (pool := told.fullest) and pool.limit:
+        yield "threads", ("waiting for a thread", rounded(gauges.threads.waiting, 3))
+    if gauges.thread:
+        after = f", {duration(gauges.background)} after the answer" if gauges.background else ""
+        yield "threads", ("a request holds a thread for", f"{duration(gauges.thread)}{after}")
+    if (pool := gauges.fullest) and pool.limit:
         of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
         yield "pool", ("connections in use", of)
         yield "pool", ("waiting for a connection", rounded(pool.waiting, 3))
-    if (places := told.semaphore) and places.limit:
+    if (places := gauges.semaphore) and places.limit:
         of = f"{rounded(places.used, 3)} of {rounded(places.limit, 4)}"
         yield "slots", ("places of a semaphore taken", of)
         yield "slots", ("waiting for a place", rounded(places.waiting, 3))
-    if told.lag is not None:
-        yield "loop", ("the event loop is late", duration(told.lag))
-    if told.loop_cpu is not None:
-        yield "loop", ("CPU of the event loop", f"{percent(told.loop_cpu)} of a core")
-    if told.clients:
-        yield "clients", ("clients made for a request", rounded(told.clients, 2))
-    if told.constructing:
-        yield "clients", ("to make them", f"{duration(told.constructing)} a request")
-    if told.retried:
-        yield "repeats", ("calls made again for a request", rounded(told.retried, 2))
+    if gauges.lag is not None:
+        yield "loop", ("the event loop is late", duration(gauges.lag))
+    if gauges.loop_cpu is not None:
+        yield "loop", ("CPU of the event loop", f"{percent(gauges.loop_cpu)} of a core")
+    if gauges.clients:
+        yield "clients", ("clients made for a request", rounded(gauges.clients, 2))
+    if gauges.constructing:
+        yield "clients", ("to make them", f"{duration(gauges.constructing)} a request")
+    if gauges.retried:
+        yield "repeats", ("calls made again for a request", rounded(gauges.retried, 2))

@@ -257,7 +257,7 @@ def _free(now: Observation) -> tuple[Resource, str] | None:
     if now.cpu is None or not now.throughput:
         return None
     each = duration(now.workers / now.throughput)
-    if now.told and now.told.lag is not None and now.told.lag < LATE:
+    if now.gauges and now.gauges.lag is not None and now.gauges.lag < LATE:
         return "concurrency-limit", (
             f"something that does not call the upstream holds requests, for {each} each if one at "
             "a time: a lock, or another service"

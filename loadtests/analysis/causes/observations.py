@@ -48,7 +48,7 @@ class Observation:
     cpu_read: float | None = None
     """Seconds of CPU for a request, as read at the barriers."""
     workers: int = 1
-    told: ServiceGauges | None = None
+    gauges: ServiceGauges | None = None
     upstream: UpstreamUse | None = None
 
     @property
@@ -71,8 +71,8 @@ class Observation:
     @property
     def per_request(self) -> float | None:
         """Calls for each request."""
-        if self.told and self.told.calls is not None:
-            return self.told.calls
+        if self.gauges and self.gauges.calls is not None:
+            return self.gauges.calls
         if self.upstream and self.rate:
             return self.upstream.calls / self.rate
         return None
@@ -145,14 +145,14 @@ class _Service:
         these = [one for one in self._records if one.stage.level == point.level]
         complete = [one for one in these if one.complete] or these
         pairs = [pair for one in complete for pair in under_load(one, self._samples)]
-        told = service_gauges.service(self._name, pairs)
+        gauges = service_gauges.service(self._name, pairs)
         used = cpu.cores(self._name, complete, self._idle)
         busiest = None
         if used is not None and self._processors:
             shares = [self._processors.busiest.get(one.stage.number) for one in complete]
             busiest = max((used * share for share in shares if share is not None), default=None)
         if used is None:
-            used = told.cpu if told and told.cpu is not None else _sampled(self._name, pairs)
+            used = gauges.cpu if gauges and gauges.cpu is not None else _sampled(self._name, pairs)
         host, others = _taken(self._name, complete, self._samples)
         return Observation(
             point=point,
@@ -167,8 +167,8 @@ class _Service:
             host=host,
             others=others,
             cpu_read=cpu.per_request(self._name, complete, self._idle),
-            workers=max(told.processes if told else 0, workers),
-            told=told,
+            workers=max(gauges.processes if gauges else 0, workers),
+            gauges=gauges,
             upstream=upstream_ledger.upstream(pairs),
         )
 

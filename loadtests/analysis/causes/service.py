@@ -86,14 +86,14 @@ def _cores(count: float) -> str:
 def _churn(case: Seen, each: float | None) -> str | None:
     """What of the CPU is spent on clients and connections that could be kept; None: too little."""
     now, low = case.now, case.low
-    told = now.told
+    gauges = now.gauges
     if not each:
         return None
-    if told and told.constructing and told.constructing >= CONSTRUCTING * each:
+    if gauges and gauges.constructing and gauges.constructing >= CONSTRUCTING * each:
         # That is by the clock: more than all of the CPU means that others ran meanwhile.
-        part = min(told.constructing, each)
+        part = min(gauges.constructing, each)
         return (
-            f"{rounded(told.clients or 0.0, 2)} clients are made for a request, "
+            f"{rounded(gauges.clients or 0.0, 2)} clients are made for a request, "
             f"{duration(part)} of its {duration(each)} of CPU"
         )
     opened = _opened(now)
@@ -108,7 +108,7 @@ def _churn(case: Seen, each: float | None) -> str | None:
             f"{rounded(opened, 2)} connections are opened for a call, and a request takes "
             f"{duration(each)} of CPU instead of {then}"
         )
-    if told is None and opened >= FULL and each >= CLIENT:
+    if gauges is None and opened >= FULL and each >= CLIENT:
         return (
             f"{rounded(opened, 2)} connections are opened for a call, and a request takes "
             f"{duration(each)} of CPU, as one does that makes a client"
@@ -120,20 +120,20 @@ def _opened(one: Observation) -> float | None:
     """Connections for each call."""
     if one.upstream and one.upstream.connections is not None:
         return one.upstream.connections
-    if one.told and one.told.connects is not None and one.told.calls:
-        return one.told.connects / one.told.calls
+    if one.gauges and one.gauges.connects is not None and one.gauges.calls:
+        return one.gauges.connects / one.gauges.calls
     return None
 
 
 def blocked(case: Seen) -> Found | None:
     """A loop that is late, and that is not for want of CPU."""
     lag = case.lag
-    if lag is None or case.now.told is None or not late(case.now):
+    if lag is None or case.now.gauges is None or not late(case.now):
         return None
     waits = max((case.now.time or 0.0) - (case.low.time or 0.0), 0.0)
     if lag < LATE_SHARE * waits or not case.near("loop"):
         return None
-    loop = case.now.told.loop_cpu
+    loop = case.now.gauges.loop_cpu
     used = f" while it uses {percent(loop)} of a core" if loop is not None else ""
     why = f"blocked event loop: it is {duration(lag)} late in the mean{used}"
     ceiling = case.ceiling("loop")
@@ -147,7 +147,7 @@ def _full(used: float, limit: float, waiting: float) -> bool:
 
 
 def pool(case: Seen) -> Found | None:
-    pool = case.now.told.fullest if case.now.told else None
+    pool = case.now.gauges.fullest if case.now.gauges else None
     if pool is None or not pool.limit or pool.waiting < QUEUE or not case.near("pool"):
         return None
     if not _full(pool.used, pool.limit, pool.waiting):
@@ -161,7 +161,7 @@ def pool(case: Seen) -> Found | None:
 
 
 def semaphore(case: Seen) -> Found | None:
-    semaphore = case.now.told.semaphore if case.now.told else None
+    semaphore = case.now.gauges.semaphore if case.now.gauges else None
     if semaphore is None or not semaphore.limit or semaphore.waiting < QUEUE:
         return None
     full = _full(semaphore.used, semaphore.limit, semaphore.waiting)
@@ -175,7 +175,7 @@ def semaphore(case: Seen) -> Found | None:
 
 
 def threads(case: Seen) -> Found | None:
-    threads = case.now.told.threads if case.now.told else None
+    threads = case.now.gauges.threads if case.now.gauges else None
     if threads is None or threads.waiting < QUEUE or not case.near("threads"):
         return None
     if not _full(threads.busy, threads.total, threads.waiting):

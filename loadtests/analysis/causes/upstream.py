@@ -17,8 +17,8 @@ def retries(case: Seen) -> Found | None:
     calls = now.per_request
     if not calls:
         return None
-    if now.told and now.told.retried is not None:
-        repeated = now.told.retried
+    if now.gauges and now.gauges.retried is not None:
+        repeated = now.gauges.retried
     else:
         repeated = calls - case.takes.calls
         if repeated < REPEATED * case.takes.calls:

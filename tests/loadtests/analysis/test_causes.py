@@ -46,11 +46,11 @@ def blocking(users, permits=None, *, threads=10, waiting=0.0, pool=20, queued=0.
         if queued
         else replace_pool(here, pool, min(busy, pool)),
     }
-    return level(users, permits, told=held | more.pop("told", {}), **more)
+    return level(users, permits, gauges=held | more.pop("gauges", {}), **more)
 
 
 def replace_pool(here, limit, used):
-    return (replace(here.told.pools[0], client="requests", limit=limit, used=used),)
+    return (replace(here.gauges.pools[0], client="requests", limit=limit, used=used),)
 
 
 def test_a_level_that_follows_the_load_has_no_limit():
@@ -78,8 +78,8 @@ def test_a_pool_that_is_smaller_than_the_threads_binds_although_both_are_full():
 
 
 def test_a_pool_without_threads():
-    beyond = [level(n, 98, told={"pools": used_up(5, n - 5)}) for n in (20, 40)]
-    found = named(level(1, told={"pools": used_up(5, 0)}), *beyond)
+    beyond = [level(n, 98, gauges={"pools": used_up(5, n - 5)}) for n in (20, 40)]
+    found = named(level(1, gauges={"pools": used_up(5, 0)}), *beyond)
     assert found.resource == "pool"
     assert found.why.startswith("connection pool: 4.9 of 5 connections of httpx2 in use, 35 calls")
 
@@ -114,8 +114,8 @@ def test_a_rate_limit_is_the_upstreams():
 
 def test_calls_that_are_repeated_on_a_failing_upstream_are_retries():
     storm = {"calls": 800, "refused": 0.8, "failing": 0.8}
-    told = {"calls": 4.0, "retried": 3.0}
-    beyond = [level(n, 100, failing=0.4, upstream=storm, told=told) for n in (20, 40)]
+    gauges = {"calls": 4.0, "retried": 3.0}
+    beyond = [level(n, 100, failing=0.4, upstream=storm, gauges=gauges) for n in (20, 40)]
     assert resource(level(1), *beyond, profile=LIMITED) == "retries"
     dark = [level(n, 100, failing=0.4, upstream=storm, black_box=True) for n in (20, 40)]
     assert resource(level(1, black_box=True), *dark, profile=LIMITED) == "retries"
@@ -123,19 +123,19 @@ def test_calls_that_are_repeated_on_a_failing_upstream_are_retries():
 
 def test_a_second_call_that_belongs_to_a_request_is_no_retry():
     two = {"calls": 2.0}
-    seen = [blocking(n, 99, waiting=n - 10, told=two) for n in (20, 40)]
-    assert resource(blocking(1, 10, told=two), *seen) == "threads"
+    seen = [blocking(n, 99, waiting=n - 10, gauges=two) for n in (20, 40)]
+    assert resource(blocking(1, 10, gauges=two), *seen) == "threads"
 
 
 def test_a_cpu_at_its_end_is_named_although_pool_and_threads_look_full():
     busy = {"cpu": 0.99, "loop_cpu": 0.7, "pools": used_up(10, 10)}
-    beyond = [blocking(n, 198, waiting=n - 10, told=busy) for n in (20, 40)]
-    assert resource(blocking(1, told={"cpu": 0.1}), *beyond) == "cpu"
+    beyond = [blocking(n, 198, waiting=n - 10, gauges=busy) for n in (20, 40)]
+    assert resource(blocking(1, gauges={"cpu": 0.1}), *beyond) == "cpu"
 
 
 def test_a_loop_that_uses_its_core_is_cpu_and_not_blocked():
     low = level(1, cpu=0.005)
-    beyond = [level(n, 200, cpu=0.005, told={"lag": 0.08}) for n in (30, 60)]
+    beyond = [level(n, 200, cpu=0.005, gauges={"lag": 0.08}) for n in (30, 60)]
     found = named(low, *beyond)
     assert found.resource == "cpu"
     assert (
@@ -147,13 +147,13 @@ def test_a_loop_that_uses_its_core_is_cpu_and_not_blocked():
 def test_two_workers_on_one_core_are_bound_by_the_core():
     cores = {"workers": 2, "cores": 1}
     low = level(1, cpu=0.005, **cores)
-    beyond = [level(n, 200, cpu=0.005, told={"loop_cpu": 0.5}, **cores) for n in (30, 60)]
+    beyond = [level(n, 200, cpu=0.005, gauges={"loop_cpu": 0.5}, **cores) for n in (30, 60)]
     assert resource(low, *beyond) == "cpu"
 
 
 def test_a_loop_that_is_late_without_using_its_core_is_blocked():
-    told = {"lag": 0.4, "call": CALL, "loop_cpu": 0.02, "cpu": 0.02}
-    beyond = [level(n, 19.4, told=told, upstream={"peaks": (1.0,)}) for n in (10, 20)]
+    gauges = {"lag": 0.4, "call": CALL, "loop_cpu": 0.02, "cpu": 0.02}
+    beyond = [level(n, 19.4, gauges=gauges, upstream={"peaks": (1.0,)}) for n in (10, 20)]
     found = named(level(1, 19.4), *beyond)
     assert found.resource == "loop"
     assert found.why == (
@@ -164,10 +164,10 @@ def test_a_loop_that_is_late_without_using_its_core_is_blocked():
 
 def test_a_loop_that_is_late_because_it_gets_no_core_is_not_blocked():
     """Others use its core, or its container's share of it is used up."""
-    told = {"lag": 0.4, "loop_cpu": 0.3, "cpu": 0.3}
+    gauges = {"lag": 0.4, "loop_cpu": 0.3, "cpu": 0.3}
     uneven = {"peaks": (30.0, 12.0)}
     beyond = [
-        level(n, x, told=told, upstream=uneven, starved=0.5) for n, x in ((20, 300), (40, 250))
+        level(n, x, gauges=gauges, upstream=uneven, starved=0.5) for n, x in ((20, 300), (40, 250))
     ]
     found = named(level(1), *beyond)
     assert found.resource == "cpu"
@@ -182,17 +182,17 @@ def test_a_blocking_call_among_async_ones_is_predicted_from_what_is_not_the_upst
         return {"pre_app": wait / 2, "loop_wait": wait / 2, "own": CPU, "upstream": CALL}
 
     low = level(1, 1 / (CALL + 0.021), phases=phases(0.020))
-    told = {"lag": 0.3, "call": 0.3}
-    beyond = [level(n, 47.6, told=told, phases=phases(0.4)) for n in (10, 20)]
+    gauges = {"lag": 0.3, "call": 0.3}
+    beyond = [level(n, 47.6, gauges=gauges, phases=phases(0.4)) for n in (10, 20)]
     found = named(low, *beyond)
     assert found.resource == "loop"
     assert found.ceiling == pytest.approx(47.6, rel=0.02)
 
 
 def test_clients_made_for_each_request_are_churn():
-    told = {"clients": 1.0, "constructing": 0.017}
-    low = level(1, cpu=0.018, told=told)
-    beyond = [level(n, 55, cpu=0.018, told=told) for n in (10, 20)]
+    gauges = {"clients": 1.0, "constructing": 0.017}
+    low = level(1, cpu=0.018, gauges=gauges)
+    beyond = [level(n, 55, cpu=0.018, gauges=gauges) for n in (10, 20)]
     found = named(low, *beyond)
     assert found.resource == "churn"
     assert found.ceiling == pytest.approx(55, rel=0.02)
@@ -220,7 +220,7 @@ def test_a_connection_for_each_call_is_not_churn_where_other_work_uses_the_cpu()
 
 def test_a_semaphore_that_tells_is_no_pool_of_connections():
     both = used_up(8, 12, "semaphore") + replace_pool(level(1), 100, 8)
-    beyond = [level(n, 157, told={"pools": both}) for n in (20, 40)]
+    beyond = [level(n, 157, gauges={"pools": both}) for n in (20, 40)]
     found = named(level(1), *beyond)
     assert found.resource == "concurrency-limit"
     assert found.why == (
@@ -231,9 +231,9 @@ def test_a_semaphore_that_tells_is_no_pool_of_connections():
 
 def test_a_semaphore_whose_holders_wait_for_connections_does_not_bind():
     both = used_up(8, 12, "semaphore") + used_up(4, 4)
-    beyond = [level(n, 78, told={"pools": both}) for n in (20, 40)]
+    beyond = [level(n, 78, gauges={"pools": both}) for n in (20, 40)]
     idle = used_up(8, 0, "semaphore") + used_up(4, 0)
-    assert resource(level(1, told={"pools": idle}), *beyond) == "pool"
+    assert resource(level(1, gauges={"pools": idle}), *beyond) == "pool"
 
 
 def test_a_limit_that_does_not_tell_is_as_many_at_a_time_while_nothing_is_full():
@@ -250,7 +250,7 @@ def test_the_calls_that_the_users_make_are_no_limit():
     one = level(20, 300, upstream=at_once)
     assert resource(level(1), level(10), one) == "unknown"
     two = {"in_flight": 39.9, "peaks": (40.0, 40.0)}
-    fan_out = level(20, 290, upstream=two, told={"calls": 2.0})
+    fan_out = level(20, 290, upstream=two, gauges={"calls": 2.0})
     assert resource(level(1), level(10), fan_out) == "unknown"
 
 
@@ -352,8 +352,8 @@ def test_an_upstream_without_a_ledger_is_named_where_its_time_is_what_grows():
 
 def test_missing_gauges_name_nothing():
     bare = {"threads": None, "pools": (), "lag": None, "loop_cpu": None}
-    beyond = [replace(level(n, 150, told=bare), upstream=None, cpu=None) for n in (20, 40)]
-    assert resource(level(1, told=bare), *beyond) == "unknown"
+    beyond = [replace(level(n, 150, gauges=bare), upstream=None, cpu=None) for n in (20, 40)]
+    assert resource(level(1, gauges=bare), *beyond) == "unknown"
 
 
 def test_what_spoilt_a_level_is_its_limit():

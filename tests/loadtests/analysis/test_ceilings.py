@@ -67,18 +67,18 @@ def test_a_thread_that_waits_for_its_pool_or_a_core_holds_what_it_needs():
 
 def test_two_calls_hold_a_thread_for_both():
     found = of(blocking(1), blocking(10))
-    one = replace(blocking(1), told=replace(blocking(1).told, calls=2.02))
+    one = replace(blocking(1), told=replace(blocking(1).gauges, calls=2.02))
     assert of(one)["threads"].throughput == pytest.approx(found["threads"].throughput / 2)
 
 
 def test_calls_that_are_repeated_are_not_meant():
-    one = replace(level(1), told=replace(level(1).told, calls=3.1, retried=2.1))
+    one = replace(level(1), told=replace(level(1).gauges, calls=3.1, retried=2.1))
     assert ceilings.demand([one]).calls == 1
 
 
 def test_a_call_that_waited_is_not_as_long_as_it_seems():
     """The lowest level is beyond the knee: its calls waited for a connection."""
-    one = replace(level(20, 98), told=replace(level(20, 98).told, call=0.3))
+    one = replace(level(20, 98), told=replace(level(20, 98).gauges, call=0.3))
     assert ceilings.demand([one]).call == pytest.approx(CALL + CPU)
 
 
@@ -129,7 +129,7 @@ def test_rate_limits_of_the_upstream_are_for_calls():
         {"kind": "fixed_window", "limit": 5, "per": "1s", "key": "header:user"},
     ]
     profile = Profile.model_validate({"latency": "50ms", "limits": limits})
-    two = replace(level(1), told=replace(level(1).told, calls=2.0))
+    two = replace(level(1), told=replace(level(1).gauges, calls=2.0))
     found = [one for one in ceilings.ceilings([two], {}, profile) if one.resource == "upstream"]
     assert [one.how for one in found] == [
         "6 at a time / 101 ms",

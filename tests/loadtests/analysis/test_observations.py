@@ -67,16 +67,16 @@ def observed(samples=None, **options):
 
 
 def test_what_one_process_tells():
-    told = observed().told
-    assert (told.processes, told.threads.total, told.threads.waiting) == (1, 40, 12)
-    assert told.fullest.used == 39
-    assert told.lag == 0.002
-    assert told.loop_cpu == pytest.approx(0.3)
-    assert told.cpu == pytest.approx(0.5)
-    assert told.calls == pytest.approx(2)
-    assert told.call == pytest.approx(0.05)
-    assert told.retried == pytest.approx(0.2)
-    assert told.clients is None  # it did not say
+    gauges = observed().gauges
+    assert (gauges.processes, gauges.threads.total, gauges.threads.waiting) == (1, 40, 12)
+    assert gauges.fullest.used == 39
+    assert gauges.lag == 0.002
+    assert gauges.loop_cpu == pytest.approx(0.3)
+    assert gauges.cpu == pytest.approx(0.5)
+    assert gauges.calls == pytest.approx(2)
+    assert gauges.call == pytest.approx(0.05)
+    assert gauges.retried == pytest.approx(0.2)
+    assert gauges.clients is None  # it did not say
 
 
 def test_seconds_are_of_the_traced_requests_and_counts_of_all():
@@ -94,11 +94,11 @@ def test_seconds_are_of_the_traced_requests_and_counts_of_all():
         )
         for at in range(1000, 1010)
     ]
-    told = observed(samples).told
-    assert told.calls == pytest.approx(2)
-    assert told.call == pytest.approx(0.07)
-    assert told.thread == pytest.approx(0.2)
-    assert told.background is None  # it did not say
+    gauges = observed(samples).gauges
+    assert gauges.calls == pytest.approx(2)
+    assert gauges.call == pytest.approx(0.07)
+    assert gauges.thread == pytest.approx(0.2)
+    assert gauges.background is None  # it did not say
 
 
 def test_what_the_mock_tells():
@@ -123,9 +123,9 @@ def test_processes_are_taken_together_and_the_latest_loop_counts():
         for at in range(1000, 1010)
     ]
     found = observed(samples)
-    assert (found.workers, found.told.threads.total, found.told.fullest.limit) == (2, 80, 80)
-    assert found.told.lag == pytest.approx(0.2)
-    assert found.told.loop_cpu == pytest.approx(0.3)
+    assert (found.workers, found.gauges.threads.total, found.gauges.fullest.limit) == (2, 80, 80)
+    assert found.gauges.lag == pytest.approx(0.2)
+    assert found.gauges.loop_cpu == pytest.approx(0.3)
     assert found.cpu == pytest.approx(1.0)
 
 
@@ -134,9 +134,9 @@ def test_a_process_that_vanishes_leaves_what_the_others_tell():
         sample(at, {"7": gauges(at)} | ({"8": gauges(at)} if at < 1005 else {}))
         for at in range(1000, 1010)
     ]
-    told = observed(samples).told
-    assert told.calls == pytest.approx(2)
-    assert told.processes == 2
+    gauges = observed(samples).gauges
+    assert gauges.calls == pytest.approx(2)
+    assert gauges.processes == 2
 
 
 def test_a_restarted_process_counts_from_its_start():
@@ -144,12 +144,12 @@ def test_a_restarted_process_counts_from_its_start():
         sample(at, {"7": gauges(at) if at < 1005 else gauges(at, cpu=0.5 * (at - 1004))})
         for at in range(1000, 1010)
     ]
-    assert observed(samples).told.cpu == pytest.approx(0.5)
+    assert observed(samples).gauges.cpu == pytest.approx(0.5)
 
 
 def test_a_service_that_does_not_tell_is_seen_from_outside():
     found = observed([sample(at, {}) for at in range(1000, 1010)], workers={"a": 3})
-    assert found.told is None
+    assert found.gauges is None
     assert (found.cpu, found.cores, found.workers) == (pytest.approx(0.6), 1, 3)
 
 
@@ -165,21 +165,21 @@ def test_a_service_that_does_not_tell_is_seen_from_outside():
 )
 def test_a_part_that_is_nonsense_is_left_out_and_the_others_are_not(part, nonsense):
     samples = [sample(at, {"7": gauges(at, **{part: nonsense})}) for at in range(1000, 1010)]
-    told = observed(samples).told
-    assert told.threads is None
-    assert told.cpu == pytest.approx(0.5)
+    gauges = observed(samples).gauges
+    assert gauges.threads is None
+    assert gauges.cpu == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("nonsense", [None, 3, "x", [], {"7": 3}, {"7": {"at": "now"}}])
 def test_gauges_that_cannot_be_read_are_none(nonsense):
     samples = [{**sample(at), "gauges": {"a": nonsense}} for at in range(1000, 1010)]
-    assert observed(samples).told is None
+    assert observed(samples).gauges is None
 
 
 def test_more_connections_in_use_than_there_are_is_nonsense():
     pools = [{"client": "httpx", "limit": 10, "open": 1, "used": 99, "waiting": 0}]
     samples = [sample(at, {"7": gauges(at, pools=pools)}) for at in range(1000, 1010)]
-    assert observed(samples).told.pools == ()
+    assert observed(samples).gauges.pools == ()
 
 
 def test_a_ledger_of_another_version_says_less():
