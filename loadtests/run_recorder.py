@@ -168,7 +168,7 @@ class RunRecorder:
                 failure = open_files.exhausted(error) or error
                 if isinstance(failure, OSError):
                     raise
-                complaints.append(_told(failure, folder.path))
+                complaints.append(_explained(failure, folder.path))
                 gone = isinstance(error, DeploymentFailed)
                 endings.add(Ending.DIED if gone else Ending.INVALID)
                 with suppress(EngineFailed):
@@ -248,7 +248,7 @@ class RunRecorder:
         return {**self._fleet.processes(), "generator": generator}
 
 
-def _told(error: Exception, path: Path) -> str:
+def _explained(error: Exception, path: Path) -> str:
     match error:
         case EngineFailed():
             return f"{error}; see {path / 'logs'}"

@@ -253,7 +253,9 @@ def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> Measured:
         raise Unresolved(f"{why}, which gives no ratio")
     value, low, high = _divided(left, right)
     longer = times_longer(*map(_log, (value, low, high, slo.threshold)))
-    seen = Measured(value, low, high, why + _told_ratio(value, low, high), shown, longer=longer)
+    seen = Measured(
+        value, low, high, why + _ratio_with_bounds(value, low, high), shown, longer=longer
+    )
     degenerate = not shown or 0 in (left.value, right.value)
     if degenerate and slo.metric in ("mean", "throughput") and status_of(slo, seen) == "met":
         # One failure in a million makes a mean infinite: enough to miss by, not to be better than.
@@ -288,7 +290,7 @@ def _divided(left: Measured, right: Measured) -> tuple[float, float, float]:
     )
 
 
-def _told_ratio(value: float, low: float, high: float) -> str:
+def _ratio_with_bounds(value: float, low: float, high: float) -> str:
     """E.g. ", a ratio of 0.546 (0.472 to 0.62)", ", a ratio of at least 3.43"."""
     least = f"at least {rounded(low, 3)}" if 0 < low < math.inf else ""
     most = f"at most {rounded(high, 3)}" if 0 < high < math.inf else ""

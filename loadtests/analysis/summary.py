@@ -32,8 +32,8 @@ def sentence(run: Run, deployment: str) -> str:
         told = _kept(found, points)
     else:
         knee = run.knees.get(deployment)
-        told = _told(points, knee, cut) + _unknown(points) + _disturbed(points, knee)
-    why = headline.told(run, deployment)
+        told = _degradation(points, knee, cut) + _unknown(points) + _disturbed(points, knee)
+    why = headline.headline(run, deployment)
     return f"{deployment}: {told}{_moving(points)}.{' ' if why else ''}{why}"
 
 
@@ -49,7 +49,7 @@ def _side(points: Sequence[Point]) -> str:
     return "; ".join(f"at {_at(point)} {_state(point)}" for point in answered)
 
 
-def _told(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
+def _degradation(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
     if not points:
         return f"nothing was measured{cut}"
     tried = [point for point in points if point.requests]

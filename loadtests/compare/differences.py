@@ -121,7 +121,7 @@ def _unlike(
         elif _long(one) or _long(other):
             yield f"{what}: {key} is not the same in A and B"
         else:
-            yield f"{what}: {key} is {_told(one)} in A, {_told(other)} in B"
+            yield f"{what}: {key} is {_as_text(one)} in A, {_as_text(other)} in B"
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -139,7 +139,7 @@ def _long(value: Any) -> bool:
     return nested or isinstance(value, dict) or len(str(value)) > _LONG
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "not given" if _empty(value) else str(value)

@@ -149,7 +149,7 @@ class Dashboard:
         now = self._now | {
             "drawn": f"{self._now.get('id')}-{self._drawn}",
             "sections": self._sections,
-            "upstream": self._upstream.told(),
+            "upstream": self._upstream.state(),
         }
         self._show("rows", json.dumps(pages.rows(self._run) if self._run else []))
         self._show("now", json.dumps(now))

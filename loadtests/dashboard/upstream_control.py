@@ -90,7 +90,7 @@ class Upstream:
                 with suppress(Refused):  # the next run asks for its profile, and tells
                     self._put(self._planned)
 
-    def told(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What the panel shows; texts as it takes them."""
         with self._lock:
             played = self._before if self._outage else self._played

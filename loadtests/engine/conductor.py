@@ -53,7 +53,7 @@ class UserCountShape(LoadTestShape):
     def __init__(self) -> None:
         super().__init__()
         self.users: int | None = 0
-        self._told: int | None = -1
+        self._reported: int | None = -1
         self._changed = Event()
 
     def set(self, users: int | None) -> None:
@@ -62,15 +62,15 @@ class UserCountShape(LoadTestShape):
         self._changed.set()
 
     def tick(self) -> tuple[int, float] | None:
-        while self.users is not None and self.users == self._told:
+        while self.users is not None and self.users == self._reported:
             self._changed.clear()
             self._changed.wait()
-        self._told = self.users
+        self._reported = self.users
         return None if self.users is None else (self.users, max(self.users, 100))
 
     def forget(self) -> None:
         """Be ready for the next test."""
-        self.users, self._told = 0, -1
+        self.users, self._reported = 0, -1
 
 
 class StageBarrier:

@@ -79,7 +79,7 @@ def explain(
         # The value of a default that depends on a field which is wrong itself, and is told.
         if mistake["type"] == "default_factory_not_called":
             continue
-        key, text = _told(mistake, model, data)
+        key, text = _explained(mistake, model, data)
         text = redaction.text(text)
         lines += [
             ": ".join(filter(None, (source, key, line)))
@@ -96,7 +96,7 @@ def key_of(steps: Sequence[str | int]) -> str:
     return text
 
 
-def _told(mistake: ErrorDetails, root: type[BaseModel], data: Any) -> tuple[str, str]:
+def _explained(mistake: ErrorDetails, root: type[BaseModel], data: Any) -> tuple[str, str]:
     """The key of a mistake, and what is wrong there."""
     invented = paths.invented(mistake, data)
     steps: list[str | int] = []

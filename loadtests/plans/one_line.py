@@ -112,7 +112,7 @@ def slos(line: str, base: Mapping[str, Slo]) -> dict[str, str]:
         elif same:
             found |= same
         elif text not in found.values():
-            found[_unused(_told(text), {*given, *kept, *found})] = text
+            found[_unused(_name_of(text), {*given, *kept, *found})] = text
     return found
 
 
@@ -189,7 +189,7 @@ def _spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-def _told(text: str) -> str:
+def _name_of(text: str) -> str:
     """What an SLO is of, as a name."""
     slo = parse(text)
     level = [] if slo.level is None else ["at", str(slo.level)]

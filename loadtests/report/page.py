@@ -163,7 +163,7 @@ def _environment() -> Environment:
         "remarks": states.remarks,
         "load": load,
         "limit": limits.said,
-        "limit_told": limits.told,
+        "limit_told": limits.tip,
         "limit_sentences": limits.sentences,
         "limit_numbers": limits.numbers,
         "source": limits.source,

@@ -125,7 +125,7 @@ def _of_point(point: Point, intervals: quantities.Interval, main: quantities.Int
         for estimate in [point.service_time.get(name)]
     }
     rate = quantities.percent(point.errors.rate)
-    tip = f"{point.deployment} at {point.level:,}\n{limits.told(point)}" if point.limit else ""
+    tip = f"{point.deployment} at {point.level:,}\n{limits.tip(point)}" if point.limit else ""
     cells = (
         times
         | service

@@ -187,7 +187,7 @@ class Sampler:
             "harness": processes.pop("", None),
             "processes": processes,
         }
-        sample |= _sockets() | limited | others | self._told() | dict(self._watched())
+        sample |= _sockets() | limited | others | self._gauges_and_ledger() | dict(self._watched())
         for key, seen in (("stopped", self._stops.take()), ("quarters", self._quarters.take())):
             sample |= {key: seen} if seen else {}
         return sample
@@ -223,7 +223,7 @@ class Sampler:
                 processes[name]["quota"] = one
         return {"quota": one} if (one := used.get("")) else {}
 
-    def _told(self) -> dict[str, Any]:
+    def _gauges_and_ledger(self) -> dict[str, Any]:
         """What the mock and the services say of themselves."""
         told: dict[str, Any] = {}
         if self._gauges:

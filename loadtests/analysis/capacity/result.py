@@ -51,7 +51,7 @@ def capacity(
         )
     if _below(high, bounds):
         return result(
-            None, f"{_told(trials, seen, bounds.lowest, unit)}: even the lowest breaks {seen.slo}"
+            None, f"{_misses(trials, seen, bounds.lowest, unit)}: even the lowest breaks {seen.slo}"
         )
     if low is None:
         return result(None, f"no level was shown to keep {_all(slos)}{_unresolved(trials)}")
@@ -64,7 +64,7 @@ def capacity(
         level = min(level, high)
     if high is None:
         return result(level, f"{low:,} {unit} keep {_all(slos)}; no level was shown to break one")
-    told = _told(trials, seen, high + 1, unit)
+    told = _misses(trials, seen, high + 1, unit)
     late = "" if seen.resolved(bounds) else "; the time was over before the border was narrowed"
     return result(level, f"{low:,} {unit} keep {_all(slos)}, {told}{_both_ways(trials)}{late}")
 
@@ -86,7 +86,7 @@ def breaks_everywhere(result: Capacity) -> bool:
 # Words
 
 
-def _told(trials: Sequence[Trial], seen: Bracket, level: int, unit: str) -> str:
+def _misses(trials: Sequence[Trial], seen: Bracket, level: int, unit: str) -> str:
     """E.g. "46 users break checkout-p95 (p95 212 ms)"."""
     levels = sorted({one.level for one in trials})
     at = levels[min(bisect_left(levels, level), len(levels) - 1)]

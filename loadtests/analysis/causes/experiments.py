@@ -356,7 +356,7 @@ def _marked(service: Service, limit: Limit | None, found: Sequence[Experiment]) 
     tested = found[0].tested
     if tested is None or limit is None:
         return list(service.points)
-    told = _told(found)
+    told = _summary(found)
     replaced = limit.resource != tested or tested == "unknown"
     marked = []
     for point in service.points:
@@ -368,7 +368,7 @@ def _marked(service: Service, limit: Limit | None, found: Sequence[Experiment]) 
     return marked
 
 
-def _told(found: Sequence[Experiment]) -> str:
+def _summary(found: Sequence[Experiment]) -> str:
     """What the experiments say of the limit that is named now."""
     first, *rest = found
     whys = "; ".join([first.why, *(one.why for one in rest)])

@@ -36,7 +36,7 @@ def limited(knee: Knee | None, points: Sequence[Point]) -> list[Point]:
     return found or [point for point in valid[-1:] if point.limit]
 
 
-def told(run: Run, deployment: str) -> str:
+def headline(run: Run, deployment: str) -> str:
     """
     What limits it, a second limit where the levels are mixed, what an experiment said, and advice.
 

@@ -135,7 +135,7 @@ def spoilt(blocks: Sequence[Covariates]) -> list[bool]:
     ]
 
 
-def told(blocks: Sequence[Covariates]) -> str | None:
+def other_work(blocks: Sequence[Covariates]) -> str | None:
     """How much others took of the cores, in words; None: hardly anything, or it is not known."""
     found = []
     for name in sorted({name for one in blocks for name in one if name.startswith(_CORES)}):

@@ -94,7 +94,7 @@ def verdict(
         sentence=wording.sentence(
             judged.kind,
             seen.terms,
-            wording.Told(
+            wording.Findings(
                 effect=seen.decides,
                 ratio=seen.ratio,
                 minimum_detectable_change=seen.minimum_detectable_change(),
@@ -387,7 +387,7 @@ class _Seen:
         """What was left out, and what the two do not share."""
         wrong = Counter(text for one in self.blocks for text in one.wrong)
         unusable = len(self.rounds) - len(self.decides.values)
-        if taken := covariates.told([one.disturbances for one in self.blocks]):
+        if taken := covariates.other_work([one.disturbances for one in self.blocks]):
             yield taken
         if spoilt := sum(one.spoilt for one in self.blocks):
             which = "1 block is" if spoilt == 1 else f"{spoilt} blocks are"

@@ -195,7 +195,7 @@ class _Pair:
             side = BASELINE if few is self.a else NEW
             told = f"{few.requests:,} requests at {self.at} in {side} are too few for {METRIC}."
             return _Judged("UNRESOLVED", told)
-        told = self._told(self.ratio)
+        told = self._change(self.ratio)
         if self.ratio.low is None or self.ratio.high is None:
             return _Judged("UNRESOLVED", told, " It has no interval: measure for longer.")
         edge = math.log1p(self.margin)
@@ -249,7 +249,7 @@ class _Pair:
         shares = [percent(point.errors.rate) for point in (self.b, self.a)]
         return f"{shares[0]} of the requests at {self.at} fail, {shares[1]} in {BASELINE}."
 
-    def _told(self, seen: Estimate) -> str:
+    def _change(self, seen: Estimate) -> str:
         a, b = (_time(point, METRIC) for point in (self.a, self.b))
         values = [amount(METRIC, one.value) if one else "?" for one in (b, a)]
         ends = ""

@@ -49,7 +49,7 @@ def minutes(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Findings:
     """
     What a comparison found. `effect` and `ratio` are of the metric that decides; `smallest`: the
     change that could have been seen, as a share; `more`: seconds that would decide it; `invalid`:
@@ -67,33 +67,35 @@ class Told:
     answers: Sequence[str]
 
 
-def sentence(kind: Kind, terms: ComparisonConfig, told: Told) -> str:
+def sentence(kind: Kind, terms: ComparisonConfig, findings: Findings) -> str:
     """The verdict with its numbers: failures first, then the metric that decides."""
     head = f"{terms.b} against {terms.a}: {kind}."
-    if told.invalid:
-        return " ".join(filter(None, (head, told.failures, f"{_capital(told.invalid)}.")))
-    parts = [head, *filter(None, (told.failures, told.growing))]
-    if not told.growing:
-        parts.append(_metric(terms, told))
-    if told.answers:
-        parts.append(other_work(told.answers))
+    if findings.invalid:
+        return " ".join(filter(None, (head, findings.failures, f"{_capital(findings.invalid)}.")))
+    parts = [head, *filter(None, (findings.failures, findings.growing))]
+    if not findings.growing:
+        parts.append(_metric(terms, findings))
+    if findings.answers:
+        parts.append(other_work(findings.answers))
         return " ".join(filter(None, parts))
     if kind == "EQUIVALENT":
         parts.append(f"The margin is {percent(terms.margin)}.")
-    if kind == "UNRESOLVED" and told.effect.endless:
+    if kind == "UNRESOLVED" and findings.effect.endless:
         parts.append(
             "A lower quantile shows more (--metric p50)." if terms.metric in QUANTILES else ""
         )
-    elif kind == "UNRESOLVED" and told.failures:
+    elif kind == "UNRESOLVED" and findings.failures:
         parts.append("More time would show it (--within).")
-    elif kind == "UNRESOLVED" and told.effect.values:
+    elif kind == "UNRESOLVED" and findings.effect.values:
         parts.append(
-            f"About {minutes(told.seconds_needed)} more would decide it."
-            if told.seconds_needed is not None
+            f"About {minutes(findings.seconds_needed)} more would decide it."
+            if findings.seconds_needed is not None
             else "An hour more would not decide it."
         )
-    if told.minimum_detectable_change is not None:
-        parts.append(f"A change of {percent(told.minimum_detectable_change)} would have been seen.")
+    if findings.minimum_detectable_change is not None:
+        parts.append(
+            f"A change of {percent(findings.minimum_detectable_change)} would have been seen."
+        )
     return " ".join(filter(None, parts))
 
 
@@ -115,13 +117,13 @@ def growing(terms: ComparisonConfig, names: Sequence[str], answered: tuple[float
         for terms_name, each in zip(terms.names, answered, strict=True)
         if terms_name in names
     ]
-    told = (
+    why = (
         f"at {level} requests pile up in every block: {' and '.join(sides)}. {terms.metric} would "
         f"only tell how long a block is"
     )
     if len(names) == 2:
-        return f"{told}: compare at a lower rate (--at), or the throughput (--metric throughput)"
-    return f"{_capital(told)}."
+        return f"{why}: compare at a lower rate (--at), or the throughput (--metric throughput)"
+    return f"{_capital(why)}."
 
 
 def endless(terms: ComparisonConfig, a: float, b: float) -> str:
@@ -147,25 +149,24 @@ def unmeasured(terms: ComparisonConfig) -> str:
     return f"{named(terms.metric)} was not measured in most rounds"
 
 
-def _metric(terms: ComparisonConfig, told: Told) -> str:
+def _metric(terms: ComparisonConfig, findings: Findings) -> str:
     where = f"{named(terms.metric)} at {load(terms.at[0], terms.model)}"
-    found = told.effect
+    found = findings.effect
     if not found.values:
-        if told.failures:
+        if findings.failures:
             return ""
         return f"{where} was not measured in a whole round: give it more time (--within)."
     count = len(found.values)
     rounds = f"over {count} {'round' if count == 1 else 'rounds'}"
-    if told.ratio is None:
+    if findings.ratio is None:
         return (
             f"{where} is {'infinite' if terms.metric in QUANTILES else 0} in {found.endless_b} of "
             f"{found.blocks} blocks of {terms.b} and {found.endless_a} of {found.blocks} of "
             f"{terms.a}, {rounds}."
         )
     a, b = amount(terms.metric, found.a), amount(terms.metric, found.b)
-    return (
-        f"{where} is {change(told.ratio.value)} ({within(told.ratio)}): {b} against {a}, {rounds}."
-    )
+    ratio = f"{change(findings.ratio.value)} ({within(findings.ratio)})"
+    return f"{where} is {ratio}: {b} against {a}, {rounds}."
 
 
 def _capital(text: str) -> str:

@@ -104,7 +104,13 @@ def chart(
         *_arrows(curves, rows, across | colour, what),
         # What the pointer meets: larger than what is seen.
         layer(
-            told(each, curves, what), "circle", place, spoken=True, size=420, opacity=0, fill="#000"
+            with_tips(each, curves, what),
+            "circle",
+            place,
+            spoken=True,
+            size=420,
+            opacity=0,
+            fill="#000",
         ),
     ]
     return {
@@ -115,7 +121,7 @@ def chart(
     }
 
 
-def told(rows: Iterable[dict[str, Any]], curves: Sequence[Curve], what: str) -> list[Any]:
+def with_tips(rows: Iterable[dict[str, Any]], curves: Sequence[Curve], what: str) -> list[Any]:
     """The rows with what the pointer is told about each: the name, then a line for each fact."""
     titles = {unit(curves): "level", what: "measured"}
     titles |= {name: name for name in ("requests", "errors", "state", "limit", "noise", "problems")}
@@ -201,7 +207,7 @@ def _arrows(curves: Sequence[Curve], rows: Rows, channels: Channel, what: str) -
     places = sorted({row["place"] for row in unstable})
     return [
         layer(
-            told((row for row in unstable if row["place"] == place), curves, what),
+            with_tips((row for row in unstable if row["place"] == place), curves, what),
             "point",
             channels | {"y": {"value": 10 + 16 * index}},
             spoken=True,

@@ -105,7 +105,7 @@ def _bar(point: Point, name: str, top: float) -> Bar:
         Part(phase, value, 100 * value / total) for phase, value in seconds.items() if value > 0
     ]
     known = point.phases_interval.get(name, {})
-    facts = [f"{WORDS[part.name]}: {_told(part, known)}" for part in reversed(parts)]
+    facts = [f"{WORDS[part.name]}: {_tip(part, known)}" for part in reversed(parts)]
     if point.traced and parts:
         facts.append(_traced(point.traced))
     notes = [] if point.valid else [f"not valid: {'; '.join(point.problems)}"]
@@ -129,7 +129,7 @@ def _labels(bar: Bar) -> Iterator[tuple[Part, float]]:
         below += height
 
 
-def _told(part: Part, known: Mapping[str, tuple[float, float]]) -> str:
+def _tip(part: Part, known: Mapping[str, tuple[float, float]]) -> str:
     share = f"{part.share:.0f} %" if part.share >= 1 else "<1 %"
     told = f"{quantities.duration(part.seconds)}, {share}"
     if part.name in known:

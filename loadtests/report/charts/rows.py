@@ -76,8 +76,8 @@ def _rows(
                     "measured": text(point),
                     "requests": f"{point.requests:,}",
                     "errors": quantities.errors(point.errors),
-                    "state": states.told(point),
-                    "limit": limits.told(point),
+                    "state": states.tip(point),
+                    "limit": limits.tip(point),
                     "noise": quantities.noise(point),
                     "problems": ("" if point.valid else "not valid: ")
                     + ("; ".join(point.problems) or "none"),

@@ -82,7 +82,7 @@ def _cause(curve: Curve, run: Run) -> Cause | None:
     bound = [point for point in curve.points if point.limit is not None]
     if not shown and not bound:
         return None
-    return Cause(curve.name, shown, phases.used(shown), headline.told(run, curve.name), bound)
+    return Cause(curve.name, shown, phases.used(shown), headline.headline(run, curve.name), bound)
 
 
 FILES = {"report.html": render}

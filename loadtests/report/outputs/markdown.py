@@ -36,7 +36,7 @@ def render(run: Run, *, picture: bool = True) -> str:
         rows = [[*cells, "yes" if apart else "no"] for *cells, apart in _changes(run, one)]
         if rows:
             blocks.append(table(["metric", "change", "95 % interval", "more than chance"], rows))
-    blocks.append("\n".join(f"- {escaped(_told(run, name))}" for name in names))
+    blocks.append("\n".join(f"- {escaped(_summary(run, name))}" for name in names))
     if picture:
         blocks.append(PICTURE)
     if run.problems:
@@ -73,7 +73,7 @@ def render(run: Run, *, picture: bool = True) -> str:
 FILES = {"summary.md": render}
 
 
-def _told(run: Run, name: str) -> str:
+def _summary(run: Run, name: str) -> str:
     return " ".join(filter(None, (sentence(run, name), outside.line(run.of(name)))))
 
 

@@ -21,7 +21,7 @@ def said(point: Point) -> str:
     return quantities.MISSING if point.limit is None else name(point.limit.resource)
 
 
-def told(point: Point) -> str:
+def tip(point: Point) -> str:
     """The sentence for a tooltip; empty where nothing binds."""
     return "" if point.limit is None else f"{point.limit.resource}: {point.limit.why}"
 

@@ -26,7 +26,7 @@ def said(point: Point) -> str:
     return quantities.MISSING if point.steady is None else _SAID[point.steady]
 
 
-def told(point: Point) -> str:
+def tip(point: Point) -> str:
     """The same for a tooltip, where a dash would tell nothing."""
     return "too short to tell" if point.steady is None else _SAID[point.steady]
 

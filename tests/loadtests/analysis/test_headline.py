@@ -2,7 +2,8 @@
 
 import pytest
 
-from loadtests.analysis.causes.headline import INSTRUMENT, limit_of, told
+from loadtests.analysis.causes import headline as module
+from loadtests.analysis.causes.headline import INSTRUMENT, limit_of
 from loadtests.results import Knee, Limit, Run
 from tests.support.observed import point
 
@@ -22,7 +23,7 @@ def named(*points, knee=KNEE):
 
 def headline(*points, plan=None):
     run = Run(id="r", name="r", started="", points=points, knees={"a": KNEE}, plan=plan or {})
-    return told(run, "a")
+    return module.headline(run, "a")
 
 
 def test_an_unknown_first_level_does_not_stand_above_what_the_higher_ones_show():

@@ -217,7 +217,7 @@ def test_what_is_changed_back_by_hand_is_the_plans_again(hand):
     hand.upstream.change({"errors": ""})
     hand.upstream.change({"latency": "1ms"})
     assert [change.profile is None for change in hand.told()] == [False, False, True]
-    assert hand.upstream.told()["planned"] is True
+    assert hand.upstream.state()["planned"] is True
 
 
 def test_the_plans_profile_is_put_back_whole(hand):
@@ -257,7 +257,7 @@ FULL = Profile.model_validate(
 
 def test_what_the_panel_shows_can_be_sent_back_and_changes_nothing(fleet):
     with in_hand(fleet, FULL) as hand:
-        told = hand.upstream.told()
+        told = hand.upstream.state()
         assert told["rest"] == ["limits", "routes", "timeline"]
         hand.upstream.change({name: told[name] for name in ("latency", "servers", "errors")})
         hand.upstream.change({"faults": told["faults"]})
@@ -268,9 +268,9 @@ def test_what_the_panel_shows_can_be_sent_back_and_changes_nothing(fleet):
 
 def test_the_panel_tells_what_is_played_and_whether_it_is_the_plans(hand):
     shown = {"latency": "1ms", "servers": "", "errors": "", "faults": "", "rest": []}
-    assert hand.upstream.told() == shown | {"planned": True, "running": True, "outage": None}
+    assert hand.upstream.state() == shown | {"planned": True, "running": True, "outage": None}
     hand.upstream.change({"servers": "7", "errors": "503 = 0.25"})
-    assert hand.upstream.told() == shown | {
+    assert hand.upstream.state() == shown | {
         "servers": "7",
         "errors": "503 = 0.25",
         "planned": False,
@@ -408,9 +408,9 @@ def test_without_a_run_nothing_is_changed(fleet):
             for act in (upstream.change, upstream.restore, upstream.outage):
                 with hand.refused("no test runs: the next one starts with the profile of its form"):
                     act({"latency": "3ms"})
-            assert upstream.told()["running"] is False
+            assert upstream.state()["running"] is False
             upstream.begin(QUICK)
-            assert upstream.told()["running"] is True
+            assert upstream.state()["running"] is True
             upstream.end()
 
 
@@ -454,7 +454,7 @@ def test_an_outage_is_over_by_itself(hand, monkeypatch):
     assert (over.text, over.profile) == ("the outage is over", None)
     assert over.at >= before + module.OUTAGE
     assert hand.statuses("/") == [200]
-    assert hand.upstream.told()["outage"] is None
+    assert hand.upstream.state()["outage"] is None
     hand.upstream.change({"latency": "2ms"})  # and others are possible again
     assert hand.next().text == "latency 1ms → 2ms"
 
@@ -480,9 +480,9 @@ def test_an_outage_refuses_every_other_change(hand):
 
 def test_in_an_outage_the_panel_shows_what_comes_after_it(hand):
     hand.upstream.change({"latency": "2ms", "errors": "404 = 0.5"})
-    before = hand.upstream.told()
+    before = hand.upstream.state()
     hand.upstream.outage({})
-    during = hand.upstream.told()
+    during = hand.upstream.state()
     assert 0 < during.pop("outage") <= module.OUTAGE
     assert during | {"outage": None} == before
     hand.told()
@@ -498,7 +498,7 @@ def test_the_end_of_the_run_is_the_end_of_its_outage(hand):
     assert hand.told() == []
     assert hand.statuses("/") == [200]
     assert hand.played == QUICK.model_dump(mode="json")
-    assert hand.upstream.told()["outage"] is None
+    assert hand.upstream.state()["outage"] is None
     hand.upstream.begin(QUICK)
     hand.upstream.change({"latency": "4ms"})
     assert [change.text for change in hand.told()] == ["latency 1ms → 4ms"]
@@ -512,7 +512,7 @@ def test_each_run_begins_with_its_own_profile_and_ends_with_it(fleet):
         for profile in (FULL, QUICK, Profile.model_validate({"latency": "3ms"})):
             hand.upstream.begin(profile)
             assert hand.played == profile.model_dump(mode="json")
-            assert hand.upstream.told()["planned"] is True
+            assert hand.upstream.state()["planned"] is True
             hand.upstream.change({"latency": "9ms"})
             hand.upstream.end()
             assert hand.played == profile.model_dump(mode="json")
@@ -553,7 +553,7 @@ def test_recordings_survive_a_change_an_outage_and_the_way_back(fleet, recorded,
     plans = recorded.model_dump(mode="json")
     with in_hand(fleet, recorded) as hand:
         assert hand.played == plans
-        told = hand.upstream.told()
+        told = hand.upstream.state()
         hand.upstream.change({"latency": told["latency"], "errors": "503 = 0.5"})
         assert hand.played == plans | {"errors": {"503": 0.5}}
         hand.upstream.outage({})
@@ -568,7 +568,7 @@ def test_recordings_survive_a_change_an_outage_and_the_way_back(fleet, recorded,
 
 def test_a_recording_of_the_plan_can_be_named_again_by_hand(fleet, recorded):
     with in_hand(fleet, recorded) as hand:
-        name = hand.upstream.told()["latency"]
+        name = hand.upstream.state()["latency"]
         hand.upstream.change({"latency": "1ms"})
         hand.upstream.change({"latency": name})
         assert [change.profile is None for change in hand.told()] == [False, True]
@@ -621,8 +621,8 @@ def test_an_outage_that_cannot_end_is_told(tmp_path, monkeypatch):
         hand.upstream.outage({})
         assert hand.next().text == "outage: every answer is 503"
         assert hand.next() is None
-        assert hand.upstream.told()["outage"] is None
-        assert hand.upstream.told()["errors"] == "503 = 1.0"
+        assert hand.upstream.state()["outage"] is None
+        assert hand.upstream.state()["errors"] == "503 = 1.0"
         hand.upstream.end()
 
 
