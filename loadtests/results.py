@@ -275,11 +275,11 @@ class Experiment(Result):
 
 class Capacity(Result):
     """
-    The highest level of one deployment that keeps the plan's SLOs, with its interval.
+    The highest level of one deployment that meets the plan's SLOs, with its interval.
 
-    `level` is null when not even the lowest level kept them, or when none was decided; `above` is
-    True when the highest level that was allowed kept them, so that the capacity is at least that.
-    `slo` names the one that breaks first; `why` in one sentence.
+    `level` is null when not even the lowest level met them, or when none was decided; `above` is
+    True when the highest level that was allowed met them, so that the capacity is at least that.
+    `slo` names the one that fails first; `why` in one sentence.
     """
 
     level: int | None

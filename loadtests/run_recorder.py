@@ -262,4 +262,4 @@ def _of_capacity(found: Capacity, bounds: Bounds, valid: bool) -> Ending:
     """`valid`: at least one stage of the search was."""
     if result.undecided(found, bounds):
         return Ending.UNRESOLVED if valid else Ending.INVALID
-    return Ending.FAILED if result.breaks_everywhere(found) else Ending.FINE
+    return Ending.FAILED if result.misses_everywhere(found) else Ending.FINE

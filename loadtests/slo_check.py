@@ -1,4 +1,4 @@
-"""Whether a service keeps its SLOs in a short run, for a test: what is played, and what is said."""
+"""Whether a service meets its SLOs in a short run, for a test: what is played, and what is said."""
 
 import json
 import shlex

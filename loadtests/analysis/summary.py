@@ -29,7 +29,7 @@ def sentence(run: Run, deployment: str) -> str:
     if any(one.method == "interleaved" for one in run.verdicts):
         told = _side(points)
     elif found is not None:
-        told = _kept(found, points)
+        told = _capacity(found, points)
     else:
         knee = run.knees.get(deployment)
         told = _degradation(points, knee, cut) + _unknown(points) + _disturbed(points, knee)
@@ -198,17 +198,17 @@ def _with_unstable(answered: Sequence[Point], knee: Knee | None) -> str:
     return told
 
 
-def _kept(found: Capacity, points: Sequence[Point]) -> str:
+def _capacity(found: Capacity, points: Sequence[Point]) -> str:
     """What a search found."""
     if found.level is None:
         return found.why.rstrip(".")
     model = points[0].model if points else "closed"
-    kept = f"keeps its SLOs up to {load(found.level, model)}"
+    met = f"meets its SLOs up to {load(found.level, model)}"
     if found.above:
-        return f"{kept}, the highest level that was allowed"
+        return f"{met}, the highest level that was allowed"
     if found.low is not None and found.high is not None and found.low < found.high:
-        kept += f" ({rounded(found.low, 3)} to {rounded(found.high, 3)})"
-    return f"{kept}; {found.slo} breaks first" if found.slo else kept
+        met += f" ({rounded(found.low, 3)} to {rounded(found.high, 3)})"
+    return f"{met}; {found.slo} fails first" if found.slo else met
 
 
 def _lost(knee: Knee) -> str:

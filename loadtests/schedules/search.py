@@ -156,8 +156,8 @@ def next_level(trials: Sequence[Trial], bounds: Bounds) -> int | None:
     wanted = [
         level
         for level, needed in (
-            (below, seen.kept is None or seen.kept < below),
-            (above, seen.broken is None or seen.broken > above),
+            (below, seen.passing is None or seen.passing < below),
+            (above, seen.failing is None or seen.failing > above),
         )
         if needed
     ] or [below, above]
@@ -173,8 +173,8 @@ def _least_tried(level: int, trials: Sequence[Trial], seen: Bracket, bounds: Bou
     tries = Counter(one.level for one in trials)
     if tries[level] < _OFTEN:
         return level
-    first = max(level - 1, (seen.kept or 0) + 1, bounds.lowest)
-    last = min(level + 1, (seen.broken or bounds.highest + 1) - 1)
+    first = max(level - 1, (seen.passing or 0) + 1, bounds.lowest)
+    last = min(level + 1, (seen.failing or bounds.highest + 1) - 1)
     return min(range(first, last + 1), key=lambda one: tries[one], default=level)
 
 
@@ -183,7 +183,7 @@ def _sides(crossing: float, tried: Sequence[int], seen: Bracket, bounds: Bounds)
     A level below the border and one above, no farther apart than the interval may be wide, that
     take the fewest stages to decide: those that a margin takes grow as its inverse square.
     """
-    low, high = seen.kept or bounds.lowest, seen.broken or bounds.highest
+    low, high = seen.passing or bounds.lowest, seen.failing or bounds.highest
     crossing = min(max(crossing, low), high)
     low = max((level for level in tried if low < level <= crossing and level < high), default=low)
     high = min((level for level in tried if low < level < high), default=high)
@@ -196,8 +196,8 @@ def _sides(crossing: float, tried: Sequence[int], seen: Bracket, bounds: Bounds)
 
     def cost(below: int) -> float:
         above = bounds.narrow(below) + 1
-        return stages(crossing / below, decided=below <= (seen.kept or 0)) + stages(
-            above / crossing, decided=seen.broken is not None and above >= seen.broken
+        return stages(crossing / below, decided=below <= (seen.passing or 0)) + stages(
+            above / crossing, decided=seen.failing is not None and above >= seen.failing
         )
 
     first = max(math.ceil(crossing / (1 + bounds.resolution)) - 2, bounds.lowest)
@@ -209,13 +209,13 @@ def _sides(crossing: float, tried: Sequence[int], seen: Bracket, bounds: Bounds)
 
 def _confirmation(trials: Sequence[Trial], seen: Bracket, bounds: Bounds) -> int | None:
     """A stage at the border that was only ever reached from the other side; None: none is due."""
-    if seen.kept is None or seen.broken is None or seen.kept >= bounds.highest:
+    if seen.passing is None or seen.failing is None or seen.passing >= bounds.highest:
         return None
     levels = [one.level for one in trials]
-    came_down = any(a > seen.kept == b for a, b in pairwise(levels))
-    came_up = any(a < seen.broken == b for a, b in pairwise(levels))
+    came_down = any(a > seen.passing == b for a, b in pairwise(levels))
+    came_up = any(a < seen.failing == b for a, b in pairwise(levels))
     if not came_down:
-        return seen.kept if levels[-1] > seen.kept else seen.broken
+        return seen.passing if levels[-1] > seen.passing else seen.failing
     if not came_up:
-        return seen.broken if levels[-1] < seen.broken else seen.kept
+        return seen.failing if levels[-1] < seen.failing else seen.passing
     return None

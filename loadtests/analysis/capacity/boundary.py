@@ -5,7 +5,7 @@ the margins at a level and above it cannot be more than what the level has, and 
 beyond its error, the level meets the SLO; and the other way round. Levels that are near the
 border also inform each other, as margins are nearly a straight line there. Only a level that was
 tried is ever said to meet or miss an SLO. The capacity lies between the highest level that was
-shown to meet every SLO and the lowest that was shown to break one.
+shown to meet every SLO and the lowest that was shown to miss one.
 """
 
 import math
@@ -31,31 +31,31 @@ class Bracket:
     """
     The estimate of the capacity from trials.
 
-    `kept`: the highest level that meets every SLO; `broken`: the lowest that breaks one, above
-    `kept`; each None when there is none so far. `crossing`: where the margin of `slo`, the SLO
-    that breaks first, is zero; None when every margin has the same sign, which `sign` tells.
+    `passing`: the highest level that meets every SLO; `failing`: the lowest that misses one, above
+    `passing`; each None when there is none so far. `crossing`: where the margin of `slo`, the SLO
+    that is missed first, is zero; None when every margin has the same sign, which `sign` tells.
     `unreached`: a throughput that no level came up to.
     """
 
-    kept: int | None = None
-    broken: int | None = None
+    passing: int | None = None
+    failing: int | None = None
     crossing: float | None = None
     slo: str | None = None
     sign: int = 0
     unreached: str | None = None
 
     def resolved(self, bounds: Bounds) -> bool:
-        if self.broken is not None and self.broken <= bounds.lowest:
+        if self.failing is not None and self.failing <= bounds.lowest:
             return True
-        if self.kept is not None and self.kept >= bounds.highest:
+        if self.passing is not None and self.passing >= bounds.highest:
             return True
-        if self.kept is None or self.broken is None:
+        if self.passing is None or self.failing is None:
             return False
-        return self.broken - 1 <= bounds.narrow(self.kept)
+        return self.failing - 1 <= bounds.narrow(self.passing)
 
 
 def found(trials: Sequence[Trial]) -> Bracket:
-    """All SLOs together: the one that breaks first decides."""
+    """All SLOs together: the one that is missed first decides."""
     names = dict.fromkeys(name for one in trials for name in one.margins)
     telling = {name: _telling(trials, name) for name in names}
     each = {name: _of_slo(those, name) for name, those in telling.items() if those}
@@ -63,10 +63,10 @@ def found(trials: Sequence[Trial]) -> Bracket:
     if not each:
         return Bracket(sign=1 if unreached else 0, unreached=unreached)
     first = min(each, key=lambda name: _order(each[name]))
-    kept = [one.kept for one in each.values()]
-    broken = [one.broken for one in each.values() if one.broken is not None]
-    everywhere = None if None in kept else min(k for k in kept if k is not None)
-    lowest = min(broken, default=None)
+    passing = [one.passing for one in each.values()]
+    failing = [one.failing for one in each.values() if one.failing is not None]
+    everywhere = None if None in passing else min(k for k in passing if k is not None)
+    lowest = min(failing, default=None)
     return Bracket(everywhere, lowest, each[first].crossing, first, each[first].sign, unreached)
 
 
@@ -99,28 +99,28 @@ def _of_slo(trials: Sequence[Trial], name: str) -> Bracket:
         sure = [high if close else 0.0 for high, close in zip(line, near, strict=True)]
     losses = [-mean for mean in means]
     # The line decides nothing that a level's own margin speaks against.
-    kept_at = [
+    passing_at = [
         i
         for i in range(len(levels))
         if (sure[i] > SURE and means[i] > -SURE * errors[i])
         or _bound(means, errors, range(i, len(levels))) > 0
     ]
-    broken_at = [
+    failing_at = [
         i
         for i in range(len(levels))
         if (sure[i] < -SURE and means[i] < SURE * errors[i])
         or _bound(losses, errors, range(i, -1, -1)) > 0
     ]
-    kept = levels[kept_at[-1]] if kept_at else None
+    passing = levels[passing_at[-1]] if passing_at else None
     # Where both were shown, by chance or since the service remembers, neither is believed there.
-    if kept_at and broken_at and broken_at[0] <= kept_at[-1]:
-        below = [i for i in kept_at if i < broken_at[0]]
-        above = [i for i in broken_at if i > kept_at[-1]]
-        kept = levels[below[-1]] if below else None
-        broken = levels[above[0]] if above else None
+    if passing_at and failing_at and failing_at[0] <= passing_at[-1]:
+        below = [i for i in passing_at if i < failing_at[0]]
+        above = [i for i in failing_at if i > passing_at[-1]]
+        passing = levels[below[-1]] if below else None
+        failing = levels[above[0]] if above else None
     else:
-        broken = levels[broken_at[0]] if broken_at else None
-    return Bracket(kept, broken, crossing, name, sign)
+        failing = levels[failing_at[0]] if failing_at else None
+    return Bracket(passing, failing, crossing, name, sign)
 
 
 def _by_level(trials: Sequence[Trial], name: str) -> tuple[list[int], list[float], list[float]]:

@@ -19,7 +19,7 @@ SURE = 2.5  # standard errors; more than 1.96 as a level is tried until it is de
 LONGEST = 8.0  # times as long as the plan says, of a stage
 FARTHEST = 0.5  # a margin beyond tells no more than that the border is far away
 _DEVIATIONS = 1.96  # standard errors in half an interval
-_UNSEEN = 3.0  # failures expected at the threshold, of which none was seen, show that it is kept
+_UNSEEN = 3.0  # failures expected at the threshold, of which none was seen, show that it is met
 _LOWER_IS_BETTER = ("<", "<=")
 
 
@@ -68,7 +68,7 @@ def searchable(slos: Mapping[str, Slo], deployment: str) -> dict[str, Slo]:
     what compares two deployments (see `compared`): each is searched at levels of its own.
 
     Raises:
-        ValueError: one that is kept above a level and not below it, such as p95 > 10ms; or there
+        ValueError: one that is met above a level and not below it, such as p95 > 10ms; or there
             are only such as compare it with another deployment.
     """
     own = {name: slo for name, slo in slos.items() if slo.deployment in (None, deployment)}
@@ -182,7 +182,7 @@ def _errors(slo: Slo, point: Point) -> tuple[Slack, str] | None:
 
     It is as sure as the likelihood ratio of the share that was seen and the one of the SLO:
     without a single failure, 2 n p of n independent requests are the square of the standard errors
-    by which a share below p is kept. So n = 3 / p of them are just enough, in one stage or several.
+    by which a share below p is met. So n = 3 / p of them are just enough, in one stage or several.
     """
     if not point.requests:
         return None

@@ -25,7 +25,7 @@ def capacity(
         unit: of a level, such as "users".
     """
     seen = found(trials)
-    low, high = seen.kept, None if seen.broken is None else seen.broken - 1
+    low, high = seen.passing, None if seen.failing is None else seen.failing - 1
 
     def result(level: int | None, why: str, *, above: bool = False) -> Capacity:
         return Capacity(
@@ -51,34 +51,34 @@ def capacity(
         )
     if _below(high, bounds):
         return result(
-            None, f"{_misses(trials, seen, bounds.lowest, unit)}: even the lowest breaks {seen.slo}"
+            None, f"{_misses(trials, seen, bounds.lowest, unit)}: even the lowest misses {seen.slo}"
         )
     if low is None:
-        return result(None, f"no level was shown to keep {_all(slos)}{_unresolved(trials)}")
+        return result(None, f"no level was shown to meet {_all(slos)}{_unresolved(trials)}")
     if high is None and low >= bounds.highest:
         return result(
-            low, f"the highest level allowed, {low:,} {unit}, keeps {_all(slos)}", above=True
+            low, f"the highest level allowed, {low:,} {unit}, meets {_all(slos)}", above=True
         )
     level = low if seen.crossing is None else max(math.floor(seen.crossing), low)
     if high is not None:
         level = min(level, high)
     if high is None:
-        return result(level, f"{low:,} {unit} keep {_all(slos)}; no level was shown to break one")
+        return result(level, f"{low:,} {unit} meet {_all(slos)}; no level was shown to miss one")
     told = _misses(trials, seen, high + 1, unit)
     late = "" if seen.resolved(bounds) else "; the time was over before the border was narrowed"
-    return result(level, f"{low:,} {unit} keep {_all(slos)}, {told}{_both_ways(trials)}{late}")
+    return result(level, f"{low:,} {unit} meet {_all(slos)}, {told}{_both_ways(trials)}{late}")
 
 
 def undecided(result: Capacity, bounds: Bounds) -> bool:
     """Whether the search ended before it was done: its answer is wider than was asked."""
-    if result.above or breaks_everywhere(result):
+    if result.above or misses_everywhere(result):
         return False
     if result.low is None or result.high is None:
         return True
     return result.high > bounds.narrow(round(result.low))
 
 
-def breaks_everywhere(result: Capacity) -> bool:
+def misses_everywhere(result: Capacity) -> bool:
     """Whether it was shown that no level that was allowed meets every SLO."""
     return result.level is None and result.slo is not None
 
@@ -87,7 +87,7 @@ def breaks_everywhere(result: Capacity) -> bool:
 
 
 def _misses(trials: Sequence[Trial], seen: Bracket, level: int, unit: str) -> str:
-    """E.g. "46 users break checkout-p95 (p95 212 ms)"."""
+    """E.g. "46 users miss checkout-p95 (p95 212 ms)"."""
     levels = sorted({one.level for one in trials})
     at = levels[min(bisect_left(levels, level), len(levels) - 1)]
     broke = [
@@ -97,9 +97,9 @@ def _misses(trials: Sequence[Trial], seen: Bracket, level: int, unit: str) -> st
         for name in one.margins
     ]
     if not broke:
-        return f"{at:,} {unit} break {seen.slo}"
+        return f"{at:,} {unit} miss {seen.slo}"
     _, name, told = min(broke)
-    return f"{at:,} {unit} break {name} ({told})"
+    return f"{at:,} {unit} miss {name} ({told})"
 
 
 def _both_ways(trials: Sequence[Trial]) -> str:
@@ -114,8 +114,8 @@ def _both_ways(trials: Sequence[Trial]) -> str:
         if came[True] and came[False]:
             (down, e), (up, f) = mean(came[True]), mean(came[False])
             if down * up < 0 and abs(down - up) > SURE * math.hypot(e, f):
-                kept = "from below, not from above" if up > 0 else "from above, not from below"
-                return f"; {level:,} keeps {name} when it is reached {kept}"
+                side = "from below, not from above" if up > 0 else "from above, not from below"
+                return f"; {level:,} meets {name} when it is reached {side}"
     return ""
 
 

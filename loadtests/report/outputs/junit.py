@@ -60,7 +60,7 @@ def _slo(slo: SloResult) -> TestCase:
 
 
 def _capacity(name: str, found: Capacity) -> TestCase:
-    if result.breaks_everywhere(found):
+    if result.misses_everywhere(found):
         return _case(name, "capacity", Failure, "missed", found.why)
     if result.undecided(found, _ASKED):
         return _case(name, "capacity", Skipped, "unresolved", found.why)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loadtests.analysis.capacity.boundary import found
 from loadtests.analysis.capacity.margins import Bounds, Slack, Trial, searchable, trial
-from loadtests.analysis.capacity.result import breaks_everywhere, capacity, undecided
+from loadtests.analysis.capacity.result import misses_everywhere, capacity, undecided
 from loadtests.plans.slos import parse
 from loadtests.results import Errors, Estimate, Point
 from loadtests.schedules.search import next_level
@@ -77,7 +77,7 @@ def test_the_highest_level_allowed_may_keep_everything():
 def test_the_lowest_level_may_break_it_already():
     result = said(at(1, -0.4))
     assert (result.level, result.slo) == (None, "quick")
-    assert breaks_everywhere(result)
+    assert misses_everywhere(result)
     assert not undecided(result, BOUNDS)
 
 
@@ -109,7 +109,7 @@ def test_too_low_a_throughput_at_few_users_is_no_reason_to_stop():
     assert found(few).unreached == "much"
     assert next_level(few, BOUNDS) == 12
     enough = at(8, 0.2, name="much", rate=90.0, rising=frozenset({"much"}))
-    assert found([*few, enough]).kept == 8
+    assert found([*few, enough]).passing == 8
 
 
 def test_failures_are_infinitely_slow_and_few_of_them_decide_nothing():
@@ -132,7 +132,7 @@ def test_no_failure_keeps_a_share_of_which_three_were_to_be_expected():
             errors = seen.errors.model_copy(update={"effective": effective})
             seen = seen.model_copy(update={"errors": errors})
         one = trial({"quick": parse("errors < 0.1%")}, seen, {})
-        return found([one] * stages).kept == 10
+        return found([one] * stages).passing == 10
 
     assert sure(3300)
     assert not sure(2900)
@@ -177,7 +177,7 @@ def test_a_border_that_is_seen_without_noise_is_always_found(border, steep, lowe
     result = capacity(SLOS, trials, bounds, "users", 0.0)
     assert not undecided(result, bounds)
     if border < lowest:
-        assert breaks_everywhere(result)
+        assert misses_everywhere(result)
     else:
         assert result.low <= border <= result.high <= bounds.narrow(round(result.low))
 

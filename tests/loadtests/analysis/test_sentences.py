@@ -178,13 +178,13 @@ def test_a_lowest_rate_that_is_unstable_leaves_nothing_to_be_flat():
 def test_a_search_is_told_by_the_capacity_that_it_found():
     run = searched()
     assert sentence(run, "blocking-requests") == (
-        "blocking-requests: keeps its SLOs up to 78 users (75 to 82); p95 breaks first."
+        "blocking-requests: meets its SLOs up to 78 users (75 to 82); p95 fails first."
     )
     assert sentence(run, "async-httpx") == (
         "async-httpx: errors < 0.1% fails at 1 user. One busy core."
     )
     assert sentence(run, "async-aiohttp") == (
-        "async-aiohttp: keeps its SLOs up to 160 users, the highest level that was allowed."
+        "async-aiohttp: meets its SLOs up to 160 users, the highest level that was allowed."
     )
 
 
