@@ -10,7 +10,7 @@ _others = [entry for entry in _path if entry not in (os.getcwd(), str(_here))]
 sys.path[:] = [str(_here.parent), *_others]
 try:
     from loadtests.engine.conductor import UserCountShape as UserCountShape
-    from loadtests.engine.wiring import install
+    from loadtests.engine.locust_hooks import install
 finally:
     sys.path[:] = _path
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from loadtests.claims.experiment import Case, Finding, Unit
-from loadtests.report.text import quantities
+from loadtests.report.text import numbers
 from loadtests.results import Estimate
 
 STYLES = {"confirmed": "bold green", "refuted": "bold red", "true only when": "bold yellow"}
@@ -42,11 +42,11 @@ def summary(findings: Sequence[Finding]) -> str:
 def value(unit: Unit, number: float) -> str:
     match unit:
         case "seconds":
-            return quantities.duration(number)
+            return numbers.duration(number)
         case "per second":
-            return quantities.rate_estimate(Estimate(value=number))
+            return numbers.rate_estimate(Estimate(value=number))
         case "share":
-            return quantities.percent(number)
+            return numbers.percent(number)
         case "number":
             return f"{number:.3g}"
 
@@ -58,11 +58,11 @@ def measured(case: Case) -> str:
         return value(case.unit, found.value)
     match case.unit:
         case "seconds":
-            return quantities.duration_estimate(found)
+            return numbers.duration_estimate(found)
         case "per second":
-            return quantities.rate_estimate(found)
+            return numbers.rate_estimate(found)
         case "share":
-            low, high = (quantities.percent(max(end, 0.0)) for end in (found.low, found.high))
-            return f"{quantities.percent(max(found.value, 0.0))} ({low} to {high})"
+            low, high = (numbers.percent(max(end, 0.0)) for end in (found.low, found.high))
+            return f"{numbers.percent(max(found.value, 0.0))} ({low} to {high})"
         case "number":
-            return quantities.ratio_estimate(found)
+            return numbers.ratio_estimate(found)

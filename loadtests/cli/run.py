@@ -96,9 +96,9 @@ def run(
             repeats=repeats,
             slos=slos,
         )
-        from loadtests.plans import overrides as choices
+        from loadtests.plans import overrides
 
-        names = choices.names(why, chosen)
+        names = overrides.names(why, chosen)
         schedule = _why(chosen, names)
         if dry_run:
             from loadtests.cli import dry_run as dry_runs

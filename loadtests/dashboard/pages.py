@@ -8,7 +8,7 @@ from loadtests.report import page
 from loadtests.report.charts import figures, palette
 from loadtests.report.charts.curves import Curve, names, of_run
 from loadtests.report.outputs import html
-from loadtests.report.text import quantities, states
+from loadtests.report.text import numbers, states
 from loadtests.results import QUANTILES, Estimate, Run
 
 SECTIONS = ("findings", "changes", "why", "knees", "slos", "points", "errors")
@@ -81,7 +81,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _milliseconds(estimate: Estimate | None) -> float | str:
-    return quantities.MISSING if estimate is None else float(f"{1000 * estimate.value:.4g}")
+    return numbers.MISSING if estimate is None else float(f"{1000 * estimate.value:.4g}")
 
 
 def _curves(run: Run | None, over: Run | None) -> list[Curve]:

@@ -6,6 +6,6 @@ a folder that holds a `loadtests`, a `locust` or a `random.py` of its own does n
 
 from locust.main import main  # first: it patches the process
 
-import loadtests.engine.wiring  # noqa: F401 - it hooks into Locust
+import loadtests.engine.locust_hooks  # noqa: F401 - it hooks into Locust
 
 main()

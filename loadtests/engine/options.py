@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import override_table, plans
-from loadtests.plans import overrides as choices
+from loadtests.plans import overrides
 
 PLAN = "BROWNOUT_PLAN"  # the environment variable that names the plan
 
@@ -45,10 +45,10 @@ def add(parser: Any, plan: plans.Plan) -> None:
         is_multiple=True,
         help="Deployments to compare",
     )
-    values = choices.of(plan)
+    values = overrides.of(plan)
     for name, override in override_table.TABLE.items():
         # A list of choices is a select in the form.
-        known = choices.ONE_OF.get(name)
+        known = overrides.ONE_OF.get(name)
         flag = f"--{name.replace('_', '-')}"
         _add(group, flag, default=values[name], help=override.help, choices=known)
 

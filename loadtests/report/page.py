@@ -22,7 +22,7 @@ from loadtests.report.charts.chart import USUAL, Size
 from loadtests.report.charts.curves import Curve
 from loadtests.report.charts.marks import Layer
 from loadtests.report.charts.pictures import PictureFailed
-from loadtests.report.text import limits, quantities, states
+from loadtests.report.text import limits, numbers, states
 from loadtests.results import Run
 
 # The outlines of Vega's symbols in a box of 16 by 16, for legends in HTML.
@@ -147,17 +147,17 @@ def _environment() -> Environment:
         "phase_words": phases.WORDS,
     }
     environment.filters |= {
-        "duration": quantities.duration_estimate,
-        "rate": quantities.rate_estimate,
-        "ratio": quantities.ratio_estimate,
-        "proportion": quantities.proportion,
-        "percent": quantities.percent,
-        "knee": quantities.knee_level,
-        "slo": quantities.slo_estimate,
-        "errors": quantities.errors,
-        "plain": quantities.duration,
-        "beyond": quantities.beyond,
-        "capacity": quantities.capacity,
+        "duration": numbers.duration_estimate,
+        "rate": numbers.rate_estimate,
+        "ratio": numbers.ratio_estimate,
+        "proportion": numbers.proportion,
+        "percent": numbers.percent,
+        "knee": numbers.knee_level,
+        "slo": numbers.slo_estimate,
+        "errors": numbers.errors,
+        "plain": numbers.duration,
+        "beyond": numbers.beyond,
+        "capacity": numbers.capacity,
         "time": states.response_time,
         "state": states.said,
         "remarks": states.remarks,
@@ -165,9 +165,9 @@ def _environment() -> Environment:
         "limit": limits.said,
         "limit_told": limits.tip,
         "limit_sentences": limits.sentences,
-        "limit_numbers": limits.numbers,
+        "limit_numbers": limits.figures,
         "source": limits.source,
-        "short": quantities.short_duration,
-        "per_second": quantities.rate,
+        "short": numbers.short_duration,
+        "per_second": numbers.rate,
     }
     return environment

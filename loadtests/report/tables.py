@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from loadtests.report.charts import ceilings as predicted
 from loadtests.report.charts import curves
-from loadtests.report.text import limits, quantities, states
+from loadtests.report.text import limits, numbers, states
 from loadtests.results import Point, Run
 
 Status = Literal["", "good", "bad", "open", "strong"]
@@ -88,8 +88,8 @@ def points(
     run: Run,
     request: str = "all",
     *,
-    intervals: quantities.Interval = "fitting",
-    main: quantities.Interval = "fitting",
+    intervals: numbers.Interval = "fitting",
+    main: numbers.Interval = "fitting",
 ) -> Table:
     """
     Return the table of all levels and deployments.
@@ -114,17 +114,17 @@ def points(
     return Table(columns, [_of_point(point, intervals, main) for point in found])
 
 
-def _of_point(point: Point, intervals: quantities.Interval, main: quantities.Interval) -> Row:
+def _of_point(point: Point, intervals: numbers.Interval, main: numbers.Interval) -> Row:
     times = {
         name: Cell(states.response_time(point, name, main if name == "p95" else intervals))
         for name in ("p50", "p95", "p99")
     }
     service = {
-        f"service {name}": Cell(quantities.duration_estimate(estimate, intervals))
+        f"service {name}": Cell(numbers.duration_estimate(estimate, intervals))
         for name in ("p95", "p99")
         for estimate in [point.service_time.get(name)]
     }
-    rate = quantities.percent(point.errors.rate)
+    rate = numbers.percent(point.errors.rate)
     tip = f"{point.deployment} at {point.level:,}\n{limits.tip(point)}" if point.limit else ""
     cells = (
         times
@@ -132,9 +132,9 @@ def _of_point(point: Point, intervals: quantities.Interval, main: quantities.Int
         | {
             "level": Cell(f"{point.level:,}"),
             "deployment": Cell(point.deployment),
-            "throughput": Cell(quantities.rate_estimate(point.throughput, main)),
+            "throughput": Cell(numbers.rate_estimate(point.throughput, main)),
             "errors": Cell(rate, "bad" if point.errors.rate else ""),
-            "kinds": Cell(quantities.errors(point.errors)),
+            "kinds": Cell(numbers.errors(point.errors)),
             "requests": Cell(f"{point.requests:,}"),
             "state": Cell(
                 states.said(point), "open" if point.steady not in ("steady", None) else ""
@@ -160,11 +160,11 @@ def knees(run: Run) -> Table:
     rows = [
         _row(
             name,
-            level=quantities.knee_level(knee),
+            level=numbers.knee_level(knee),
             throughput=None if knee.throughput is None else f"{knee.throughput:,.0f}/s",
             before=_duration(knee.base_response_time),
-            beyond=quantities.beyond(knee),
-            growth=None if knee.slope is None else f"{quantities.duration(knee.slope)} per user",
+            beyond=numbers.beyond(knee),
+            growth=None if knee.slope is None else f"{numbers.duration(knee.slope)} per user",
             limit=knee.limit,
         )
         for name, knee in run.knees.items()
@@ -187,9 +187,9 @@ def ceilings(run: Run) -> Table:
             line.name,
             strong=met.binds,
             resource=met.ceiling.resource,
-            predicted=quantities.rate(met.ceiling.throughput),
-            measured=quantities.rate_estimate(met.measured),
-            ratio=None if met.ratio is None else quantities.proportion(met.ratio),
+            predicted=numbers.rate(met.ceiling.throughput),
+            measured=numbers.rate_estimate(met.measured),
+            ratio=None if met.ratio is None else numbers.proportion(met.ratio),
             **{"from": "; ".join(filter(None, (met.origin, met.ceiling.finding)))},
         )
         for line in curves.of_run(run)
@@ -211,9 +211,9 @@ def capacities(run: Run) -> Table:
     rows = [
         _row(
             name,
-            level=quantities.capacity(found),
+            level=numbers.capacity(found),
             slo=found.slo,
-            took=quantities.duration(found.seconds),
+            took=numbers.duration(found.seconds),
             why=found.why,
             tried=", ".join(
                 f"{point.level:,}{'' if point.valid else ' (not valid)'}" for point in run.of(name)
@@ -239,7 +239,7 @@ def slos(run: Run) -> Table:
                 "slo": Cell(f"{slo.name}: {slo.text}"),
                 "deployment": Cell(slo.deployment),
                 "result": Cell(slo.status, _STATUS[slo.status]),
-                "measured": Cell(quantities.slo_estimate(slo.text, slo.measured)),
+                "measured": Cell(numbers.slo_estimate(slo.text, slo.measured)),
                 "why": Cell(slo.why),
             },
             slo.deployment,
@@ -252,14 +252,14 @@ def slos(run: Run) -> Table:
 def _row(deployment: str, *, strong: bool = False, **texts: str | None) -> Row:
     marked = ("resource", "ratio") if strong else ()
     cells = {
-        name: Cell(text or quantities.MISSING, "strong" if name in marked else "")
+        name: Cell(text or numbers.MISSING, "strong" if name in marked else "")
         for name, text in {"name": deployment, **texts}.items()
     }
     return Row(cells, deployment)
 
 
 def _duration(seconds: float | None) -> str | None:
-    return None if seconds is None else quantities.duration(seconds)
+    return None if seconds is None else numbers.duration(seconds)
 
 
 def by_request(run: Run) -> list[tuple[str, Table]]:

@@ -8,8 +8,8 @@ from locust import events
 
 from loadtests.engine.conductor import UserCountShape as UserCountShape
 from loadtests.engine.connection import Answer, Connection, Request
+from loadtests.engine.locust_hooks import install
 from loadtests.engine.users import PlanUser
-from loadtests.engine.wiring import install
 
 install()
 stamps: list[tuple[int, float, float]] = []  # stage, start, end

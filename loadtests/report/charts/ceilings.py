@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loadtests.report.charts.curves import Curve
 from loadtests.report.charts.rows import Rows
-from loadtests.report.text import quantities
+from loadtests.report.text import numbers
 from loadtests.results import Ceiling, Estimate
 
 ROOM = 1.3  # times the highest that was measured: what lies above would flatten the curves
@@ -32,7 +32,7 @@ class Met:
 def origin(ceiling: Ceiling) -> str:
     if ceiling.predicted is None:
         return ceiling.how
-    return f"as measured; {ceiling.how} predicts {quantities.rate(ceiling.predicted)}"
+    return f"as measured; {ceiling.how} predicts {numbers.rate(ceiling.predicted)}"
 
 
 def drawn(curves: Sequence[Curve], high: float) -> Rows:
@@ -57,7 +57,7 @@ def drawn(curves: Sequence[Curve], high: float) -> Rows:
                 "value": value,
                 "label": label,
                 "text": ceiling.resource,
-                "told": f"{name}\nceiling: {ceiling.resource}, {quantities.rate(value)}"
+                "told": f"{name}\nceiling: {ceiling.resource}, {numbers.rate(value)}"
                 f"\nfrom: {origin(ceiling)}",
             }
         )

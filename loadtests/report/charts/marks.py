@@ -8,7 +8,7 @@ from loadtests.report.charts import axes
 from loadtests.report.charts.axes import Channel, nominal, quantity
 from loadtests.report.charts.curves import Curve, unit
 from loadtests.report.charts.rows import Rows
-from loadtests.report.text import quantities
+from loadtests.report.text import numbers
 from loadtests.results import Estimate
 
 Layer = dict[str, Any]  # of a chart, or charts; in the words of Vega-Lite
@@ -54,8 +54,8 @@ def above(curves: Sequence[Curve], x: Channel, colour: Channel, height: int) -> 
             "high": mark.level.high,
             "edge": min(max(mark.level.high or 0.0, mark.level.value), end),
             "text": f"{mark.text} {mark.curve.run}".rstrip(),
-            "interval": quantities.level_estimate(mark.level),
-            "told": f"{mark.curve.name}\n{mark.what}: {quantities.level_estimate(mark.level)} "
+            "interval": numbers.level_estimate(mark.level),
+            "told": f"{mark.curve.name}\n{mark.what}: {numbers.level_estimate(mark.level)} "
             f"{unit(curves)}",
         }
         # The highest stands lowest: then no rule runs through the label of another.
@@ -152,7 +152,7 @@ def _marks(curves: Sequence[Curve]) -> Iterator[_Mark]:
         knee, capacity = curve.knee, curve.capacity
         if knee is not None and knee.level is not None:
             place = Estimate(value=knee.level, low=knee.low, high=knee.high)
-            yield _Mark(curve, "knee", place, f"knee {quantities.level(knee.level)}")
+            yield _Mark(curve, "knee", place, f"knee {numbers.level(knee.level)}")
         if capacity is not None and capacity.level is not None:
             place = Estimate(value=capacity.level, low=capacity.low, high=capacity.high)
             least = "≥" if capacity.above else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from loadtests.analysis.numbers import load
 from loadtests.recording.phases import NAMES
 from loadtests.report.charts.curves import Curve
-from loadtests.report.text import quantities
+from loadtests.report.text import numbers
 from loadtests.results import Point, Traced
 
 WORDS = {
@@ -112,7 +112,7 @@ def _bar(point: Point, name: str, top: float) -> Bar:
     told = "\n".join(
         [
             load(point.level, point.model),
-            f"{name}: {quantities.duration(total) if seconds else quantities.MISSING}",
+            f"{name}: {numbers.duration(total) if seconds else numbers.MISSING}",
             *facts,
             *notes,
         ]
@@ -131,15 +131,15 @@ def _labels(bar: Bar) -> Iterator[tuple[Part, float]]:
 
 def _tip(part: Part, known: Mapping[str, tuple[float, float]]) -> str:
     share = f"{part.share:.0f} %" if part.share >= 1 else "<1 %"
-    told = f"{quantities.duration(part.seconds)}, {share}"
+    told = f"{numbers.duration(part.seconds)}, {share}"
     if part.name in known:
-        low, high = map(quantities.duration, known[part.name])
+        low, high = map(numbers.duration, known[part.name])
         told += f" (95 %: {low} to {high})"
     return told
 
 
 def _traced(traced: Traced) -> str:
-    times = f"{quantities.duration(traced.time)}, the others {quantities.duration(traced.others)}"
+    times = f"{numbers.duration(traced.time)}, the others {numbers.duration(traced.others)}"
     return f"{traced.requests:,} traced requests: mean {times}"
 
 

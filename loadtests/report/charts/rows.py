@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadtests.report.charts.curves import Curve
-from loadtests.report.text import limits, quantities, states
+from loadtests.report.text import limits, numbers, states
 from loadtests.results import Estimate, Point
 
 _APART = 1.05  # service and response time that differ by less look like one line
@@ -17,7 +17,7 @@ def times(curves: Sequence[Curve], quantile: str) -> Rows:
 
 
 def throughput(curves: Sequence[Curve]) -> Rows:
-    return _rows(curves, lambda p: p.throughput, lambda p: quantities.rate_estimate(p.throughput))
+    return _rows(curves, lambda p: p.throughput, lambda p: numbers.rate_estimate(p.throughput))
 
 
 def service(curves: Sequence[Curve], quantile: str) -> Rows:
@@ -75,10 +75,10 @@ def _rows(
                     "steady": point.steady,
                     "measured": text(point),
                     "requests": f"{point.requests:,}",
-                    "errors": quantities.errors(point.errors),
+                    "errors": numbers.errors(point.errors),
                     "state": states.tip(point),
                     "limit": limits.tip(point),
-                    "noise": quantities.noise(point),
+                    "noise": numbers.noise(point),
                     "problems": ("" if point.valid else "not valid: ")
                     + ("; ".join(point.problems) or "none"),
                 }
@@ -91,7 +91,7 @@ def _time(point: Point, quantile: str) -> str:
     service = point.service_time.get(quantile)
     if point.model == "closed" or service is None:
         return text
-    return f"{text}; service time {quantities.duration_estimate(service)}"
+    return f"{text}; service time {numbers.duration_estimate(service)}"
 
 
 def _differs(point: Point, quantile: str) -> bool:

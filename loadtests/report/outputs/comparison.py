@@ -12,7 +12,7 @@ from loadtests.report import page
 from loadtests.report.charts import curves, figures, verdicts
 from loadtests.report.charts.curves import Curve
 from loadtests.report.outputs.terminal import table, verdict_line
-from loadtests.report.text import limits, quantities, states
+from loadtests.report.text import limits, numbers, states
 from loadtests.results import Knee, Point, Run
 
 BOLD = "beyond the margin and more than chance within the runs, the number of ratios allowed for."
@@ -117,8 +117,8 @@ def label(pair: Pair) -> str:
 
 def knee(knee: Knee | None) -> str:
     if knee is None:
-        return quantities.MISSING
-    return quantities.knee_level(knee)
+        return numbers.MISSING
+    return numbers.knee_level(knee)
 
 
 def lonely(comparison: Comparison) -> Iterator[str]:
@@ -149,7 +149,7 @@ def doubts(comparison: Comparison, pair: Pair) -> list[str]:
 
 def _ratio(pair: Pair, level: LevelRatios, metric: str) -> Text:
     bold = changed(pair, level.level, metric)
-    return Text(quantities.ratio_estimate(level.ratios[metric]), style="bold" if bold else "")
+    return Text(numbers.ratio_estimate(level.ratios[metric]), style="bold" if bold else "")
 
 
 def _remarks(comparison: Comparison, pair: Pair, level: LevelRatios) -> list[str]:

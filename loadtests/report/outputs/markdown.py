@@ -8,7 +8,7 @@ from loadtests.analysis.verdicts.stored import NOTE
 from loadtests.report import tables
 from loadtests.report.charts import curves, verdicts
 from loadtests.report.outputs.terminal import CLOCKS
-from loadtests.report.text import quantities
+from loadtests.report.text import numbers
 from loadtests.results import Point, Run, Verdict
 
 _VERDICTS = {"BETTER": "✅", "WORSE": "❌", "EQUIVALENT": "✅", "UNRESOLVED": "❔", "INVALID": "⚠️"}
@@ -60,7 +60,7 @@ def render(run: Run, *, picture: bool = True) -> str:
             f"{p.deployment} at {p.level}: {'; '.join(p.problems)}" for p in points if not p.valid
         ]
         blocks.append("\\* not valid: " + escaped(". ".join(broken)))
-    noisy = [f"{p.deployment} at {p.level}: {quantities.noise(p)}" for p in points if noted(p)]
+    noisy = [f"{p.deployment} at {p.level}: {numbers.noise(p)}" for p in points if noted(p)]
     if noisy:
         blocks.append("Without what disturbed it: " + escaped(". ".join(noisy)))
     if run.knees:

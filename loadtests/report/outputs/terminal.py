@@ -14,7 +14,7 @@ from loadtests.analysis.verdicts.stored import NOTE
 from loadtests.report import tables
 from loadtests.report.charts import ceilings, curves, verdicts
 from loadtests.report.charts.curves import Curve
-from loadtests.report.text import quantities, states
+from loadtests.report.text import numbers, states
 from loadtests.results import Point, Run, Verdict
 
 _WIDE = 120  # columns from which every quantile has room for its interval
@@ -120,7 +120,7 @@ def formatted(made: tables.Table) -> Table:
 
 
 def _points(run: Run, names: list[str], wide: bool) -> Table:
-    main: quantities.Interval = "fitting" if wide else "compact"
+    main: numbers.Interval = "fitting" if wide else "compact"
     every = tables.points(run, intervals="fitting" if wide else "none", main=main)
     rows = [
         replace(row, cells={**row.cells, "deployment": tables.Cell(_marked(row, wide))})
@@ -164,8 +164,7 @@ def _ceilings(curve: Curve) -> Text:
     """All of a deployment in one line, the lowest first; then what is different under load."""
     found = [met.ceiling for met in ceilings.met(curve)]
     told = [
-        f"{one.resource} {quantities.rate(one.throughput)} ({ceilings.origin(one)})"
-        for one in found
+        f"{one.resource} {numbers.rate(one.throughput)} ({ceilings.origin(one)})" for one in found
     ]
     text = f"{curve.name}: predicted ceilings: {', '.join(told)}"
     findings = [f"{one.resource}: {one.finding}" for one in found if one.finding]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadtests.report.text import quantities
+from loadtests.report.text import numbers
 from loadtests.results import Limit, Point, Resource
 
 _SOURCES = {
@@ -18,7 +18,7 @@ def name(resource: Resource) -> str:
 
 def said(point: Point) -> str:
     """The resource; a dash where throughput follows the load."""
-    return quantities.MISSING if point.limit is None else name(point.limit.resource)
+    return numbers.MISSING if point.limit is None else name(point.limit.resource)
 
 
 def tip(point: Point) -> str:
@@ -32,13 +32,13 @@ def sentences(limit: Limit) -> str:
     return " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in told)
 
 
-def numbers(limit: Limit) -> str:
+def figures(limit: Limit) -> str:
     """E.g. "99 % used, ceiling 769/s"; empty where neither is known."""
     parts = []
     if limit.utilisation is not None:
         parts.append(f"{100 * limit.utilisation:.0f} % used")
     if limit.ceiling is not None:
-        parts.append(f"ceiling {quantities.rate(limit.ceiling)}")
+        parts.append(f"ceiling {numbers.rate(limit.ceiling)}")
     return ", ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """How a point's state is said and drawn: a number that was still moving never looks like others."""
 
-from loadtests.report.text import quantities
-from loadtests.report.text.quantities import Interval
+from loadtests.report.text import numbers
+from loadtests.report.text.numbers import Interval
 from loadtests.results import Point, Run
 
 UNSTABLE = "unstable"
@@ -23,7 +23,7 @@ OUTLINES = {"drifting": "circle", "over-saturated": "diamond", "unsteady": "squa
 
 def said(point: Point) -> str:
     """E.g. "drifting"; a dash where the window was too short to tell."""
-    return quantities.MISSING if point.steady is None else _SAID[point.steady]
+    return numbers.MISSING if point.steady is None else _SAID[point.steady]
 
 
 def tip(point: Point) -> str:
@@ -58,7 +58,7 @@ def response_time(point: Point, name: str, interval: Interval = "fitting") -> st
     estimate = point.response_time.get(name)
     if estimate is None and unstable(point):
         return UNSTABLE
-    return quantities.duration_estimate(estimate, interval)
+    return numbers.duration_estimate(estimate, interval)
 
 
 def legend(run: Run) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loadtests.analysis.capacity.boundary import found
 from loadtests.analysis.capacity.margins import Bounds, Slack, Trial, searchable, trial
-from loadtests.analysis.capacity.result import misses_everywhere, capacity, undecided
+from loadtests.analysis.capacity.result import capacity, misses_everywhere, undecided
 from loadtests.plans.slos import parse
 from loadtests.results import Errors, Estimate, Point
 from loadtests.schedules.search import next_level

@@ -12,7 +12,7 @@ from loadtests.plans.fields import name_of_deployment
 from loadtests.report import page
 from loadtests.report.charts import curves, figures, palette
 from loadtests.report.outputs import html
-from loadtests.report.text.quantities import MISSING
+from loadtests.report.text.numbers import MISSING
 from loadtests.results import QUANTILES, Errors, Estimate, Run, UpstreamChange
 from tests.support import example_runs
 

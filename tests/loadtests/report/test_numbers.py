@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.report.text import quantities
+from loadtests.report.text import numbers
 from loadtests.results import Errors, Estimate, Knee
 
 
@@ -20,17 +20,17 @@ from loadtests.results import Errors, Estimate, Knee
     ],
 )
 def test_durations_have_three_digits_and_a_unit(estimate, text):
-    assert quantities.duration_estimate(estimate) == text
+    assert numbers.duration_estimate(estimate) == text
 
 
 def test_rates_are_grouped_by_thousands():
     estimate = Estimate(value=2951.4, low=2931.0, high=2971.0)
-    assert quantities.rate_estimate(estimate) == "2,951 ±21/s"
+    assert numbers.rate_estimate(estimate) == "2,951 ±21/s"
 
 
 def test_a_knee_shows_both_ends():
     knee = Knee(level=39.6, low=38.2, high=41.1)
-    assert quantities.knee_level(knee) == "39.6 (38.2–41.1)"  # noqa: RUF001
+    assert numbers.knee_level(knee) == "39.6 (38.2–41.1)"  # noqa: RUF001
 
 
 @pytest.mark.parametrize(
@@ -38,17 +38,17 @@ def test_a_knee_shows_both_ends():
     [(0.0, "0 %"), (1e-6, "<0.01 %"), (0.0004, "0.04 %"), (0.123, "12.3 %"), (1.0, "100 %")],
 )
 def test_only_no_errors_at_all_read_as_zero(ratio, text):
-    assert quantities.percent(ratio) == text
+    assert numbers.percent(ratio) == text
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.926, "92.6 %"), (1.074, "107 %"), (0.0, "0 %")])
 def test_what_exceeds_its_prediction_says_by_how_much(ratio, text):
-    assert quantities.proportion(ratio) == text
+    assert numbers.proportion(ratio) == text
 
 
 def test_the_most_frequent_error_comes_first():
     errors = Errors(rate=0.05, kinds={"timeout": 9, "503": 41})
-    assert quantities.errors(errors) == "5.0 % (41 × 503, 9 × timeout)"  # noqa: RUF001
+    assert numbers.errors(errors) == "5.0 % (41 × 503, 9 × timeout)"  # noqa: RUF001
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_the_most_frequent_error_comes_first():
 )
 def test_what_an_slo_measured_has_the_unit_of_its_metric_or_is_a_ratio(text, shown):
     estimate = Estimate(value=0.546, low=0.48, high=0.62)
-    assert quantities.slo_estimate(text, estimate) == shown
-    assert quantities.slo_estimate(text, None) == quantities.MISSING
+    assert numbers.slo_estimate(text, estimate) == shown
+    assert numbers.slo_estimate(text, None) == numbers.MISSING
 
 
 @given(
@@ -76,13 +76,13 @@ def test_what_an_slo_measured_has_the_unit_of_its_metric_or_is_a_ratio(text, sho
 )
 def test_rounding_never_narrows_an_interval(value, below, above, interval):
     estimate = Estimate(value=value, low=value * (1 - below), high=value * (1 + above))
-    text = quantities.rate_estimate(estimate, interval).replace(",", "").removesuffix("/s")
-    numbers = [float(number) for number in re.findall(r"[\d.]+", text)]
+    text = numbers.rate_estimate(estimate, interval).replace(",", "").removesuffix("/s")
+    found = [float(number) for number in re.findall(r"[\d.]+", text)]
     if "±" in text:
-        shown, half = numbers
+        shown, half = found
         low, high = shown - half, shown + half
     else:
-        shown, low, high = numbers
+        shown, low, high = found
     rounding = 10 ** -len(re.findall(r"[\d.]+", text)[0].partition(".")[2]) / 2
     assert low <= estimate.low + rounding * 1.001
     assert high >= estimate.high - rounding * 1.001
