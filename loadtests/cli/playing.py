@@ -50,9 +50,9 @@ def plan_with(
 ) -> plans.Plan:
     """The plan, with what was typed in place of its own; `search`: see plans.read."""
     from loadtests import plans
-    from loadtests.plans import overrides as choices
+    from loadtests.plans import overrides
 
-    chosen = choices.applied(plans.read(plan_file(name), search), values)
+    chosen = overrides.applied(plans.read(plan_file(name), search), values)
     return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
 
 
