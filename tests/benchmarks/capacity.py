@@ -267,7 +267,7 @@ def real(folder, rounds):
             trial(plan.slos, point, {"p95": point.response_time["p95"]})
             for point in climbed.run.of("threads")
         ]
-        beyond = found(trials).broken or trials[-1].level
+        beyond = found(trials).failing or trials[-1].level
         stages = sum(one.level <= beyond for one in trials)
         shares.append(result.seconds / (stages * each))
         of_ladder = capacity(plan.slos, trials, BOUNDS, "users", stages * each)

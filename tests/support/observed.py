@@ -34,7 +34,7 @@ def level(
     *,
     call=CALL,
     cpu=CPU,
-    told=None,
+    gauges=None,
     upstream=None,
     black_box=False,
     failing=0.0,
@@ -45,13 +45,13 @@ def level(
     What `users` see of a service that permits a number of requests a second (None: any number).
 
     Args:
-        told, upstream: what differs from a service with 40 threads, 100 connections and room.
+        gauges, upstream: what differs from a service with 40 threads, 100 connections and room.
     """
     free = users / (call + cpu)
     throughput = free if permits is None else min(free, permits)
     rate = throughput / (1 - failing)
     flight = rate * call
-    gauges = {
+    own = {
         "processes": 1,
         "threads": Threads(total=40, busy=0.0, waiting=0.0),
         "pools": (Pool(client="httpx2", limit=100, used=min(flight, 100), waiting=0.0),),
@@ -65,7 +65,7 @@ def level(
         "connects": 0.0,
         "clients": 0.0,
         "constructing": 0.0,
-    } | (told or {})
+    } | (gauges or {})
     ledger = {
         "calls": rate,
         "in_flight": flight,
@@ -74,11 +74,11 @@ def level(
         "asked": call,
         "connections": 0.0,
     } | (upstream or {})
-    seen = {"cpu": gauges["cpu"], "cores": 1} | more
+    seen = {"cpu": own["cpu"], "cores": 1} | more
     return Observation(
         point=point(users, throughput, users / throughput, failing=failing, phases=phases),
         rate=rate,
-        told=None if black_box else ServiceGauges(**gauges),
+        gauges=None if black_box else ServiceGauges(**own),
         upstream=UpstreamUse(**ledger),
         **seen,
     )

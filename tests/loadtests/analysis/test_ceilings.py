@@ -22,7 +22,7 @@ def of(*seen, settings=None, profile=None):
 
 def blocking(users, threads=10, **more):
     busy = min(users, threads)
-    return level(users, told={"threads": Threads(total=threads, busy=busy, waiting=0)}, **more)
+    return level(users, gauges={"threads": Threads(total=threads, busy=busy, waiting=0)}, **more)
 
 
 @given(threads=st.integers(1, 1000), seconds=st.floats(0.01, 2))
@@ -43,42 +43,42 @@ def test_a_thread_is_held_for_what_it_does_after_the_answer_too():
     """A call before the answer and one after it, as long as six of these."""
     calls = {"calls": 2.0, "call": 0.2, "thread": 0.4}
     threads = {"threads": Threads(total=10, busy=1, waiting=0)}
-    found = of(level(1, told=calls | threads, upstream={"asked": 0.2}, call=0.1))
+    found = of(level(1, gauges=calls | threads, upstream={"asked": 0.2}, call=0.1))
     assert found["threads"].throughput == pytest.approx(25, rel=0.01)
 
 
 def test_a_thread_is_held_by_work_that_calls_no_upstream():
-    told = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.151}
-    assert of(level(1, told=told))["threads"].throughput == pytest.approx(10 / 0.151, rel=0.01)
+    gauges = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.151}
+    assert of(level(1, gauges=gauges))["threads"].throughput == pytest.approx(10 / 0.151, rel=0.01)
 
 
 def test_threads_that_validate_answers_are_no_ceiling():
-    told = {"threads": Threads(total=10, busy=0.1, waiting=0), "thread": 0.0001}
-    assert "threads" not in of(level(1, told=told), level(20, told=told))
+    gauges = {"threads": Threads(total=10, busy=0.1, waiting=0), "thread": 0.0001}
+    assert "threads" not in of(level(1, gauges=gauges), level(20, gauges=gauges))
 
 
 def test_a_thread_that_waits_for_its_pool_or_a_core_holds_what_it_needs():
-    told = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.250}
-    found = of(level(1, told=told, phases={"pool_wait": 0.2}))
+    gauges = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.250}
+    found = of(level(1, gauges=gauges, phases={"pool_wait": 0.2}))
     assert found["threads"].throughput == pytest.approx(10 / 0.05, rel=0.02)
-    busy = of(level(60, 150, told=told | {"cpu": 0.95}))
+    busy = of(level(60, 150, gauges=gauges | {"cpu": 0.95}))
     assert busy["threads"].throughput == pytest.approx(10 / (CALL + CPU / 2 + 0.95 / 150))
 
 
 def test_two_calls_hold_a_thread_for_both():
     found = of(blocking(1), blocking(10))
-    one = replace(blocking(1), told=replace(blocking(1).gauges, calls=2.02))
+    one = replace(blocking(1), gauges=replace(blocking(1).gauges, calls=2.02))
     assert of(one)["threads"].throughput == pytest.approx(found["threads"].throughput / 2)
 
 
 def test_calls_that_are_repeated_are_not_meant():
-    one = replace(level(1), told=replace(level(1).gauges, calls=3.1, retried=2.1))
+    one = replace(level(1), gauges=replace(level(1).gauges, calls=3.1, retried=2.1))
     assert ceilings.demand([one]).calls == 1
 
 
 def test_a_call_that_waited_is_not_as_long_as_it_seems():
     """The lowest level is beyond the knee: its calls waited for a connection."""
-    one = replace(level(20, 98), told=replace(level(20, 98).gauges, call=0.3))
+    one = replace(level(20, 98), gauges=replace(level(20, 98).gauges, call=0.3))
     assert ceilings.demand([one]).call == pytest.approx(CALL + CPU)
 
 
@@ -114,7 +114,7 @@ def test_settings_describe_a_service_without_telemetry():
 
 def test_a_pool_without_a_limit_is_no_ceiling():
     endless = (Pool(client="aiohttp", limit=None, used=1.0, waiting=0.0),)
-    assert "pool" not in of(level(1, told={"pools": endless}))
+    assert "pool" not in of(level(1, gauges={"pools": endless}))
 
 
 def test_servers_of_the_upstream():
@@ -129,7 +129,7 @@ def test_rate_limits_of_the_upstream_are_for_calls():
         {"kind": "fixed_window", "limit": 5, "per": "1s", "key": "header:user"},
     ]
     profile = Profile.model_validate({"latency": "50ms", "limits": limits})
-    two = replace(level(1), told=replace(level(1).gauges, calls=2.0))
+    two = replace(level(1), gauges=replace(level(1).gauges, calls=2.0))
     found = [one for one in ceilings.ceilings([two], {}, profile) if one.resource == "upstream"]
     assert [one.how for one in found] == [
         "6 at a time / 101 ms",

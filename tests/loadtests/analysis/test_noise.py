@@ -161,9 +161,9 @@ def test_timers_that_wake_late_count_for_the_time_that_they_were_late():
 def test_a_ceiling_below_a_throughput_is_none_though_the_level_is_not_valid():
     """1 core / 2.31 ms is not the ceiling of a service that answered 601/s."""
     seen = [
-        level(1, cpu=0.00231, told={"cpu": 0.04, "loop_cpu": 0.04}, cpu_read=0.00231),
-        level(40, 430, told={"cpu": 0.99, "loop_cpu": 0.99}, cpu_read=0.00231),
-        level(60, 601, told={"cpu": 0.97, "loop_cpu": 0.97}, cpu_read=0.00161),
+        level(1, cpu=0.00231, gauges={"cpu": 0.04, "loop_cpu": 0.04}, cpu_read=0.00231),
+        level(40, 430, gauges={"cpu": 0.99, "loop_cpu": 0.99}, cpu_read=0.00231),
+        level(60, 601, gauges={"cpu": 0.97, "loop_cpu": 0.97}, cpu_read=0.00161),
     ]
     wrong = seen[2].point.model_copy(update={"valid": False})
     seen[2] = replace(seen[2], point=wrong)
@@ -214,9 +214,9 @@ def test_levels_that_are_equal_do_not_follow_the_load():
 
 
 def test_a_service_without_a_core_for_half_of_the_time_is_held_back_by_cpu():
-    told = {"lag": 0.4, "loop_cpu": 0.45, "cpu": 0.45}
+    gauges = {"lag": 0.4, "loop_cpu": 0.45, "cpu": 0.45}
     taken = {"starved": 0.5, "others": 0.5, "host": 0.02}
-    beyond = [level(n, 300, told=told, **taken) for n in (20, 40)]
+    beyond = [level(n, 300, gauges=gauges, **taken) for n in (20, 40)]
     found = limits([level(1), *beyond], [])[40]
     assert found.resource == "cpu"
     assert found.why.startswith(
@@ -226,11 +226,11 @@ def test_a_service_without_a_core_for_half_of_the_time_is_held_back_by_cpu():
 
 
 def test_threads_that_are_all_busy_are_named_though_a_point_is_too_noisy_to_be_valid():
-    told = {"threads": full(10, 20.0), "call": 0.4, "loop_cpu": 0.1, "cpu": 0.1}
-    top = level(40, 24.0, call=0.4, told=told)
+    gauges = {"threads": full(10, 20.0), "call": 0.4, "loop_cpu": 0.1, "cpu": 0.1}
+    top = level(40, 24.0, call=0.4, gauges=gauges)
     noisy = top.point.model_copy(update={"valid": False, "noisy": True})
     some = {"threads": full(10, 0.0)}
-    seen = [level(n, call=0.4, told=some) for n in (1, 4, 8)]
+    seen = [level(n, call=0.4, gauges=some) for n in (1, 4, 8)]
     seen.append(replace(top, point=noisy))
     assert limits(seen, ceilings.ceilings(seen, {}, None))[40].resource == "threads"
 

@@ -67,16 +67,16 @@ def observed(samples=None, **options):
 
 
 def test_what_one_process_tells():
-    gauges = observed().gauges
-    assert (gauges.processes, gauges.threads.total, gauges.threads.waiting) == (1, 40, 12)
-    assert gauges.fullest.used == 39
-    assert gauges.lag == 0.002
-    assert gauges.loop_cpu == pytest.approx(0.3)
-    assert gauges.cpu == pytest.approx(0.5)
-    assert gauges.calls == pytest.approx(2)
-    assert gauges.call == pytest.approx(0.05)
-    assert gauges.retried == pytest.approx(0.2)
-    assert gauges.clients is None  # it did not say
+    service = observed().gauges
+    assert (service.processes, service.threads.total, service.threads.waiting) == (1, 40, 12)
+    assert service.fullest.used == 39
+    assert service.lag == 0.002
+    assert service.loop_cpu == pytest.approx(0.3)
+    assert service.cpu == pytest.approx(0.5)
+    assert service.calls == pytest.approx(2)
+    assert service.call == pytest.approx(0.05)
+    assert service.retried == pytest.approx(0.2)
+    assert service.clients is None  # it did not say
 
 
 def test_seconds_are_of_the_traced_requests_and_counts_of_all():
@@ -94,11 +94,11 @@ def test_seconds_are_of_the_traced_requests_and_counts_of_all():
         )
         for at in range(1000, 1010)
     ]
-    gauges = observed(samples).gauges
-    assert gauges.calls == pytest.approx(2)
-    assert gauges.call == pytest.approx(0.07)
-    assert gauges.thread == pytest.approx(0.2)
-    assert gauges.background is None  # it did not say
+    service = observed(samples).gauges
+    assert service.calls == pytest.approx(2)
+    assert service.call == pytest.approx(0.07)
+    assert service.thread == pytest.approx(0.2)
+    assert service.background is None  # it did not say
 
 
 def test_what_the_mock_tells():
@@ -134,9 +134,9 @@ def test_a_process_that_vanishes_leaves_what_the_others_tell():
         sample(at, {"7": gauges(at)} | ({"8": gauges(at)} if at < 1005 else {}))
         for at in range(1000, 1010)
     ]
-    gauges = observed(samples).gauges
-    assert gauges.calls == pytest.approx(2)
-    assert gauges.processes == 2
+    service = observed(samples).gauges
+    assert service.calls == pytest.approx(2)
+    assert service.processes == 2
 
 
 def test_a_restarted_process_counts_from_its_start():
@@ -165,9 +165,9 @@ def test_a_service_that_does_not_tell_is_seen_from_outside():
 )
 def test_a_part_that_is_nonsense_is_left_out_and_the_others_are_not(part, nonsense):
     samples = [sample(at, {"7": gauges(at, **{part: nonsense})}) for at in range(1000, 1010)]
-    gauges = observed(samples).gauges
-    assert gauges.threads is None
-    assert gauges.cpu == pytest.approx(0.5)
+    service = observed(samples).gauges
+    assert service.threads is None
+    assert service.cpu == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("nonsense", [None, 3, "x", [], {"7": 3}, {"7": {"at": "now"}}])
