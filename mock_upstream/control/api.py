@@ -132,6 +132,138 @@ IfMatch = Annotated[
 Owner = Annotated[str, Header(include_in_schema=False)]
 
 
+class _Routes:
+    """
+    What the API answers. Whatever is read or written goes through `on_loop`: between two requests,
+    so that all of it fits together.
+    """
+
+    def __init__(
+        self, mock: Controlled, ledger: Ledger, on_loop: OnLoop, owner: str | None
+    ) -> None:
+        self._mock = mock
+        self._ledger = ledger
+        self._on_loop = on_loop
+        self._owner = owner
+        self._writing = asyncio.Lock()  # so that a change of a value reads and writes one profile
+
+    async def health(self) -> Health:
+        """Whether it runs, and since when it is the same."""
+        timers = "timerfd" if EXACT else "event loop"
+        return Health(ok=True, epoch=self._ledger.epoch, timers=timers)
+
+    async def read_ledger(self, reset_peak: bool = False, recent_peak: bool = False) -> Account:
+        """
+        What the mock did; `reset_peak` lets the peaks start again from now. `recent_peak` gives
+        the peak in flight since the last reading with it, and leaves it as it is for all others.
+        """
+        read: Callable[[], Account] = await self._on_loop(
+            lambda: self._mock.read(reset_peak, recent_peak)
+        )
+        return read()  # here, where no answer of the mock waits for it
+
+    async def read_metrics(self) -> Response:
+        """The same for Prometheus."""
+        content = metrics.render(await self.read_ledger())
+        return Response(content, headers={"content-type": metrics.CONTENT_TYPE})
+
+    async def read_profile(self, response: Response) -> Profile:
+        """What is played."""
+        profile, version = await self._played()
+        response.headers["etag"] = self._etag(version)
+        return profile
+
+    async def replace_profile(
+        self,
+        values: dict[str, JsonValue],
+        response: Response,
+        if_match: IfMatch = None,
+        x_mock_owner: Owner = "",
+    ) -> Version:
+        """Play another profile from the next request on; draws begin again."""
+        async with self._writing:
+            profile, version = await self._played()
+            values.setdefault("tls", profile.tls)
+            context = {"folder": Path()} if self._owns(x_mock_owner) else profile.known
+            checked = await _validated(values, context)
+            return await self._play(self._mock.play, checked, if_match, version, response)
+
+    async def change_profile(
+        self,
+        patch: Annotated[dict[str, JsonValue], Body(media_type="application/merge-patch+json")],
+        response: Response,
+        if_match: IfMatch = None,
+        x_mock_owner: Owner = "",
+    ) -> Version:
+        """
+        Change single values by a JSON merge patch (RFC 7396): null takes a value away. Draws, the
+        counts of faults and the timeline go on.
+        """
+        async with self._writing:
+            profile, version = await self._played()
+            values = merged(profile.model_dump(mode="json"), patch)
+            folder = {"folder": Path()} if self._owns(x_mock_owner) else {}
+            checked = await _validated(values, {**profile.known, **folder})
+            return await self._play(self._mock.change, checked, if_match, version, response)
+
+    async def start_timeline(self) -> Phase:
+        """Let the timeline begin now, or begin again."""
+        return await self._turn(self._mock.start_timeline)
+
+    async def stop_timeline(self) -> Phase:
+        """Back to before its start."""
+        return await self._turn(self._mock.stop_timeline)
+
+    async def reset(self) -> Reset:
+        """Drop the replies that are pending, and let draws and ledger begin again."""
+        dropped, generation = await self._on_loop(
+            lambda: (self._mock.reset(), self._ledger.generation)
+        )
+        return Reset(dropped=dropped, generation=generation)
+
+    def _etag(self, version: int) -> str:
+        return f'"{self._ledger.epoch[:12]}-{version}"'
+
+    def _owns(self, told: str) -> bool:
+        return self._owner is not None and compare_digest(told.encode(), self._owner.encode())
+
+    async def _played(self) -> tuple[Profile, int]:
+        pair: tuple[Profile, int] = await self._on_loop(
+            lambda: (self._mock.profile, self._mock.version)
+        )
+        return pair
+
+    async def _play(
+        self,
+        how: Callable[[Profile], int],
+        profile: Profile,
+        if_match: str | None,
+        before: int,
+        response: Response,
+    ) -> Version:
+        tags = [tag.strip() for tag in (if_match or "*").split(",")]
+        if tags != ["*"] and self._etag(before) not in tags:
+            raise HTTPException(412, f"{self._etag(before)} is played, not {if_match:.100}")
+        if profile.tls != self._mock.profile.tls:
+            now = "HTTPS" if self._mock.profile.tls else "HTTP"
+            raise HTTPException(422, f"tls: the mock was started with {now} and keeps to that")
+        version: int = await self._on_loop(lambda: how(profile))
+        response.headers["etag"] = self._etag(version)
+        return Version(version=version)
+
+    async def _turn(self, how: Callable[[], None]) -> Phase:
+        def turned() -> str | None:
+            if self._mock.profile.timeline is None:
+                return None
+            how()
+            return self._mock.phase
+
+        phase: str | None = await self._on_loop(turned)
+        if phase is None:
+            raise HTTPException(409, "the profile has no timeline")
+        return Phase(phase=phase)
+
+
 def create_app(
     mock: Controlled,
     ledger: Ledger,
@@ -142,8 +274,7 @@ def create_app(
     owner: str | None = None,
 ) -> FastAPI:
     """
-    Whatever is read or written goes through `on_loop`: between two requests, so that all of it
-    fits together.
+    Return the ASGI app of the API.
 
     Args:
         host: where it will listen.
@@ -164,135 +295,19 @@ def create_app(
         },
     )
     app.add_middleware(Guard, host=host, token=token)
-    writing = asyncio.Lock()  # so that a change of a value reads and writes the same profile
-
-    def etag(version: int) -> str:
-        return f'"{ledger.epoch[:12]}-{version}"'
-
-    async def account(reset_peak: bool = False, recent_peak: bool = False) -> Account:
-        read: Callable[[], Account] = await on_loop(lambda: mock.read(reset_peak, recent_peak))
-        return read()  # here, where no answer of the mock waits for it
-
-    async def played() -> tuple[Profile, int]:
-        pair: tuple[Profile, int] = await on_loop(lambda: (mock.profile, mock.version))
-        return pair
-
-    def owns(told: str) -> bool:
-        return owner is not None and compare_digest(told.encode(), owner.encode())
-
-    async def play(
-        how: Callable[[Profile], int],
-        profile: Profile,
-        if_match: str | None,
-        before: int,
-        response: Response,
-    ) -> Version:
-        tags = [tag.strip() for tag in (if_match or "*").split(",")]
-        if tags != ["*"] and etag(before) not in tags:
-            raise HTTPException(412, f"{etag(before)} is played, not {if_match:.100}")
-        if profile.tls != mock.profile.tls:
-            now = "HTTPS" if mock.profile.tls else "HTTP"
-            raise HTTPException(422, f"tls: the mock was started with {now} and keeps to that")
-        version: int = await on_loop(lambda: how(profile))
-        response.headers["etag"] = etag(version)
-        return Version(version=version)
-
-    @app.get("/health", responses=_NO_INPUT)
-    async def health() -> Health:
-        """Whether it runs, and since when it is the same."""
-        timers = "timerfd" if EXACT else "event loop"
-        return Health(ok=True, epoch=ledger.epoch, timers=timers)
-
-    @app.get("/ledger", responses=_INPUT)
-    async def read_ledger(reset_peak: bool = False, recent_peak: bool = False) -> Account:
-        """
-        What the mock did; `reset_peak` lets the peaks start again from now. `recent_peak` gives
-        the peak in flight since the last reading with it, and leaves it as it is for all others.
-        """
-        return await account(reset_peak, recent_peak)
-
-    @app.get(
-        "/metrics",
-        response_class=Response,
-        responses={
-            **_NO_INPUT,
-            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-        },
-    )
-    async def read_metrics() -> Response:
-        """The same for Prometheus."""
-        return Response(
-            metrics.render(await account()), headers={"content-type": metrics.CONTENT_TYPE}
-        )
-
-    @app.get("/profile", responses={**_NO_INPUT, **_ETAG})
-    async def read_profile(response: Response) -> Profile:
-        """What is played."""
-        profile, version = await played()
-        response.headers["etag"] = etag(version)
-        return profile
-
-    @app.put("/profile", responses={**_WRITE, **_ETAG}, openapi_extra=_PROFILE)
-    async def replace_profile(
-        values: dict[str, JsonValue],
-        response: Response,
-        if_match: IfMatch = None,
-        x_mock_owner: Owner = "",
-    ) -> Version:
-        """Play another profile from the next request on; draws begin again."""
-        async with writing:
-            profile, version = await played()
-            values.setdefault("tls", profile.tls)
-            context = {"folder": Path()} if owns(x_mock_owner) else profile.known
-            checked = await _validated(values, context)
-            return await play(mock.play, checked, if_match, version, response)
-
-    @app.patch("/profile", responses={**_WRITE, **_ETAG})
-    async def change_profile(
-        patch: Annotated[dict[str, JsonValue], Body(media_type="application/merge-patch+json")],
-        response: Response,
-        if_match: IfMatch = None,
-        x_mock_owner: Owner = "",
-    ) -> Version:
-        """
-        Change single values by a JSON merge patch (RFC 7396): null takes a value away. Draws, the
-        counts of faults and the timeline go on.
-        """
-        async with writing:
-            profile, version = await played()
-            values = merged(profile.model_dump(mode="json"), patch)
-            folder = {"folder": Path()} if owns(x_mock_owner) else {}
-            checked = await _validated(values, {**profile.known, **folder})
-            return await play(mock.change, checked, if_match, version, response)
-
-    @app.post("/timeline/start", responses=_TIMELINE)
-    async def start_timeline() -> Phase:
-        """Let the timeline begin now, or begin again."""
-        return await turn(mock.start_timeline)
-
-    @app.post("/timeline/stop", responses=_TIMELINE)
-    async def stop_timeline() -> Phase:
-        """Back to before its start."""
-        return await turn(mock.stop_timeline)
-
-    async def turn(how: Callable[[], None]) -> Phase:
-        def turned() -> str | None:
-            if mock.profile.timeline is None:
-                return None
-            how()
-            return mock.phase
-
-        phase: str | None = await on_loop(turned)
-        if phase is None:
-            raise HTTPException(409, "the profile has no timeline")
-        return Phase(phase=phase)
-
-    @app.post("/reset", responses=_NO_INPUT)
-    async def reset() -> Reset:
-        """Drop the replies that are pending, and let draws and ledger begin again."""
-        dropped, generation = await on_loop(lambda: (mock.reset(), ledger.generation))
-        return Reset(dropped=dropped, generation=generation)
-
+    routes = _Routes(mock, ledger, on_loop, owner)
+    text: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+    }
+    app.get("/health", responses=_NO_INPUT)(routes.health)
+    app.get("/ledger", responses=_INPUT)(routes.read_ledger)
+    app.get("/metrics", response_class=Response, responses=_NO_INPUT | text)(routes.read_metrics)
+    app.get("/profile", responses=_NO_INPUT | _ETAG)(routes.read_profile)
+    app.put("/profile", responses=_WRITE | _ETAG, openapi_extra=_PROFILE)(routes.replace_profile)
+    app.patch("/profile", responses=_WRITE | _ETAG)(routes.change_profile)
+    app.post("/timeline/start", responses=_TIMELINE)(routes.start_timeline)
+    app.post("/timeline/stop", responses=_TIMELINE)(routes.stop_timeline)
+    app.post("/reset", responses=_NO_INPUT)(routes.reset)
     return app
 
 

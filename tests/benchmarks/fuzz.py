@@ -40,8 +40,8 @@ def main() -> None:
             for piece, start in enumerate(range(0, count, PIECE)):
                 seed = arguments.seed * 10_007 + piece
                 playing.append((name, pool.submit(fuzz, make, seed, min(PIECE, count - start))))
-        for name, piece in playing:
-            outcomes[name].add(piece.result())
+        for name, future in playing:
+            outcomes[name].add(future.result())
     for name, outcome in outcomes.items():
         share, slowest = outcome.accepted / outcome.inputs, outcome.slowest * 1e3
         print(

@@ -6,8 +6,9 @@ from time import perf_counter
 
 from locust import events
 
+from loadtests.engine.answers import Answer
 from loadtests.engine.conductor import UserCountShape as UserCountShape
-from loadtests.engine.connection import Answer, Connection, Request
+from loadtests.engine.connection import Connection, Request
 from loadtests.engine.locust_hooks import install
 from loadtests.engine.users import PlanUser
 

@@ -33,6 +33,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import aiohttp
 import httpcore
@@ -235,7 +236,7 @@ def quiet(original):
     return space["nothing"]
 
 
-CALLS = {
+CALLS: dict[str, list[tuple[Any, str, str]]] = {
     "no call": [],
     "httpx": [
         (httpx.AsyncClient, "send", "None, auth=None, follow_redirects=None"),

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from loadtests.recording.messages import RequestSpec, Stage
@@ -101,7 +102,7 @@ def test_children_that_ended_count_once():
         reader = Meter(lambda: {"a": [one.pid, *alive]})
         program = "import time, sys\nwhile time.process_time() < 0.1: pass\nsys.stdin.read()"
         one.does(f"p = subprocess.Popen([sys.executable, '-c', {program!r}], stdin=-1)")
-        alive.extend(child.pid for child in meter.psutil.Process(one.pid).children())
+        alive.extend(child.pid for child in psutil.Process(one.pid).children())
         while quarters._cpu(alive[0]) < 0.1:
             pass
         reader.begin()  # what the child has used by now is past

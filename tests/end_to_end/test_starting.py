@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from loadtests import plans, session
+from loadtests.processes import leftovers
 from loadtests.run import deployments
 from loadtests.run.deployments import DeploymentFailed, running
 from loadtests.run.engine_process import EngineFailed
@@ -113,7 +114,7 @@ def test_what_an_earlier_run_left_running_is_named_before_anything_is_started(
         logged.extend(caplog.messages)
         return nullcontext()
 
-    monkeypatch.setattr(session.leftovers, "found", found)
+    monkeypatch.setattr(leftovers, "found", found)
     monkeypatch.setattr(session, "launched", launched)
     (tmp_path / "run").mkdir()
     with session._launched(plan_of(SERVE), tmp_path / "run"):

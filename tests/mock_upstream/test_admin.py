@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from mock_upstream.control import guard
-from mock_upstream.control.api import create_app, merged
+from mock_upstream.control.api import create_app
 from mock_upstream.ledger.ledger import Ledger
+from mock_upstream.profiles.merge_patch import merged
 from mock_upstream.profiles.profile import Profile
 from tests.support.servers import MockUpstream, eventually, mock_upstream, serving
 

@@ -606,8 +606,8 @@ def lean_failures():
 def tls(certificate):
     context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    context.names = []
-    context.sni_callback = lambda _sock, name, _context: context.names.append(name)
+    context.names = []  # type: ignore[attr-defined]
+    context.sni_callback = lambda _sock, name, _context: context.names.append(name)  # type: ignore[attr-defined]
     return context
 
 

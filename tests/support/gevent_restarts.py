@@ -80,11 +80,12 @@ class Stages:
         return self.calls[0]
 
 
-PlanUser.generator = Stages()
+stages = Stages()
+PlanUser.generator = stages
 user = PlanUser(ENVIRONMENT)
 user.on_start()
 with suppress(StopUser):
     user.play()
 user.on_stop()
 gevent.sleep(0.05)
-print(json.dumps([*PlanUser.generator.found, [one.open for one in PlanUser.generator.servers]]))
+print(json.dumps([*stages.found, [one.open for one in stages.servers]]))

@@ -1,5 +1,6 @@
 """Two deployments that took turns: what is said of them."""
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -381,12 +382,12 @@ def test_blocks_without_any_spread_are_known_to_one_request_at_best() -> None:
 def test_values_that_come_in_two_steps_decide_nothing_when_rounds_are_equal_by_chance() -> None:
     """One block of head in each round is slow and none of base: p95 is at the border of a mode."""
 
+    numbers = itertools.count()
+
     def made(step, number):
-        slow = step.deployment == "head" and made.count % 4 == 1
-        made.count += step.deployment == "head"
+        slow = step.deployment == "head" and next(numbers) % 4 == 1
         return block(step.deployment, p95=1.0 if slow else 0.05)
 
-    made.count = 0
     said = terms()
     blocks = contested(said, made)[: FIRST * said.size]
     assert verdict(blocks, said).verdict == "UNRESOLVED"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from loadtests.analysis.points import points
 from loadtests.analysis.stats import intervals
+from loadtests.analysis.stats.sample_size import enough
 from loadtests.recording.histograms import Histogram, merged
 from tests.support.simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
@@ -24,8 +25,8 @@ def histogram(seconds):
 
 @pytest.mark.parametrize(("q", "least"), [(0.5, 6), (0.95, 72), (0.99, 368)])
 def test_a_quantile_takes_as_many_requests_as_bound_it_from_both_sides(q, least):
-    assert intervals.enough(least, q)
-    assert not intervals.enough(least - 1, q)
+    assert enough(least, q)
+    assert not enough(least - 1, q)
     low, high = intervals.order_statistics(least, q)
     assert 1 <= low < high <= least
     assert intervals.quantile([histogram([0.05] * (least - 1))], q) is None

@@ -49,7 +49,7 @@ def compared(each_a, each_b, answers_a, answers_b, seed, *, rounds=6, scatter=0.
 
 @pytest.mark.parametrize("answers", [(0.08, 0.08), (0.08, 0.5), (0.5, 0.08), (0.05, 1.0)])
 def test_equal_cpu_is_equal_however_fast_the_answers_are(answers):
-    found = [compared(0.001, 0.001, *answers, seed) for seed in range(6)]
+    found = [compared(0.001, 0.001, *answers, seed=seed) for seed in range(6)]
     kinds = Counter(one.verdict for one in found)
     assert set(kinds) == {"EQUIVALENT"}, found[0].sentence
     mean = sum(one.ratio.value for one in found) / len(found)
@@ -59,7 +59,7 @@ def test_equal_cpu_is_equal_however_fast_the_answers_are(answers):
 @pytest.mark.parametrize("answers", [(0.08, 0.08), (0.08, 0.5), (0.5, 0.08)])
 def test_a_tenth_more_cpu_is_worse_however_fast_the_answers_are(answers):
     for seed in range(3):
-        found = compared(0.001, 0.0011, *answers, seed)
+        found = compared(0.001, 0.0011, *answers, seed=seed)
         assert found.verdict == "WORSE", found.sentence
         assert found.ratio.value == pytest.approx(1.1, rel=0.02)
 

@@ -83,8 +83,8 @@ def test_throughput_of_slow_answers_is_unbiased(seconds):
     assert sum(point.throughput.value for point in found) / 8 == pytest.approx(truth, rel=0.01)
     known = [p.throughput for p in found if p.throughput.low is not None]
     assert sum(one.low <= truth <= one.high for one in known) >= 0.7 * len(known)
-    for one in known:
-        assert (one.high - one.low) / 2 < 0.2 * truth
+    for estimate in known:
+        assert (estimate.high - estimate.low) / 2 < 0.2 * truth
 
 
 @pytest.mark.parametrize("think", [0.5, 1.0, 2.0, 3.0, 4.0, 5.0])

@@ -41,7 +41,7 @@ class Read:
     @property
     def told(self):
         answer = self.answer
-        found = None if answer.sink is None else answer.sink.found
+        found = None if answer.sink is None else answer.sink.found  # type: ignore[attr-defined]
         return answer.done, answer.status, answer.size, answer.reusable, found
 
 

@@ -24,7 +24,7 @@ from loadtests.plans.slos import Slo, parse
     ],
 )
 def test_an_slo_is_read_in_the_units_of_the_code(text, expected):
-    assert parse(text) == Slo(*expected, text.strip())
+    assert parse(text) == Slo(*expected, text=text.strip())
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_an_slo_is_read_in_the_units_of_the_code(text, expected):
 )
 def test_one_deployment_is_promised_against_another_by_a_factor(text, expected):
     *seen, against = expected
-    assert parse(text) == Slo(*seen, text.strip(), against)
+    assert parse(text) == Slo(*seen, text=text.strip(), against=against)
     assert parse(text).named == ["a", against]
 
 

@@ -91,7 +91,7 @@ def test_of_several_listeners_that_share_a_port_all_must_be_own():
 def test_a_child_that_listens_is_found_on_every_platform(monkeypatch, platform):
     if platform == "linux" != sys.platform:
         pytest.skip("reads /proc")
-    monkeypatch.setattr(listeners.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     with subprocess.Popen(
         [sys.executable, "-c", LISTEN], stdout=subprocess.PIPE, encoding="utf-8"
     ) as one:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def test_in_quiet_a_look_is_rare_and_what_was_taken_since_is_shared_out(machine)
 
 def test_looks_that_cost_much_are_taken_less_often(machine, monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr(other_work.time, "thread_time", lambda: 0.03 * next(clock))
+    monkeypatch.setattr(time, "thread_time", lambda: 0.03 * next(clock))
     machine.runs(7, "busy", 1.0)
     machine.look()
     machine.runs(7, "busy", 4.0)

@@ -1,6 +1,7 @@
 """CPU that others take of the cores of a run is what is left of busy cores."""
 
 import os
+import time
 
 import pytest
 
@@ -21,9 +22,9 @@ def machine(monkeypatch):
         "cores": [(50.0, 1.0), (50.0, 1.0)],
         "ours": {1: ({0}, 5.0), 2: ({1}, 6.0), os.getpid(): ({0}, 7.0)},
     }
-    monkeypatch.setattr(taken.time, "monotonic", lambda: state["now"])
+    monkeypatch.setattr(time, "monotonic", lambda: state["now"])
     monkeypatch.setattr(taken, "_cores", lambda: list(state["cores"]))
-    monkeypatch.setattr(taken.os, "sched_getaffinity", lambda pid: state["ours"][pid][0])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: state["ours"][pid][0])
     monkeypatch.setattr(taken, "cpu_clock", lambda pid: state["ours"][pid][1])
     return state
 

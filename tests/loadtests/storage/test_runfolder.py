@@ -341,7 +341,7 @@ def test_a_folder_of_runs_that_cannot_be_made_is_one_message(tmp_path):
 
 def test_a_stage_is_put_on_disk_at_its_end_and_a_run_at_its(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(run_folder.os, "fsync", lambda number: synced.append(number))
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(number))
     run = RunFolder(tmp_path, HEADER)
     run.write(PLAYED)
     run.sample(SAMPLE)
@@ -357,7 +357,7 @@ def test_a_disk_that_does_not_take_a_stage_is_told(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     run = RunFolder(tmp_path, HEADER)
-    monkeypatch.setattr(run_folder.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageFailed, match="No space left"):
         run.end("complete")
 
