@@ -56,11 +56,11 @@ def capacity(
             settle=settle,
             measure=measure,
         )
-        from loadtests.cli import arguments as typed
+        from loadtests.cli import arguments
         from loadtests.schedules.search import search_of
 
         search = search_of(
-            chosen, typed.bounds(levels) or chosen.load.levels, typed.seconds(within)
+            chosen, arguments.bounds(levels) or chosen.load.levels, arguments.seconds(within)
         )
         outcome = played(chosen, out, processes, search)
     finish(outcome, unresolved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -55,17 +55,16 @@ def compare(
     """
     with mistakes():
         from loadtests import plans
-        from loadtests.cli import arguments as typed
+        from loadtests.cli import arguments
         from loadtests.compare import targets
 
         saved = [targets.is_run(text) for text in (a, b)]
         if all(saved):
             page = out or Path("comparison.html")
-            _compare_saved(
-                Path(a), Path(b), page, anyway, typed.level(at), typed.margin(margin), unresolved
-            )
+            level, share = arguments.level(at), arguments.margin(margin)
+            raise _compare_saved(Path(a), Path(b), page, anyway, level, share, unresolved)
         if any(saved):
-            raise typed.UsageError(
+            raise arguments.UsageError(
                 f"{a if saved[0] else b!r} is a saved run, {b if saved[0] else a!r} is not: give "
                 "two runs, or two services"
             )
@@ -76,8 +75,8 @@ def compare(
             folders=(cwd_a, cwd_b),
             at=at,
             metric=metric,
-            margin=typed.margin(margin),
-            within=typed.seconds(within),
+            margin=arguments.margin(margin),
+            within=arguments.seconds(within),
             settle=settle,
             measure=measure,
         )
@@ -100,8 +99,8 @@ def _compare_saved(
     level: int | None,
     margin: float,
     unresolved: Unresolved | None,
-) -> NoReturn:
-    """Print two saved runs side by side, write the page, and end with the verdicts' exit code."""
+) -> typer.Exit:
+    """Print two saved runs side by side, write the page, and return the verdicts' exit."""
     from loadtests import results
     from loadtests.compare.saved_runs import check
     from loadtests.compare.saved_runs import compare as compared
@@ -114,7 +113,7 @@ def _compare_saved(
     writing.replace(out, comparison.html(found).encode(), private=False)
     console.print(comparison.render(found))
     print_path(out)
-    raise typer.Exit(exit_code(endings(found), unresolved))
+    return typer.Exit(exit_code(endings(found), unresolved))
 
 
 def write_comparison(found: Comparison, folder: Path) -> None:

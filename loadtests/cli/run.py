@@ -131,16 +131,16 @@ def _baseline(
     if path is None:
         if not (anyway or level is not None or margin):
             return None
-        from loadtests.cli import arguments as typed
+        from loadtests.cli import arguments
 
-        raise typed.UsageError(
+        raise arguments.UsageError(
             "--anyway, --at and --margin say how to compare: add --baseline RUN."
         )
     from loadtests.analysis.verdicts.stored import MARGIN
-    from loadtests.cli import arguments as typed
+    from loadtests.cli import arguments
     from loadtests.compare import baselines
 
-    share = typed.margin(margin) if margin else MARGIN
+    share = arguments.margin(margin) if margin else MARGIN
     return baselines.chosen(path, plan, level=level, margin=share, anyway=anyway)
 
 

@@ -38,16 +38,16 @@ def ui(
     """
     with mistakes():
         from loadtests import environment, plans, session
-        from loadtests.cli import arguments as typed
+        from loadtests.cli import arguments
         from loadtests.plans import hosts
 
         chosen = plans.read(plan_file(plan))
         _check_port(web_host, port)
-        base = typed.base_path(web_base_path)
+        base = arguments.base_path(web_base_path)
         address = f"http://{_reached_at(web_host)}:{port}{base}"
-        arguments = ["--web-host", web_host, "--web-port", str(port), *several(processes)]
-        arguments += ["--web-login"] if web_login else []
-        arguments += ["--web-base-path", base] if base else []
+        flags = ["--web-host", web_host, "--web-port", str(port), *several(processes)]
+        flags += ["--web-login"] if web_login else []
+        flags += ["--web-base-path", base] if base else []
         password = _password() if web_login else None
         if not web_login and not hosts.is_local(web_host):
             errors.print(
@@ -64,7 +64,7 @@ def ui(
                 webbrowser.open(address)
 
         with shown() as observer:
-            session.ui(chosen, out, observer, arguments, opened, print_outcome, pinged(chosen))
+            session.ui(chosen, out, observer, flags, opened, print_outcome, pinged(chosen))
 
 
 def _password() -> str | None:
@@ -78,10 +78,10 @@ def _password() -> str | None:
 
 
 def _check_port(host: str, port: int) -> None:
-    from loadtests.cli import arguments as typed
+    from loadtests.cli import arguments
 
     if host in ("", "*"):
-        raise typed.UsageError(
+        raise arguments.UsageError(
             f"--web-host {host!r} is not an address. "
             "127.0.0.1 is for this machine alone, 0.0.0.0 for everybody."
         )
@@ -92,7 +92,7 @@ def _check_port(host: str, port: int) -> None:
             probe.bind(address)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise typed.UsageError(
+        raise arguments.UsageError(
             f"Port {port} of {host} cannot be used for the web UI: {reason}. "
             "Choose others with --port and --web-host."
         ) from None

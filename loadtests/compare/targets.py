@@ -1,7 +1,7 @@
 """Who is compared with whom: from what was typed to a plan with two deployments, and the terms."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,42 +70,22 @@ def contest(
     """
     if metric not in METRICS:
         raise PlanError(f"--metric {metric!r}: {no_such('metric', metric, METRICS)}")
-    named = [
-        _deployment(plan, text, label, folder)
-        for text, label, folder in zip((a, b), "AB", folders, strict=True)
-    ]
-    (one, first), (other, second) = named
-    if isinstance(first, UrlDeployment) and isinstance(second, UrlDeployment):
-        _check_apart(first.url, second.url)
-        if one == other:  # two services behind one port
-            one, other = "A", "B"
-            named = [(one, first), (other, second)]
-    elif one == other:
-        raise PlanError(
-            f"{a!r} would be compared with itself. Give two deployments; for a test of the "
-            "comparison itself, two that are written alike"
-        )
+    named = _pair(plan, (a, b), folders)
     levels = _levels(at) or (_usual(plan, metric),)
-    table: dict[str, Any] = {
-        name: deployment.model_dump(mode="json", exclude_none=True) for name, deployment in named
-    }
-    chosen = plans.against(plan, table)
     chosen = plans.altered(
-        chosen,
+        _with_both(plan, named),
         levels=",".join(map(str, sorted(levels))),
         settle=settle or format_duration(_settle(plan)),
         measure=measure or format_duration(_measure(plan, metric, min(levels))),
         repeats="1",
         telemetry=False,
     )
-    even = chosen.upstream.model_copy(update={"sampling": "stratified"})
-    chosen = chosen.model_copy(update={"upstream": even})
     restarts = any(not isinstance(deployment, UrlDeployment) for _, deployment in named)
     load = chosen.load
     block = load.settle + load.longest + SWITCHING
     return chosen, ComparisonConfig(
-        a=one,
-        b=other,
+        a=named[0][0],
+        b=named[1][0],
         metric=metric,
         at=levels,
         model=load.model,
@@ -118,6 +98,37 @@ def contest(
         measure=load.longest,
         fixed=bool(settle or measure),
     )
+
+
+def _pair(
+    plan: Plan, texts: tuple[str, str], folders: tuple[str, str]
+) -> list[tuple[str, plans.Deployment]]:
+    """Return the two deployments with their names. Raises PlanError: both are the same."""
+    named = [
+        _deployment(plan, text, label, folder)
+        for text, label, folder in zip(texts, "AB", folders, strict=True)
+    ]
+    (one, first), (other, second) = named
+    if isinstance(first, UrlDeployment) and isinstance(second, UrlDeployment):
+        _check_apart(first.url, second.url)
+        if one == other:  # two services behind one port
+            return [("A", first), ("B", second)]
+    elif one == other:
+        raise PlanError(
+            f"{texts[0]!r} would be compared with itself. Give two deployments; for a test of the "
+            "comparison itself, two that are written alike"
+        )
+    return named
+
+
+def _with_both(plan: Plan, named: Sequence[tuple[str, plans.Deployment]]) -> Plan:
+    """Return the plan with these deployments alone, and evenly drawn delays of the upstream."""
+    table = {
+        name: deployment.model_dump(mode="json", exclude_none=True) for name, deployment in named
+    }
+    chosen = plans.against(plan, table)
+    even = chosen.upstream.model_copy(update={"sampling": "stratified"})
+    return chosen.model_copy(update={"upstream": even})
 
 
 def _settle(plan: Plan) -> float:
