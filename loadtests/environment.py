@@ -17,6 +17,7 @@ from loadtests.samples import frequencies
 from loadtests.samples.quota import quota
 
 COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
+LOCUST_WORDS = "BROWNOUT_LOCUST_WORDS"  # set for Locust: more words of its command line, as JSON
 USER, PASSWORD = "brownout", "BROWNOUT_PASSWORD"  # of the web UI; the variable that has it
 PACKAGES = (
     "brownout",

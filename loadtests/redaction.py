@@ -150,7 +150,8 @@ def of_plan(data: Mapping[str, Any]) -> dict[str, Any]:
     """A plan as a table. What its upstream answers is not a secret and stays as it is."""
     requests = [_request(request) for request in data.get("requests", ())]
     deployments = {name: of_deployment(one) for name, one in data.get("deployments", {}).items()}
-    shown = {"requests": requests, "deployments": deployments}
+    locust = _shown(data.get("locust", {}), {"options": payload})
+    shown = {"requests": requests, "deployments": deployments, "locust": locust}
     return {**data, **{key: value for key, value in shown.items() if key in data}}
 
 

@@ -123,6 +123,40 @@ class Outside(Result):
     most: int = 0
 
 
+class Users(Result):
+    """
+    The users of a locustfile at one level: how many were in a task (`running`), between two tasks
+    (`waiting`) and still in on_start (`starting`), and how many of the level had `stopped`; means.
+    `classes`: how many there were of each User class.
+    """
+
+    running: float
+    waiting: float
+    starting: float
+    stopped: float
+    classes: dict[str, float] = {}
+
+
+class EventsApart(Result):
+    """
+    Events of a locustfile at one level that are no requests of its tasks, of one name.
+
+    `kind`: "on_start", requests that users sent before the stage began; or "timing", events of a
+    request type that counts as no request, in the window. `values`: p50, p95, p99 and mean of the
+    response_time that was reported, as it was: milliseconds, or any other unit.
+    """
+
+    deployment: str
+    level: int
+    kind: Literal["on_start", "timing"]
+    request_type: str
+    name: str
+    count: int
+    failed: int = 0
+    per_second: float | None = None
+    values: dict[str, float] = {}
+
+
 class Traced(Result):
     """
     Mean service times of the requests that were traced and of the `others`, in seconds, of the
@@ -174,6 +208,9 @@ class Point(Result):
     it is not valid for its noise alone, which is more than is useful; its intervals still hold (in
     the closed model).
 
+    Of a locustfile, and request "all" alone: `users`; `other_mix`, True where the mix of User
+    classes differs from that of the highest level, so that the point says nothing of a knee.
+
     Of request "all" alone: `outside`; `canary`, the seconds of CPU that a fixed loop took on the
     deployment's cores; `request_cpu`, those that a request took, and `request_canaries`, the same
     in canaries, which can be compared between machines and hours.
@@ -202,6 +239,8 @@ class Point(Result):
     request_cpu: float | None = None
     request_canaries: float | None = None
     in_flight: float | None = None
+    users: Users | None = None
+    other_mix: bool = False
     steady: Literal["steady", "drifting", "over-saturated", "unsteady"] | None = None
     warmup_dropped: float = 0.0
     noise: dict[str, float] = {}
@@ -230,12 +269,14 @@ class Knee(Result):
     (seconds), the mean response time without a queue, `cycle` R_0 + Z (seconds), the time between
     two successes of one user without a queue, think time and failures included; `slope` the seconds
     that p95 grows by for each user beyond the knee. `retrograde`: the part of `throughput` that is
-    lost at the highest level, where it falls.
+    lost at the highest level, where it falls. `in_flight`: the knee in requests in flight, X_max
+    R_0; null where users are requests in flight.
     """
 
     level: float | None
     low: float | None = None
     high: float | None = None
+    in_flight: float | None = None
     throughput: float | None = None
     base_response_time: float | None = None
     cycle: float | None = None
@@ -425,6 +466,7 @@ class Run(Result):
     slos: list[SloResult] = []
     verdicts: list[Verdict] = []
     changes: list[UpstreamChange] = []  # of the upstream, by time
+    apart: list[EventsApart] = []
 
     def of(self, deployment: str, request: str = "all") -> list[Point]:
         """The points of one deployment by rising level."""

@@ -17,6 +17,7 @@ from loadtests.plans import Plan, UrlDeployment, overrides
 from loadtests.processes import interrupts, open_files
 from loadtests.processes.interrupts import Held
 from loadtests.processes.pids import descendants
+from loadtests.recording import messages
 from loadtests.recording.messages import Finish, Hello, Probe, Raised, Started
 from loadtests.report import writing
 from loadtests.report.charts import pictures
@@ -24,7 +25,12 @@ from loadtests.results import Capacity, Run
 from loadtests.run.barrier import Barrier
 from loadtests.run.controller import Observer, StoppedByHand, Targets, play
 from loadtests.run.deployments import DeploymentFailed, Fleet
-from loadtests.run.engine_process import ControllerSocket, Engine, EngineFailed
+from loadtests.run.engine_process import (
+    ControllerSocket,
+    Engine,
+    EngineFailed,
+    LocustfileFailed,
+)
 from loadtests.run.strays import Strays
 from loadtests.samples import Sampler
 from loadtests.samples.mock import LedgerReader
@@ -60,7 +66,7 @@ class RunRecorder:
         self._fleet, self._line = fleet, line
         self._engine: Engine = line
         self._observer = observer
-        self._generator = hello.pid
+        self._generator, self._notes = hello.pid, hello.notes
         self._upstream = Upstream(fleet.mock, plan.upstream)
         self._dashboard: Dashboard | None = None
         if hello.web:
@@ -83,10 +89,12 @@ class RunRecorder:
                 message = self._engine.receive(None)
             except EngineFailed:
                 return None
+            if isinstance(message, messages.LocustfileFailed):
+                raise LocustfileFailed(message.text)
             if isinstance(message, Started):
                 try:
                     return self._record(overrides.applied(self._plan, message.options))
-                except (plans.PlanError, StorageFailed) as error:
+                except (plans.PlanError, StorageFailed, LocustfileFailed) as error:
                     if self._dashboard is None:
                         raise
                     self._dashboard.refused(str(error))
@@ -101,6 +109,9 @@ class RunRecorder:
         urls = {name: one.url for name, one in self._fleet.deployments.items()}
         urls |= {n: d.url for n, d in plan.deployments.items() if isinstance(d, UrlDeployment)}
         folder = run_folder.RunFolder(path, self._header(path, plan, urls), tomllib.loads(text))
+        for note in self._notes:
+            folder.problem(note)
+            self._observer.problem(note)
         with interrupts.held() as held:  # after any error or signal, the report is written
             status, endings, complaints = self._played(plan, urls, folder, held)
             for text in complaints:
@@ -164,6 +175,13 @@ class RunRecorder:
                 endings |= {Ending.DIED} if died else set()
             except (KeyboardInterrupt, StoppedByHand):
                 endings.add(Ending.INTERRUPTED)
+            except LocustfileFailed as error:
+                if not any(one.begun for one in folder.record.stages):
+                    raise
+                complaints.append(str(error))
+                endings.add(Ending.INVALID)
+                with suppress(EngineFailed):
+                    self._engine.send(Finish())
             except (DeploymentFailed, EngineFailed, Refused, StorageFailed, OSError) as error:
                 failure = open_files.exhausted(error) or error
                 if isinstance(failure, OSError):

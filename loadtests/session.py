@@ -53,6 +53,7 @@ def run(
     schedule: Schedule = ladder,
     lent: Mock | None = None,
     pinged: "Pinged | None" = None,
+    words: Sequence[str] = (),
 ) -> Outcome:
     """
     Play the plan once, headless.
@@ -63,9 +64,10 @@ def run(
         lent: a mock that runs already and plays the plan's profile, to be used and left running.
         pinged: takes what each deployment answers to one request of each kind before the first
             stage; None: none is sent.
+        words: options of the user's locustfile, in addition to those of the plan.
 
     Raises:
-        deployments.DeploymentFailed, EngineFailed: nothing was measured.
+        deployments.DeploymentFailed, EngineFailed, LocustfileFailed: nothing was measured.
     """
     since = monotonic()
     plans.check(plan)
@@ -73,7 +75,8 @@ def run(
     with interruptible(), ControllerSocket() as line, _launched(plan, folder, lent) as launch:
         headless = ["--headless", "--only-summary", *arguments]
         log = folder / "logs" / "generator.log"
-        with engine(line, folder / "plan.toml", log, launch.cores, headless) as connected:
+        more = [*plan.locust.words(), *words]
+        with engine(line, folder / "plan.toml", log, launch.cores, headless, more) as connected:
             recorder = _recorder(
                 plan, out, folder, launch, line, observer, connected, schedule, since, pinged
             )
@@ -129,7 +132,8 @@ def ui(
     folder = run_folder.make(out, plan.name)
     with interruptible(), ControllerSocket() as line, _launched(plan, folder) as launch:
         log = folder / "logs" / "generator.log"
-        with engine(line, folder / "plan.toml", log, launch.cores, arguments) as connected:
+        more = plan.locust.words()
+        with engine(line, folder / "plan.toml", log, launch.cores, arguments, more) as connected:
             recorder = _recorder(
                 plan, out, folder, launch, line, observer, connected, pinged=pinged
             )

@@ -93,7 +93,11 @@ def _forgets(stage: Stage, whole: Quarter, most: float | None) -> float:
         if most is None or stage.level >= most:
             return 0.0
         return relaxation.needed(stage.level, most)
-    return CYCLES * (whole.response.mean() + stage.think_time) if whole.response.count else 0.0
+    if not whole.response.count:
+        return 0.0
+    if stage.own_tasks and whole.started:  # how long these users wait is seen, not planned
+        return CYCLES * stage.level * whole.seconds / whole.started
+    return CYCLES * (whole.response.mean() + stage.think_time)
 
 
 def _goal(stage: Stage, batches: Sequence[Quarter], whole: Quarter, seconds: float) -> float:

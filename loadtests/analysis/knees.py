@@ -38,6 +38,7 @@ LEAST_LEVELS = 3
 BEYOND = 0.95  # a knee must lie below this part of the highest level to have been seen
 UNSEEN = 0.15  # of X_max: where such a loss is within the interval, throughput is not called flat
 APART = 0.02  # of the highest level: with less between two levels, there is no slope
+AS_MANY = 0.05  # by which requests in flight may differ from users, and still be as many
 RISING = 0.05  # of p95, from the knee to the highest level: with less, no slope is given
 
 
@@ -85,6 +86,7 @@ def knee(points: Sequence[Point]) -> Knee:
         level=level,
         low=found.low,
         high=found.high,
+        in_flight=_in_flight(level, found.most.value, base),
         throughput=found.most.value,
         base_response_time=base,
         cycle=found.cycle.value,
@@ -107,6 +109,13 @@ def _below(seen: Sequence[Point], found: ClosedLaw) -> Knee:
         slope=_slope(seen, [], lowest),
         retrograde=_lost(seen[-1], found.most) if then == "falls" else None,
     )
+
+
+def _in_flight(level: float, most: float, base: float | None) -> float | None:
+    """The knee in requests in flight, X_max R_0; None where each user has one of them."""
+    if base is None or abs(most * base / level - 1) <= AS_MANY:
+        return None
+    return most * base
 
 
 _NEAR = 1.1  # times the lowest level

@@ -32,6 +32,8 @@ FAILING = 0.05  # of the requests, beyond those that fail at lower levels alread
 CHANCE = 0.01  # that one level or more of a service without a limit is said not to follow
 BETWEEN = 0.01  # half of an interval: what two stages differ by beyond what their own ones say
 
+ALONE = 1.05  # requests in flight of a single user, which sends one at a time
+
 _SIGNIFICANCE = 0.01
 _UNSETTLED = 0.25  # relative error of a level that had not come to rest
 _NOTHING = 1.0  # ... and of the half request that stands for a level without any success
@@ -105,8 +107,8 @@ class ClosedLaw:
         disturbed it, and the intervals of both together exclude chance at any level of a service
         without a limit; or when many more requests fail than at the levels below.
         """
-        if point.level == 1:
-            return True  # who is alone waits for nobody
+        if point.level == 1 and (point.in_flight or 0.0) <= ALONE:
+            return True  # a request that is alone waits for no other
         if self.saturated and point.level <= self.lowest:
             return False
         if self.failing is not None and _failing_at_least(point, self.levels) > self.failing:
@@ -208,6 +210,7 @@ def usable(points: Iterable[Point]) -> list[Point]:
         for point in points
         if point.request == "all"
         and point.counts
+        and not point.other_mix
         and point.seconds
         and (point.throughput.value or point.errors.rate or point.model == "closed")
     )

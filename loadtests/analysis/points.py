@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from loadtests.analysis import outside, phases
-from loadtests.analysis.checks import canaries, disturbances, generator, host
+from loadtests.analysis.checks import canaries, disturbances, generator, host, users
 from loadtests.analysis.checks import mock as fidelity
 from loadtests.analysis.checks.noise import NEGLIGIBLE, Noise, disturbance, higher, lower
 from loadtests.analysis.checks.noise_sources import noise
@@ -260,6 +260,9 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
     )
     if spent.problem:
         problems.append(spent.problem)
+    in_flight = whole.in_flight / whole.seconds if whole.seconds else None
+    if request == ALL and in_flight and (several := users.parallel(level.records, in_flight)):
+        problems.append(several)
     if spent.traced and request == ALL and (changed := phases.difference(spent.traced)):
         problems.append(changed)
     known = [name for name in spent.phases if times[name] is not None]
@@ -287,7 +290,8 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
         phases_interval={name: spent.intervals[name] for name in known if name in spent.intervals},
         traced=spent.traced,
         resources=level.resources if request == ALL else {},
-        in_flight=whole.in_flight / whole.seconds if whole.seconds else None,
+        in_flight=in_flight,
+        users=users.of_level(level.records) if request == ALL else None,
         steady=level.steady.state,
         warmup_dropped=level.steady.settled * LENGTH,
         noise={name: value for name, value in (("throughput", more), *less.items()) if value},

@@ -6,7 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadtests.analysis import causes, collapse, goals, outside, repeats, upstream_changes
+from loadtests.analysis import (
+    causes,
+    collapse,
+    goals,
+    mixes,
+    outside,
+    repeats,
+    scenario,
+    upstream_changes,
+)
 from loadtests.analysis.capacity import of_run as searches
 from loadtests.analysis.causes import ceilings
 from loadtests.analysis.causes.experiments import Service, of_service
@@ -55,7 +64,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         if kept is not None:
             record, notes = replace(record, stages=list(kept.stages)), kept.notes
             measured = measure(record.stages, samples)
-    measured = upstream_changes.marked(measured, record)
+    measured = mixes.marked(upstream_changes.marked(measured, record))
     found, bounds = _explained(record, measured, samples)
     mixed = upstream_changes.mixed(found, record)
     bounds = {name: these for name, these in bounds.items() if name not in mixed}
@@ -66,6 +75,9 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     if record.probes:
         tried, found = _tried(record, found, bends, bounds, every, measure)
         bends = {name: knee for name, knee in knees(found).items() if name in bends}
+    mixes_differ = mixes.problems(found, bends)
+    bends = mixes.without_mixed(found, bends)
+    apart = scenario.events_apart(record.stages)
     found = goals.marked(relaxation.marked(found, bends), record)
     found = repeats.marked(found, notes)
     results, problems = _slos(record, found, bends) if header.capacity_search is None else ([], [])
@@ -90,6 +102,8 @@ def run_of(record: Record, measure: Measure = points) -> Run:
             *_skipped(record, found),
             *_refused(record),
             *_strangers(record),
+            *scenario.problems(record, apart),
+            *mixes_differ,
             *outside.denied(samples, found),
             *canaries.problems(found),
             *problems,
@@ -105,6 +119,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         slos=results,
         verdicts=verdicts,
         changes=upstream_changes.of_record(record),
+        apart=apart,
     )
 
 

@@ -73,7 +73,7 @@ def _degradation(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
         return f"{tell} too little{cut}: at {_at(seen[-1])} {_numbers(seen[-1])}{ends}"
     if knee.level is None and knee.high is None:
         return _following(answered, knee, cut) + ends
-    return _with_knee(seen, knee) + ends
+    return _with_knee(seen, knee) + _in_flight(knee, seen[0].model) + ends
 
 
 def _tells_nothing(knee: Knee, answered: Sequence[Point]) -> bool:
@@ -147,6 +147,13 @@ def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
         return f"its knee is {load(level, top.model)}, below every level: {behind}"
     flat = _flat(valid, level)
     return f"{flat}, then {grows}; {end}" if grows else f"{flat}, then {end}"
+
+
+def _in_flight(knee: Knee, model: str) -> str:
+    """The knee in requests in flight, where users are not as many; else empty."""
+    if knee.level is None or knee.in_flight is None:
+        return ""
+    return f"; {load(knee.level, model)} are {rounded(knee.in_flight, 3)} requests in flight"
 
 
 def _below(valid: Sequence[Point], high: float) -> str:

@@ -10,6 +10,7 @@ import typer
 from loadtests.cli.options import (
     Bounds,
     Deployments,
+    LocustWords,
     Measure,
     Model,
     NoTelemetry,
@@ -20,11 +21,12 @@ from loadtests.cli.options import (
     WhenUnresolved,
 )
 from loadtests.cli.output import finish, mistakes
-from loadtests.cli.playing import plan_with, played
+from loadtests.cli.playing import locust_words, plan_with, played
 
 
 def capacity(
     plan: PlanArgument = None,
+    words: LocustWords = None,
     out: Out = Path("runs"),
     deployments: Deployments = "",
     model: Model = "",
@@ -56,11 +58,12 @@ def capacity(
             settle=settle,
             measure=measure,
         )
+        options = locust_words(chosen, words)
         from loadtests.cli import arguments
         from loadtests.schedules.search import search_of
 
         search = search_of(
             chosen, arguments.bounds(levels) or chosen.load.levels, arguments.seconds(within)
         )
-        outcome = played(chosen, out, processes, search)
+        outcome = played(chosen, out, processes, search, options)
     finish(outcome, unresolved)

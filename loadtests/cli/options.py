@@ -18,6 +18,13 @@ PlanOption = Annotated[
     str | None, typer.Option("--plan", metavar="PLAN", help=_PLAN, show_default=False)
 ]
 
+LocustWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[-- OPTIONS]", help="Options of the plan's locustfile.", show_default=False
+    ),
+]
+
 Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)]
 
 Deployments = Annotated[

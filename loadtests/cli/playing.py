@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,16 +56,48 @@ def plan_with(
     return plans.altered(chosen, telemetry=False) if no_telemetry else chosen
 
 
+def locust_words(plan: plans.Plan, words: list[str] | None) -> list[str]:
+    """
+    Return what was typed for the plan's locustfile.
+
+    Raises:
+        arguments.UsageError: the plan has none.
+    """
+    if words and plan.locustfile is None:
+        from loadtests.cli.arguments import UsageError
+
+        raise UsageError(
+            f"unexpected argument {words[0]!r}: what follows a plan are options of its locustfile, "
+            "and this plan has none"
+        )
+    return words or []
+
+
 def played(
-    plan: plans.Plan, out: Path, processes: int, schedule: Schedule | None = None
+    plan: plans.Plan,
+    out: Path,
+    processes: int,
+    schedule: Schedule | None = None,
+    words: Sequence[str] = (),
 ) -> Outcome:
-    """Play the plan, print its progress, and return what was found."""
+    """
+    Play the plan, print its progress, and return what was found.
+
+    Args:
+        words: options of the plan's locustfile, as typed.
+    """
     from loadtests import session
     from loadtests.schedules import ladder
 
     with shown() as observer:
         return session.run(
-            plan, out, observer, several(processes), schedule or ladder, pinged=pinged(plan)
+            plan,
+            out,
+            observer,
+            several(processes),
+            schedule or ladder,
+            pinged=pinged(plan),
+            words=words,
         )
 
 

@@ -14,6 +14,7 @@ from loadtests.cli.options import (
     At,
     Deployments,
     Levels,
+    LocustWords,
     Margin,
     Measure,
     Model,
@@ -29,7 +30,7 @@ from loadtests.cli.options import (
     WhenUnresolved,
 )
 from loadtests.cli.output import finish, mistakes, print_lines
-from loadtests.cli.playing import plan_with, played
+from loadtests.cli.playing import locust_words, plan_with, played
 
 if TYPE_CHECKING:
     from loadtests import plans
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 def run(
     plan: PlanArgument = None,
+    words: LocustWords = None,
     out: Out = Path("runs"),
     deployments: Deployments = "",
     upstream: Upstream = "",
@@ -96,6 +98,7 @@ def run(
             repeats=repeats,
             slos=slos,
         )
+        options = locust_words(chosen, words)
         from loadtests.plans import overrides
 
         names = overrides.names(why, chosen)
@@ -111,7 +114,7 @@ def run(
         print_lines(too_short(chosen, asked_only=True))
         if dry_run:
             return
-        outcome = _against(against, played(chosen, out, processes, schedule))
+        outcome = _against(against, played(chosen, out, processes, schedule, options))
     finish(outcome, unresolved)
 
 

@@ -16,15 +16,19 @@ from gevent.event import Event
 from locust import LoadTestShape
 from locust.runners import HEARTBEAT_INTERVAL, HEARTBEAT_LIVENESS, MasterRunner, Runner
 
+from loadtests.engine import locations
 from loadtests.engine.generator import GRACE
+from loadtests.engine.handlers import Handlers
 from loadtests.engine.link import EngineSocket
 from loadtests.engine.workers import drain_failed_handshakes
 from loadtests.recording.messages import (
+    ON_START,
     Clock,
     Enough,
     Finish,
     GeneratorDone,
     GeneratorLost,
+    LocustfileFailed,
     Measured,
     Report,
     Stage,
@@ -36,8 +40,9 @@ from loadtests.recording.slices import LENGTH
 
 log = logging.getLogger(__name__)
 
-PREPARE, READY, GO, END, REPORT = (
-    f"brownout_{word}" for word in ("prepare", "ready", "go", "end", "report")
+PREPARE, READY, GATHER, GATHERED, GO, END, REPORT, FAILED = (
+    f"brownout_{word}"
+    for word in ("prepare", "ready", "gather", "gathered", "go", "end", "report", "failed")
 )
 SPAWNING = 30.0  # seconds that a change of the number of users may take
 ANSWERING = 10.0  # seconds in which a generator must acknowledge a stage
@@ -76,11 +81,17 @@ class UserCountShape(LoadTestShape):
 class StageBarrier:
     """Takes stages from the controller and has them played."""
 
-    def __init__(self, runner: Runner, levels: UserCountShape, link: EngineSocket) -> None:
+    def __init__(
+        self, runner: Runner, levels: UserCountShape, link: EngineSocket, handlers: Handlers
+    ) -> None:
         self._runner, self._levels, self._link = runner, levels, link
+        self._handlers = handlers
         self._host = runner.environment.host
         self._playing: set[str] = set()  # generators of the stage
         self._ready: dict[str, Clock] = {}
+        self._gathered: set[str] = set()  # generators whose users have left on_start
+        self._brought: int | None = None  # users that Locust has started last
+        self._finished = False  # the plan has come to its end
         self._done: dict[str, GeneratorDone] = {}
         self._stage: Stage | None = None
         self._begun: float | None = None  # when the stage's gates open (seconds, `perf_counter`)
@@ -91,14 +102,18 @@ class StageBarrier:
         self._end = runner.shape_worker
         runner.shape_worker = self._follow  # type: ignore[method-assign]
         link.enough = self._shorten
+        handlers.failed = self.fail
         runner.register_message(READY, self._on_ready)
+        runner.register_message(GATHERED, self._on_gathered)
+        if isinstance(runner, MasterRunner):
+            runner.register_message(FAILED, lambda msg, **_: self.fail(msg.data["text"]))
         runner.register_message(REPORT, self._on_report)
 
     def start(self, options: dict[str, str]) -> None:
         """A test began: ask the controller for stages."""
         self._host = self._runner.environment.host
         self._link.forget()
-        self._played = 0
+        self._played, self._finished = 0, False
         self._link.send(Started(options=options))
         self._running = gevent.spawn(self._conduct)
 
@@ -111,7 +126,29 @@ class StageBarrier:
         """
         while (change := self._levels.tick()) is not None:
             self._runner.start(*change)
+            self._await_users(change[0])
         self._end()  # Locust's own loop sees the end and quits, or waits for the next test
+
+    def _await_users(self, users: int) -> None:
+        """Note when as many have been started; a master's `start` has waited for that."""
+        self._brought = None
+        spawning = self._runner.spawning_greenlet
+
+        def brought(*_: Any) -> None:
+            self._brought = users
+            self._news.set()
+
+        if isinstance(self._runner, MasterRunner) or spawning is None:
+            brought()
+        else:
+            spawning.link_value(brought)
+
+    def fail(self, text: str) -> None:
+        """A handler of the locustfile failed: the controller ends the run."""
+        try:
+            self._link.send(LocustfileFailed(text=text))
+        except OSError:
+            log.debug("the controller is gone already")
 
     def stop(self) -> None:
         """The test is over, by itself or by hand."""
@@ -129,6 +166,10 @@ class StageBarrier:
     def _reason(self) -> str:
         """Why Locust ended the test itself, which is then no interruption; empty: it did not."""
         runner = self._runner
+        if self._finished:
+            return ""
+        if line := locations.caller():
+            return f"the locustfile ended the test ({line})"
         if not isinstance(runner, MasterRunner) or runner.worker_count:
             return ""
         return (
@@ -146,7 +187,7 @@ class StageBarrier:
                 case Stage():
                     log.debug("a stage of the test before, which was stopped")
                 case Finish() | None:
-                    self._running = None
+                    self._running, self._finished = None, True
                     self._levels.set(None)
                     return
                 case other:
@@ -156,8 +197,10 @@ class StageBarrier:
         self._stage = stage
         self._begun, self._length = None, stage.settle + stage.measure
         self._playing, self._ready, self._done = set(), {}, {}
+        self._gathered = set()
         if stage.own_tasks:
             self._runner.environment.host = stage.target
+            self._handlers.begin_stage(self._runner.environment)
         elif not self._bring(users := self._users(stage)):
             self._lose("", f"{users} users did not start within {SPAWNING:.0f} s")
             return
@@ -167,10 +210,13 @@ class StageBarrier:
             share = (index, len(generators))
             message = {"stage": plain, "share": share, "clock": perf_counter()}
             self._runner.send_message(PREPARE, message, name)
-        if not self._wait(ANSWERING, lambda: generators <= self._ready.keys()):
+        answering = ON_START if stage.own_tasks else ANSWERING  # workers have a test_start, too
+        if not self._wait(answering, lambda: generators <= self._ready.keys()):
             for name in generators - self._ready.keys():
-                self._lose(name, f"did not take up the stage within {ANSWERING:.0f} s")
+                self._lose(name, f"did not take up the stage within {answering:.0f} s")
             return
+        if stage.own_tasks:
+            self._gather(stage)
         at = perf_counter() + LEAD
         for name in generators:
             clock = self._ready[name]
@@ -182,7 +228,6 @@ class StageBarrier:
         )
         self._begun = at
         if stage.own_tasks:
-            self._levels.set(stage.level)
             while (left := at + self._length - perf_counter()) > 0:
                 self._news.clear()
                 self._news.wait(left)
@@ -194,10 +239,26 @@ class StageBarrier:
             lambda: self._silent(generators) <= self._missing(),
         )
         self._begun = None
+        if stage.own_tasks:
+            self._handlers.end_stage(self._runner.environment)
         for name in self._silent(generators):
             reason = "lost its connection" if name in self._missing() else "fell silent"
             self._lose(name, reason)
         self._stage = None
+
+    def _gather(self, stage: Stage) -> None:
+        """
+        Start the users of the locustfile, and wait until all have left on_start.
+
+        A stage begins without those that take too long; its generators count them.
+        """
+        self._levels.set(stage.level)
+        began = perf_counter()
+        self._wait(ON_START, lambda: self._brought == stage.level, poll=0.01)
+        left = max(ON_START - (perf_counter() - began), 0.0)
+        for name in self._playing:
+            self._runner.send_message(GATHER, {"stage": stage.number, "seconds": left}, name)
+        self._wait(left + ANSWERING, lambda: self._playing <= self._gathered | self._missing())
 
     def _shorten(self, enough: Enough) -> None:
         """Have all generators end the stage at the same moment, at which a slice ends."""
@@ -271,6 +332,11 @@ class StageBarrier:
             offset=here - (sent + now) / 2, uncertainty=(now - sent) / 2
         )
         self._news.set()
+
+    def _on_gathered(self, msg: Any, **_: Any) -> None:
+        if self._stage is not None and msg.data["stage"] == self._stage.number:
+            self._gathered.add(msg.node_id)
+            self._news.set()
 
     def _on_report(self, msg: Any, **_: Any) -> None:
         kind = GeneratorDone if msg.data["type"] == "done" else Report

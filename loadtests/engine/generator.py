@@ -17,6 +17,7 @@ from loadtests.engine.calls import Call
 from loadtests.engine.dispatcher import Dispatcher
 from loadtests.engine.flights import Flight
 from loadtests.engine.lag import TICK, Lag
+from loadtests.engine.own_users import OwnUsers
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
@@ -37,24 +38,26 @@ class Generator:
     Args:
         name: of this node, unique in the run.
         send: takes each Report and at last the Done of a stage.
-        running: how many users of the user's own locustfile run on this node.
+        users: those of the user's own locustfile on this node.
         environment: Locust's, whose listeners and statistics hear of the requests.
         refused: returns how many connections to each host were refused since its last call.
+        errors: returns how often the locustfile raised each exception since its last call.
     """
 
     def __init__(
         self,
         name: str,
         send: Callable[[Message], None],
-        running: Callable[[], int],
+        users: OwnUsers,
         environment: Any,
         refused: Callable[[], dict[str, int]],
+        errors: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.name = name
         self.recorder = Recorder()
         self._send = send
-        self._running = running
-        self._refused = refused
+        self._users = users
+        self._refused, self._errors = refused, errors
         self._statistics = Statistics(environment, self.recorder.on_request)
         self.sender = Sender(self.recorder, environment.events.request, self._statistics)
         self._gate = Event()
@@ -109,6 +112,9 @@ class Generator:
         self._length = stage.settle + stage.measure
         weights = list(accumulate(request.weight for request in stage.requests))
         self._choices = self.sender.prepare(stage, share), weights
+        self.recorder.apart.forget()
+        if stage.own_tasks:
+            self._users.prepare(stage.settle / 2)
         if stage.model == "open":
             self._dispatcher = Dispatcher(stage, share, self.recorder, self.sender, self.choose)
 
@@ -144,7 +150,7 @@ class Generator:
         gevent.sleep(max(0.0, at - perf_counter()))
         self._statistics.feed(self.recorder.drain())  # what ended after a stage was abandoned
         self._shortened.clear()
-        self.recorder.begin(stage.number, at, self._length)
+        self.recorder.begin(stage.number, at, self._length, stage.settle)
         if self.sender.coin is not None:
             self.sender.coin.begin(at)
         if self._dispatcher is not None:
@@ -152,13 +158,17 @@ class Generator:
         else:
             self._shut.clear()
             self._gate.set()
+        if stage.own_tasks:
+            self._users.open()
         reporter = _Reporter(self.name, stage.number, self.recorder, self._statistics, self._send)
         self._report_until(lambda: at + stage.settle, reporter)
         watched, lag = perf_counter(), Lag(at)
         cpu = process_time()
-        ticker = gevent.spawn(lag.watch)
+        watch = self._users.watch() if stage.own_tasks else None
+        tickers = [gevent.spawn(look.run) for look in (watch,) if look]
+        tickers.append(gevent.spawn(lag.watch))
         self._report_until(lambda: at + self._length, reporter)
-        ticker.kill()
+        gevent.killall(tickers)
         share = (process_time() - cpu) / (perf_counter() - watched)
         self._hold(stage, at)
         self._close()
@@ -185,6 +195,9 @@ class Generator:
                 beyond=self.recorder.beyond,
                 refused=self._refused(),
                 reopened=self.sender.endpoint.reopened,
+                users=watch.counts() if watch else None,
+                apart=self.recorder.apart.rows(),
+                errors=self._errors(),
             )
         )
         self._playing = None
@@ -241,9 +254,9 @@ class Generator:
                 self.recorder.gave_up(name, start)
             return len(given_up)
         deadline = perf_counter() + timeout
-        while self._running() and perf_counter() < deadline:
+        while self._users.count() and perf_counter() < deadline:
             gevent.sleep(0.01)
-        return self._running()
+        return self._users.count()
 
 
 class _Reporter:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -30,10 +30,11 @@ _GONE = "the controller is gone: see what the terminal says, and start brownout 
 class EngineSocket:
     """JSON lines over a loopback socket; safe to use from several greenlets."""
 
-    def __init__(self, address: str, token: str, web: bool) -> None:
+    def __init__(self, address: str, token: str, web: bool, notes: Sequence[str] = ()) -> None:
         """
         Args:
             web: there is a web UI, whose pages get their content through `shown`.
+            notes: what the reader of the run has to know.
         """
         host, port = address.rsplit(":", 1)
         self._socket = socket.create_connection((host, int(port)), timeout=10)
@@ -47,7 +48,7 @@ class EngineSocket:
         self.enough: Callable[[messages.Enough], None] = lambda _: None
         self.gone = False
         self.controller: subprocess.Popen[bytes] | None = None
-        self.send(messages.Hello(token=token, pid=os.getpid(), web=web))
+        self.send(messages.Hello(token=token, pid=os.getpid(), web=web, notes=tuple(notes)))
 
     def listen(self) -> None:
         """Begin to take what the controller sends."""
@@ -116,7 +117,7 @@ class EngineSocket:
             answer.set(_GONE)
 
 
-def connect(plan: Path, out: Path, web: bool) -> EngineSocket:
+def connect(plan: Path, out: Path, web: bool, notes: Sequence[str] = ()) -> EngineSocket:
     """
     The line to the controller that started this engine, or to one started here.
 
@@ -128,7 +129,7 @@ def connect(plan: Path, out: Path, web: bool) -> EngineSocket:
             or Ctrl-C ended the wait for it.
     """
     if LINK in os.environ:
-        return EngineSocket(os.environ[LINK], os.environ[TOKEN], web)
+        return EngineSocket(os.environ[LINK], os.environ[TOKEN], web, notes)
     reads, writes = os.pipe()
     command = [sys.executable, "-P", "-m", "loadtests", "control", str(plan)]
     command += ["--out", str(out), "--announce", str(writes)]
@@ -150,7 +151,7 @@ def connect(plan: Path, out: Path, web: bool) -> EngineSocket:
     if not line:
         raise ControllerFailed(_code_of(controller))
     where = json.loads(line)
-    link = EngineSocket(where["link"], where["token"], web)
+    link = EngineSocket(where["link"], where["token"], web, notes)
     link.controller = controller
     return link
 

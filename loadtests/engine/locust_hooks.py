@@ -1,31 +1,48 @@
 """Hooks the engine into Locust: options, recorder, barrier, the web form."""
 
 import atexit
+import logging
 import signal
 import sys
 import sysconfig
+import traceback
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import gevent
 from locust import User, events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
-from locust.util.load_locustfile import load_locustfile
+from locust.util.load_locustfile import load_locustfile, load_locustfile_pytest
 
 from loadtests import plans
-from loadtests.engine import egress, keepalive, options, stamps, webui, workers
+from loadtests.engine import egress, keepalive, locations, options, stamps, webui, workers
+from loadtests.engine.apart import EventsApart
 from loadtests.engine.arrivals import Share
-from loadtests.engine.conductor import END, GO, PREPARE, READY, REPORT, StageBarrier
+from loadtests.engine.conductor import (
+    END,
+    FAILED,
+    GATHER,
+    GATHERED,
+    GO,
+    PREPARE,
+    READY,
+    REPORT,
+    StageBarrier,
+)
 from loadtests.engine.egress import Egress
 from loadtests.engine.generator import Generator
+from loadtests.engine.handlers import Handlers
 from loadtests.engine.link import ControllerFailed, EngineSocket, connect
+from loadtests.engine.own_users import OwnUsers
 from loadtests.engine.stamps import STAMPS
 from loadtests.engine.users import PlanUser
+from loadtests.exit_codes import USAGE
 from loadtests.plans import overrides, placeholders
 from loadtests.plans.deployments import UrlDeployment
-from loadtests.recording.messages import Message, Stage
+from loadtests.recording.messages import GeneratorDone, Message, Stage
 from mock_upstream import exit_signals
 
 OWN_TASKS_STOP = 60.0  # seconds that a task of the user's own may take to end after its stage
@@ -51,19 +68,26 @@ def install() -> dict[str, type[User]]:
     urls = [one.url for one in plan.deployments.values() if isinstance(one, UrlDeployment)]
     guard = egress.install(plan.allow_hosts, urls)
     workers.install(guard.allow)
+    handlers, own = Handlers(plan.locustfile is not None), OwnUsers()
+    handlers.failed = _end_at_start
+    handlers.install()
+    scenario = _Scenario(plan, handlers, own, options.extra_words(plan))
 
     def add_options(parser: Any, **_: Any) -> None:
         _put_standard_library_first()  # Locust changes the path until it has read the locustfile
-        options.add(parser, plan)
+        for text in options.add(parser, plan):
+            logging.getLogger(__name__).warning(text)
+        options.give(parser, scenario.words)
         workers.watch(parser)
 
     def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         if plan.locustfile is not None:
             environment.stop_timeout = OWN_TASKS_STOP
+            own.runner = runner
         if not isinstance(runner, MasterRunner):
-            _add_generator(environment, runner, guard)
+            _add_generator(environment, runner, guard, scenario)
         if not isinstance(runner, WorkerRunner):
-            link = _add_conductor(environment, runner, path, plan, guard, web_ui is not None)
+            link = _add_conductor(environment, runner, path, scenario, guard, web_ui is not None)
             if web_ui is not None:
                 guard.allow(web_ui.host)  # its server looks it up
                 webui.install(environment, web_ui, plan, link, guard)
@@ -71,25 +95,60 @@ def install() -> dict[str, type[User]]:
         if isinstance(runner, MasterRunner):
             _await_workers(runner, environment.parsed_options)
 
-    events.init_command_line_parser.add_listener(add_options)
     events.init.add_listener(start)
     if plan.locustfile is None:
+        events.init_command_line_parser.add_listener(add_options)
         return {PlanUser.__name__: PlanUser}
     stamps.install()
-    classes = _own_users(plan.locustfile)
+    classes = _own_users(plan.locustfile, scenario)
+    events.init_command_line_parser.add_listener(add_options)  # its own options come first
+    own.adopt(classes)
     for kind in classes.values():
         kind.host = overrides.PLANNED  # the form would take their own for one that was typed
     return classes
 
 
-def _own_users(locustfile: Path) -> dict[str, type[User]]:
+@dataclass(slots=True)
+class _Scenario:
+    """What is played: the plan, with its locustfile if it has one."""
+
+    plan: plans.Plan
+    handlers: Handlers
+    users: OwnUsers
+    words: list[str]  # of Locust's command line, in addition to sys.argv
+    notes: list[str] = field(default_factory=list)
+
+
+def _own_users(locustfile: Path, scenario: _Scenario) -> dict[str, type[User]]:
     """Return the User classes of a locustfile, by name, whatever the file is called."""
     name = locustfile.stem
     before = sys.modules.get(name)
-    classes, _ = load_locustfile(str(locustfile))
+    try:
+        classes, shapes = load_locustfile(str(locustfile))
+        if not classes:
+            classes = load_locustfile_pytest(str(locustfile))
+    except Exception as error:
+        traceback.print_exc()
+        _end_at_start(f"the locustfile cannot be read: {locations.described(error)}")
     if before is not None:  # Locust gives the name of a `random.py` to the locustfile
         sys.modules[name] = before
+    if not classes:
+        _end_at_start(
+            f"{locustfile.name} has no User class that can be played: give it one with tasks, "
+            "and not abstract"
+        )
+    scenario.notes += (
+        f"The locustfile's {type(shape).__name__} is not played: the plan's levels say how many "
+        "users there are."
+        for shape in shapes
+    )
     return classes
+
+
+def _end_at_start(text: str) -> NoReturn:
+    """End Locust before it has begun."""
+    print(text, file=sys.stderr)
+    sys.exit(USAGE)
 
 
 def _put_standard_library_first() -> None:
@@ -120,13 +179,22 @@ def _await_workers(runner: MasterRunner, options: Any) -> None:
         gevent.sleep(0.01)
 
 
-def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner, guard: Egress) -> None:
+def _add_generator(
+    environment: Any, runner: LocalRunner | WorkerRunner, guard: Egress, scenario: _Scenario
+) -> None:
+    users, handlers = scenario.users, scenario.handlers
+    distributed = isinstance(runner, WorkerRunner)  # a local one's conductor fires the events
+
     def send(message: Message) -> None:
         runner.send_message(REPORT, message.model_dump())
+        if distributed and isinstance(message, GeneratorDone) and users.runner is not None:
+            handlers.end_stage(environment)
 
-    generator = Generator(
-        runner.client_id, send, lambda: runner.user_count, environment, guard.drain
-    )
+    generator = Generator(runner.client_id, send, users, environment, guard.drain, handlers.drain)
+    table = scenario.plan.locust
+    generator.recorder.apart = EventsApart(table.requests, table.metrics, users.starting)
+    if distributed:
+        handlers.failed = lambda text: runner.send_message(FAILED, {"text": text})
     PlanUser.generator = generator
     STAMPS.use(generator.sender)
     generator.recorder.phases = stamps.phases
@@ -136,10 +204,21 @@ def _add_generator(environment: Any, runner: LocalRunner | WorkerRunner, guard: 
         stage = placeholders.filled_stage(Stage.model_validate(msg.data["stage"]))
         guard.allow(urlsplit(stage.target).hostname)  # the controller has checked it
         generator.prepare(stage, Share(*msg.data["share"]))
+        if stage.own_tasks and distributed:
+            environment.host = stage.target
+            handlers.begin_stage(environment)
         answer = {"stage": stage.number, "sent": msg.data["clock"], "clock": perf_counter()}
         runner.send_message(READY, answer)
 
+    def gather(stage: int, seconds: float) -> None:
+        users.await_start(seconds)
+        runner.send_message(GATHERED, {"stage": stage})
+
     runner.register_message(PREPARE, prepare)
+    runner.register_message(
+        GATHER,
+        lambda msg, **_: gevent.spawn(gather, msg.data["stage"], msg.data["seconds"]),
+    )
     runner.register_message(GO, lambda msg, **_: generator.go(msg.data["at"]))
     runner.register_message(
         END, lambda msg, **_: generator.shorten(msg.data["stage"], msg.data["measure"])
@@ -151,7 +230,7 @@ def _add_conductor(
     environment: Any,
     runner: LocalRunner | MasterRunner,
     path: Path,
-    plan: plans.Plan,
+    scenario: _Scenario,
     guard: Egress,
     web: bool,
 ) -> EngineSocket:
@@ -162,13 +241,14 @@ def _add_conductor(
 
     try:
         guard.allow_lookup(environment.host or "")
-        overrides.applied(plan, values())
-        link = connect(path, Path(parsed.out), web)
+        overrides.applied(scenario.plan, values())
+        out = Path(options.value(parsed, "out"))
+        link = connect(path, out, web, scenario.notes)
     except plans.PlanError as error:
         _give_up(error)
     except ControllerFailed as error:
         sys.exit(error.code)
-    conductor = StageBarrier(runner, environment.shape_class, link)
+    conductor = StageBarrier(runner, environment.shape_class, link, scenario.handlers)
     environment.events.test_start.add_listener(lambda **_: conductor.start(values()))
     environment.events.test_stop.add_listener(lambda **_: conductor.stop())
 

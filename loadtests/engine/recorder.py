@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 
+from loadtests.engine.apart import EventsApart
 from loadtests.engine.failures import kind_of
 from loadtests.recording.histograms import Histogram, merged
 from loadtests.recording.slices import LENGTH, Slice
@@ -40,12 +41,18 @@ class Recorder:
         self._count = 0
         self._slices: dict[tuple[int, str], Slice] = {}
         self._times = Histogram()  # of the stage's slices that were drained
+        self._measured = 0.0  # when the window began (seconds, `perf_counter`)
+        self.apart = EventsApart()
         self.beyond = 0
         """Requests of the stage that started after its end, and are not recorded."""
 
-    def begin(self, stage: int, origin: float, length: float) -> None:
-        """Start a stage at `origin` (seconds, `perf_counter`) for `length` seconds."""
+    def begin(self, stage: int, origin: float, length: float, settle: float = 0.0) -> None:
+        """
+        Start a stage at `origin` (seconds, `perf_counter`) for `length` seconds, the first
+        `settle` of which are not measured.
+        """
         self._stage, self._origin = stage, origin
+        self._measured = origin + settle
         self._count = round(length / LENGTH)
         self._slices.clear()
         self._times = Histogram()
@@ -54,6 +61,11 @@ class Recorder:
     def shorten(self, length: float) -> None:
         """Let the stage be no longer than this; seconds."""
         self._count = min(self._count, round(length / LENGTH))
+
+    @property
+    def _end(self) -> float:
+        """When the stage ends (seconds, `perf_counter`)."""
+        return self._origin + self._count * LENGTH
 
     @property
     def mean(self) -> float | None:
@@ -69,14 +81,21 @@ class Recorder:
         exception: BaseException | None = None,
         response: Any = None,
         context: Mapping[str, Any] | None = None,
+        request_type: str = "GET",
         **_: Any,
     ) -> None:
         """Locust's `request` event; its `response_time` is in milliseconds."""
+        kind = self.apart.kind(request_type, name)
         if response_time is None:
             return
         # The event fires right after the last byte. Its own `start_time` is wall-clock time,
         # which may jump.
         ended = perf_counter()
+        if kind is not None:
+            if kind == "on_start" or self._measured <= ended < self._end:
+                failed = exception is not None
+                self.apart.record(kind, request_type, name, response_time, failed)
+            return
         begun, intended = ended - response_time / 1000, None
         if context and SERVICE_TIME in context:
             begun, intended = ended - context[SERVICE_TIME] / 1000, begun

@@ -261,6 +261,7 @@ def _texts(plan: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str
     for index, request in enumerate(plan.get("requests", ())):
         for key in ("headers", "json", "body", "path"):
             yield from _leaves(request.get(key), ("requests", index, key))
+    yield from _leaves(plan.get("locust", {}).get("options"), ("locust", "options"))
     for name, deployment in plan.get("deployments", {}).items():
         for key in ("env", "command", "stop"):
             yield from _leaves(deployment.get(key), ("deployments", name, key))

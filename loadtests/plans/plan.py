@@ -34,6 +34,7 @@ from loadtests.plans.errors import PlanError, explain, mistakes, no_such
 from loadtests.plans.fields import Table, Whole, name_of_deployment, recordable
 from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
+from loadtests.plans.locust import Locust
 from loadtests.plans.requests import Request
 from loadtests.plans.slos import Slo, parse
 from mock_upstream.profiles.profile import Profile
@@ -61,6 +62,8 @@ class Plan(Table):
     """Hosts beyond this machine that may be loaded."""
     locustfile: Path | None = None
     """The user's scenario: its User classes keep their tasks."""
+    locust: Locust = Locust()
+    """What the locustfile is given, and which of its events are requests."""
     telemetry: bool = True
     """Ask instrumented deployments for phases and gauges, at a microsecond a request."""
     load: Load = Load()
@@ -158,6 +161,8 @@ class Plan(Table):
         return found
 
     def _wrong_requests(self) -> list["_Mistake"]:
+        if self.locustfile is None and self.locust != Locust():
+            return [(("locust",), 'is for a locustfile; add locustfile = "locustfile.py"')]
         if self.locustfile and self.requests:
             return [(("requests",), "the locustfile brings its own requests; keep one of the two")]
         if not self.locustfile and not self.requests:

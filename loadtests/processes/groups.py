@@ -329,9 +329,14 @@ def _quoted(title: str, lines: Sequence[str]) -> str:
     return f"\n{title}:" + "".join(f"\n  {line}" for line in lines) if lines else ""
 
 
+def ended_with(code: int) -> str:
+    """How `ended` says that a group has ended with this exit code."""
+    return f"ended with exit code {code}"
+
+
 def _in_words(code: int) -> str:
     if code >= 0:
-        return f"ended with exit code {code}"
+        return ended_with(code)
     try:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:  # most real-time signals have no name

@@ -2,6 +2,7 @@
 
 controller                                        engine
     |  <- Hello (the one-time token)                 |
+    |  <- LocustfileFailed                           |   at any time: the run ends
     |  PageContent ...  ->                           |   at any time, if there is a web UI
     |  <- PageCommand, CommandResult ->              |   at any time: a page wants something
     |  <- Started (a test began; the form's values)  |
@@ -29,6 +30,8 @@ Count = Annotated[int, Field(ge=0, le=MOST)]
 Length = Annotated[float, Field(ge=0, le=7200)]
 """Seconds of a part of a stage; a plan's have an hour at most."""
 Level = Annotated[int, Field(ge=1, le=1_000_000)]
+ON_START = 120.0
+"""Seconds that a locustfile's test_start and on_start may take before a stage begins anyway."""
 Index = Annotated[int, Field(ge=0, le=10_000_000)]
 """Of a quarter second of a stage, or of what a generator sends once a second."""
 
@@ -62,6 +65,7 @@ class Hello(Message):
     token: str
     pid: int
     web: bool = False  # it has a web UI, whose pages want to be shown what happens
+    notes: tuple[str, ...] = ()  # what the reader of the run has to know of the locustfile
 
 
 class Started(Message):
@@ -251,6 +255,55 @@ class Lateness(Message):
     worst: Amount
 
 
+class UserCounts(Message):
+    """
+    The users of a locustfile on one generator while a stage was measured; means over its looks.
+
+    `running` are in a task, `waiting` between two tasks, `starting` still in on_start; `least` is
+    the smallest number that were in a task or between two. `classes`: how many there were of each
+    User class. `without`: how many sent nothing in on_start, although all users before them had.
+    """
+
+    running: Amount
+    waiting: Amount
+    starting: Amount
+    least: Count
+    classes: dict[str, Amount] = {}
+    without: Count = 0
+
+
+class Apart(Message):
+    """
+    Events of a stage that are no requests of its tasks: `kind` says what they are.
+
+    `on_start`: requests that users sent in on_start, before the stage began. `timing`: events of a
+    request type that counts as no request, which ended in the window; `times` then holds
+    thousandths of what was reported as response_time, which may be a time or any other number.
+    `failed` of `count`.
+    """
+
+    kind: Literal["on_start", "timing"]
+    request_type: str
+    name: str
+    count: Count
+    failed: Count = 0
+    times: str = ""  # a Histogram
+
+    @classmethod
+    def of(
+        cls, kind: Literal["on_start", "timing"], request_type: str, name: str, times: Histogram,
+        failed: int,
+    ) -> "Apart":  # fmt: skip
+        return cls(
+            kind=kind,
+            request_type=request_type,
+            name=name,
+            count=times.count,
+            failed=failed,
+            times=times.encode(),
+        )
+
+
 class GeneratorDone(Message):
     """
     A generator's last word on a stage: everybody is parked, every report is sent.
@@ -264,7 +317,8 @@ class GeneratorDone(Message):
     connections turned out closed and were opened again; `strangers` how many handshakes with the
     master failed since the last stage, which the master adds to one of its workers'. `lateness`
     says how late its timers woke, for each quarter second that was measured (empty in files of
-    earlier versions).
+    earlier versions). Of a user's own locustfile: `users`, `apart`, and `errors`, which counts the
+    exceptions of its code by what was raised and where.
     """
 
     type: Literal["done"] = "done"
@@ -280,6 +334,16 @@ class GeneratorDone(Message):
     reopened: Count = 0
     strangers: Count = 0
     lateness: tuple[Lateness, ...] = ()
+    users: UserCounts | None = None
+    apart: tuple[Apart, ...] = ()
+    errors: dict[str, Count] = {}
+
+
+class LocustfileFailed(Message):
+    """A handler of the user's locustfile raised an exception: the run ends; `text` says where."""
+
+    type: Literal["failed"] = "failed"
+    text: str
 
 
 class GeneratorLost(Message):
@@ -419,6 +483,7 @@ AnyMessage = Annotated[
     | Report
     | GeneratorDone
     | GeneratorLost
+    | LocustfileFailed
     | Usage
     | Change
     | PageContent

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from loadtests.report.charts import ceilings as predicted
 from loadtests.report.charts import curves
-from loadtests.report.text import limits, numbers, states
+from loadtests.report.text import limits, numbers, scenario, states
 from loadtests.results import Point, Run
 
 Status = Literal["", "good", "bad", "open", "strong"]
@@ -104,6 +104,7 @@ def points(
     columns = [
         Column("level", curves.short_unit(lines)),
         Column("deployment", "deployment", "name"),
+        *([Column("flying", "in flight")] if scenario.flying(run.points) else []),
         *(Column(name, name) for name in ("throughput", "p50", "p95", "p99")),
         *(Column(f"service {name}", f"service {name}") for name in ("p95", "p99") if is_open),
         *(Column(name, "errors") for name in ("errors", "kinds")),
@@ -132,6 +133,7 @@ def _of_point(point: Point, intervals: numbers.Interval, main: numbers.Interval)
         | {
             "level": Cell(f"{point.level:,}"),
             "deployment": Cell(point.deployment),
+            "flying": Cell(scenario.in_flight(point.in_flight)),
             "throughput": Cell(numbers.rate_estimate(point.throughput, main)),
             "errors": Cell(rate, "bad" if point.errors.rate else ""),
             "kinds": Cell(numbers.errors(point.errors)),
@@ -147,9 +149,11 @@ def _of_point(point: Point, intervals: numbers.Interval, main: numbers.Interval)
 
 def knees(run: Run) -> Table:
     """Return the table of the knees; the limit only where one is known."""
+    flying = any(knee.in_flight is not None for knee in run.knees.values())
     columns = [
         Column("name", "knee of", "name"),
         Column("level", curves.unit(curves.of_run(run))),
+        *([Column("flying", "in flight")] if flying else []),
         Column("throughput", "throughput"),
         Column("before", "response time before it"),
         Column("beyond", "beyond it"),
@@ -166,6 +170,7 @@ def knees(run: Run) -> Table:
             beyond=numbers.beyond(knee),
             growth=None if knee.slope is None else f"{numbers.duration(knee.slope)} per user",
             limit=knee.limit,
+            flying=scenario.in_flight(knee.in_flight),
         )
         for name, knee in run.knees.items()
     ]
@@ -194,6 +199,32 @@ def ceilings(run: Run) -> Table:
         )
         for line in curves.of_run(run)
         for met in predicted.met(line)
+    ]
+    return Table(columns, rows)
+
+
+def apart(run: Run) -> Table:
+    """Return the table of a locustfile's events that are no requests of its tasks."""
+    columns = [
+        Column("name", "deployment", "name"),
+        Column("level", "users"),
+        Column("event", "event", "name"),
+        *(Column(name, name) for name in ("count", "failed")),
+        Column("rate", "per second"),
+        *(Column(name, name) for name in ("p50", "p95")),
+    ]
+    rows = [
+        _row(
+            one.deployment,
+            level=f"{one.level:,}",
+            event=scenario.event(one),
+            count=f"{one.count:,}",
+            failed=f"{one.failed:,}",
+            p50=scenario.value(one, "p50"),
+            p95=scenario.value(one, "p95"),
+            rate=None if one.per_second is None else numbers.rate(one.per_second),
+        )
+        for one in scenario.apart(run)
     ]
     return Table(columns, rows)
 

@@ -15,7 +15,7 @@ from loadtests.plans import Plan
 from loadtests.recording import messages as stages
 from loadtests.results import Point
 from loadtests.run.barrier import Barrier
-from loadtests.run.engine_process import Engine, EngineFailed
+from loadtests.run.engine_process import Engine, EngineFailed, LocustfileFailed
 from loadtests.run.late_samples import LateSamples
 from loadtests.run.service_remarks import ServiceRemarks
 from loadtests.schedules import Played, Schedule, Step, ladder
@@ -78,6 +78,7 @@ def play(
 
     Raises:
         EngineFailed: the engine is gone; what was measured until then is in the folder.
+        LocustfileFailed: a handler of the locustfile raised an exception; likewise.
         StoppedByHand: the test was ended in the web UI.
     """
     so_far: list[Played] = []
@@ -101,7 +102,7 @@ def play(
             targets.barrier.before()
         most = _most(plan, step, so_far)
         length = Length(stage, step.pace, most) if step.pace else None
-        record = _play_stage(stage, engine, folder, length)
+        record = _play_stage(stage, engine, folder, length, targets.barrier)
         usage = targets.barrier.after(stage) if targets.barrier else None
         if usage:
             folder.write(usage)
@@ -172,11 +173,16 @@ def _measure(plan: Plan, step: Step) -> float:
 
 
 def _play_stage(
-    stage: stages.Stage, engine: Engine, folder: RunFolder, length: Length | None
+    stage: stages.Stage,
+    engine: Engine,
+    folder: RunFolder,
+    length: Length | None,
+    barrier: Barrier | None = None,
 ) -> StageRecord:
     """
     Args:
         length: decides when the stage may end; None: when its time is over.
+        barrier: is read again when users have left on_start, which is no part of the stage.
     """
     engine.send(stage)
     folder.write(stage)
@@ -184,12 +190,16 @@ def _play_stage(
     assert record is not None
     longest = max((request.timeout for request in stage.requests), default=60.0)
     timeout = 2 * stage.settle + stage.measure + longest + BRINGING_UP
+    if stage.own_tasks:
+        timeout += 2 * stages.ON_START
     while not is_over(record):
         match engine.receive(timeout):
             case stages.Stopped(reason=""):
                 raise StoppedByHand
             case stages.Stopped(reason=reason):
                 raise EngineFailed(reason)
+            case stages.LocustfileFailed(text=text):
+                raise LocustfileFailed(text)
             case (
                 stages.StageStarted()
                 | stages.Measured()
@@ -200,6 +210,8 @@ def _play_stage(
                 if message.stage != stage.number:
                     continue
                 folder.write(message)
+                if barrier and stage.own_tasks and isinstance(message, stages.StageStarted):
+                    barrier.before()
                 if length and isinstance(message, stages.Report):
                     measure = length.after(record, message)
                     if measure is not None:

@@ -1,5 +1,6 @@
 """The controller's end of the line: the engine as a process, its messages as a stream."""
 
+import json
 import secrets
 import selectors
 import socket
@@ -12,9 +13,10 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from loadtests.exit_codes import NOT_MEASURABLE, Failure
+from loadtests.environment import LOCUST_WORDS
+from loadtests.exit_codes import NOT_MEASURABLE, USAGE, Failure
 from loadtests.processes.affinity import Cores
-from loadtests.processes.groups import ProcessGroup, stop, uninterrupted
+from loadtests.processes.groups import ProcessGroup, ended_with, stop, uninterrupted
 from loadtests.recording import messages
 
 CONNECTING = 60.0  # seconds that Locust may take to start
@@ -34,6 +36,12 @@ class Engine(Protocol):
         The next message. Raises EngineFailed when none comes in `timeout` seconds (None: wait for
         ever), or when the engine is gone.
         """
+
+
+class LocustfileFailed(Failure):
+    """The user's locustfile cannot be played; the message says why, and where."""
+
+    exit_code = USAGE
 
 
 class EngineFailed(Failure):
@@ -179,7 +187,12 @@ def _dismiss(selector: selectors.BaseSelector, caller: socket.socket) -> None:
 
 @contextmanager
 def engine(
-    line: ControllerSocket, plan: Path, log: Path, cores: Cores, arguments: Sequence[str]
+    line: ControllerSocket,
+    plan: Path,
+    log: Path,
+    cores: Cores,
+    arguments: Sequence[str],
+    more: Sequence[str] = (),
 ) -> Iterator[Callable[[], messages.Hello]]:
     """
     Locust with our locustfile, for the length of the block.
@@ -188,12 +201,15 @@ def engine(
         plan: the resolved plan that it plays.
         log: takes what it prints.
         arguments: Locust's own, such as --headless.
+        more: words of its command line that may be secret.
 
     Yields:
         A function that waits until it is connected to the line, and returns what it says of itself.
 
     Raises:
         EngineFailed: it did not come up, or is lost; the message has its last words.
+        LocustfileFailed: it did not come up, and has said what is wrong with the locustfile or its
+            options.
     """
     locustfile = Path(__file__).parents[1] / "locustfile.py"
     words = [sys.executable, "-P", "-m", "loadtests.engine", "-f", str(locustfile), *arguments]
@@ -201,16 +217,28 @@ def engine(
         "BROWNOUT_LINK": line.address,
         "BROWNOUT_TOKEN": line.token,
         "BROWNOUT_PLAN": str(plan),
+        LOCUST_WORDS: json.dumps(list(more)),
     }
     groups: list[ProcessGroup] = []
+    hello: messages.Hello | None = None
+
+    def connected() -> messages.Hello:
+        nonlocal hello
+        hello = line.accept(lambda: group.ended() is None)
+        return hello
+
     try:
         # A signal that comes meanwhile raises at the end of the block, when the group is known.
         with uninterrupted(), cores.pinned_to(cores.generator):
             group = ProcessGroup(words, env, None, log)
             groups.append(group)
-        yield lambda: line.accept(lambda: group.ended() is None)
+        yield connected
     except EngineFailed as error:
         how = group.ended()
+        if hello is None and how == ended_with(USAGE):
+            raise LocustfileFailed(
+                f"Locust cannot play this locustfile with these options.{group.last_words()}"
+            ) from error
         raise EngineFailed(f"{error}{f': it {how}' if how else ''}.{group.last_words()}") from error
     finally:
         with uninterrupted():

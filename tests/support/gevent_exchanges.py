@@ -27,6 +27,7 @@ from loadtests.engine.arrivals import Share
 from loadtests.engine.connection import Connection
 from loadtests.engine.generator import Generator
 from loadtests.engine.lean import LeanUser
+from loadtests.engine.own_users import OwnUsers
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
@@ -467,7 +468,7 @@ class Load:
             if isinstance(message, GeneratorDone):
                 done.set()
 
-        generator = Generator("local", take, lambda: 0, self.environment, dict)
+        generator = Generator("local", take, OwnUsers(), self.environment, dict)
         self.environment.events.request.add_listener(generator.recorder.on_request)
         if listener is not None:
             self.environment.events.request.add_listener(listener)

@@ -51,7 +51,7 @@ def limits(
     for now in seen:
         # Not the service: the generator, the mock or the host.
         spoilt, limit = now.point.limit, None
-        if low and takes and bounds and now.point.counts:
+        if low and takes and bounds and now.point.counts and not now.point.other_mix:
             limit = _limit(Seen(now, low, seen, takes, ceilings, bounds), deployment or {})
         if spoilt is not None and (limit is None or limit.resource == "unknown"):
             limit = spoilt

@@ -52,6 +52,12 @@ class Seen:
         return max(shares, default=None)
 
     @property
+    def in_flight(self) -> float:
+        """Requests in flight, in the mean: users may think, or send several at a time."""
+        point = self.now.point
+        return float(point.level) if point.in_flight is None else point.in_flight
+
+    @property
     def lag(self) -> float | None:
         return self.now.gauges.lag if self.now.gauges else None
 

@@ -65,7 +65,11 @@ class Demand:
 
 def lowest(seen: Sequence[Observation]) -> Observation | None:
     """The lowest level that may be believed."""
-    known = [one for one in seen if one.point.counts and one.throughput and one.time]
+    known = [
+        one
+        for one in seen
+        if one.point.counts and not one.point.other_mix and one.throughput and one.time
+    ]
     return next((one for one in known if one.point.valid), known[0] if known else None)
 
 

@@ -57,9 +57,9 @@ _SET: Mapping[Resource, str] = {  # what a plan sets the number of
 
 def _users(case: Seen, count: int) -> bool:
     """Whether the calls are as many as the users make, and no limit."""
-    level = case.now.level
+    made = case.in_flight
     return case.now.point.model == "closed" and any(
-        abs(count - most) <= OWN * most for most in (level, level * case.takes.calls)
+        abs(count - most) <= OWN * most for most in (made, made * case.takes.calls)
     )
 
 

@@ -53,8 +53,8 @@ def threads(case: Seen) -> Found | None:
     constant = all(abs(one.most - count) <= max(1.0, SAME * count) for one in beyond)
     if len(beyond) < 2 or not constant or seen.busy < ROOM * count:
         return None
-    if case.now.point.model == "closed" and case.now.level <= (1 + SAME) * count:
-        return None  # as many as there are users
+    if case.now.point.model == "closed" and case.in_flight <= (1 + SAME) * count:
+        return None  # as many as there are requests
     if seen.threads > (1 + IDLE) * count + SPARE or (case.cpu or 0.0) >= FULL:
         return None
     ceiling = _threads(case, count)

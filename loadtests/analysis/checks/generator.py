@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from loadtests.analysis.checks.users import not_held
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.windows import Quarter, Window
 from loadtests.analysis.numbers import duration, load, percent
@@ -104,6 +105,7 @@ def of_level(
         *dict.fromkeys(_death(record) for record in repeats),
         *(_loss(record) for record in usable),
         *(_unfinished(record) for record in usable),
+        *dict.fromkeys(not_held(record) for record in usable),
         *(_carried(record) for record in usable),
         *generator,
         *_load(usable, batches),
@@ -129,6 +131,7 @@ def unusable(
         _death(record),
         _loss(record),
         _unfinished(record),
+        not_held(record),
         _carried(record),
         _exhausted(kinds),
         _busy_generator([record]),

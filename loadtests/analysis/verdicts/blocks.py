@@ -168,6 +168,9 @@ def _pace(record: StageRecord) -> tuple[float | None, float]:
     if stage.model == "open":
         return cycle, stage.level
     count = ok.count + failed.count
+    if stage.own_tasks:  # how long these users wait is seen, not planned
+        seconds = stage.settle + stage.measure
+        return stage.level * seconds / ok.count if ok.count else None, count / seconds
     busy = ok.total() + failed.total() + count * thinks
     return cycle, stage.level * count / busy if busy else 0.0
 

@@ -12,10 +12,21 @@ from loadtests.report import page, tables
 from loadtests.report.charts import curves, figures, phases
 from loadtests.report.charts.curves import Curve
 from loadtests.report.charts.phases import Panel
+from loadtests.report.text import scenario
 from loadtests.results import Point, Run
 
 _POINTS = (
-    *("level", "deployment", "throughput", "p50", "p95", "p99", "service p95", "service p99"),
+    *(
+        "level",
+        "deployment",
+        "flying",
+        "throughput",
+        "p50",
+        "p95",
+        "p99",
+        "service p95",
+        "service p99",
+    ),
     *("errors", "requests", "state", "limit"),
 )
 _CAPACITIES = ("name", "level", "slo", "why", "tried", "took")
@@ -52,7 +63,9 @@ def values(run: Run) -> dict[str, Any]:
             "capacities": tables.capacities(run).only(*_CAPACITIES),
             "ceilings": tables.ceilings(run),
             "slos": tables.slos(run),
+            "apart": tables.apart(run),
         },
+        "apart_note": scenario.NOTE,
         "looks": page.looks(names),
         "sentences": {name: without_name(sentence(run, name), name) for name in names},
         "outside": {name: outside.line(run.of(name)) for name in names},

@@ -8,16 +8,16 @@ from loadtests.analysis.verdicts.stored import NOTE
 from loadtests.report import tables
 from loadtests.report.charts import curves, verdicts
 from loadtests.report.outputs.terminal import CLOCKS
-from loadtests.report.text import numbers
+from loadtests.report.text import numbers, scenario
 from loadtests.results import Point, Run, Verdict
 
 _VERDICTS = {"BETTER": "✅", "WORSE": "❌", "EQUIVALENT": "✅", "UNRESOLVED": "❔", "INVALID": "⚠️"}
 _MARKS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
 _POINTS = (
-    *("level", "deployment", "throughput", "p50", "p95", "p99", "service p95"),
+    *("level", "deployment", "flying", "throughput", "p50", "p95", "p99", "service p95"),
     *("kinds", "state", "limit"),
 )
-_KNEES = ("name", "level", "throughput", "beyond", "limit")
+_KNEES = ("name", "level", "flying", "throughput", "beyond", "limit")
 
 PICTURE = "![p95 and throughput against the level](curves.svg)"
 
@@ -63,6 +63,8 @@ def render(run: Run, *, picture: bool = True) -> str:
     noisy = [f"{p.deployment} at {p.level}: {numbers.noise(p)}" for p in points if noted(p)]
     if noisy:
         blocks.append("Without what disturbed it: " + escaped(". ".join(noisy)))
+    if run.apart:
+        blocks += [escaped(scenario.NOTE), _formatted(tables.apart(run))]
     if run.knees:
         blocks.append(_formatted(tables.knees(run).only(*_KNEES)))
     if any(run.ceilings.values()):

@@ -14,9 +14,10 @@ from loadtests.analysis.verdicts.stored import NOTE
 from loadtests.report import tables
 from loadtests.report.charts import ceilings, curves, verdicts
 from loadtests.report.charts.curves import Curve
-from loadtests.report.text import numbers, states
+from loadtests.report.text import numbers, scenario, states
 from loadtests.results import Point, Run, Verdict
 
+_KNEES = ("name", "level", "flying", "throughput", "beyond")
 _WIDE = 120  # columns from which every quantile has room for its interval
 CLOCKS = (
     "Times and SLOs count from the moment when a request was meant to start; "
@@ -58,7 +59,11 @@ class Shown:
             yield from map(_remarks, filter(states.remarks, run.of(name)))
         if run.knees:
             yield Text()
-            yield formatted(tables.knees(run).only("name", "level", "throughput", "beyond"))
+            yield formatted(tables.knees(run).only(*_KNEES))
+        if run.apart:
+            yield Text()
+            yield Text(scenario.NOTE, style="dim")
+            yield formatted(tables.apart(run))
         if any(run.ceilings.values()):
             yield Text()
             yield from map(_ceilings, filter(lambda line: line.ceilings, curves.of_run(run)))
@@ -148,7 +153,7 @@ def _columns(every: tables.Table, wide: bool) -> list[str]:
     if not wide:
         quantiles = quantiles[is_open or limited : 2 if is_open and limited else 3]
     return [
-        *("deployment", "level", "throughput", *quantiles, "service p95", "errors"),
+        *("deployment", "level", "flying", "throughput", *quantiles, "service p95", "errors"),
         *(["state"] if wide else []),
         "limit",
     ]

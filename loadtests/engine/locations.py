@@ -1,0 +1,52 @@
+"""Where in the user's own code something happened."""
+
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from loadtests import redaction
+
+LONGEST = 300  # characters of an exception's text
+_OURS = tuple(
+    f"{folder}/"
+    for folder in {
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *(str(Path(__file__).resolve().parents[2] / name) for name in ("loadtests", "brownout")),
+    }
+)
+
+
+def is_theirs(filename: str) -> bool:
+    """Whether a source file is neither ours, nor Locust's, nor that of an installed library."""
+    return not filename.startswith(("<", *_OURS))
+
+
+def described(error: BaseException) -> str:
+    """What was raised, and the last line of the user's code on the way to it."""
+    text = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    where = _last_line(error.__traceback__)
+    shown = redaction.text(what)
+    if len(shown) > LONGEST:
+        shown = f"{shown[:LONGEST]}..."
+    return f"{shown} ({where})" if where else shown
+
+
+def _last_line(trace: TracebackType | None) -> str:
+    frames = [one for one in traceback.extract_tb(trace) if is_theirs(one.filename)]
+    if not frames:
+        return ""
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name}"
+
+
+def caller() -> str | None:
+    """The line of the user's code that is being run, with its file; None: none is."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if is_theirs(frame.f_code.co_filename):
+            name = Path(frame.f_code.co_filename).name
+            return f"{name}, line {frame.f_lineno}, in {frame.f_code.co_name}"
+        frame = frame.f_back
+    return None

@@ -1,0 +1,230 @@
+"""Levels of a user's own locustfile: who was there, what was sent, and what a knee is then."""
+
+import math
+import re
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from loadtests.analysis import mixes, scenario
+from loadtests.analysis.checks import users
+from loadtests.analysis.inputs.records import Header, Record, StageRecord
+from loadtests.analysis.knees import knee
+from loadtests.analysis.points import points
+from loadtests.analysis.runs import run_of
+from loadtests.recording.histograms import Histogram
+from loadtests.recording.messages import Apart, UserCounts
+from loadtests.report.outputs import markdown, terminal
+from loadtests.report.text import scenario as shown
+from loadtests.results import Knee
+from tests.support.locustfile_runs import (
+    at_work,
+    calls_in_parallel,
+    record_of,
+    thinking,
+)
+
+KNEE = 160  # users, of ten threads of 50 ms and pauses of 750 ms
+
+
+@pytest.fixture(scope="module")
+def think_time():
+    """Users that pause for 0.5 to 1 s, on a roomy service and on one of ten threads."""
+    return run_of(
+        record_of(
+            {"roomy": thinking(None), "ten-threads": thinking(10)}, [5, 20, 50, 100, 200, 320]
+        )
+    )
+
+
+def test_users_that_think_have_no_knee_where_throughput_follows(think_time):
+    found = think_time.knees["roomy"]
+    assert found.level is None
+    assert found.low >= 0.9 * 320
+    assert not [point.limit for point in think_time.of("roomy") if point.limit]
+
+
+def test_the_knee_of_users_that_think_is_in_users_and_in_requests_in_flight(think_time):
+    found = think_time.knees["ten-threads"]
+    assert found.level == pytest.approx(KNEE, rel=0.06)
+    assert found.low <= KNEE * 1.02
+    assert found.high >= KNEE * 0.98
+    assert found.in_flight == pytest.approx(10, rel=0.06)
+    assert found.cycle == pytest.approx(0.8, rel=0.03)
+
+
+def test_requests_in_flight_are_a_column_where_users_are_not_as_many(think_time):
+    assert shown.flying(think_time.points)
+    text = markdown.render(think_time)
+    assert "| in flight |" in text
+    assert "requests in flight" in text
+    [top] = [p for p in think_time.of("ten-threads") if p.level == 320]
+    assert top.in_flight == pytest.approx(320 - 200 * 0.75, rel=0.05)
+
+
+def test_a_user_with_four_requests_at_a_time_is_told_and_the_knee_counts_users():
+    run = run_of(record_of({"twenty-threads": calls_in_parallel(20, 4)}, [1, 2, 4, 8, 16, 32]))
+    found = run.knees["twenty-threads"]
+    assert 4.6 <= found.level <= 5.5
+    assert found.in_flight == pytest.approx(20, rel=0.06)
+    below = [point for point in run.of("twenty-threads") if point.level in (2, 4)]
+    for point in below:
+        assert re.search(r"3\.[789] requests in flight at a time", "; ".join(point.problems))
+        assert point.limit is None
+    assert all(point.limit for point in run.of("twenty-threads") if point.level >= 8)
+
+
+def test_a_level_that_is_not_held_decides_nothing():
+    run = run_of(
+        record_of(
+            {"roomy": at_work(None, stopping=3)},
+            [6, 20, 40],
+            slos={"fast": "p95 < 100ms at 40"},
+        )
+    )
+    told = {point.level: "; ".join(point.problems) for point in run.of("roomy")}
+    assert "4 of 6 users ran: 2 had stopped" in told[6]
+    assert "14 of 20 users ran: 6 had stopped" in told[20]
+    assert "27 of 40 users ran: 13 had stopped" in told[40]
+    assert not any(point.valid or point.limit for point in run.of("roomy"))
+    assert run.knees["roomy"] == Knee(level=None)
+    [slo] = run.slos
+    assert (slo.status, slo.valid) == ("unresolved", False)
+
+
+def counted(record, **counts):
+    """The record of a stage, of which its generators say this of their users."""
+    for name, done in record.dones.items():
+        record.dones[name] = done.model_copy(update=counts)
+    return record
+
+
+def stages(levels=(10,), **counts):
+    record = record_of({"roomy": at_work(None)}, levels)
+    for stage in record.stages:
+        counted(stage, **counts)
+    return record
+
+
+def users_of(level, **more):
+    return UserCounts(**{"running": level, "waiting": 0, "starting": 0, "least": level} | more)
+
+
+def test_users_that_are_still_in_on_start_are_told():
+    [stage] = stages(users=users_of(8, starting=2)).stages
+    assert users.not_held(stage) == "the level was not held: 8 of 10 users ran: 2 were in on_start"
+
+
+def test_one_user_in_a_hundred_that_is_missing_makes_no_level_invalid():
+    [stage] = stages([100], users=users_of(99)).stages
+    assert users.not_held(stage) is None
+
+
+def test_a_locustfile_that_ran_out_of_accounts_is_told_and_the_level_decides_nothing():
+    run = run_of(stages(users=users_of(10, without=3)))
+    [point] = run.of("roomy")
+    assert not point.valid
+    told = "; ".join(point.problems)
+    assert "3 of 10 users sent nothing in on_start, though all before them had" in told
+
+
+def test_files_of_earlier_versions_count_no_users():
+    [point] = run_of(stages(users=None)).of("roomy")
+    assert point.users is None
+    assert point.valid
+
+
+def apart(kind, name, values, failed=0, request_type="METRIC"):
+    times = Histogram()
+    for value in values:
+        times.record(value / 1000)
+    return Apart.of(kind, request_type, name, times, failed)
+
+
+def test_events_apart_are_rows_with_their_numbers_and_are_said():
+    rows = (
+        apart("timing", "tokens", [512] * 99 + [1024]),
+        apart("on_start", "/login", [20] * 10, failed=1, request_type="POST"),
+    )
+    run = run_of(stages([5, 10], apart=rows))
+    found = {(one.level, one.kind): one for one in run.apart}
+    assert set(found) == {(level, kind) for level in (5, 10) for kind in ("timing", "on_start")}
+    tokens = found[10, "timing"]
+    assert tokens.values["p50"] == pytest.approx(512, rel=0.001)
+    assert tokens.per_second == pytest.approx(100 / 4)
+    told = " ".join(run.problems)
+    assert "200 events of the locustfile are no requests, by their request type (METRIC)" in told
+    assert "on_start ran for 15 users in all. Its 20 requests are shown apart" in told
+    assert "10 % of the requests of on_start failed" in told
+    for text in (markdown.render(run), printed(run)):
+        assert "METRIC: tokens" in text
+        assert "512" in text
+
+
+def printed(run):
+    console = Console(width=200, file=StringIO())
+    console.print(terminal.render(run))
+    return console.file.getvalue()
+
+
+def test_exceptions_of_the_locustfile_are_counted_by_what_and_where():
+    run = run_of(stages([5, 10], errors={"KeyError: 'id' (users.py, line 3, in shop)": 4}))
+    assert (
+        "The locustfile raised an exception 8 times: KeyError: 'id' (users.py, line 3, in shop)"
+        in run.problems
+    )
+
+
+def test_a_locustfile_that_sends_no_http_request_is_told_what_to_write():
+    empty = StageRecord(stages().stages[0].stage)
+    full = stages(apart=(apart("timing", "call", [5], request_type="grpc"),)).stages[0]
+    empty.begun, empty.dones = full.begun, full.dones
+    told = scenario.problems(
+        Record(Header(id="x", name="x"), stages=[empty]), scenario.events_apart([empty])
+    )
+    assert '[locust] requests = ["grpc"]' in told[0]
+
+
+def mixed(levels, shares):
+    """Records whose levels have these numbers of users of each class."""
+    record = record_of({"roomy": at_work(None)}, levels)
+    for stage in record.stages:
+        level = stage.stage.level
+        counted(stage, users=users_of(level, classes=shares(level)))
+    return record
+
+
+def test_levels_with_another_mix_of_user_classes_say_nothing_of_the_knee():
+    run = run_of(
+        mixed(
+            [1, 2, 8, 16, 32, 64], lambda n: {"A": n - n // 4, "B": n // 4} if n > 2 else {"A": n}
+        )
+    )
+    assert [p.level for p in run.of("roomy") if p.other_mix] == [1, 2]
+    assert run.knees["roomy"].low >= 0.9 * 64
+    [told] = [text for text in run.problems if "mix of User classes" in text]
+    assert "at 1 and 2 users the mix of User classes is another one than at 64" in told
+    assert "B is 0 % of 1 instead of 25 %" in told or "A is 100 % of 1 instead of 75 %" in told
+
+
+def test_a_fixed_count_leaves_no_knee():
+    run = run_of(mixed([4, 8, 16, 32], lambda n: {"Admin": 2, "Buyer": n - 2}))
+    found = run.knees["roomy"]
+    assert (found.level, found.low, found.high) == (None, None, None)
+
+
+def test_the_mix_of_requests_below_a_knee_must_be_one():
+    found = points(record_of({"ten": at_work(10)}, [2, 4, 8, 16, 32]).stages)
+    bends = {"ten": knee(found)}
+    assert bends["ten"].level is not None
+    assert mixes.without_mixed(found, bends) == bends
+    two = [
+        point.model_copy(update={"request": name, "requests": math.ceil(share * point.requests)})
+        for point in found
+        if point.request == "all"
+        for name, share in (("a", 0.2 if point.level < 8 else 0.8), ("b", 0.5))
+    ]
+    every = [*(p for p in found if p.request == "all"), *two]
+    assert mixes.without_mixed(every, bends) == {"ten": Knee(level=None)}
+    assert "so it has no single knee" in mixes.problems(every, bends)[0]
