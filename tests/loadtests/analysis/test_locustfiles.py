@@ -163,9 +163,9 @@ def test_events_apart_are_rows_with_their_numbers_and_are_said():
 
 
 def printed(run):
-    console = Console(width=200, file=StringIO())
-    console.print(terminal.render(run))
-    return console.file.getvalue()
+    output = StringIO()
+    Console(width=200, file=output).print(terminal.render(run))
+    return output.getvalue()
 
 
 def test_exceptions_of_the_locustfile_are_counted_by_what_and_where():
