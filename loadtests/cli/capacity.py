@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from loadtests.cli.options import (
+    AsJson,
     Bounds,
     Deployments,
     LocustWords,
@@ -17,10 +18,12 @@ from loadtests.cli.options import (
     Out,
     PlanArgument,
     Processes,
+    Quiet,
     Settle,
+    Verbose,
     WhenUnresolved,
 )
-from loadtests.cli.output import finish, mistakes
+from loadtests.cli.output import finish, mistakes, use
 from loadtests.cli.playing import locust_words, plan_with, played
 
 
@@ -39,6 +42,9 @@ def capacity(
     no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
     unresolved: WhenUnresolved = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Find the highest level that keeps the plan's SLOs, with an interval.
@@ -49,6 +55,7 @@ def capacity(
     even the lowest level keeps them; 3: the time was over first.
     """
     with mistakes():
+        use(quiet=quiet, verbose=verbose, as_json=as_json)
         chosen = plan_with(
             plan,
             no_telemetry,

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from loadtests.cli import output
 from loadtests.cli.capacity import capacity
 from loadtests.cli.claims import claims
 from loadtests.cli.compare import compare
@@ -47,6 +48,7 @@ def _options(
     ] = False,
 ) -> None:
     """Options of `brownout` itself, before any command."""
+    output.use()
 
 
 app.command()(doctor)

@@ -8,8 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadtests.analysis.verdicts.metrics import METRICS
-from loadtests.cli.options import Anyway, Ats, Margin, PlanOption, Processes, WhenUnresolved
-from loadtests.cli.output import console, finish, mistakes, print_lines, print_path
+from loadtests.cli.options import (
+    Anyway,
+    AsJson,
+    Ats,
+    Margin,
+    PlanOption,
+    Processes,
+    Quiet,
+    Verbose,
+    WhenUnresolved,
+)
+from loadtests.cli.output import (
+    console,
+    finish,
+    mistakes,
+    print_json,
+    print_lines,
+    print_path,
+    use,
+)
 from loadtests.cli.playing import plan_file, played
 
 if TYPE_CHECKING:
@@ -40,6 +58,9 @@ def compare(
     processes: Processes = 1,
     anyway: Anyway = False,
     unresolved: WhenUnresolved = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the order and the time, start nothing.")
     ] = False,
@@ -54,6 +75,7 @@ def compare(
     Two folders of saved runs are compared as well, which is the weaker method.
     """
     with mistakes():
+        use(quiet=quiet, verbose=verbose, as_json=as_json)
         from loadtests import plans
         from loadtests.cli import arguments
         from loadtests.compare import targets
@@ -113,7 +135,13 @@ def _compare_saved(
     writing.replace(out, comparison.html(found).encode(), private=False)
     console.print(comparison.render(found))
     print_path(out)
-    return typer.Exit(exit_code(endings(found), unresolved))
+    code = exit_code(endings(found), unresolved)
+    verdicts = [
+        {"title": one.title, "verdict": one.verdict, "sentence": one.sentence}
+        for one in found.verdicts
+    ]
+    print_json({"report": str(out), "exit_code": code, "verdicts": verdicts})
+    return typer.Exit(code)
 
 
 def write_comparison(found: Comparison, folder: Path) -> None:

@@ -6,12 +6,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from loadtests.cli.options import Deployments, NoTelemetry, PlanArgument
-from loadtests.cli.output import console, mistakes, print_lines
+from loadtests.cli.options import AsJson, Deployments, NoTelemetry, PlanArgument, Quiet, Verbose
+from loadtests.cli.output import mistakes, note, print_json, print_lines, print_problem, use
 from loadtests.cli.playing import plan_with
 from loadtests.exit_codes import DIED, FAILED, FINE
 
@@ -24,6 +24,9 @@ def doctor(
     plan: PlanArgument = None,
     deployments: Deployments = "",
     no_telemetry: NoTelemetry = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Check a plan, start its deployments, send one request of each kind, and suggest levels.
@@ -33,6 +36,7 @@ def doctor(
     start, or ended.
     """
     with mistakes():
+        use(quiet=quiet, verbose=verbose, as_json=as_json)
         from loadtests import session
         from loadtests.cli import ping_lines
 
@@ -45,16 +49,46 @@ def doctor(
         finally:
             if not kept:
                 shutil.rmtree(folder, ignore_errors=True)
-        print_lines(ping_lines.answers(chosen, found.pings))
+        note(*ping_lines.answers(chosen, found.pings))
         print_lines(_suggested(chosen, found))
         problems = [*ping_lines.problems(found.pings), *found.dead.values()]
         for text in problems:
-            console.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+            print_problem(text)
         if not problems:
             print_lines(["No problem was found."])
         elif len(problems) > 1:
             print_lines([f"{len(problems)} problems were found."])
-    raise typer.Exit(DIED if found.dead else FINE if found.pings.fine else FAILED)
+        code = DIED if found.dead else FINE if found.pings.fine else FAILED
+        print_json(_values(found, problems, code))
+    raise typer.Exit(code)
+
+
+def _values(found: Examination, problems: list[str], code: int) -> dict[str, Any]:
+    """What --json prints, described in docs/formats.md."""
+    suggestion = found.suggestion
+    return {
+        "exit_code": code,
+        "requests": [
+            {
+                "deployment": one.deployment,
+                "request": one.spec.name,
+                "status": one.reply.status,
+                "size": one.reply.size,
+                "first_byte": one.reply.first_byte,
+                "upstream_calls": one.calls.arrivals if one.calls else None,
+                "fine": one.problem is None,
+            }
+            for one in found.pings.sent
+        ],
+        "suggested": {
+            "levels": suggestion.levels,
+            "measure": suggestion.measure,
+            "at": suggestion.at,
+        }
+        if suggestion
+        else None,
+        "problems": problems,
+    }
 
 
 def _suggested(plan: Plan, found: Examination) -> Iterator[str]:

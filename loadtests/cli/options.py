@@ -98,3 +98,14 @@ Ats = Annotated[
 ]
 
 Margin = Annotated[str, typer.Option(metavar="5%", help="The change that does not matter.")]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the results and problems alone.")]
+
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print each problem of each level in full.")
+]
+
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print a summary as JSON to stdout, all else to stderr."),
+]

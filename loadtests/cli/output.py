@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
@@ -15,10 +18,43 @@ from loadtests.processes.interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from loadtests.outcomes import Outcome, Unresolved
+    from loadtests.results import Run
 
 console = consoles.console()
 
 errors = consoles.console(stderr=True)
+
+
+@dataclass(slots=True)
+class Settings:
+    """How much is printed: "least", "usual" or "full"; and whether a program reads the output."""
+
+    detail: Literal["least", "usual", "full"] = "usual"
+    as_json: bool = False
+
+
+settings = Settings()
+
+
+def use(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
+    """
+    Set what this command prints. With `as_json` standard output is left to `print_json`.
+
+    Raises:
+        UsageError: both quiet and verbose.
+    """
+    if quiet and verbose:
+        from loadtests.cli.arguments import UsageError
+
+        raise UsageError("--quiet and --verbose exclude each other: keep one of them.")
+    settings.detail = "least" if quiet else "full" if verbose else "usual"
+    settings.as_json = console.stderr = as_json
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print the values as one line of JSON, if that was asked for."""
+    if settings.as_json:
+        print(json.dumps(values), file=sys.stdout)
 
 
 @contextmanager
@@ -56,18 +92,38 @@ def finish(outcome: Outcome, unresolved: Unresolved | None) -> NoReturn:
 
     if complaint := github_summary.append(outcome.run):
         errors.print(complaint, markup=False, highlight=False, soft_wrap=True)
-    console.print(terminal.render(outcome.run))
+    console.print(terminal.render(outcome.run, settings.detail))
     if outcome.interrupted:
         console.print("Interrupted: this is what was measured until then.")
     print_report(outcome.folder)
     print_path(outcome.folder)
-    raise typer.Exit(outcome.exit_code(unresolved))
+    code = outcome.exit_code(unresolved)
+    print_summary(outcome.run, outcome.folder, code)
+    raise typer.Exit(code)
+
+
+def print_summary(run: Run, folder: Path, code: int) -> None:
+    """Print a run in a few values as JSON, if that was asked for."""
+    if settings.as_json:
+        from loadtests.report.summary import summary
+
+        print_json(summary(run, folder, code))
 
 
 def print_report(folder: Path) -> None:
     """Print where the report is, if it could be written."""
     if (path := folder / "report.html").is_file():
         print_path(path)
+
+
+def note(*lines: str) -> None:
+    """Print lines that --quiet leaves out."""
+    if settings.detail != "least":
+        print_lines(lines)
+
+
+def print_problem(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
 
 
 def print_path(path: Path) -> None:

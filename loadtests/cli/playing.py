@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from loadtests.cli.output import console, print_lines
+from loadtests.cli.output import console, note, print_problem, settings
 
 if TYPE_CHECKING:
     from loadtests import plans
@@ -34,13 +34,11 @@ def plan_file(text: str | None) -> Path:
         return plans.find(text)
     own = Path(OWN)
     if own.exists():
-        print_lines([f"The plan is {OWN} of this folder."])
+        note(f"The plan is {OWN} of this folder.")
         return own
-    print_lines(
-        [
-            f"This folder has no {OWN}: the plan is the shipped one, 'default'. "
-            "brownout init writes a plan for your service."
-        ]
+    note(
+        f"This folder has no {OWN}: the plan is the shipped one, 'default'. "
+        "brownout init writes a plan for your service."
     )
     return plans.find("default")
 
@@ -107,9 +105,9 @@ def pinged(plan: plans.Plan) -> Callable[[Pings], None]:
     def tell(pings: Pings) -> None:
         from loadtests.cli import ping_lines
 
-        print_lines(ping_lines.answers(plan, pings))
+        note(*ping_lines.answers(plan, pings))
         for text in ping_lines.problems(pings):
-            console.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+            print_problem(text)
 
     return tell
 
@@ -118,7 +116,7 @@ def shown(where: Console = console) -> AbstractContextManager[Observer]:
     """Return an observer that prints the progress of a run while it is open."""
     from loadtests.cli import progress
 
-    return progress.shown(where)
+    return progress.problems(where) if settings.detail == "least" else progress.shown(where)
 
 
 def several(processes: int) -> list[str]:

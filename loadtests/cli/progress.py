@@ -19,8 +19,12 @@ if TYPE_CHECKING:  # it needs statistics, which nothing here does
 
 @contextmanager
 def shown(console: Console) -> Iterator["Observer"]:
-    """An observer that fits the console, for the length of the block."""
-    if not console.is_terminal:
+    """
+    An observer that fits the console, for the length of the block.
+
+    FORCE_COLOR asks for colors, and not for a bar in a file.
+    """
+    if not console.is_terminal or not console.file.isatty():
         yield _Lines(console)
         return
     columns = (
@@ -31,6 +35,24 @@ def shown(console: Console) -> Iterator["Observer"]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress)
+
+
+@contextmanager
+def problems(console: Console) -> Iterator["Observer"]:
+    """An observer that prints problems alone."""
+    yield _Problems(console)
+
+
+class _Problems:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def begins(self, step: Step, number: int, of: int, seconds_left: float) -> None: ...
+
+    def measured(self, point: Point) -> None: ...
+
+    def problem(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True, style="red")
 
 
 class _Lines:

@@ -8,14 +8,27 @@ from typing import Annotated
 import typer
 
 from loadtests.cli.compare import write_comparison
-from loadtests.cli.output import console, mistakes, print_report
+from loadtests.cli.options import AsJson, Quiet, Verbose
+from loadtests.cli.output import (
+    console,
+    mistakes,
+    print_report,
+    print_summary,
+    settings,
+    use,
+)
+from loadtests.exit_codes import FINE
 
 
 def report_again(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
 ) -> None:
     """Analyse a saved run again and write its report."""
     with mistakes():
+        use(quiet=quiet, verbose=verbose, as_json=as_json)
         from loadtests.analysis import runs
         from loadtests.compare import baselines
         from loadtests.report import writing
@@ -25,5 +38,6 @@ def report_again(
         found = writing.write(found, run)
         if against:
             write_comparison(against, run)
-    console.print(terminal.render(found))
+    console.print(terminal.render(found, settings.detail))
     print_report(run)
+    print_summary(found, run, FINE)

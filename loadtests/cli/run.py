@@ -11,6 +11,7 @@ from loadtests.cli.compare import endings, write_comparison
 from loadtests.cli.options import (
     Anyway,
     Arrivals,
+    AsJson,
     At,
     Deployments,
     Levels,
@@ -22,14 +23,16 @@ from loadtests.cli.options import (
     Out,
     PlanArgument,
     Processes,
+    Quiet,
     Repeats,
     Settle,
     Slos,
     ThinkTime,
     Upstream,
+    Verbose,
     WhenUnresolved,
 )
-from loadtests.cli.output import finish, mistakes, print_lines
+from loadtests.cli.output import finish, mistakes, note, print_lines, use
 from loadtests.cli.playing import locust_words, plan_with, played
 
 if TYPE_CHECKING:
@@ -71,6 +74,9 @@ def run(
             show_default=False,
         ),
     ] = "",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
     ] = False,
@@ -84,6 +90,7 @@ def run(
     decided.
     """
     with mistakes():
+        use(quiet=quiet, verbose=verbose, as_json=as_json)
         chosen = plan_with(
             plan,
             no_telemetry,
@@ -111,7 +118,7 @@ def run(
         against = _baseline(baseline, chosen, anyway, at, margin)
         from loadtests.analysis.short_windows import too_short
 
-        print_lines(too_short(chosen, asked_only=True))
+        note(*too_short(chosen, asked_only=True))
         if dry_run:
             return
         outcome = _against(against, played(chosen, out, processes, schedule, options))

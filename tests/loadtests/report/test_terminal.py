@@ -5,10 +5,10 @@ from loadtests.results import Knee, Limit, Run
 from tests.support import example_runs
 
 
-def printed(run: Run, width: int) -> str:
+def printed(run: Run, width: int, detail: terminal.Detail = "usual") -> str:
     console = Console(width=width, force_terminal=False, color_system=None)
     with console.capture() as capture:
-        console.print(terminal.render(run))
+        console.print(terminal.render(run, detail))
     return capture.get()
 
 
@@ -123,3 +123,58 @@ def test_verdicts_by_a_baseline_come_last_with_what_weakens_them():
     assert "! the baseline is drifting at 160 users" in text
     assert "Changed besides: p50 at 20 and 80 users (+10 % to +25 %); errors at 80 users (" in text
     assert "blocking-requests against its baseline: WORSE. p95 at 160 users is +20 %." in text
+
+
+def test_sentences_come_before_tables_and_slos_before_points():
+    text = printed(example_runs.example(), 80)
+    first = text.index("blocking-requests: flat to 40 users")
+    assert first < text.index("SLO  ") < text.index("deployment         users") < text.index("knee")
+
+
+def test_no_cell_wraps_in_eighty_columns_and_reasons_follow_as_sentences():
+    lines = printed(example_runs.searched(), 80).splitlines()
+    tables = [line for line in lines if line[:1] == " "]
+    assert [line for line in tables if line.strip()] == []  # a cell that goes on in the next line
+    said = " ".join(" ".join(lines).split())
+    assert "calm: errors < 0.1% (async-httpx): 7.6 % of the requests fail at 160 users." in said
+    assert "async-httpx: errors < 0.1% fails at 1 user" in said
+
+
+def test_long_names_are_cut_short_rather_than_wrapped():
+    run = example_runs.example()
+    points = [p.model_copy(update={"deployment": f"{p.deployment}-{'x' * 60}"}) for p in run.points]
+    knees = {f"{name}-{'x' * 60}": knee for name, knee in run.knees.items()}
+    longer = run.model_copy(update={"points": points, "knees": knees, "slos": [], "ceilings": {}})
+    lines = printed(longer, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("…" in line for line in lines) == len(points) + len(knees)
+
+
+def test_what_several_points_have_in_common_is_said_once():
+    busy = "the machine was busy with something else: other processes took {} % of a core: much"
+
+    def disturbed(point):
+        few = f"{point.level} successful requests are too few for p99"
+        bad = point.deployment == "async-httpx" and point.level <= 10
+        problems = [busy.format(point.level), few] if bad else []
+        return point.model_copy(update={"valid": not bad, "problems": problems})
+
+    run = example_runs.changed(example_runs.example(), disturbed)
+    text = " ".join(printed(run, 80).split())
+    where = "(async-httpx at 1, 5 and 10 users)"
+    assert f"* 3 points are invalid: the machine was busy with something else {where}" in text
+    assert f"3 points: too few successful requests for p99 {where}" in text
+    full = printed(run, 80, "full")
+    assert full.count("of a core: much") == 3
+
+
+def test_the_least_is_sentences_slos_problems_and_verdicts():
+    run = example_runs.judged()
+    run = run.model_copy(update={"problems": ["mine fails.\nIts log", "another"]})
+    text = printed(run, 80, "least")
+    assert "knee of" not in text
+    assert "users  " not in text
+    assert "calm: errors < 0.1%" in text
+    assert "! mine fails.\n! another" in text
+    assert text.splitlines()[-1].startswith("async-aiohttp against old: INVALID.")
+    assert "Its log" in printed(run, 80, "full")
