@@ -243,7 +243,7 @@ def _columns(every: tables.Table, wide: bool, fewer: int) -> list[str]:
         quantiles = quantiles[is_open or limited : 2 if is_open and limited else 3]
         quantiles = [name for name in quantiles if name == "p95" or not fewer]
     return [
-        *("deployment", "level", "throughput", *quantiles),
+        *("deployment", "level", "flying", "throughput", *quantiles),
         *(["service p95"] if fewer < 2 else []),
         "errors",
         *(["state"] if wide else []),
