@@ -44,7 +44,13 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-test: lint types
+# Once: each worker would rewrite the assertions of all test modules for itself, which takes longer.
+$(VENV)/.rewritten: $(READY)
+	@$(BIN)/pytest --collect-only --quiet >/dev/null 2>&1 || true
+	@touch $@
+
+test: $(READY)
+	@$(MAKE) --no-print-directory -j 3 lint types $(VENV)/.rewritten
 	$(BIN)/pytest $(PARALLEL) -m "not quiet"
 	$(BIN)/pytest -m quiet $$(grep -rl --include="test_*.py" "mark.quiet" tests)
 

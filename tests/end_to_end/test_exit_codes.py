@@ -16,6 +16,7 @@ pytestmark = pytest.mark.processes
 
 MOCK = [sys.executable, "-m", "mock_upstream"]
 APP = [sys.executable, "-m", "app_under_test", "async-httpx", "--upstream", "http://127.0.0.1:1"]
+ONE = ("--deployments", "async")  # one is enough
 CRASH = "import sys; sys.argv = ['x', 'CRASH']; import {package}.__main__ as command; {work}"
 
 # Exit code 2 becomes the number of a signal, SIGINT, that C raises when Python is gone.
@@ -128,7 +129,7 @@ def test_a_run_whose_reader_goes_away_is_interrupted_and_reported(tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
     reads, writes = os.pipe()
     run = subprocess.Popen(
-        [*COMMAND, "run", "plan.toml", "--levels", "1,2,3,4,5,6,7,8"],
+        [*COMMAND, "run", "plan.toml", *ONE, "--levels", "1,2,3,4,5,6,7,8"],
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
         stdout=writes,
@@ -137,7 +138,7 @@ def test_a_run_whose_reader_goes_away_is_interrupted_and_reported(tmp_path):
     os.close(writes)
     with os.fdopen(reads, encoding="utf-8") as printed:
         for line in printed:
-            if re.match(r"\[1/16", line):
+            if re.match(r"\[1/8", line):
                 break
     _, said = run.communicate(timeout=60)
     assert run.returncode == 141, said
@@ -150,7 +151,8 @@ def test_a_run_whose_reader_goes_away_is_interrupted_and_reported(tmp_path):
 def test_a_run_whose_terminal_is_closed_is_interrupted_and_reported(tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
     own, theirs = pty.openpty()
-    words = ["setsid", "--ctty", "--wait", *COMMAND, "run", "plan.toml", "--levels", "1,2,3,4,5,6"]
+    words = ["setsid", "--ctty", "--wait", *COMMAND, "run", "plan.toml", *ONE]
+    words += ["--levels", "1,2,3,4,5,6"]
     run = subprocess.Popen(words, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""

@@ -1,6 +1,7 @@
 """The fixture `brownout`, in test suites of their own that load real services."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
@@ -19,6 +20,17 @@ pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.processes
 
 SHOP = Path("docs/examples/shop").absolute()
+# In the process that plays a run: what else the machine does is not what is tested.
+CALM = f"""
+import sys
+
+if "loadtests.slo_check" in sys.orig_argv:
+    sys.path.append({str(Path(__file__).parents[2])!r})
+    from tests.support.brownout_runs import calm
+
+    calmed = calm()
+    calmed.__enter__()
+"""
 HEAD = """
 import os
 import signal
@@ -38,6 +50,9 @@ RunSuite = Callable[..., pytest.RunResult]
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     """Runs a suite as users do: in a process, where unknown markers and warnings are errors."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    (pytester.mkdir("calm") / "sitecustomize.py").write_text(CALM, encoding="utf-8")
+    path = [str(pytester.path / "calm"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n")
 

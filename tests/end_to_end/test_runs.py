@@ -182,7 +182,7 @@ def gauges_of(cwd):
 def test_each_repeat_climbs_the_levels_on_new_processes_whose_cpu_is_read(tmp_path, plan):
     text = plan.read_text(encoding="utf-8").replace("measure =", "repeats = 2\nmeasure =")
     plan.write_text(text, encoding="utf-8")
-    _, command = finished("run", str(plan), "--no-telemetry", cwd=tmp_path)
+    _, command = called("run", str(plan), "--no-telemetry", cwd=tmp_path)
     folder = folder_of(command)
     played = records.read(folder).stages
     assert [(one.stage.deployment, one.stage.level) for one in played] == [
@@ -248,7 +248,8 @@ def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on_without_
 def test_a_service_that_does_not_start_ends_the_run_before_it_begins(tmp_path, plan):
     bad = "[deployments.bad]\ncommand = \"python -c 'raise SystemExit(9)' {port}\"\n"
     plan.write_text(PLAN + bad, encoding="utf-8")
-    code, invocation = called("run", "plan.toml", cwd=tmp_path)
+    words = ("run", "plan.toml", "--deployments", "async,bad")
+    code, invocation = called(*words, cwd=tmp_path)
     assert code == 4
     assert "deployment 'bad' ended with exit code 9 while starting" in invocation.output
     assert "Traceback" not in invocation.output
@@ -264,7 +265,8 @@ def test_plain_locust_ends_when_its_controller_ends_before_it_is_ready(tmp_path,
 
 def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp_path, plan):
     plan.write_text(PLAN + '[deployments.gone]\nurl = "http://127.0.0.1:9"\n', encoding="utf-8")
-    code, invocation = called("run", "plan.toml", cwd=tmp_path)
+    words = ("run", "plan.toml", "--deployments", "async,gone")
+    code, invocation = called(*words, cwd=tmp_path)
     assert code == 4
     assert "gone" in invocation.output
     assert "127.0.0.1:9" in invocation.output

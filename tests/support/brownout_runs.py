@@ -212,7 +212,8 @@ def called(*words: str, cwd: Path) -> tuple[int, Called]:
     """
     mark = f"{cwd}-{os.getpid()}"
     _start_drawer()
-    with contextlib.chdir(cwd):
+    with contextlib.chdir(cwd), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "close", pictures._svg.cache_clear)  # at the end of each run
         ended = CliRunner().invoke(commands.app, words, env={**ENVIRONMENT, MARK: mark})
     if ended.exception and not isinstance(ended.exception, SystemExit):
         raise ended.exception

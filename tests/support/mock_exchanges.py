@@ -16,7 +16,7 @@ from mock_upstream.ledger.ledger import Ledger
 from mock_upstream.protocol import MockProtocol
 from mock_upstream.responses.exchange import Answer, Exchange
 from mock_upstream.timing.deadlines import Deadlines
-from tests.support.servers import eventually
+from tests.support.servers import PromptServer, eventually
 
 Play = Callable[[Exchange, Answer], Awaitable[None]]
 
@@ -79,7 +79,7 @@ def played(play: Play, body: bytes = BODY, loop: str = "uvloop") -> Iterator[Pla
         loop=loop,
         http=cast(Any, partial(MockProtocol, Ledger())),
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     with ExitStack() as stack:
         complaints = _Complaints()
         for name in ("uvicorn.error", "asyncio"):

@@ -2,11 +2,12 @@
 
 import math
 import random
-from statistics import NormalDist
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtri
 
 from loadtests.analysis.stats import elasticity
 from loadtests.analysis.verdicts.blocks import block
@@ -15,21 +16,20 @@ from loadtests.schedules.why import SCALE, SETTLE, TURNS, WINDOW
 from tests.support.simulated_engine import SimulatedEngine, Station, System, record, stage
 
 CALL = 0.05  # seconds in the upstream
+MOST = 10  # requests that are served at a time; more of them only take longer to simulate
 SEEDS = range(60)
-NORMAL = NormalDist()
 
 
 def upstream(mean, variation, seed):
     """Delays as the mock draws them for an experiment: stratified, lognormal, by a seed."""
-    strata, own = [], random.Random(seed)
+    strata, own = [], np.random.default_rng(list(seed.encode()))
     sigma = math.sqrt(math.log1p(variation**2))
 
     def draw(_):
         if not strata:
-            strata.extend(range(100))
-            own.shuffle(strata)
-        u = (strata.pop() + own.random()) / 100
-        return mean * math.exp(sigma * NORMAL.inv_cdf(u) - sigma**2 / 2)
+            u = (own.permutation(100) + own.random(100)) / 100
+            strata.extend((mean * np.exp(sigma * ndtri(u) - sigma**2 / 2)).tolist())
+        return strata.pop()
 
     return draw
 
@@ -45,13 +45,16 @@ def work(mean):
 
 def threads(call, rng):
     """Threads that a request holds for its call, and for little else."""
-    servers, own = rng.randint(2, 20), 0.001
+    servers, own = rng.randint(2, MOST), 0.001
     return System([Station(both(call, work(own)), servers)]), servers, CALL / (CALL + own)
 
 
 def pool(call, rng):
-    """A connection is held for the call alone; the rest of a request comes before it."""
-    servers = rng.randint(2, 20)
+    """
+    A connection, or a place at a limit, is held for the call alone; the rest of a request comes
+    before it.
+    """
+    servers = rng.randint(2, MOST)
     stations = [Station(work(0.002)), Station(call, servers)]
     return System(stations), servers * (1 + 0.002 / CALL), 1.0
 
@@ -70,14 +73,13 @@ def blocked(call, rng):
 
 def cpu(call, rng):
     """A core that a request needs for itself, and an upstream with room for all."""
-    each = rng.uniform(0.002, 0.01)
+    each = rng.uniform(CALL / MOST, 0.01)
     return System([Station(work(each), 1), Station(call)]), 1 + CALL / each, 0.0
 
 
 KINDS = {
     "threads": threads,
     "pool": pool,
-    "concurrency-limit": pool,
     "share": shared,
     "loop": blocked,
 }

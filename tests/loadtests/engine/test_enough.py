@@ -7,11 +7,10 @@ import pytest
 
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.windows import window
-from loadtests.processes.affinity import Cores
 from loadtests.recording import messages
 from loadtests.recording.slices import LENGTH
 from loadtests.run.controller import is_over
-from loadtests.run.engine_process import ControllerSocket, engine
+from tests.support.engines import engaged, played, stage
 from tests.support.servers import serving
 
 pytestmark = pytest.mark.processes
@@ -42,7 +41,7 @@ async def service(scope, receive, send):
 
 
 @contextmanager
-def engaged(folder, url, processes, own):
+def begun(folder, url, processes=1, own=False):
     """The line to an engine that has begun a test."""
     (folder / "visits.py").write_text(OWN, encoding="utf-8")
     plan = folder / "plan.toml"
@@ -52,80 +51,63 @@ def engaged(folder, url, processes, own):
         requests="" if own else '[[requests]]\npath = "/"',
     )
     plan.write_text(text, encoding="utf-8")
-    arguments = ["--headless", "--only-summary"]
-    arguments += ["--processes", str(processes), "--expect-workers", str(processes)]
-    with (
-        ControllerSocket() as line,
-        engine(
-            line,
-            plan,
-            folder / "engine.log",
-            Cores.here(),
-            arguments if processes > 1 else arguments[:2],
-        ) as connected,
-    ):
-        connected()
-        assert isinstance(line.receive(60), messages.Started)
+    count = str(processes)
+    words = ["--processes", count, "--expect-workers", count] if processes > 1 else []
+    with engaged(plan, folder / "engine.log", *words) as line:
         yield line
-        line.send(messages.Finish())
 
 
-def stage(number, url, model, own):
-    return messages.Stage(
-        number=number,
-        deployment="there",
-        target=url,
+def long_stage(number, url, model="closed", own=False):
+    return stage(
+        number,
+        url,
+        [] if own else ["/"],
         model=model,
         level=20 if model == "closed" else 200,
-        think_time=0,
-        settle=0.5,
         measure=LONG,
-        requests=[]
-        if own
-        else [messages.RequestSpec(name="/", method="GET", path="/", weight=1, timeout=10)],
-        seed=1,
         own_tasks=own,
     )
 
 
-def play(line, played):
+def play(line, long):
     """The record of a stage that may end with its first report."""
-    line.send(played)
-    record, asked = StageRecord(played), False
+    line.send(long)
+    record, asked = StageRecord(long), False
     while not is_over(record):
         message = line.receive(45)
         record.add(message)
         if isinstance(message, messages.Report) and not asked:
             asked = True
-            line.send(messages.Enough(stage=played.number, measure=WANTED))
+            line.send(messages.Enough(stage=long.number, measure=WANTED))
     return record
 
 
-@pytest.mark.parametrize(
-    ("processes", "model", "own"),
-    [(1, "closed", False), (2, "open", False), (2, "closed", True)],
-)
-def test_all_generators_end_a_stage_with_the_same_slice(tmp_path, processes, model, own):
-    with serving(service) as url, engaged(tmp_path, url, processes, own) as line:
-        # The second one is played after a stage that was cut short.
-        records = [play(line, stage(number, url, model, own)) for number in range(2)]
+def ends_early(line, url, first, model="closed", own=False):
+    """The records of two stages, of which the second is played after one that was cut short."""
+    records = [play(line, long_stage(first + n, url, model, own)) for n in range(2)]
     for record in records:
         assert record.complete
-        assert len(record.dones) == processes
         assert WANTED <= record.stage.measure < LONG / 2
         assert record.stage.measure % LENGTH == 0
         assert len(window(record).quarters) * LENGTH == record.stage.measure
         assert sum(part.started for part in record.slices) == sum(p.ended for p in record.slices)
+    return records
 
 
-def test_a_stage_that_is_over_before_it_is_enough_is_left_as_it_is(tmp_path):
-    with serving(service) as url, engaged(tmp_path, url, 1, own=False) as line:
-        short = stage(0, url, "closed", own=False).model_copy(update={"measure": WANTED})
-        line.send(short)
-        record = StageRecord(short)
-        while not is_over(record):
-            record.add(line.receive(45))
-        line.send(messages.Enough(stage=0, measure=WANTED))
-        again = play(line, stage(1, url, "closed", own=False))
-    assert record.stage.measure == WANTED
+@pytest.mark.parametrize(("model", "own"), [("open", False), ("closed", True)])
+def test_all_generators_end_a_stage_with_the_same_slice(tmp_path, model, own):
+    with serving(service) as url, begun(tmp_path, url, 2, own) as line:
+        records = ends_early(line, url, 0, model, own)
+    assert [len(record.dones) for record in records] == [2, 2]
+
+
+def test_a_generator_ends_a_stage_early_and_leaves_one_that_is_over_before_as_it_is(tmp_path):
+    with serving(service) as url, begun(tmp_path, url) as line:
+        records = ends_early(line, url, 0)
+        short = stage(2, url, level=20)
+        over = played(line, short)
+        line.send(messages.Enough(stage=2, measure=WANTED))
+        again = play(line, long_stage(3, url))
+    assert [len(record.dones) for record in records] == [1, 1]
+    assert over.stage.measure == WANTED
     assert again.complete

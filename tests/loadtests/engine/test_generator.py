@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+from itertools import count
 
 import pytest
 
-from loadtests.analysis.inputs import records
-from tests.support.brownout_runs import called
+from tests.support.engines import playing, stage
 from tests.support.servers import serving
 
 pytestmark = pytest.mark.processes
@@ -35,20 +35,37 @@ class Service:
         await send({"type": "http.response.body", "body": b"1234"})
 
 
-def played(folder, path, load, code=0):
-    """The stages of a run, and the requests that came to the service."""
+@pytest.fixture(scope="module")
+def served():
+    """The service and its URL."""
     service = Service()
     with serving(service) as url:
-        (folder / "plan.toml").write_text(
-            f'name = "x"\n[deployments.there]\nurl = "{url}"\n'
-            f'[[requests]]\npath = "{path}"\ntimeout = "1s"\n'
-            f'[load]\nsettle = "500ms"\nmeasure = "1s"\n{load}',
-            encoding="utf-8",
-        )
-        found, invocation = called("run", "plan.toml", cwd=folder)
-        assert found == code, invocation.output
-    record = records.read(invocation.cwd / invocation.lines[-1].strip())
-    return record.stages, service.arrivals
+        yield service, url
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory, served):
+    """Plays stages of one request; returns their records, and how many requests arrived."""
+    service, url = served
+    folder = tmp_path_factory.mktemp("generator")
+    plan = folder / "plan.toml"
+    plan.write_text(
+        f'name = "x"\n[deployments.there]\nurl = "{url}"\n[[requests]]\npath = "/"\n',
+        encoding="utf-8",
+    )
+    numbers = count()
+    with playing(plan, folder / "engine.log") as play_stage:
+
+        def play(path, *levels, **more):
+            before = service.arrivals
+            stages = [
+                stage(next(numbers), url, [path], level=level, timeout=1.0, **more)
+                for level in levels
+            ]
+            records = [play_stage(one) for one in stages]
+            return records, service.arrivals - before
+
+        yield play
 
 
 def total(stage, name):
@@ -58,35 +75,35 @@ def total(stage, name):
 def merged(stage, name):
     found = {}
     for part in stage.slices:
-        for key, count in getattr(part, name).items():
-            found[key] = found.get(key, 0) + count
+        for key, amount in getattr(part, name).items():
+            found[key] = found.get(key, 0) + amount
     return found
 
 
-@pytest.mark.parametrize("load", ["levels = [4]", 'levels = [20]\nmodel = "open"'])
-def test_the_load_goes_on_beyond_the_stage_and_is_not_recorded(tmp_path, load):
-    [stage], arrivals = played(tmp_path, "/", load)
-    started = total(stage, "started")
-    assert started == total(stage, "ended") == merged(stage, "statuses")["200"]
-    assert total(stage, "bytes") == 4 * started
+@pytest.mark.parametrize(("level", "model"), [(4, "closed"), (20, "open")])
+def test_the_load_goes_on_beyond_the_stage_and_is_not_recorded(play, level, model):
+    [record], arrivals = play("/", level, model=model)
+    started = total(record, "started")
+    assert started == total(record, "ended") == merged(record, "statuses")["200"]
+    assert total(record, "bytes") == 4 * started
     assert arrivals >= started + 2
 
 
-def test_users_pause_as_the_plan_says_and_no_longer_than_the_stage(tmp_path):
-    stages, _ = played(tmp_path, "/", 'levels = [4, 8]\nthink_time = "600ms"')
-    for stage in stages:
-        assert total(stage, "followed") == total(stage, "started") - stage.stage.level
-        assert total(stage, "idle") >= 0.6 * total(stage, "followed")
+def test_users_pause_as_the_plan_says_and_no_longer_than_the_stage(play):
+    records, _ = play("/", 4, 8, think_time=0.6)
+    for record in records:
+        assert total(record, "followed") == total(record, "started") - record.stage.level
+        assert total(record, "idle") >= 0.6 * total(record, "followed")
 
 
-def test_a_redirect_that_the_plan_does_not_expect_is_a_failure(tmp_path):
-    [stage], _ = played(tmp_path, "/redirected", "levels = [2]", code=1)
-    assert merged(stage, "statuses") == {}
-    assert merged(stage, "kinds") == {"307": total(stage, "started")}
+def test_a_redirect_that_the_plan_does_not_expect_is_a_failure(play):
+    [record], _ = play("/redirected", 2)
+    assert merged(record, "statuses") == {}
+    assert merged(record, "kinds") == {"307": total(record, "started")}
 
 
-def test_answers_that_never_end_fail_by_their_timeout(tmp_path):
-    [stage], arrivals = played(tmp_path, "/drip", "levels = [2]", code=1)
-    assert merged(stage, "kinds") == {"timeout": total(stage, "started")}
-    assert arrivals >= total(stage, "started") == total(stage, "ended") >= 2
-    assert [done.unfinished for done in stage.dones.values()] == [0]
+def test_answers_that_never_end_fail_by_their_timeout(play):
+    [record], arrivals = play("/drip", 2)
+    assert merged(record, "kinds") == {"timeout": total(record, "started")}
+    assert arrivals >= total(record, "started") == total(record, "ended") >= 2
+    assert [done.unfinished for done in record.dones.values()] == [0]

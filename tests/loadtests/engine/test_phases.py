@@ -2,17 +2,12 @@
 
 import asyncio
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from loadtests.analysis.inputs.records import StageRecord
-from loadtests.processes.affinity import Cores
-from loadtests.recording import messages
 from loadtests.recording.phases import PhaseSums
-from loadtests.run.controller import is_over
-from loadtests.run.engine_process import ControllerSocket, engine
+from tests.support.engines import playing, stage
 from tests.support.servers import serving
 
 pytestmark = pytest.mark.processes
@@ -46,96 +41,6 @@ async def service(scope, receive, send):
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-@contextmanager
-def generator(folder, plan="default"):
-    """The engine without a controller; yields what plays a stage."""
-    with (
-        ControllerSocket() as line,
-        engine(
-            line,
-            Path(plan),
-            folder / "engine.log",
-            Cores.here(),
-            ["--headless", "--only-summary"],
-        ) as connected,
-    ):
-        connected()
-        assert isinstance(line.receive(30), messages.Started)
-
-        def play(stage):
-            line.send(stage)
-            record = StageRecord(stage)
-            while not is_over(record):
-                record.add(line.receive(30))
-            return record
-
-        yield play
-        line.send(messages.Finish())
-
-
-def stage(number, url, model, level, telemetry, **more):
-    return messages.Stage(
-        number=number,
-        deployment="there",
-        target=url,
-        model=model,
-        level=level,
-        think_time=0,
-        settle=0.25,
-        measure=3.0,
-        requests=more.pop("requests", None)
-        or [
-            messages.RequestSpec(name=path, method="GET", path=path, weight=1, timeout=10)
-            for path in PATHS
-        ],
-        seed=1,
-        telemetry=telemetry,
-        **more,
-    )
-
-
-def summed(record, path):
-    """The phases of a kind of request, and how many of its answers were good."""
-    sums = PhaseSums()
-    parts = [part for part in record.slices if part.request == path]
-    for part in parts:
-        sums.add(part.phases)
-    return sums, sum(part.ok.count for part in parts)
-
-
-def test_a_few_requests_a_second_are_stamped_and_their_phases_are_in_their_slices(
-    tmp_path,
-):
-    with serving(service) as url, generator(tmp_path) as play:
-        closed, opened = (
-            play(stage(number, url, model, level, telemetry=True))
-            for number, (model, level) in enumerate((("closed", 1), ("open", 400)))
-        )
-        silent = play(stage(2, url, "closed", 6, telemetry=False))
-    for record in (closed, opened):
-        sums, answers = summed(record, "/told")
-        bins = list(sums.bins())
-        traced = sum(one.count for one in bins)
-        assert 3 <= traced <= answers
-        assert (traced == answers) == (record is closed)
-        bodies = 0.0
-        for one in bins:
-            pre_app, _, _, _, upstream, _, own, body = one.phases
-            assert pre_app > 0
-            bodies += body
-            assert upstream >= one.count * UPSTREAM
-            assert own == pytest.approx(one.count * OWN)
-            assert sum(one.phases) <= one.total * 1.02 + one.count * 0.001
-        assert bodies > 0.5 * traced * BODY  # a head that is read late may come with its body
-        for path in ("/broken", "/silent", "/failing"):
-            assert not summed(record, path)[0]
-        assert summed(record, "/broken")[1] >= 3
-    # An answer without a stamp in its request is not believed.
-    sums, answers = summed(silent, "/told")
-    assert answers > 10
-    assert not sums
-
-
 OWN_USERS = """
 from locust import FastHttpUser, HttpUser, constant, task
 from loadtests.engine.lean import LeanUser
@@ -165,12 +70,60 @@ class Lean(LeanUser):
 """
 
 
+def numbered(number, url, paths, model, level, **more):
+    return stage(number, url, paths, model=model, level=level, settle=0.25, measure=3.0, **more)
+
+
+def summed(record, path):
+    """The phases of a kind of request, and how many of its answers were good."""
+    sums = PhaseSums()
+    parts = [part for part in record.slices if part.request == path]
+    for part in parts:
+        sums.add(part.phases)
+    return sums, sum(part.ok.count for part in parts)
+
+
+def test_a_few_requests_a_second_are_stamped_and_their_phases_are_in_their_slices(tmp_path):
+    with serving(service) as url, playing(Path("default"), tmp_path / "engine.log") as play:
+        closed, opened = (
+            play(numbered(number, url, PATHS, model, level, telemetry=True))
+            for number, (model, level) in enumerate((("closed", 1), ("open", 400)))
+        )
+        silent = play(numbered(2, url, PATHS, "closed", 6, telemetry=False))
+    for record in (closed, opened):
+        sums, answers = summed(record, "/told")
+        bins = list(sums.bins())
+        traced = sum(one.count for one in bins)
+        assert 3 <= traced <= answers
+        assert (traced == answers) == (record is closed)
+        bodies = 0.0
+        for one in bins:
+            pre_app, _, _, _, upstream, _, own, body = one.phases
+            assert pre_app > 0
+            bodies += body
+            assert upstream >= one.count * UPSTREAM
+            assert own == pytest.approx(one.count * OWN)
+            assert sum(one.phases) <= one.total * 1.02 + one.count * 0.001
+        assert bodies > 0.5 * traced * BODY  # a head that is read late may come with its body
+        for path in ("/broken", "/silent", "/failing"):
+            assert not summed(record, path)[0]
+        assert summed(record, "/broken")[1] >= 3
+    # An answer without a stamp in its request is not believed.
+    sums, answers = summed(silent, "/told")
+    assert answers > 10
+    assert not sums
+
+
 def test_requests_of_a_users_own_locustfile_are_stamped_too(tmp_path):
     (tmp_path / "users.py").write_text(OWN_USERS, encoding="utf-8")
-    with serving(service) as url, generator(tmp_path, plan_of(tmp_path, url)) as play:
-        own = {"own_tasks": True}
-        told = play(stage(0, url, "closed", 3, telemetry=True, **own))
-        silent = play(stage(1, url, "closed", 3, telemetry=False, **own))
+    plan = tmp_path / "plan.toml"
+    own = {"own_tasks": True}
+    with serving(service) as url:
+        text = f'name = "own"\nlocustfile = "users.py"\n[deployments.there]\nurl = "{url}"\n'
+        plan.write_text(f"{text}[load]\nlevels = [3]\n", encoding="utf-8")
+        with playing(plan, tmp_path / "engine.log") as play:
+            told = play(numbered(0, url, [], "closed", 3, telemetry=True, **own))
+            silent = play(numbered(1, url, [], "closed", 3, telemetry=False, **own))
     for name in ("http", "fast", "lean"):
         sums, answers = summed(told, name)
         assert sum(one.count for one in sums.bins()) == answers > 3, name
@@ -180,18 +133,3 @@ def test_requests_of_a_users_own_locustfile_are_stamped_too(tmp_path):
     sums, answers = summed(told, "stamped")
     assert answers > 3
     assert not sums  # it has a stamp of its own
-
-
-def plan_of(folder, url):
-    path = folder / "plan.toml"
-    path.write_text(
-        f"""name = "own"
-locustfile = "users.py"
-[deployments.there]
-url = "{url}"
-[load]
-levels = [3]
-""",
-        encoding="utf-8",
-    )
-    return path

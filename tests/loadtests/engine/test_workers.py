@@ -133,26 +133,37 @@ def generators_of(folder) -> set[str]:
 
 
 def test_only_workers_that_were_forked_here_take_part(tmp_path):
-    service = Service()
-    with serving(service) as url:
-        made(tmp_path, url)
-        with brownout("run", "plan.toml", "--processes", "2", cwd=tmp_path) as invocation:
-            eventually(lambda: service.asked, 60)
-            addresses = listening(invocation)
+    """Neither strangers nor the workers of another run that is played at the same time."""
+    services = [Service(), Service()]
+    folders = [tmp_path / "one", tmp_path / "two"]
+    command = ("run", "plan.toml", "--processes", "2")
+    with serving(services[0]) as url, serving(services[1]) as other_url:
+        for folder, target in zip(folders, (url, other_url), strict=True):
+            folder.mkdir()
+            made(folder, target)
+        with (
+            brownout(*command, cwd=folders[0]) as one,
+            brownout(*command, cwd=folders[1]) as other,
+        ):
+            eventually(lambda: services[0].asked, 60)
+            addresses = listening(one)
             assert {host for host, _ in addresses} == {"127.0.0.1"}
             received = [answer for _, port in addresses for answer in attack(port)]
-            assert service.asked
-            assert invocation.end() == 0, invocation.output
-            run = invocation.run()
-            folder = tmp_path / invocation.lines[-1].strip()
+            assert services[0].asked
+            assert one.end() == 0, one.output
+            assert other.end() == 0, other.output
+            run = one.run()
+            written = [each.cwd / each.lines[-1].strip() for each in (one, other)]
     assert received == []
     assert run.status == "complete"
     assert [text for text in run.problems if "not a worker of this run" in text]
-    assert service.authorized == service.asked
-    assert len(generators_of(folder)) == 2
+    assert all(service.authorized == service.asked for service in services)
+    generators = [generators_of(folder) for folder in written]
+    assert [len(names) for names in generators] == [2, 2]
+    assert not generators[0] & generators[1]
     assert not any(
         "evil" in file.read_text(encoding="utf-8")
-        for file in folder.glob("*.*")
+        for file in written[0].glob("*.*")
         if file.suffix != ".png"
     )
 
@@ -208,22 +219,3 @@ def test_a_run_that_loses_all_of_its_workers_says_so_and_was_not_interrupted(tmp
                 worker.kill()
             assert invocation.end() == 3, invocation.output
             assert "the load generator is gone: each of its worker processes" in invocation.output
-
-
-def test_two_runs_with_several_processes_do_not_meet(tmp_path):
-    service = Service()
-    command = ("run", "plan.toml", "--processes", "2")
-    folders = [tmp_path / "one", tmp_path / "two"]
-    with serving(service) as url:
-        for folder in folders:
-            folder.mkdir()
-            made(folder, url, "2s")
-        with brownout(*command, cwd=folders[0]) as one, brownout(*command, cwd=folders[1]) as two:
-            ends = [one.end(), two.end()]
-            assert ends == [0, 0], one.output + two.output
-            names = [
-                generators_of(one.cwd / one.lines[-1].strip()),
-                generators_of(two.cwd / two.lines[-1].strip()),
-            ]
-    assert [len(these) for these in names] == [2, 2]
-    assert not names[0] & names[1]

@@ -151,7 +151,7 @@ def test_a_service_that_does_not_run_is_told_at_once(lent, tmp_path):
 
 
 def test_a_command_that_ends_is_told_with_its_last_words_and_the_others_are_stopped(tmp_path):
-    code = "print('\\n'.join(f'line {n}' for n in range(9))); raise SystemExit(3)"
+    code = "print('\\n'.join('line %d' % n for n in range(9))); raise SystemExit(3)"
     plan = plan_of(fine={"command": SERVE}, broken={"command": python(code)})
     before = psutil.Process().children(recursive=True)
     with pytest.raises(DeploymentFailed) as caught, running(plan, tmp_path):
