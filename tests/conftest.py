@@ -21,10 +21,11 @@ from hypothesis import settings
 FIRST_PORT, PORTS = 20_000, 12_000
 WORKERS = 16  # of pytest-xdist, at most; each has ports of its own
 
-# Modules of more than a quarter of a minute, the longest first.
+# Modules of more than half a minute, the longest first.
 LONGEST = (
-    *("test_runs", "test_ci_files", "test_webui_browser", "test_webui", "test_compare_runs"),
-    *("test_pytest_plugin", "test_engine_generator", "test_open_model"),
+    *("test_runs", "test_webui", "test_webui_browser", "test_pytest_plugin", "test_ci_files"),
+    *("test_compare_runs", "test_chaos", "test_workers", "test_telemetry", "test_exit_codes"),
+    *("test_egress", "test_own_folder", "test_open_model", "test_deployments"),
 )
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,18 +72,13 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+def pytest_xdist_auto_num_workers() -> int:
     """
-    How many modules run at a time: half as many again as there are cores.
-
-    Tests that start processes wait for half of their time, but with two for each core a slow
-    machine is late for what they wait for. The others only compute, and one worker for each core
-    is enough for them.
+    How many modules run at a time: two for each core, since tests that start processes, and those
+    of the mock's times, wait for a good part of their time.
     """
     affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    computing = config.getoption("markexpr") == "not processes"
-    return cores if computing else cores + (cores + 1) // 2
+    return 2 * (len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
 @pytest.fixture

@@ -38,7 +38,10 @@ from mock_upstream import certificates
 from mock_upstream.certificates import Certificates
 from mock_upstream.client import owned, serving
 
-TIMEOUT = 30.0  # seconds that our own processes, and services that run already, may take
+# Seconds that our own processes may take to start on a machine that is busy; one that fails ends,
+# which is seen at once.
+STARTING = 120.0
+TIMEOUT = 30.0  # seconds that services that run already may take
 _BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
 
 
@@ -268,7 +271,7 @@ class _Starter:
                 words += ["--certificate", str(issued.server)]
             ready = announced(self._log_of("mock"))
             group = self._start("mock", words, owned(owner), None, self.cores.mock, descriptors)
-            self._awaited.append(_Awaited("mock", ready, TIMEOUT, ""))
+            self._awaited.append(_Awaited("mock", ready, STARTING, ""))
             url = _url_of(data, "https" if issued else "http")
             return Mock(url, _url_of(control), group.pid, owner, issued)
 
@@ -315,7 +318,7 @@ class _Starter:
         ready = announced(self._log_of(name))
         group = self._start(name, words, env, None, self.cores.apps)
         how = self._how(group, words, env, None)
-        return _Awaited(name, ready, TIMEOUT, "", group), how
+        return _Awaited(name, ready, STARTING, "", group), how
 
     def _command(
         self, name: str, deployment: CommandDeployment, upstream: Mock

@@ -313,9 +313,14 @@ def test_a_link_in_a_run_leads_nowhere(open_pages):
     shutil.rmtree(run)
 
 
-def test_it_listens_on_ipv6_too(tmp_path, free_port):
+def test_it_listens_on_ipv6_too(tmp_path, free_port, open_pages):
+    (tmp_path / "plan.toml").write_text(
+        f'name = "v6"\n[deployments.there]\nurl = "{open_pages.url}"\n'
+        '[[requests]]\npath = "/"\n[load]\nlevels = [1]\n',
+        encoding="utf-8",
+    )
     with brownout(
-        "ui", "plan.toml", "--port", str(free_port), "--web-host", "::1", cwd=made(tmp_path)
+        "ui", "plan.toml", "--port", str(free_port), "--web-host", "::1", cwd=tmp_path
     ) as invocation:
         url = f"http://[::1]:{free_port}"
         invocation.until(f"{url}/degradation/")

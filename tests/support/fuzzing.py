@@ -127,7 +127,9 @@ def fuzz(make: Callable[[], Target], seed: int, inputs: int) -> Outcome:
 
 def _fuzz(make: Callable[[], Target], seed: int, inputs: int, folder: str) -> Outcome:
     whole = Outcome()
-    context = multiprocessing.get_context("spawn")
+    # All of them come from one process that has imported what takes longer than to play.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.fuzz_targets"])
     attempt = 0
     while whole.inputs < inputs:
         current = context.RawArray("B", LONGEST + 8)
