@@ -72,13 +72,14 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
-    How many modules run at a time: two for each core, since tests that start processes, and those
-    of the mock's times, wait for a good part of their time.
+    How many modules run at a time: two for each core, since tests that start processes wait for
+    half of their time. The others only compute, and one worker for each core is enough for them.
     """
     affinity = getattr(os, "sched_getaffinity", None)
-    return 2 * (len(affinity(0)) if affinity else os.cpu_count() or 1)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return cores if config.getoption("markexpr") == "not processes" else 2 * cores
 
 
 @pytest.fixture
