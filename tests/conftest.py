@@ -1,5 +1,6 @@
 """Ports for tests, the order of parallel play, and a guard of what `make test-fast` may do."""
 
+import atexit
 import gc
 import itertools
 import json
@@ -8,11 +9,14 @@ import random
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from hypothesis import settings
 
@@ -31,6 +35,7 @@ LONGEST = (
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
 LONG = 0.1  # seconds; `eventually` sleeps for less
+LAST_LINE = "-----END CERTIFICATE-----\n"
 
 # How long an example takes says how busy the machine is: nothing is judged by that here. Laws that
 # need more examples than this to find their faults ask for them.
@@ -70,6 +75,21 @@ def pytest_configure() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    _trust_one_authority()
+
+
+def _trust_one_authority() -> None:
+    """
+    Clients of httpx in this process trust the first public authority alone. Each would load all of
+    them, which takes more CPU than the rest of most tests of a service, and none is ever met.
+    """
+    first, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition(LAST_LINE)
+    descriptor, name = tempfile.mkstemp(suffix=".pem")
+    bundle = Path(name)
+    os.close(descriptor)
+    bundle.write_text(first + end, encoding="utf-8")
+    atexit.register(bundle.unlink)
+    certifi.where = lambda: str(bundle)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
