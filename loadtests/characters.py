@@ -8,6 +8,10 @@ _OBEYED = re.compile(
 )
 # What XML 1.0 has no way to write. The characters that it has take 20 ms more to compile.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# What moves a terminal's cursor, colours its text or names its window (ECMA-48, 5.4 and 5.6).
+_SEQUENCE = re.compile(
+    "\x1b(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~])"
+)
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -24,3 +28,13 @@ def printable(text: str) -> str:
 def for_xml(text: str) -> str:
     """Return the text without what XML 1.0 cannot hold."""
     return _FORBIDDEN.sub(_REPLACEMENT, text)
+
+
+def readable(text: str) -> str:
+    """
+    Return what a program printed as lines to read: without colours, the earlier states of progress
+    bars, and runs of bytes that are no text.
+    """
+    text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return re.sub(f"{_REPLACEMENT}{{2,}}", _REPLACEMENT, printable("\n".join(lines)))

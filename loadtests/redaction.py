@@ -157,7 +157,21 @@ def of_plan(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_deployment(table: Mapping[str, Any]) -> dict[str, Any]:
     """A deployment of a plan, or how it was started."""
-    return _shown(table, {"env": named, "argv": words, "command": command, "stop": command})
+    ways: dict[str, Callable[[Any], Any]] = {
+        "env": named,
+        "argv": words,
+        "command": command,
+        "stop": command,
+        "ready": _ready,
+    }
+    return _shown(table, ways)
+
+
+def _ready(value: Any) -> Any:
+    """What a deployment is asked to know whether it is up: a path, or a table."""
+    if isinstance(value, Mapping):
+        return _shown(value, {"headers": named, "path": text})
+    return text(value)
 
 
 def of_stage(stage: Stage) -> Stage:

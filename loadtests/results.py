@@ -55,6 +55,7 @@ Resource = Literal[
     "retries",  # calls that are sent again, and load what fails already
     "upstream",  # its own capacity, or its rate limit
     "refusals",  # the service turns requests away itself
+    "lock-up",  # requests that wait for each other: nothing runs, and nothing is answered
     "generator",
     "mock",
     "host",

@@ -292,6 +292,25 @@ class BlockingClientCall(ClientCall):
         return max(0.0, self.cpu - before)
 
 
+class Turn:
+    """The wait for a place: of a semaphore, of a pool; or, with `thread`, for a thread."""
+
+    __slots__ = ("begin", "finished", "thread")
+
+    def __init__(self, thread: bool = False) -> None:
+        self.thread = thread
+        self.finished: float | None = None
+        self.begin = monotonic()
+
+    def ends(self) -> None:
+        self.finished = monotonic()
+
+    def waits(self) -> Waits:
+        assert self.finished is not None
+        waited = self.finished - self.begin
+        return (waited, 0.0, 0.0, 0.0) if self.thread else (0.0, waited, 0.0, 0.0)
+
+
 class ThreadOffload:
     """A function on its way to a worker thread and back."""
 

@@ -152,6 +152,10 @@ _ADVICE: Mapping[Resource, Callable[[Remedy], str | None]] = {
         "await an async client on the event loop, or write the route with `def`, so that what "
         "blocks runs in a thread"
     ),
+    "lock-up": _fixed(
+        "find what a request holds while it waits for another one: a thread or a connection, for a "
+        "call of the same service, or for a second place of the same limit"
+    ),
     "retries": _fixed("retry less: with a budget over all calls, and a longer wait before each"),
     "upstream": _fixed(
         "only a faster upstream, or fewer calls of it for each request, can move this ceiling"

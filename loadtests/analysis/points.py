@@ -8,7 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from loadtests.analysis import outside, phases
-from loadtests.analysis.checks import canaries, disturbances, generator, host, users
+from loadtests.analysis.checks import (
+    canaries,
+    disturbances,
+    generator,
+    host,
+    reconnections,
+    users,
+)
 from loadtests.analysis.checks import mock as fidelity
 from loadtests.analysis.checks.noise import NEGLIGIBLE, Noise, disturbance, higher, lower
 from loadtests.analysis.checks.noise_sources import noise
@@ -254,6 +261,8 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
             "of the machine"
         )
     statuses = sum((one.statuses for one in seen.windows), Counter[str]())
+    if request == ALL:
+        problems += reconnections.told(level.records)
     spent = phases.spent(
         [quarter.ok for one in seen.windows for quarter in one.quarters],
         [sums for one in seen.windows for sums in one.traced],

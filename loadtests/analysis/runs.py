@@ -8,16 +8,18 @@ from typing import Any
 
 from loadtests.analysis import (
     causes,
+    certificates,
     collapse,
     goals,
     mixes,
     outside,
     repeats,
     scenario,
+    silent_upstream,
     upstream_changes,
 )
 from loadtests.analysis.capacity import of_run as searches
-from loadtests.analysis.causes import ceilings
+from loadtests.analysis.causes import ceilings, gauged
 from loadtests.analysis.causes.experiments import Service, of_service
 from loadtests.analysis.causes.observations import Observation, observations
 from loadtests.analysis.checks import canaries, sampling, siblings
@@ -79,7 +81,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
     bends = mixes.without_mixed(found, bends)
     apart = scenario.events_apart(record.stages)
     found = goals.marked(relaxation.marked(found, bends), record)
-    found = repeats.marked(found, notes)
+    found = silent_upstream.marked(repeats.marked(found, notes), record)
     results, problems = _slos(record, found, bends) if header.capacity_search is None else ([], [])
     try:
         sought = searches.of_record(record)
@@ -105,6 +107,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
             *scenario.problems(record, apart),
             *mixes_differ,
             *outside.denied(samples, found),
+            *certificates.unchecked(record),
             *canaries.problems(found),
             *problems,
         ],
@@ -134,7 +137,11 @@ def _explained(
     seen = observations(found, record.stages, samples, header.deployments, workers)
     bounds, limits = {}, {}
     for name, levels in seen.items():
-        bounds[name] = ceilings.ceilings(levels, settings.get(name, {}), profile)
+        found_of = [
+            *ceilings.ceilings(levels, settings.get(name, {}), profile),
+            *gauged.ceilings(levels),
+        ]
+        bounds[name] = sorted(found_of, key=lambda one: one.throughput)
         table = _table(_table(header.plan, "deployments"), name)
         limits[name] = causes.limits(levels, bounds[name], table)
         bounds[name] = ceilings.explained(bounds[name], limits[name].values())

@@ -34,7 +34,7 @@ def rounds(terms: ComparisonConfig) -> Iterator[str]:
     """The first two rounds of a comparison, how many there may be, and what decides."""
     # Not above: the statistics take longer to import than the stages of a run to print.
     from loadtests.analysis.verdicts import text as words
-    from loadtests.analysis.verdicts.config import FIRST
+    from loadtests.analysis.verdicts.config import FIRST, STARTING
     from loadtests.schedules.interleaved import Interleaved
 
     unit = _UNITS[terms.model]
@@ -48,3 +48,8 @@ def rounds(terms: ComparisonConfig) -> Iterator[str]:
         f"{FIRST} to {terms.total} rounds, {first} to {most}: {words.named(terms.metric)} at "
         f"{terms.at[0]} {unit} decides."
     )
+    if terms.restarts:
+        yield (
+            "Every round begins with a new start of both. If that takes longer than "
+            f"{STARTING:.0f} s, fewer rounds fit into {words.minutes(terms.within)}."
+        )

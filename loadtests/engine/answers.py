@@ -114,6 +114,12 @@ class Answer:
         lines = (line.partition(b":") for line in self._head[start:end].split(b"\r\n")[1:])
         return [(name.lower(), value.strip()) for name, _, value in lines]
 
+    def is_of(self, kind: bytes) -> bool:
+        """Return whether the final head names this content type, in lower case."""
+        return kind in self._head and any(
+            value.lower().startswith(kind) for value in self.header(b"content-type")
+        )
+
     @property
     def reusable(self) -> bool:
         """Whether the connection can carry another request."""

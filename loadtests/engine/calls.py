@@ -9,6 +9,7 @@ from loadtests.engine.answers import Answer
 from loadtests.engine.bodies import Text
 from loadtests.engine.connection import Endpoint
 from loadtests.engine.failures import RequestFailed
+from loadtests.engine.redirect_target import place
 from loadtests.recording import server_timing
 from loadtests.recording.messages import RequestSpec
 
@@ -45,6 +46,31 @@ def _fields(
         yield "Content-Length", str(len(body))
 
 
+class Bodies:
+    """
+    What the bodies of good answers to one kind of request are.
+
+    `json`: JSON is expected, since the request says so or since there was some. An HTML page in its
+    place is the error or log-in page of something that stands before the service.
+    """
+
+    __slots__ = ("json",)
+
+    def __init__(self, spec: RequestSpec) -> None:
+        accepts = [text for name, text in spec.headers.items() if name.lower() == "accept"]
+        self.json: bool | None = spec.json_body or any("json" in text for text in accepts)
+        if spec.contains is not None or any("html" in text for text in accepts):
+            self.json = None  # whatever it is, the plan says what is in it
+
+    def wrong(self, answer: Answer) -> bool:
+        """Return whether a page came in place of JSON."""
+        if self.json:
+            return answer.is_of(b"text/html")
+        if self.json is False:
+            self.json = answer.is_of(b"application/json")
+        return False
+
+
 class Call:
     """
     One kind of request to one endpoint.
@@ -53,14 +79,24 @@ class Call:
 
     Args:
         stamped: each carries the moment of its sending, and its Server-Timing is read.
+        bodies: what its answers were so far; None: nothing is known.
     """
 
-    __slots__ = ("_after", "_before", "_needle", "bodiless", "endpoint", "safe", "spec", "stamped",
-                 "timeout", "twin", "url")  # fmt: skip
+    __slots__ = ("_after", "_before", "_needle", "bodies", "bodiless", "endpoint", "onward", "safe",
+                 "spec", "stamped", "timeout", "twin", "url")  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, spec: RequestSpec, stamped: bool = False) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        spec: RequestSpec,
+        stamped: bool = False,
+        bodies: Bodies | None = None,
+    ) -> None:
         self.endpoint, self.spec, self.stamped = endpoint, spec, stamped
+        self.bodies = bodies or Bodies(spec)
         self.twin: Call | None = None
+        self.onward: dict[tuple[int, str], Call] = {}
+        """The requests that follow its redirects, by status and place."""
         self.safe = spec.method in SAFE
         self.bodiless = spec.method == "HEAD"
         self.timeout = spec.timeout
@@ -91,12 +127,20 @@ class Call:
         """What is wrong with an answer that came, by the plan."""
         status = answer.status
         if status not in self.spec.statuses if self.spec.statuses else status >= 300:
-            # No redirect is followed: the work that was asked for is not done.
-            places = answer.header(b"location") if 300 <= status < 400 else []
-            where = f" to {redaction.text(places[0].decode('latin-1'))}" if places else ""
-            return RequestFailed(str(status), f"status {status}{where}")
+            return self._refused(answer)
         if isinstance(answer.sink, Text) and not answer.sink.found:
             return RequestFailed(
                 "unexpected content", f"the body does not contain {self._needle!r}"
             )
+        if self.bodies.wrong(answer):
+            return RequestFailed("HTML page", f"status {status} with an HTML page, not with JSON")
         return None
+
+    def _refused(self, answer: Answer) -> RequestFailed:
+        """An answer whose status is not expected. The work that a redirect asks for is not done."""
+        status = answer.status
+        places = answer.header(b"location") if 300 <= status < 400 else []
+        if not places:
+            return RequestFailed(str(status), f"status {status}")
+        where = redaction.text(places[0].decode("latin-1"))
+        return RequestFailed(f"{status} to {place(answer)}", f"status {status} to {where}")

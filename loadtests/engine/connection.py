@@ -4,10 +4,8 @@ Requests and answers of HTTP/1.1 (RFC 9112) on one kept connection.
 No layer builds objects that nobody asks for: a request is one write, one wait, and one read.
 """
 
-import os
-import ssl
 from contextlib import suppress
-from functools import cache
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -15,9 +13,25 @@ from urllib.parse import urlsplit
 import gevent.socket
 import gevent.ssl
 
+from loadtests import tls
 from loadtests.engine.answers import Answer, Sink
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.wires import Plain, Secured, Wire
+from loadtests.recording.messages import Trust
+
+
+@dataclass(slots=True)
+class Reconnections:
+    """
+    Kept connections of this process that turned out closed and were opened again, and requests that
+    were sent a second time since the first one was lost with its connection.
+    """
+
+    reopened: int = 0
+    resent: int = 0
+
+
+RECONNECTIONS = Reconnections()
 
 
 class Endpoint:
@@ -28,9 +42,10 @@ class Endpoint:
 
     Args:
         target: URL of a deployment; a path in it comes before each request's path.
+        trust: whether, and with what, its certificate is checked.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, trust: Trust = Trust()) -> None:  # noqa: B008
         parts = urlsplit(target)
         self.target = target
         self.prefix = parts.path.rstrip("/")
@@ -41,7 +56,8 @@ class Endpoint:
         self.reopened = 0
         self._origin = parts.scheme, parts.netloc
         self._host = parts.hostname or ""
-        self._tls = _tls_context() if parts.scheme == "https" else None
+        secured = parts.scheme == "https"
+        self._tls = tls.context(trust.verify, trust.ca, gevent.ssl) if secured else None
         self._port = parts.port or (443 if self._tls else 80)
         self._found: list[Any] | OSError = []
 
@@ -147,6 +163,7 @@ class Connection:
             # answer of this one.
             self.close()
             self.endpoint.reopened += 1
+            RECONNECTIONS.reopened += 1
         kept = self._wire is not None
         while True:
             try:
@@ -162,6 +179,8 @@ class Connection:
                 raise
             kept = False
             self.endpoint.reopened += 1
+            RECONNECTIONS.reopened += 1
+            RECONNECTIONS.resent += 1
 
     def _exchange(self, request: Request, deadline: float) -> Answer:
         wire, answer = self._wire, self._answer
@@ -200,16 +219,3 @@ class Connection:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-
-
-@cache
-def _tls_context() -> Any:
-    """
-    Certificates are checked where SSL_CERT_FILE or SSL_CERT_DIR names authorities; services that
-    are tested have certificates of their own more often than not.
-    """
-    context = gevent.ssl.create_default_context()
-    if not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -5,6 +5,7 @@ Every node with users runs one: a local Locust its only one, a distributed run o
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import accumulate
 from time import perf_counter, process_time
 from typing import Any
@@ -14,6 +15,7 @@ from gevent.event import Event
 
 from loadtests.engine.arrivals import Share, first_starts
 from loadtests.engine.calls import Call
+from loadtests.engine.connection import RECONNECTIONS
 from loadtests.engine.dispatcher import Dispatcher
 from loadtests.engine.flights import Flight
 from loadtests.engine.lag import TICK, Lag
@@ -148,6 +150,7 @@ class Generator:
         stage = self._stage
         assert stage is not None
         gevent.sleep(max(0.0, at - perf_counter()))
+        before = replace(RECONNECTIONS)
         self._statistics.feed(self.recorder.drain())  # what ended after a stage was abandoned
         self._shortened.clear()
         self.recorder.begin(stage.number, at, self._length, stage.settle)
@@ -194,7 +197,8 @@ class Generator:
                 late=late.quantile(0.99) if late.count else 0.0,
                 beyond=self.recorder.beyond,
                 refused=self._refused(),
-                reopened=self.sender.endpoint.reopened,
+                reopened=RECONNECTIONS.reopened - before.reopened,
+                resent=RECONNECTIONS.resent - before.resent,
                 users=watch.counts() if watch else None,
                 apart=self.recorder.apart.rows(),
                 errors=self._errors(),

@@ -5,15 +5,16 @@ from types import SimpleNamespace
 from typing import Any
 
 from loadtests.engine.arrivals import Share
-from loadtests.engine.calls import Call
+from loadtests.engine.calls import Bodies, Call
 from loadtests.engine.coin import Coin, left_alone
 from loadtests.engine.connection import Connection, Endpoint
 from loadtests.engine.failures import RequestFailed, kind_of
 from loadtests.engine.flights import Flights
 from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
+from loadtests.engine.redirects import followed, is_redirect
 from loadtests.engine.statistics import Statistics
 from loadtests.recording import server_timing
-from loadtests.recording.messages import Stage
+from loadtests.recording.messages import RequestSpec, Stage
 
 _TIMING = server_timing.HEADER.encode()
 _FAILURES = (RequestFailed, OSError)  # ssl.SSLError is one of the latter
@@ -36,21 +37,28 @@ class Sender:
         self._recorder, self._statistics = recorder, statistics
         self._event = request_event
         self._heard = False
+        self._bodies: dict[tuple[str, str], Bodies] = {}  # by deployment and request
 
     def prepare(self, stage: Stage, share: Share) -> list[Call]:
         """The requests of a stage, ready to be sent; the name of its host is looked up here."""
-        self.endpoint = Endpoint(stage.target)
+        self.endpoint = Endpoint(stage.target, stage.trust)
         self.endpoint.resolve()
         self._heard = self._statistics.others_listen(self._event)
         self._statistics.begin(stage, self._heard)
         self.flights.watch(min((request.timeout for request in stage.requests), default=0.0))
         self.coin = Coin(stage, share) if stage.telemetry else None
-        calls = [Call(self.endpoint, request) for request in stage.requests]
+        calls = [
+            Call(self.endpoint, request, bodies=self._bodies_of(stage, request))
+            for request in stage.requests
+        ]
         if self.coin is not None:
             for call in calls:
                 if not left_alone(call.spec):
-                    call.twin = Call(self.endpoint, call.spec, stamped=True)
+                    call.twin = Call(self.endpoint, call.spec, True, call.bodies)
         return calls
+
+    def _bodies_of(self, stage: Stage, request: RequestSpec) -> Bodies:
+        return self._bodies.setdefault((stage.deployment, request.name), Bodies(request))
 
     def send(self, call: Call, connection: Connection, intended: float | None = None) -> None:
         """
@@ -69,8 +77,10 @@ class Sender:
         answer = None
         try:
             answer = connection.exchange(call)
+            if call.spec.follow and is_redirect(answer):
+                answer, call = followed(connection, call, answer)
         except _FAILURES as failure:
-            error = failure
+            error, answer = failure, None
         finally:
             ended = perf_counter()
             flights.returns(number)

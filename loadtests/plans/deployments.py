@@ -2,13 +2,14 @@
 
 import re
 import shlex
+import ssl
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -25,7 +26,8 @@ from app_under_test.tuning import Tuning, to_flags
 from loadtests.plans import placeholders
 from loadtests.plans.errors import mistakes, no_such, shown
 from loadtests.plans.fields import PositiveDuration, Table, recordable
-from loadtests.plans.hosts import parts_of
+from loadtests.plans.hosts import is_local, parts_of
+from loadtests.plans.readiness import Question, Ready
 
 MOST = 1000
 """Deployments of a plan; each takes a process, a log and a line in every table."""
@@ -75,17 +77,45 @@ def _command(value: object) -> object:
     return value
 
 
-def _path(path: str) -> str:
-    placeholders.none_in(path)
-    if not path.startswith("/"):
-        raise ValueError(f"{path!r} is not a path; write it as /health")
-    return path
-
-
 def _url(url: str) -> str:
     placeholders.none_in(url)
     parts_of(url)
     return url.rstrip("/")
+
+
+def _loopback(host: str) -> str:
+    name = host.strip("[]")
+    if not is_local(name):
+        raise ValueError(
+            f"{host!r} is not a loopback address of this machine: write 127.0.0.1, ::1 or "
+            "localhost. A service elsewhere is measured by its url"
+        )
+    return name
+
+
+def _certificate_file(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    path = (folder_of_plan(info) / value).absolute()
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(
+            f"{value!r} is not a file with certificates in PEM (looked for {path}): "
+            f"{error.strerror or error}"
+        ) from None
+    return recordable(path)
+
+
+def _check_certificates(scheme: str, ca: Path | None, verify: bool | None) -> None:
+    if scheme == "http" and (ca is not None or verify):
+        key = "ca" if ca is not None else "verify"
+        raise ValueError(f"{key} is about a certificate, and the service is asked by plain HTTP")
+    if ca is not None and verify is False:
+        raise ValueError("has a ca to check the certificate with and verify = false; keep one")
+
+
+CertificateFile = Annotated[Path, BeforeValidator(_certificate_file)]
 
 
 def folder_of_plan(info: ValidationInfo) -> Path:
@@ -102,7 +132,6 @@ def _folder(value: object, info: ValidationInfo) -> object:
     return recordable(folder)
 
 
-PathText = Annotated[str, AfterValidator(_path)]
 _OF_THE_MOCK = ("upstream", "upstream_ca")
 Command = Annotated[
     str | list[str],
@@ -137,7 +166,15 @@ class CommandDeployment(Table):
     command: Command = Field(examples=["uvicorn shop.main:app --port {port}"])
     env: Variables = Field(default_factory=dict)
     cwd: Annotated[Path, BeforeValidator(_folder)] | None = None
-    ready: PathText = "/health"
+    scheme: Literal["http", "https"] = "http"
+    """What it speaks on its port."""
+    host: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1"
+    """The address of this machine on which it listens: 127.0.0.1, ::1 or localhost."""
+    ca: CertificateFile | None = None
+    """The authority that its certificate is checked with."""
+    verify: bool | None = None
+    """Check its certificate. Unless this is set, with `ca` or SSL_CERT_FILE alone."""
+    ready: Ready = Question()
     """A GET of it answers 2xx once the service is up."""
     ready_timeout: PositiveDuration = 30.0
     stop: Command | None = None
@@ -160,6 +197,11 @@ class CommandDeployment(Table):
         return self
 
     @model_validator(mode="after")
+    def _tls_alone_has_certificates(self) -> Self:
+        _check_certificates(self.scheme, self.ca, self.verify)
+        return self
+
+    @model_validator(mode="after")
     def _the_limit_can_be_raised(self) -> Self:
         if self.limit is not None:
             value = self.env.get(self.limit.env, "")
@@ -175,7 +217,16 @@ class UrlDeployment(Table):
     """A service that runs already."""
 
     url: Annotated[str, AfterValidator(_url)]
-    ready: PathText | None = None
+    ca: CertificateFile | None = None
+    """The authority that its certificate is checked with."""
+    verify: bool | None = None
+    """Check its certificate. Unless this is set, with `ca` or SSL_CERT_FILE alone."""
+    ready: Ready | None = None
+
+    @model_validator(mode="after")
+    def _tls_alone_has_certificates(self) -> Self:
+        _check_certificates(self.url.partition(":")[0], self.ca, self.verify)
+        return self
 
 
 _KINDS = {"variant": VariantDeployment, "command": CommandDeployment, "url": UrlDeployment}

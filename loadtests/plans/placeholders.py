@@ -263,7 +263,7 @@ def _texts(plan: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str
             yield from _leaves(request.get(key), ("requests", index, key))
     yield from _leaves(plan.get("locust", {}).get("options"), ("locust", "options"))
     for name, deployment in plan.get("deployments", {}).items():
-        for key in ("env", "command", "stop"):
+        for key in ("env", "command", "stop", "ready"):
             yield from _leaves(deployment.get(key), ("deployments", name, key))
 
 

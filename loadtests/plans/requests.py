@@ -3,24 +3,16 @@
 import json
 import re
 from http import HTTPMethod
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from loadtests import redaction
 from loadtests.plans import placeholders
 from loadtests.plans.errors import no_such
-from loadtests.plans.fields import PositiveDuration, Table, Whole
+from loadtests.plans.fields import PositiveDuration, Table
+from loadtests.plans.http_fields import Headers, Statuses
 from loadtests.recording.messages import RequestSpec
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
 def _method(method: str) -> str:
@@ -43,16 +35,6 @@ def _path(path: str) -> str:
     return path
 
 
-def _headers(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is not a header name")
-        if re.search(r"[\r\n\x00]", value):
-            shown = redaction.named({name: value})[name]
-            raise ValueError(f"{name} has the value {shown!r}, which no header can carry")
-    return headers
-
-
 def _name(name: str) -> str:
     if name == "all" or not name.strip() or not name.isprintable():
         raise ValueError(f'{name!r} cannot name a request ("all" is what they are together)')
@@ -73,23 +55,11 @@ def _json(payload: JsonValue) -> JsonValue:
     return payload
 
 
-def _many(value: object) -> object:
-    return value if isinstance(value, (list, tuple)) else (value,)
-
-
-def _one_or_many(statuses: tuple[int, ...]) -> int | tuple[int, ...]:
-    return statuses[0] if len(statuses) == 1 else statuses
-
-
 class Expect(Table):
     """What makes an answer a good one."""
 
-    status: Annotated[
-        tuple[Annotated[Whole, Field(ge=100, le=599)], ...],
-        BeforeValidator(_many),
-        PlainSerializer(_one_or_many),
-    ] = Field(default=(), examples=[[200, 201]])
-    """One or several; none: any below 300, since no redirect is followed."""
+    status: Statuses = Field(default=(), examples=[[200, 201]])
+    """One or several; none: any below 300."""
     contains: str | None = None
     """Text that the body must hold."""
 
@@ -105,15 +75,15 @@ class Request(Table):
     """What the results call it: the path, after the method if that is not GET."""
     weight: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1.0
     """How often it is asked, against the others."""
-    headers: Annotated[
-        dict[str, str], AfterValidator(_headers), AfterValidator(placeholders.strict())
-    ] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     payload: Annotated[JsonValue, AfterValidator(_json), AfterValidator(placeholders.checked)] = (
         Field(default=None, alias="json")
     )
     body: Annotated[str | None, AfterValidator(placeholders.checked)] = None
     timeout: PositiveDuration = 10.0
     expect: Expect = Expect()
+    redirects: Literal["fail", "follow"] = "fail"
+    """What a redirect is: a failure, or a part of the request as far as it leads to the service."""
 
     @model_validator(mode="after")
     def _one_body_at_most(self) -> Self:
@@ -139,4 +109,5 @@ class Request(Table):
             timeout=self.timeout,
             statuses=self.expect.status,
             contains=self.expect.contains,
+            follow=self.redirects == "follow",
         )

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from loadtests import private_files, redaction
-from loadtests.characters import printable
+from loadtests.characters import readable
 from loadtests.processes import leftovers, open_files, supervisor
 from loadtests.processes.pids import descendants, described, runs, session
 from loadtests.processes.supervisor import CLEANING, GIVING_UP
@@ -32,6 +32,8 @@ from loadtests.processes.supervisor import CLEANING, GIVING_UP
 TIMEOUT = 5.0  # seconds between asking to end and forcing
 STARTING = 30.0  # seconds that a supervisor may take to start; they are usually 0.03
 LAST_WORDS = 5  # lines
+_TAIL = 1 << 17  # bytes of a log in which they are looked for
+_WIDTH = 300  # characters of a line that are shown
 SCRIPT = os.path.abspath(supervisor.__file__)
 
 _EXCEPTION = re.compile(
@@ -164,7 +166,7 @@ class ProcessGroup:
 
         Many a program ends when it cannot write its log, and cannot say why: a full disk is named.
         """
-        lines = self._end_of_log(4096)[-LAST_WORDS:]
+        lines = [line for line in self._end_of_log(_TAIL) if line.strip()][-LAST_WORDS:]
         said = _quoted("Its last words", lines)
         disk = os.statvfs(self.log)
         full = "\nIts disk is full: make room, or choose another folder with --out."
@@ -189,8 +191,8 @@ class ProcessGroup:
         """The lines of the last bytes of the log, without secrets."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - size))
-            words = printable(redaction.text(log.read().decode(errors="replace")))
-        return words.strip().splitlines()
+            words = readable(redaction.text(log.read().decode(errors="replace")))
+        return [_cut(line) for line in words.strip().splitlines()]
 
     def descendants(self) -> set[int]:
         """Return the ids of its processes, also of those that have a session of their own."""
@@ -332,6 +334,11 @@ def _quoted(title: str, lines: Sequence[str]) -> str:
 def ended_with(code: int) -> str:
     """How `ended` says that a group has ended with this exit code."""
     return f"ended with exit code {code}"
+
+
+def _cut(line: str) -> str:
+    """Return the line, cut where it is too long to be read."""
+    return line if len(line) <= _WIDTH else f"{line[:_WIDTH]}..."
 
 
 def _in_words(code: int) -> str:

@@ -1,21 +1,30 @@
 """When something is up: it says so in its log, answers HTTP, or listens at least."""
 
+import html
 import http.client
 import json
+import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from loadtests import redaction
+from loadtests.characters import printable
+
 TIMEOUT = 1.0  # seconds for one question
+_READ = 8192  # bytes of an answer that is not the expected one
+_LINES, _WIDTH = 3, 200  # of it that are shown
 
 Ready = dict[str, Any]
 """What is known of something that is up: "url" at least."""
+Ask = Callable[[], Ready | str]
 
 
-def announced(log: Path) -> Callable[[], Ready | str]:
+def announced(log: Path) -> Ask:
     """
     Ready once the service's log has a line of JSON that says so; returns what that line holds.
 
@@ -36,24 +45,45 @@ def announced(log: Path) -> Callable[[], Ready | str]:
     return ask
 
 
-def answers(url: str, path: str) -> Callable[[], Ready | str]:
-    """Ready once a GET of the path is answered 2xx; redirects are not followed."""
+def answers(
+    url: str,
+    path: str,
+    headers: Callable[[], Mapping[str, str]] = dict,
+    statuses: tuple[int, ...] = (),
+    context: ssl.SSLContext | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Ask:
+    """
+    Ready once a GET of the path is answered 2xx, or with one of `statuses`. No redirect is
+    followed.
+
+    Args:
+        headers: what the question has beyond a Host.
+        context: of TLS; None: no certificate is checked.
+        check: is called once connected, before anything is sent.
+    """
 
     def ask() -> Ready | str:
-        connection = _connection(url)
-        try:
-            connection.request("GET", urlsplit(url).path + path)
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
-            return f"GET {url}{path} gives {error or type(error).__name__}"
-        finally:
-            connection.close()
-        return {"url": url} if 200 <= status < 300 else f"GET {url}{path} is answered {status}"
+        with closing(_connection(url, context)) as connection:
+            try:
+                connection.connect()
+            except OSError as error:
+                return f"GET {url}{path} gives {error or type(error).__name__}"
+            check()
+            try:
+                connection.request("GET", urlsplit(url).path + path, headers=dict(headers()))
+                response = connection.getresponse()
+                status = response.status
+                if status in statuses if statuses else 200 <= status < 300:
+                    return {"url": url}
+                return f"GET {url}{path} is answered {status}{_shown(response)}"
+            except (OSError, http.client.HTTPException) as error:
+                return f"GET {url}{path} gives {error or type(error).__name__}"
 
     return ask
 
 
-def listens(url: str) -> Callable[[], Ready | str]:
+def listens(url: str) -> Ask:
     """Ready once the port takes a connection."""
 
     def ask() -> Ready | str:
@@ -68,13 +98,62 @@ def listens(url: str) -> Callable[[], Ready | str]:
     return ask
 
 
-def _connection(url: str) -> http.client.HTTPConnection:
+def speaks(scheme: str, host: str, port: int) -> bool:
+    """Return whether something on that port speaks TLS, or plain HTTP."""
+    with suppress(OSError, http.client.HTTPException):
+        name = f"[{host}]" if ":" in host else host
+        with closing(_connection(f"{scheme}://{name}:{port}", None)) as connection:
+            connection.connect()
+            if scheme == "https":
+                return True
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            # What uvicorn, nginx and Go say to plain HTTP on a port of TLS.
+            return not (answer.status == 400 and b"HTTPS" in answer.read(_READ))
+    return False
+
+
+def open_at(host: str, port: int) -> bool:
+    """Return whether something takes connections there."""
+    with suppress(OSError):
+        socket.create_connection((host, port), TIMEOUT).close()
+        return True
+    return False
+
+
+def _connection(url: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
-    # Whether it is up is the question, not whom its certificate convinces.
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    if context is None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT, context=context)
+
+
+def _shown(response: http.client.HTTPResponse) -> str:
+    """Return where the answer leads to, and its first lines."""
+    place = response.getheader("location")
+    to = f" to {_clean(place)}" if place and 300 <= response.status < 400 else ""
+    lines = list[str]()
+    with suppress(OSError, http.client.HTTPException):
+        text = response.read(_READ).decode(errors="replace")
+        if "html" in (response.getheader("content-type") or "").lower():
+            text = _without_tags(text)
+        lines = [line for one in text.splitlines() if (line := _clean(one))][:_LINES]
+    if not lines:
+        return to
+    return f"{to}: {lines[0]}" if len(lines) == 1 else f"{to}:\n  " + "\n  ".join(lines)
+
+
+def _clean(text: str) -> str:
+    line = " ".join(printable(redaction.text(text)).split())
+    return line if len(line) <= _WIDTH else f"{line[:_WIDTH]}..."
+
+
+def _without_tags(page: str) -> str:
+    """Return what a page of HTML says, each element on a line of its own."""
+    page = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>", "", page)
+    return html.unescape(re.sub(r"<[^<>]{0,2000}>", "\n", page))

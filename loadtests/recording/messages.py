@@ -58,6 +58,7 @@ class RequestSpec(Message):
     timeout: Amount  # seconds
     statuses: tuple[int, ...] = ()  # expected; empty: any below 300
     contains: str | None = None  # the body must
+    follow: bool = False  # its redirects
 
 
 class Hello(Message):
@@ -95,6 +96,13 @@ class Probe(Message):
     raised: Raised | None = None
 
 
+class Trust(Message):
+    """Whether the certificate of a service is checked, and with which file; see `loadtests.tls`."""
+
+    verify: bool | None = None
+    ca: str | None = None
+
+
 class Stage(Message):
     """
     One level on one deployment: `settle` seconds, then `measure` seconds. `number` counts the
@@ -119,6 +127,7 @@ class Stage(Message):
     measure: Length
     requests: tuple[RequestSpec, ...]
     seed: int
+    trust: Trust = Trust()
     own_tasks: bool = False  # the User classes of the user's locustfile play their own tasks
     telemetry: bool = False  # stamp requests with when they were sent, and read Server-Timing
     again: bool = False
@@ -314,7 +323,8 @@ class GeneratorDone(Message):
     was sent, at the 99th percentile too; `beyond` how many requests it sent after the stage's end,
     to hold the load until the last answer: they are in no report; `refused` how many connections
     to each host that is not the plan's were refused since the last stage; `reopened` how many kept
-    connections turned out closed and were opened again; `strangers` how many handshakes with the
+    connections turned out closed and were opened again, and `resent` how many requests were sent a
+    second time for that; `strangers` how many handshakes with the
     master failed since the last stage, which the master adds to one of its workers'. `lateness`
     says how late its timers woke, for each quarter second that was measured (empty in files of
     earlier versions). Of a user's own locustfile: `users`, `apart`, and `errors`, which counts the
@@ -332,6 +342,7 @@ class GeneratorDone(Message):
     beyond: Count = 0
     refused: dict[str, Count] = {}
     reopened: Count = 0
+    resent: Count = 0
     strangers: Count = 0
     lateness: tuple[Lateness, ...] = ()
     users: UserCounts | None = None

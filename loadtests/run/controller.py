@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Protocol
 
+from loadtests import tls
 from loadtests.analysis import goals
 from loadtests.analysis.goals import Length
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.knees import knees
 from loadtests.analysis.points import points, slow_quantiles
 from loadtests.analysis.verdicts.blocks import Block, block
-from loadtests.plans import Plan
+from loadtests.plans import CommandDeployment, Plan, UrlDeployment
 from loadtests.recording import messages as stages
 from loadtests.results import Point
 from loadtests.run.barrier import Barrier
@@ -19,6 +20,7 @@ from loadtests.run.engine_process import Engine, EngineFailed, LocustfileFailed
 from loadtests.run.late_samples import LateSamples
 from loadtests.run.service_remarks import ServiceRemarks
 from loadtests.schedules import Played, Schedule, Step, ladder
+from loadtests.schedules.interleaved import Interleaved, starting
 from loadtests.storage.run_folder import RunFolder
 
 BRINGING_UP = 60.0  # seconds that an engine may be silent beyond the length of a stage
@@ -90,7 +92,8 @@ def play(
     while (step := late.next_stage(schedule, plan, so_far)) is not None:
         left = schedule.remaining(plan, so_far)
         number = len(so_far)
-        observer.begins(step, number + 1, number + left, _seconds(plan, step, left, so_far))
+        seconds = _seconds(plan, step, left, so_far) + _restarting(schedule, left, so_far)
+        observer.begins(step, number + 1, number + left, seconds)
         begin = monotonic()
         if step.restart:
             targets.restart()
@@ -124,6 +127,9 @@ def play(
         needed = goals.need(record, record.stage.measure, most) if length and record.begun else None
         so_far.append(replace(learnt, since=monotonic() - since, need=needed))
         late.records.append(record)
+        if isinstance(schedule, Interleaved) and (text := schedule.remark(so_far)):
+            folder.problem(text)
+            observer.problem(text)
         if "mock" in dead:
             break  # nothing that comes would be an answer of the upstream
     engine.send(stages.Finish())
@@ -135,6 +141,13 @@ def _seconds(plan: Plan, step: Step, stages: int, so_far: Sequence[Played]) -> f
     if step.settle is None or step.measure is None:
         return ladder.seconds_left(plan, so_far, stages)
     return stages * (step.settle + step.measure + ladder.SWITCHING)
+
+
+def _restarting(schedule: Schedule, stages: int, so_far: Sequence[Played]) -> float:
+    """How long the new starts of a comparison take that are to come."""
+    if not isinstance(schedule, Interleaved):
+        return 0.0
+    return schedule.restarts_in(stages) * starting(so_far)
 
 
 def _most(plan: Plan, step: Step, so_far: Sequence[Played]) -> float | None:
@@ -159,11 +172,20 @@ def stage_of(plan: Plan, step: Step, number: int, targets: Targets) -> stages.St
         measure=_measure(plan, step),
         requests=tuple(request.spec() for request in plan.requests),
         seed=plan.seed,
+        trust=_trust(plan, step.deployment),
         own_tasks=plan.locustfile is not None,
         telemetry=plan.telemetry,
         again=bool(step.again),
         probe=step.probe,
     )
+
+
+def _trust(plan: Plan, name: str) -> stages.Trust:
+    match plan.deployments.get(name):
+        case CommandDeployment() | UrlDeployment() as one:
+            ca = str(one.ca) if one.ca else None
+            return stages.Trust(verify=tls.checked(one.verify, ca), ca=ca)
+    return stages.Trust()
 
 
 def _measure(plan: Plan, step: Step) -> float:

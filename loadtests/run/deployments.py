@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app_under_test.tuning import to_flags
-from loadtests import environment, private_files, redaction
+from loadtests import environment, private_files, redaction, tls
 from loadtests.exit_codes import DIED, Failure
 from loadtests.plans import (
     CommandDeployment,
@@ -26,12 +26,14 @@ from loadtests.plans import (
     placeholders,
 )
 from loadtests.plans.deployments import argv, filled
+from loadtests.plans.readiness import Question
 from loadtests.processes.affinity import Cores
 from loadtests.processes.groups import ProcessGroup, members, stop, uninterrupted
 from loadtests.processes.listeners import stranger
 from loadtests.processes.pids import runs
 from loadtests.processes.proxies import exceptions
 from loadtests.processes.readiness import Ready, announced, answers, listens
+from loadtests.run import diagnosis
 from loadtests.samples import gauges
 from loadtests.samples.gauges import Collector
 from mock_upstream import certificates
@@ -197,7 +199,8 @@ def launched(
     cores = Cores.here()
     moved = cores.moved_to(cores.mock, lent.pid) if lent else nullcontext()
     with _collecting(plan, cores) as collector, moved, ExitStack() as stack:
-        starter = _Starter(folder / "logs", cores, collector)
+        headers = [request.headers for request in plan.requests]
+        starter = _Starter(folder / "logs", cores, collector, headers)
         if plan.upstream.tls and not lent:
             try:
                 issued = stack.enter_context(certificates.issued())
@@ -243,13 +246,26 @@ class _Awaited:
     hint: str
     group: ProcessGroup | None = None
     """Whose processes must be the ones that listen; None: anyone may."""
+    diagnose: Callable[[], str] = lambda: ""
+    """What is looked up once it is too late: a sentence about why, or nothing."""
 
 
 class _Starter:
     """Starts processes and knows all that it has started."""
 
-    def __init__(self, logs: Path, cores: Cores, collector: Collector | None) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        cores: Cores,
+        collector: Collector | None,
+        headers: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        """
+        Args:
+            headers: of each request of the plan.
+        """
         self.cores = cores
+        self._headers = [dict(one) for one in headers]
         self._collector = collector
         self.groups: dict[str, ProcessGroup] = {}
         self._logs = logs
@@ -287,7 +303,7 @@ class _Starter:
                 case CommandDeployment():
                     waiting, how = self._command(name, deployment, upstream)
                 case UrlDeployment():
-                    waiting, how = _url(name, deployment), {}
+                    waiting, how = _url(name, deployment, self._headers), {}
             self._awaited.append(waiting)
             started[name] = how
 
@@ -323,22 +339,27 @@ class _Starter:
     def _command(
         self, name: str, deployment: CommandDeployment, upstream: Mock
     ) -> tuple[_Awaited, dict[str, Any]]:
-        port = self._free_port()
+        host = deployment.host
+        port = self._free_port(name, host)
         words = argv(deployment.command, port=port, **upstream.values)
         env = self._environment(name, deployment.env, upstream, port=port)
         cwd = deployment.cwd
         last = argv(deployment.stop, port=port, **upstream.values) if deployment.stop else []
         group = self._start(name, words, env, cwd, self.cores.apps, stop_command=last)
+        question = deployment.ready.with_common(self._headers)
+        expected = "/".join(map(str, question.status)) or "2xx"
         hint = (
-            f"It must stay in the foreground, listen on 127.0.0.1, port {port} (its {{port}}), and "
-            f"answer 2xx to GET {deployment.ready}; `ready` says what to ask, `ready_timeout` how "
-            f"long.\nTo try it by hand: {shlex.join(redaction.words(words))}"
+            f"It must stay in the foreground, listen on {host}, port {port} (its {{port}}), and "
+            f"answer {expected} to GET {question.path}; `ready` says what to ask, `ready_timeout` "
+            f"how long.\nTo try it by hand: {shlex.join(redaction.words(words))}"
         )
-        url = f"http://127.0.0.1:{port}"
-        ask = answers(url, deployment.ready)
+        url = f"{deployment.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         how = self._how(group, words, env, cwd)
         checked = group if deployment.check_listener else None
-        return _Awaited(name, ask, deployment.ready_timeout, hint, checked), how
+        waiting = _Awaited(name, lambda: "", deployment.ready_timeout, hint, checked)
+        waiting.ask = _asking(waiting, url, question, deployment)
+        waiting.diagnose = lambda: diagnosis.of_command(url, group.descendants())
+        return waiting, how
 
     def _environment(
         self, name: str, own: Mapping[str, str], upstream: Mock, **values: object
@@ -398,11 +419,18 @@ class _Starter:
         again = f"~{self._starts}" if self._starts > 1 else ""
         return self._logs / f"{name}{again}.log"
 
-    def _free_port(self) -> int:
+    def _free_port(self, name: str, host: str) -> int:
         """One that nobody listens on, and that was not given out before."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         while True:
-            with socket.create_server(("127.0.0.1", 0)) as listener:
-                port: int = listener.getsockname()[1]
+            try:
+                with socket.create_server((host, 0), family=family) as listener:
+                    port: int = listener.getsockname()[1]
+            except OSError as error:
+                raise DeploymentFailed(
+                    f"{_called(name)} cannot be started: nothing can listen on {host} here "
+                    f"({error.strerror}); take another `host`"
+                ) from None
             if port not in self._ports:
                 self._ports.add(port)
                 return port
@@ -436,11 +464,31 @@ def _url_of(listener: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://{host}:{port}"
 
 
-def _url(name: str, deployment: UrlDeployment) -> _Awaited:
+def _url(name: str, deployment: UrlDeployment, headers: Sequence[dict[str, str]]) -> _Awaited:
     url, ready = deployment.url, deployment.ready
-    ask = answers(url, ready) if ready else listens(url)
     hint = "It has to run before; or let a `command` in the plan start it."
-    return _Awaited(name, ask, TIMEOUT if ready else 0.0, hint)
+    waiting = _Awaited(name, listens(url), TIMEOUT if ready else 0.0, hint)
+    if ready:
+        waiting.ask = _asking(waiting, url, ready.with_common([*headers]), deployment)
+    waiting.diagnose = lambda: diagnosis.of_url(url)
+    return waiting
+
+
+def _asking(
+    waiting: _Awaited, url: str, question: Question, how: CommandDeployment | UrlDeployment
+) -> Callable[[], Ready | str]:
+    """The question whether a service is up, which is put to nobody else."""
+    context = None
+    if url.startswith("https:"):
+        context = tls.context(how.verify, str(how.ca) if how.ca else None)
+    return answers(
+        url,
+        question.path,
+        lambda: {name: placeholders.filled(text) for name, text in question.headers.items()},
+        question.status,
+        context,
+        lambda: _check_listener(waiting, url),
+    )
 
 
 def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> dict[str, Ready]:
@@ -467,8 +515,8 @@ def _all_ready(awaited: list[_Awaited], groups: Mapping[str, ProcessGroup]) -> d
                 within = f" in {one.timeout:g} s" if one.timeout else ""
                 words = groups[one.name].last_words() if one.name in groups else ""
                 raise DeploymentFailed(
-                    f"{_called(one.name)} did not become ready{within}: {answer}."
-                    f"{_port(words)}{words}\n{one.hint}".rstrip()
+                    f"{_called(one.name)} did not become ready{within}: {_sentence(answer)}"
+                    f"{_port(words)}{diagnosis.of_answer(answer)}{one.diagnose()}{words}\n{one.hint}".rstrip()
                 )
         if len(found) == len(awaited):
             return found
@@ -486,6 +534,9 @@ def _check_listener(one: _Awaited, url: str) -> None:
         return
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
+    if host == "localhost":
+        with suppress(OSError), socket.create_connection((host, port), 1.0) as connected:
+            host = connected.getpeername()[0]
     # Twice: a worker can be forked between the look at the processes and that at the sockets.
     if stranger(host, port, one.group.descendants()) is None:
         return
@@ -498,6 +549,11 @@ def _check_listener(one: _Awaited, url: str) -> None:
         "service runs in a container or as another user, so that the listening process is not one "
         "of the command's, put check_listener = false into its table in the plan."
     )
+
+
+def _sentence(text: str) -> str:
+    """The text with a full stop; several lines stay as they are."""
+    return text if "\n" in text else f"{text.rstrip('.')}."
 
 
 def _called(name: str) -> str:

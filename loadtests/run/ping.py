@@ -6,7 +6,6 @@ same target, headers and body. No redirect is followed.
 """
 
 import http.client
-import os
 import re
 import ssl
 import zlib
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import brotli
 
+from loadtests import tls
 from loadtests.plans import placeholders
 from loadtests.recording.messages import RequestSpec
 
@@ -55,12 +55,15 @@ class Reply:
         return self.body.decode("utf-8", "replace")
 
 
-def send(target: str, spec: RequestSpec, timeout: float) -> Reply:
+def send(
+    target: str, spec: RequestSpec, timeout: float, context: ssl.SSLContext | None = None
+) -> Reply:
     """
     Send the request to the deployment at `target` and wait for the whole answer.
 
     Args:
         timeout: seconds for all of it.
+        context: of TLS; None: as the environment says.
 
     Raises:
         PlanError: what a placeholder stands for is not there any more.
@@ -68,7 +71,7 @@ def send(target: str, spec: RequestSpec, timeout: float) -> Reply:
     spec = placeholders.filled_request(spec)
     begun = perf_counter()
     deadline = begun + timeout
-    connection = _connection(target, timeout)
+    connection = _connection(target, timeout, context)
     status, headers, first = None, dict[str, str](), None
     kept, size = bytearray(), 0
     error: str | None = None
@@ -103,15 +106,14 @@ def send(target: str, spec: RequestSpec, timeout: float) -> Reply:
     return Reply(status, headers, body, size, first, perf_counter() - begun, error, late, arrived)
 
 
-def _connection(target: str, timeout: float) -> http.client.HTTPConnection:
+def _connection(
+    target: str, timeout: float, context: ssl.SSLContext | None
+) -> http.client.HTTPConnection:
     parts = urlsplit(target)
     host = parts.hostname or ""
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, parts.port, timeout=timeout)
-    context = ssl.create_default_context()
-    if not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():  # as the load generator does
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = context or tls.context(None, None)
     return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
 
 

@@ -7,6 +7,7 @@ Afterwards the mock begins again: a run finds its draws, timeline and counts as 
 
 import json
 import re
+import ssl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -15,6 +16,7 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
+from loadtests import tls
 from loadtests.plans import CommandDeployment, Plan, UrlDeployment
 from loadtests.plans.deployments import Deployment
 from loadtests.recording.messages import RequestSpec
@@ -89,7 +91,7 @@ def send_all(plan: Plan, fleet: Fleet, seconds: float | None = None) -> Pings:
                 if over is not None and over <= 0:
                     left += 1
                     continue
-                sent.append(_ping(fleet, name, spec, ledger, over, expects_calls(plan, name)))
+                sent.append(_ping(plan, fleet, name, spec, ledger, over))
     with suppress(RuntimeError):  # the run reports a mock that has ended
         Upstream(fleet.mock.url, fleet.mock.control, fleet.mock.owner, fleet.mock.pid).reset()
     return Pings(tuple(sent), left, tuple(_without_calls(plan, sent)))
@@ -141,20 +143,24 @@ def _without_calls(plan: Plan, sent: Sequence[Ping]) -> Iterator[str]:
 
 
 def _ping(
+    plan: Plan,
     fleet: Fleet,
     name: str,
     spec: RequestSpec,
     ledger: LedgerReader,
     seconds: float | None,
-    expected: bool,
 ) -> Ping:
-    """`expected`: the deployment is meant to call the mock."""
     url = fleet.deployments[name].url.rstrip("/")
     timeout = spec.timeout if seconds is None else min(spec.timeout, seconds)
     before = ledger.read()
-    reply = send(url, spec, timeout)
+    reply = send(url, spec, timeout, context_of(plan.deployments[name]))
     calls = _calls(before, ledger.read())
-    if calls is not None and not calls.arrivals and reply.status is not None and expected:
+    if (
+        calls is not None
+        and not calls.arrivals
+        and reply.status is not None
+        and expects_calls(plan, name)
+    ):
         sleep(_LATE_CALL)
         calls = _calls(before, ledger.read())
     paths = _paths(url) if reply.status == 404 else ()
@@ -168,6 +174,16 @@ def _ping(
         )
     words = fleet.failure_words(name) if failed else ""
     return Ping(name, spec, reply, calls, problem, words)
+
+
+def context_of(deployment: Deployment) -> ssl.SSLContext | None:
+    """Return how the certificate of a deployment is checked; None: it has none."""
+    if not isinstance(deployment, CommandDeployment | UrlDeployment):
+        return None
+    context: ssl.SSLContext = tls.context(
+        deployment.verify, str(deployment.ca) if deployment.ca else None
+    )
+    return context
 
 
 def _calls(before: Any, after: Any) -> Calls | None:

@@ -45,7 +45,8 @@ class ServiceRemarks:
         if errors.rate >= FAILING and name not in self._failing:
             self._failing.add(name)
             refusals = all(
-                re.fullmatch(r"[34]\d\d|unexpected content", kind) for kind in errors.kinds
+                re.fullmatch(r"[34]\d\d( to .*)?|unexpected content|HTML page", kind)
+                for kind in errors.kinds
             )
             if words := self._failure_words(name, refusals):
                 kinds = ", ".join(

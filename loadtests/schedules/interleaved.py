@@ -12,7 +12,7 @@ from typing import Any
 
 from loadtests.analysis.verdicts import block_length
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
+from loadtests.analysis.verdicts.config import FIRST, STARTING, ComparisonConfig
 from loadtests.analysis.verdicts.interleaved import kind
 from loadtests.plans import Plan
 from loadtests.schedules.schedule import Played, Step
@@ -34,8 +34,35 @@ class Interleaved:
         """The most stages that remain."""
         blocks = _blocks(so_far)
         counted = len(blocks) - block_length.trials(blocks)
-        total = block_length.played(self.terms, blocks).total
-        return max(total * self.terms.size - counted, 1)
+        return max(self.fitting(so_far) * self.terms.size - counted, 1)
+
+    def fitting(self, so_far: Sequence[Played]) -> int:
+        """The rounds that there is time for, with starts that take as long as the first one."""
+        terms = block_length.played(self.terms, _blocks(so_far))
+        slow = starting(so_far) - STARTING
+        if not terms.restarts or slow <= 0:
+            return terms.total
+        before = sum(one.seconds for one in so_far[: block_length.trials(_blocks(so_far))])
+        each = terms.round_seconds + slow
+        return max(min(int((terms.within - before) // each), terms.total), 1)
+
+    def restarts_in(self, stages: int) -> int:
+        """The new starts that come before the last of this number of stages."""
+        return stages // self.terms.size if self.terms.restarts else 0
+
+    def remark(self, so_far: Sequence[Played]) -> str:
+        """A sentence after the first stage, where starts leave too little time; else empty."""
+        fits = self.fitting(so_far)
+        if len(so_far) != 1 or fits >= min(self.terms.total, FIRST):
+            return ""
+        seconds = starting(so_far)
+        rounds = "1 round" if fits == 1 else f"{fits} rounds"
+        enough = FIRST * (self.terms.round_seconds + seconds)
+        return (
+            f"Starting took {seconds:.0f} s, and every round begins with a new start: {rounds} of "
+            f"the {FIRST} that a verdict takes fit into {self.terms.within:.0f} s. --within "
+            f"{enough / 60:.0f}m would do."
+        )
 
     def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:
         """The next block; None when there is a verdict, or no time for another round."""
@@ -79,10 +106,17 @@ class Interleaved:
         # Since the command began: the first start of everything counts, too.
         seconds = max(so_far[-1].since, sum(one.seconds for one in so_far))
         counted = sum(one.seconds for one in so_far[block_length.trials(blocks) :])
+        if terms.restarts:
+            counted += starting(so_far)  # that of the first round, which came before its stages
         if rounds >= terms.total or seconds + counted / rounds > terms.within:
             return True
         found = kind(blocks, self.terms)
         return found == "WORSE" or (rounds >= FIRST and found != "UNRESOLVED")
+
+
+def starting(so_far: Sequence[Played]) -> float:
+    """Seconds from the beginning of the command to the first stage: everything started then."""
+    return max(so_far[0].since - so_far[0].seconds, 0.0) if so_far else 0.0
 
 
 def _blocks(so_far: Sequence[Played]) -> list[Block]:

@@ -6,7 +6,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from loadtests.characters import for_xml, printable
+from loadtests.characters import for_xml, printable, readable
 from loadtests.cli import console, progress
 from loadtests.processes.groups import ProcessGroup, stop
 from loadtests.schedules import Step
@@ -25,6 +25,12 @@ def test_what_a_terminal_obeys_is_replaced_and_all_else_stays():
 
 def test_what_xml_cannot_hold_is_replaced():
     assert for_xml("a\x00\x1bb\ufffe\ud800\tc\u202e") == "a\ufffd\ufffdb\ufffd\ufffd\tc\u202e"
+
+
+def test_what_a_program_printed_is_readable_without_colours_and_progress():
+    assert readable("\x1b[1;31mE\x1b[0m\x1b(B \x1b]0;t\x07x\r\n 1%\r99%\rdone\n\x00\x00\x00") == (
+        "E x\ndone\n\ufffd"
+    )
 
 
 def shown(thing, **options):
@@ -69,7 +75,9 @@ def test_a_problem_is_recorded_without_what_a_terminal_would_obey(tmp_path):
 
 @pytest.mark.processes
 def test_the_last_words_of_a_process_are_not_obeyed(tmp_path):
-    group = ProcessGroup(["printf", "a\\033[2Jb\\a\\n"], {}, None, tmp_path / "x.log")
+    noise = "\\033[31mWARN\\033[0m \\033]0;owned\\007load " + "\\377\\376" * 5_000 + "\\n"
+    words = ["printf", f"{noise}{noise}a\\033[2Jb\\a\\n"]
+    group = ProcessGroup(words, {}, None, tmp_path / "x.log")
     group.wait(10)
     stop([group])
-    assert "  a\ufffd[2Jb\ufffd\n" in group.last_words()
+    assert group.last_words().splitlines()[2:5] == ["  WARN load \ufffd"] * 2 + ["  ab\ufffd"]

@@ -1,6 +1,6 @@
 """Each module here watches the library whose name it has, once that was imported.
 
-HTTP clients, and asyncio for the semaphores that stand before them.
+HTTP clients, and what else requests wait for: semaphores, limiters, executors, databases.
 
 It is complete with `observe(library)`, which replaces methods of the library's classes, so that
 clients which exist already are watched too. A name that another version of the library lacks

@@ -42,7 +42,10 @@ def connecting(original: Any) -> Any:
             raise
 
     async def traced(track: TaskTrace, self: Any, req: Any, *args: Any, **options: Any) -> Any:
-        PROCESS.saw(self, "aiohttp", use)
+        if self.limit_per_host and (not self.limit or self.limit_per_host < self.limit):
+            PROCESS.saw(self, "aiohttp.host", use_of_host)
+        else:
+            PROCESS.saw(self, "aiohttp", use)
         call = ClientCall(track)
         _CALL.set(call)
         try:
@@ -108,3 +111,14 @@ def use(connector: Any) -> Use:
         used=used,
         waiting=sum(map(len, list(connector._waiters.values()))),
     )
+
+
+def use_of_host(connector: Any) -> Use:
+    """Return the use of the host that most calls wait for, where each has its own limit."""
+    acquired = {key: len(these) for key, these in list(connector._acquired_per_host.items())}
+    waiting = {key: len(these) for key, these in list(connector._waiters.items())}
+    hosts = acquired.keys() | waiting.keys()
+    host = max(hosts, key=lambda one: (waiting.get(one, 0), acquired.get(one, 0)), default=None)
+    used = acquired.get(host, 0)
+    idle = len(connector._conns.get(host, ()))
+    return Use(connector.limit_per_host, idle + used, used, waiting.get(host, 0))

@@ -4,12 +4,11 @@ Only those that were not made by a request: one that was bounds this request alo
 calls wait for is the calls before them.
 """
 
-from time import monotonic
 from typing import Any
 
 from ..passing import passing
 from ..process import PROCESS, Use
-from ..tracing import TRACK, Waits
+from ..tracing import TRACK, Turn
 from . import replace
 
 _SIZE = "_brownout_size"
@@ -20,20 +19,6 @@ def observe(library: Any) -> None:
     semaphore = getattr(library, "Semaphore", None)
     replace(semaphore, "__init__", constructing)
     replace(semaphore, "acquire", acquiring)
-
-
-class Turn:
-    """The wait for a place."""
-
-    __slots__ = ("begin", "finished")
-
-    def __init__(self) -> None:
-        self.finished: float | None = None
-        self.begin = monotonic()
-
-    def waits(self) -> Waits:
-        assert self.finished is not None
-        return 0.0, self.finished - self.begin, 0.0, 0.0
 
 
 def constructing(original: Any) -> Any:
@@ -61,7 +46,7 @@ def acquiring(original: Any) -> Any:
         try:
             return await original(self)
         finally:
-            turn.finished = monotonic()
+            turn.ends()
 
     return passing(original, TRACK, acquire)
 

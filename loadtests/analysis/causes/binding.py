@@ -23,6 +23,8 @@ from loadtests.analysis.causes.ceilings import (
     refuted,
 )
 from loadtests.analysis.causes.concurrency_limit import slots
+from loadtests.analysis.causes.gauged import gauged
+from loadtests.analysis.causes.lock_up import lock_up
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.causes.refusals import refusals
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
@@ -138,8 +140,9 @@ def _unknown(case: Seen) -> Found:
 
 
 _Ask = Callable[[Seen], Found | None]
-_QUEUES: Sequence[_Ask] = (servers, pool, semaphore, threads)
+_QUEUES: Sequence[_Ask] = (servers, pool, gauged, semaphore, threads)
 _INSIDE_OUT: Sequence[_Ask] = (
+    lock_up,
     retries,
     refusing,
     servers,
@@ -149,6 +152,7 @@ _INSIDE_OUT: Sequence[_Ask] = (
     blocked,
     outside.loop,
     pool,
+    gauged,
     semaphore,
     threads,
     outside.threads,

@@ -40,6 +40,10 @@ class Seen:
         ceiling = self.ceiling(resource)
         return ceiling is None or self.now.throughput >= NEAR * ceiling.throughput
 
+    def reaches(self, ceiling: Ceiling) -> bool:
+        """Whether throughput comes near to what the ceiling permits."""
+        return self.now.throughput >= NEAR * ceiling.throughput
+
     @property
     def cpu(self) -> float | None:
         """The used part of the cores that its processes can use, or of its busiest one's."""
@@ -70,3 +74,8 @@ class Found:
     utilisation: float | None
     why: str
     ceiling: Ceiling | None = None
+
+
+def full(used: float, limit: float, waiting: float) -> bool:
+    """Whether all places are used. With more waiting than there are, an empty one is on its way."""
+    return used >= FULL * limit or waiting >= limit

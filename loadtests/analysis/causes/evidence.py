@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 
-from loadtests.analysis.causes.case import Seen
+from loadtests.analysis.causes.case import QUEUE, Seen
 from loadtests.analysis.causes.ceilings import predicted, usable_cores
+from loadtests.analysis.causes.gauged import KINDS
 from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.causes.service_gauges import ServiceGauges
 from loadtests.analysis.numbers import duration, percent, rate, rounded
 from loadtests.analysis.outside import said
 from loadtests.results import Ceiling, Resource
 
 Fact = tuple[str, str]
 _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resource
-    "threads": ("threads",),
+    "threads": ("threads", "lock-up"),
     "pool": ("pool",),
     "slots": ("concurrency-limit",),
     "loop": ("loop",),
@@ -22,6 +24,9 @@ _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resou
     "upstream": ("upstream", "retries"),
     "repeats": ("retries",),
 }
+
+
+_GAUGED: dict[Resource, str] = {"pool": "pool", "threads": "threads", "concurrency-limit": "slots"}
 
 
 def facts(case: Seen, resource: Resource, ceiling: Ceiling | None) -> list[Fact]:
@@ -78,6 +83,7 @@ def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
     gauges = now.gauges
     if gauges is None:
         return
+    yield from _gauged(gauges, waits=True)
     if gauges.threads:
         of = f"{rounded(gauges.threads.busy, 3)} of {rounded(gauges.threads.total, 4)}"
         yield "threads", ("threads busy", of)
@@ -93,6 +99,7 @@ def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
         of = f"{rounded(places.used, 3)} of {rounded(places.limit, 4)}"
         yield "slots", ("places of a semaphore taken", of)
         yield "slots", ("waiting for a place", rounded(places.waiting, 3))
+    yield from _gauged(gauges, waits=False)
     if gauges.lag is not None:
         yield "loop", ("the event loop is late", duration(gauges.lag))
     if gauges.loop_cpu is not None:
@@ -103,3 +110,13 @@ def _service(now: Observation, cpu: float | None) -> Iterator[tuple[str, Fact]]:
         yield "clients", ("to make them", f"{duration(gauges.constructing)} a request")
     if gauges.retried:
         yield "repeats", ("calls made again for a request", rounded(gauges.retried, 2))
+
+
+def _gauged(gauges: ServiceGauges, *, waits: bool) -> Iterator[tuple[str, Fact]]:
+    """The limits that are no HTTP client's: those with a queue, or those without."""
+    for client, kind in KINDS.items():
+        pool = gauges.gauged(client)
+        if pool and pool.limit and (pool.waiting >= QUEUE) == waits:
+            of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
+            yield _GAUGED[kind.resource], (f"{kind.name}, {kind.held}", of)
+            yield _GAUGED[kind.resource], (f"{kind.name}, waiting", rounded(pool.waiting, 3))

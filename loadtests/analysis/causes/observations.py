@@ -228,11 +228,11 @@ def _idle(name: str, records: Sequence[StageRecord], samples: Sequence[Sample]) 
         first = min(start for start, _ in loaded)
         pairs = [pair for pair in pairs if pair[0]["at"] > first]
     rates = service_gauges.Rates()
-    for before, sample in pairs:
+    for number, (before, sample) in enumerate(pairs):
         now = _spent(name, sample)
         for pid, (at, then) in _spent(name, before).items():
             if pid in now and now[pid][0] > at:
-                rates.add(pid, now[pid][0] - at, then, now[pid][1])
+                rates.add(pid, now[pid][0] - at, then, now[pid][1], number)
     found = rates.all()
     return (_sampled(name, pairs) if found is None else found) or 0.0
 

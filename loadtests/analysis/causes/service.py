@@ -1,6 +1,6 @@
 """Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
 
-from loadtests.analysis.causes.case import FULL, QUEUE, Found, Seen
+from loadtests.analysis.causes.case import FULL, QUEUE, Found, Seen, full
 from loadtests.analysis.causes.ceilings import STARVED, late, usable_cores
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.numbers import duration, percent, rounded
@@ -141,20 +141,17 @@ def blocked(case: Seen) -> Found | None:
     return Found("loop", utilisation, why)
 
 
-def _full(used: float, limit: float, waiting: float) -> bool:
-    """True if it is used up. With more waiting than places, an empty place is in transit."""
-    return used >= FULL * limit or waiting >= limit
-
-
 def pool(case: Seen) -> Found | None:
     pool = case.now.gauges.fullest if case.now.gauges else None
     if pool is None or not pool.limit or pool.waiting < QUEUE or not case.near("pool"):
         return None
-    if not _full(pool.used, pool.limit, pool.waiting):
+    if not full(pool.used, pool.limit, pool.waiting):
         return None
     of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
+    client, _, host = pool.client.partition(".")
+    each = " for this host" if host else ""
     why = (
-        f"connection pool: {of} connections of {pool.client or 'the client'} in use, "
+        f"connection pool: {of} connections of {client or 'the client'}{each} in use, "
         f"{rounded(pool.waiting, 3)} calls waiting"
     )
     return Found("pool", pool.used / pool.limit, why)
@@ -164,8 +161,9 @@ def semaphore(case: Seen) -> Found | None:
     semaphore = case.now.gauges.semaphore if case.now.gauges else None
     if semaphore is None or not semaphore.limit or semaphore.waiting < QUEUE:
         return None
-    full = _full(semaphore.used, semaphore.limit, semaphore.waiting)
-    if not full or not case.near("concurrency-limit"):
+    if not full(semaphore.used, semaphore.limit, semaphore.waiting):
+        return None
+    if not case.near("concurrency-limit"):
         return None
     why = (
         f"semaphore: {rounded(semaphore.used, 3)} of {rounded(semaphore.limit, 4)} places taken, "
@@ -178,7 +176,7 @@ def threads(case: Seen) -> Found | None:
     threads = case.now.gauges.threads if case.now.gauges else None
     if threads is None or threads.waiting < QUEUE or not case.near("threads"):
         return None
-    if not _full(threads.busy, threads.total, threads.waiting):
+    if not full(threads.busy, threads.total, threads.waiting):
         return None
     why = (
         f"thread pool: {rounded(threads.busy, 3)} of {rounded(threads.total, 4)} threads busy, "

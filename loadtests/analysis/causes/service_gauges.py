@@ -14,6 +14,8 @@ from loadtests.analysis.inputs.resources import Sample
 
 OVERFULL = 1.2  # what is used is not more than this part of what there is, or it is nonsense
 SEMAPHORE = "semaphore"  # the client of a pool that is none
+GAUGED = ("sqlalchemy", "asyncio", "executor", "anyio.CapacityLimiter", "anyio.Semaphore")
+"""Clients of pools whose connections, threads or places no HTTP call holds."""
 Pairs = Sequence[tuple[Sample, Sample]]
 
 
@@ -67,12 +69,16 @@ class ServiceGauges:
     @property
     def fullest(self) -> Pool | None:
         """The pool of connections that most wait for, or else the one that is used up most."""
-        return _fullest(one for one in self.pools if one.client != SEMAPHORE)
+        return _fullest(one for one in self.pools if one.client not in (SEMAPHORE, *GAUGED))
 
     @property
     def semaphore(self) -> Pool | None:
         """The semaphore with the most waiters; services report it as a pool."""
         return _fullest(one for one in self.pools if one.client == SEMAPHORE)
+
+    def gauged(self, client: str) -> Pool | None:
+        """Return the pool of one of GAUGED that is used up most."""
+        return _fullest(one for one in self.pools if one.client == client)
 
 
 def _fullest(pools: Iterable[Pool]) -> Pool | None:
@@ -154,7 +160,7 @@ def service(name: str, pairs: Pairs) -> ServiceGauges | None:
                 lags[pid].append(one.loop.lag)
     flights = [sum(one.in_flight or 0.0 for one in look) for look in looks]
     return ServiceGauges(
-        processes=max(map(len, looks)),
+        processes=round(_usual(map(len, looks))),
         threads=_threads(looks),
         pools=_pools(looks),
         lag=max(map(fmean, lags.values()), default=None),
@@ -188,13 +194,13 @@ class _Growth:
     def of(cls, seen: Sequence[tuple[Mapping[str, _Gauges], Mapping[str, _Gauges]]]) -> "_Growth":
         counts: defaultdict[str, float] = defaultdict(float)
         cpu, loops, collecting = Rates(), Rates(), Rates()
-        for pid, before, now in _steps(seen):
+        for pair, pid, before, now in _steps(seen):
             elapsed = now.at - before.at
-            cpu.add(pid, elapsed, before.cpu, now.cpu)
+            cpu.add(pid, elapsed, before.cpu, now.cpu, pair)
             if before.loop and now.loop:
-                loops.add(pid, elapsed, before.loop.cpu, now.loop.cpu)
+                loops.add(pid, elapsed, before.loop.cpu, now.loop.cpu, pair)
             if before.gc and now.gc:
-                collecting.add(pid, elapsed, before.gc.seconds, now.gc.seconds)
+                collecting.add(pid, elapsed, before.gc.seconds, now.gc.seconds, pair)
             if before.counts is not None and now.counts is not None:
                 grown = {key: now.counts[key] - before.counts.get(key, 0.0) for key in now.counts}
                 if min(grown.values(), default=0.0) >= 0:
@@ -204,33 +210,61 @@ class _Growth:
 
 
 class Rates:
-    """The rates of growing counts, for each process."""
+    """
+    The growth per second of what only grows, for each process.
+
+    Processes come and go: one that was there for a part of the pairs of samples counts for as much.
+    """
 
     def __init__(self) -> None:
         self._grown: defaultdict[str, float] = defaultdict(float)
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._pairs: dict[str, tuple[int, int]] = {}
 
-    def add(self, pid: str, elapsed: float, then: float | None, now: float | None) -> None:
+    def add(
+        self, pid: str, elapsed: float, then: float | None, now: float | None, pair: int
+    ) -> None:
+        """
+        Args:
+            pair: the number of the pair of samples.
+        """
         if then is not None and now is not None and now >= then:
             self._grown[pid] += now - then
             self._seconds[pid] += elapsed
+            self._pairs[pid] = self._pairs.get(pid, (pair, pair))[0], pair
 
     def each(self) -> list[float]:
         return [grown / self._seconds[pid] for pid, grown in self._grown.items()]
 
     def all(self) -> float | None:
-        return sum(self.each()) if self._grown else None
+        if not self._grown:
+            return None
+        first = min(first for first, _ in self._pairs.values())
+        last = max(last for _, last in self._pairs.values())
+        return sum(
+            rate * (self._pairs[pid][1] - self._pairs[pid][0] + 1) / (last - first + 1)
+            for pid, rate in zip(self._grown, self.each(), strict=True)
+        )
 
 
 def _steps(
     seen: Sequence[tuple[Mapping[str, _Gauges], Mapping[str, _Gauges]]],
-) -> Iterator[tuple[str, _Gauges, _Gauges]]:
-    """The gauges of each process in two consecutive samples."""
-    for before, now in seen:
+) -> Iterator[tuple[int, str, _Gauges, _Gauges]]:
+    """The gauges of each process in two samples, one after the other, with the pair's number."""
+    for pair, (before, now) in enumerate(seen):
         for pid, one in now.items():
             then = before.get(pid)
             if then is not None and one.at > then.at:
-                yield pid, then, one
+                yield pair, pid, then, one
+
+
+def _usual(counts: Iterable[float]) -> float:
+    """
+    Return the largest that a fourth of the samples have: a worker that ends and the one that takes
+    its place are in one sample together.
+    """
+    ranked = sorted(counts, reverse=True)
+    return ranked[len(ranked) // 4]
 
 
 def _threads(looks: Sequence[Sequence[_Gauges]]) -> Threads | None:
@@ -238,7 +272,7 @@ def _threads(looks: Sequence[Sequence[_Gauges]]) -> Threads | None:
     seen = [look for look in seen if look]
     if not seen:
         return None
-    total = max(sum(one.total for one in look) for look in seen)
+    total = _usual(sum(one.total for one in look) for look in seen)
     busy = fmean(sum(one.busy for one in look) for look in seen)
     waiting = fmean(sum(one.waiting for one in look) for look in seen)
     if not total or busy > OVERFULL * total:

@@ -67,7 +67,8 @@ def answered_with_failures(point: Point) -> float:
     """The share of the requests that were answered with a status that is a failure."""
     if not point.requests or DESCRIPTORS in point.errors.kinds or NO_PORTS in point.errors.kinds:
         return 0.0
-    count = sum(number for kind, number in point.errors.kinds.items() if kind.isdigit())
+    statuses = ((kind.partition(" ")[0], number) for kind, number in point.errors.kinds.items())
+    count = sum(number for status, number in statuses if status.isdigit())
     return min(count / point.requests, 1.0)
 
 

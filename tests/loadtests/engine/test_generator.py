@@ -99,7 +99,7 @@ def test_users_pause_as_the_plan_says_and_no_longer_than_the_stage(play):
 def test_a_redirect_that_the_plan_does_not_expect_is_a_failure(play):
     [record], _ = play("/redirected", 2)
     assert merged(record, "statuses") == {}
-    assert merged(record, "kinds") == {"307": total(record, "started")}
+    assert merged(record, "kinds") == {"307 to /elsewhere": total(record, "started")}
 
 
 def test_answers_that_never_end_fail_by_their_timeout(play):

@@ -133,7 +133,7 @@ fast = "p95(threads[20,2]) < 250ms at 4"
     assert last.settings == {"pool": 50, "threads": 40, "workers": 2}
     mine = plan.deployments["mine"]
     assert isinstance(mine, plans.CommandDeployment)
-    assert (mine.cwd, mine.ready, mine.ready_timeout) == (tmp_path / "shop", "/up", 60.0)
+    assert (mine.cwd, mine.ready.path, mine.ready_timeout) == (tmp_path / "shop", "/up", 60.0)
     assert plan.deployments["canary"] == plans.UrlDeployment(url="http://127.0.0.1:9000")
     assert plan.upstream.latency.quantile(0.5) == 0.08
     assert plan.load == plans.Load(

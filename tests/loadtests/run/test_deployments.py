@@ -293,7 +293,7 @@ def test_another_process_on_the_chosen_port_is_named_and_gets_nothing_of_the_pla
 ):
     with scripted_upstream() as other:
         port = int(other.url.rpartition(":")[2])
-        monkeypatch.setattr(deployments._Starter, "_free_port", lambda _: port)
+        monkeypatch.setattr(deployments._Starter, "_free_port", lambda *_: port)
         late = {"command": python("import time; time.sleep(60)")}
         with (
             pytest.raises(DeploymentFailed) as caught,

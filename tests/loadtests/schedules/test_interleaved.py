@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,8 +54,21 @@ def test_it_ends_at_the_time_limit_with_a_whole_round() -> None:
 
 
 def test_the_time_limit_counts_from_the_start_of_the_command() -> None:
-    """Everything was started, which took a minute, before the first block."""
+    """
+    Everything was started, which took a minute, before the first block. The second round begins
+    with such a start, for which there is no time.
+    """
     said = terms(within=100, margin=1e-6)
+    schedule, so_far, begun = Interleaved(said), [], 60.0
+    while (step := schedule.next_stage(None, so_far)) is not None:
+        begun += 1.8
+        made = block(step.deployment, times=1 + 0.1 * (len(so_far) % 7))
+        so_far.append(Played(step, None, 0.0, block=made, seconds=1.8, since=begun))
+    assert len(so_far) == said.size
+
+
+def test_without_new_starts_the_first_one_is_the_only_one() -> None:
+    said = terms(within=100, margin=1e-6, restarts=False)
     schedule, so_far, begun = Interleaved(said), [], 60.0
     while (step := schedule.next_stage(None, so_far)) is not None:
         begun += 1.8
@@ -77,3 +91,42 @@ def test_a_dry_run_knows_how_long_it_may_take() -> None:
     said = terms(within=90)
     assert len(Interleaved(said).expected(None)) == said.total * said.size
     assert Interleaved(said).remaining(None, []) == said.total * said.size
+
+
+def with_slow_starts(starting, within):
+    """A comparison of equals whose services take that long to start: its end, its remarks."""
+    said = terms(within=within, round_seconds=16.0)
+    schedule, so_far, now, remarks = Interleaved(said), [], starting, []
+    while (step := schedule.next_stage(None, so_far)) is not None:
+        took = 1.8 + (starting if step.restart else 0.0)
+        now += took
+        made = block(step.deployment, times=1 + 0.1 * (len(so_far) % 7))
+        so_far.append(Played(step, None, 0.0, block=made, seconds=took, since=now))
+        remarks += [text for text in [schedule.remark(so_far)] if text]
+    return now, remarks, len(so_far) // said.size
+
+
+@pytest.mark.parametrize("starting", [2.0, 40.0, 100.0])
+def test_a_comparison_of_services_that_start_slowly_ends_in_time(starting):
+    ended, _, rounds = with_slow_starts(starting, 360.0)
+    assert rounds >= 1
+    assert ended <= 360.0
+
+
+def test_starts_that_leave_too_few_rounds_are_told_at_the_first_one():
+    _, remarks, rounds = with_slow_starts(100.0, 360.0)
+    assert rounds == 3
+    assert remarks == [
+        "Starting took 100 s, and every round begins with a new start: 3 rounds of the 4 that a "
+        "verdict takes fit into 360 s. --within 8m would do."
+    ]
+    assert with_slow_starts(2.0, 360.0)[1] == []
+
+
+def test_the_time_that_is_left_counts_the_starts():
+    schedule = Interleaved(terms(within=360.0, round_seconds=16.0))
+    step = schedule.round(0)[0]
+    slow = [Played(step, None, 0.0, block=block(step.deployment), seconds=1.8, since=41.8)]
+    size = schedule.terms.size
+    assert schedule.remaining(None, slow) == 6 * size - 1
+    assert schedule.restarts_in(schedule.remaining(None, slow)) == 5

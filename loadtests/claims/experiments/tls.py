@@ -1,0 +1,54 @@
+"""What TLS to the upstream costs a service."""
+
+import math
+
+from loadtests.claims.experiment import Case, Experiment
+from loadtests.claims.measurements import Seen
+from loadtests.results import Estimate
+
+CLIENTS = ("httpx", "httpx2", "aiohttp", "requests")
+USERS = 3
+DEAR = 0.001  # seconds of CPU: about as much as the rest of a request
+RECORD = 0.00005  # to encrypt and decrypt a small call
+HANDSHAKE = 0.0015  # of a client, TLS 1.3 with a certificate on P-256
+
+
+def tls_costs(plain_kept: Seen, tls_kept: Seen, plain_new: Seen, tls_new: Seen) -> list[Case]:
+    return [
+        Case(
+            when=f"with {name} and {connections}",
+            what="CPU that TLS adds to a call",
+            unit="seconds",
+            if_true=DEAR,
+            if_false=0.0,
+            predicted=predicted,
+            measured=_added(plain.cpu(name, USERS), secured.cpu(name, USERS)),
+        )
+        for connections, plain, secured, predicted in (
+            ("a kept connection", plain_kept, tls_kept, RECORD),
+            ("a new connection for each call", plain_new, tls_new, HANDSHAKE),
+        )
+        for name in CLIENTS
+    ]
+
+
+def _added(plain: Estimate, secured: Estimate) -> Estimate:
+    """The difference, and the wider of its halves from those of both."""
+    value = secured.value - plain.value
+    halves = [
+        max((e.high or e.value) - e.value, e.value - (e.low or 0.0)) for e in (plain, secured)
+    ]
+    half = math.hypot(*halves)
+    return Estimate(value=value, low=value - half, high=value + half)
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="tls-costs",
+        claim="TLS to the upstream costs a service much CPU.",
+        theory="A handshake takes a millisecond or two, the records of a small call a twentieth "
+        "of one: so it does where connections are not kept.",
+        plans=("plain-kept", "tls-kept", "plain-new", "tls-new"),
+        judge=tls_costs,
+    ),
+)
