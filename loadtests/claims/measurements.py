@@ -6,6 +6,7 @@ from functools import cached_property
 
 from scipy import special
 
+from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.ledgers import Ledger
 from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.inputs.resources import inside
@@ -151,6 +152,21 @@ class Seen:
             raise NotMeasured(f"{self.run.name}, {deployment} at {level}: its CPU was not sampled")
         mean = sum(cores) / len(cores)
         return Estimate(value=mean / answers, low=min(cores) / answers, high=max(cores) / answers)
+
+    def cpu_counted(self, deployment: str) -> Estimate:
+        """
+        CPU seconds of the service for one request, by its clocks before and after each stage, which
+        count on a busy machine, too: the mean of the levels, between the least and the most.
+        """
+        rest = cpu.resting(deployment, self.record.stages)
+        each = [
+            value
+            for level in self.plan.load.levels
+            if (value := cpu.per_request(deployment, [self._stage(deployment, level)], rest or 0.0))
+        ]
+        if not each:
+            raise NotMeasured(f"{self.run.name}, {deployment}: its CPU was not read")
+        return Estimate(value=sum(each) / len(each), low=min(each), high=max(each))
 
     def counts(self, deployment: str, level: int) -> Counts:
         """

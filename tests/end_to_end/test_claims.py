@@ -41,6 +41,9 @@ class Supposed(Seen):
 
     throughput = mean = cpu = answers = _checked
 
+    def cpu_counted(self, deployment):
+        return self._checked(deployment, self.plan.load.levels[0])
+
     def elasticity(self, deployment):
         return self._checked(deployment, self.plan.load.levels[0])
 
