@@ -22,6 +22,7 @@ from loadtests.recording.messages import Finish, Hello, Probe, Raised, Started
 from loadtests.report import writing
 from loadtests.report.charts import pictures
 from loadtests.results import Capacity, Run
+from loadtests.run import log_sizes
 from loadtests.run.barrier import Barrier
 from loadtests.run.controller import Observer, StoppedByHand, Targets, play
 from loadtests.run.deployments import DeploymentFailed, Fleet
@@ -198,6 +199,7 @@ class RunRecorder:
             gauges.complaint() if gauges else None,
             sampler.problem(),
             watcher.problem(),
+            *log_sizes.remarks(folder.path / "logs"),
             strays.problem(account),
         ):
             complaints += [redaction.text(complaint)] if complaint else []
