@@ -92,6 +92,7 @@ class StageBarrier:
         self._gathered: set[str] = set()  # generators whose users have left on_start
         self._brought: int | None = None  # users that Locust has started last
         self._finished = False  # the plan has come to its end
+        self._ended_by: str | None = None  # the line of the locustfile that ends the test
         self._done: dict[str, GeneratorDone] = {}
         self._stage: Stage | None = None
         self._begun: float | None = None  # when the stage's gates open (seconds, `perf_counter`)
@@ -113,7 +114,7 @@ class StageBarrier:
         """A test began: ask the controller for stages."""
         self._host = self._runner.environment.host
         self._link.forget()
-        self._played, self._finished = 0, False
+        self._played, self._finished, self._ended_by = 0, False, None
         self._link.send(Started(options=options))
         self._running = gevent.spawn(self._conduct)
 
@@ -150,6 +151,10 @@ class StageBarrier:
         except OSError:
             log.debug("the controller is gone already")
 
+    def stopping(self) -> None:
+        """Locust begins to end the test. Note who does: a user that does so ends on the way."""
+        self._ended_by = self._ended_by or locations.caller()
+
     def stop(self) -> None:
         """The test is over, by itself or by hand."""
         if self._running is not None and self._running is not gevent.getcurrent():
@@ -168,8 +173,8 @@ class StageBarrier:
         runner = self._runner
         if self._finished:
             return ""
-        if line := locations.caller():
-            return f"the locustfile ended the test ({line})"
+        if self._ended_by:
+            return f"the locustfile ended the test ({self._ended_by})"
         if not isinstance(runner, MasterRunner) or runner.worker_count:
             return ""
         return (

@@ -250,6 +250,7 @@ def _add_conductor(
         sys.exit(error.code)
     conductor = StageBarrier(runner, environment.shape_class, link, scenario.handlers)
     environment.events.test_start.add_listener(lambda **_: conductor.start(values()))
+    environment.events.test_stopping.add_listener(lambda **_: conductor.stopping())
     environment.events.test_stop.add_listener(lambda **_: conductor.stop())
 
     def quitting(**_: Any) -> None:

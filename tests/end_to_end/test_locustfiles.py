@@ -1,0 +1,179 @@
+"""Locustfiles that end a run, or whose options and events are not as they should be."""
+
+import json
+
+import pytest
+
+from loadtests.analysis.inputs import records
+from tests.support.brownout_runs import called, calm, finished
+from tests.support.servers import serving
+
+pytestmark = pytest.mark.processes
+
+USER = """
+from locust import FastHttpUser, constant, events, task
+
+
+class Visitor(FastHttpUser):
+    wait_time = constant(0.02)
+
+    @task
+    def look(self):
+        self.client.get("/")
+"""
+OPTIONS = """
+
+@events.init_command_line_parser.add_listener
+def options(parser):
+    parser.add_argument("--apikey", env_var="APIKEY", required=True, help="Of the gateway")
+"""
+
+
+async def hello(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Plays a locustfile at two levels of half a second; the exit code and what was printed."""
+
+    def playing(code, *words, extra="", run=called, **env):
+        (tmp_path / "users.py").write_text(code, encoding="utf-8")
+        with serving(hello) as url:
+            (tmp_path / "plan.toml").write_text(
+                f'name = "own"\nlocustfile = "users.py"\n{extra}\n[deployments.there]\n'
+                f'url = "{url}"\n[load]\nlevels = [1, 2]\nsettle = "250ms"\nmeasure = "1s"\n',
+                encoding="utf-8",
+            )
+            with calm():
+                return run("run", "plan.toml", *words, cwd=tmp_path, **env)
+
+    return playing
+
+
+def test_a_handler_of_test_start_that_fails_ends_the_run_with_its_line(play):
+    code, invocation = play(
+        USER
+        + "\n@events.test_start.add_listener\ndef token(environment, **_):\n"
+        + '    raise LookupError(f"no token at {environment.host}")\n'
+    )
+    assert code == 2
+    assert "the locustfile's handler of test_start failed: LookupError: no token at http://" in (
+        invocation.output
+    )
+    assert "(users.py, line 14, in token)" in invocation.output
+    assert "Traceback" not in invocation.output
+
+
+def test_a_handler_that_fails_later_leaves_what_was_measured_and_exits_with_3(play):
+    code, invocation = play(
+        USER
+        + "\nstarts = []\n\n@events.test_start.add_listener\ndef again(**_):\n"
+        + "    starts.append(1)\n    assert len(starts) < 2, 'only once'\n"
+    )
+    assert code == 3, invocation.output
+    assert "handler of test_start failed: AssertionError: only once (users.py" in invocation.output
+    [point] = invocation.run().of("there")
+    assert point.level == 1
+    assert point.requests
+
+
+def test_a_locustfile_that_quits_the_runner_leaves_what_was_measured_and_exits_with_3(play):
+    code, invocation = play(
+        USER.replace(
+            '        self.client.get("/")\n',
+            '        self.client.get("/")\n        if self.environment.runner.user_count == 2:\n'
+            "            self.environment.runner.quit()\n",
+        )
+    )
+    assert code == 3, invocation.output
+    assert "the locustfile ended the test (users.py, line 12, in look)" in invocation.output
+    assert [point.level for point in invocation.run().of("there") if point.valid] == [1]
+
+
+def test_a_required_option_that_is_missing_is_told_in_the_words_of_locust(play):
+    code, invocation = play(USER + OPTIONS)
+    assert code == 2
+    assert "the following arguments are required: --apikey" in invocation.output
+
+
+@pytest.mark.parametrize("way", ["plan", "typed"])
+def test_own_options_come_from_the_plan_or_the_command_line_and_no_record_has_a_secret(play, way):
+    read = USER + OPTIONS + (
+        "\n\n@events.test_start.add_listener\ndef check(environment, **_):\n"
+        '    assert environment.parsed_options.apikey == "s3cr3t-of-mine"\n'
+    )  # fmt: skip
+    extra = '[locust]\noptions = { apikey = "s3cr3t-of-mine" }' if way == "plan" else ""
+    words = [] if way == "plan" else ["--", "--apikey", "s3cr3t-of-mine"]
+    code, invocation = play(read, "--levels", "1", *words, extra=extra)
+    assert code == 0, invocation.output
+    folder = invocation.cwd / invocation.lines[-1].strip()
+    found = [file for file in folder.rglob("*") if file.is_file()]
+    if way == "plan":
+        assert not [file for file in found if b"s3cr3t-of-mine" in file.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import locust\n", "users.py has no User class that can be played"),
+        ("from locust import task\nimport nowhere_at_all\n", "nowhere_at_all"),
+    ],
+)
+def test_a_locustfile_that_cannot_be_played_is_refused(play, code, said):
+    ended, invocation = play(code)
+    assert ended == 2
+    assert said in invocation.output
+
+
+def test_words_after_a_plan_without_a_locustfile_are_refused(tmp_path):
+    code, invocation = called("run", "quick", "--", "--apikey", "x", cwd=tmp_path)
+    assert code == 2
+    assert "this plan has none" in invocation.output
+
+
+EVENTS = """
+
+seen = []
+
+
+def write(event, environment):
+    with open("events.jsonl", "a", encoding="utf-8") as file:
+        name = type(environment.runner).__name__
+        print(json.dumps([event, environment.host, name, len(seen)]), file=file)
+
+
+@events.test_start.add_listener
+def start(environment, **_):
+    seen.clear()
+    write("start", environment)
+
+
+@events.test_stop.add_listener
+def stop(environment, **_):
+    write("stop", environment)
+
+
+@events.request.add_listener
+def request(name, **_):
+    seen.append(name)
+"""
+
+
+def test_each_stage_is_a_test_of_its_own_on_each_node_with_the_host_of_its_deployment(play):
+    code, invocation = play("import json\n" + USER + EVENTS, "--processes", "2", run=finished)
+    assert code == 0, invocation.output
+    folder = invocation.cwd / invocation.lines[-1].strip()
+    record = records.read(folder)
+    target = record.stages[0].stage.target
+    lines = (invocation.cwd / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    seen = [json.loads(line) for line in lines]
+    assert {host for _, host, _, _ in seen} == {target}
+    for node, times in (("MasterRunner", 2), ("WorkerRunner", 4)):
+        those = [event for event, _, name, _ in seen if name == node]
+        assert those.count("start") == those.count("stop") == times
+    assert all(stage.complete for stage in record.stages)
+    counted = [sum(done.users.least for done in stage.dones.values()) for stage in record.stages]
+    assert counted == [1, 2]
