@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import loadtests
-from loadtests import plans
+from loadtests import plans, redaction
 from loadtests.plans import PlanError
 from loadtests.plans.deployments import argv
 from loadtests.recording.messages import RequestSpec
@@ -303,7 +303,10 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_siz
 command_tables = st.fixed_dictionaries(
     {"command": st.just("serve {port}") | st.lists(words, max_size=2).map(["x{port}"].__add__)},
     optional={
-        "env": st.dictionaries(st.text(), st.text(), max_size=2),
+        # The values of secrets are redacted in what is written.
+        "env": st.dictionaries(
+            st.text().filter(lambda name: not redaction.is_secret(name)), st.text(), max_size=2
+        ),
         "cwd": st.just("."),
         "ready_timeout": seconds,
         "stop": st.just("stop it"),
