@@ -15,7 +15,7 @@ LONG = [*played(lambda block: block.how == "long")]
 @pytest.mark.parametrize(("page", "its"), LONG, ids=[page.name for page, _ in LONG])
 def test_long_commands_end_as_the_page_says(tmp_path: Path, page: Path, its: list[Block]) -> None:
     sandbox = Sandbox(tmp_path, a_free_port)
-    sandbox.prepare()
+    sandbox.prepare(page)
     try:
         for block in its:
             print(sandbox.play(block, timeout=900))

@@ -17,7 +17,7 @@ def test_quick_commands_end_and_print_as_the_page_shows(
     tmp_path: Path, page: Path, its: list[Block]
 ) -> None:
     sandbox = Sandbox(tmp_path, a_free_port)
-    sandbox.prepare()
+    sandbox.prepare(page)
     try:
         for block in its:
             sandbox.play(block, timeout=120)

@@ -108,11 +108,13 @@ class Sandbox:
     _ports: dict[str, str] = field(default_factory=dict)
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def prepare(self) -> None:
+    def prepare(self, page: Path) -> None:
+        """Put the service there, and the plan of the first page for the commands of the others."""
         (self.folder / "shop").mkdir(parents=True, exist_ok=True)
         shutil.copy(SHOP, self.folder / "shop" / "main.py")
-        for block in blocks(ROOT / "README.md"):
-            if block.how == "file":  # the plan of the first page is that of the others
+        first = ROOT / "README.md"
+        for block in blocks(first) if page != first else []:
+            if block.how == "file":
                 (self.folder / block.value).write_text(block.text, encoding="utf-8")
 
     def play(self, block: Block, timeout: float) -> str:
