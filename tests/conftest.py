@@ -94,12 +94,14 @@ def _trust_one_authority() -> None:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
-    How many modules run at a time: two for each core, since tests that start processes wait for
-    half of their time. The others only compute, and one worker for each core is enough for them.
+    How many modules run at a time. Those that start processes wait for half of their time, so that
+    there are two for each core, and one more for each two cores that only computes. Where all of
+    them only compute one for each core is enough.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return cores if config.getoption("markexpr") == "not processes" else 2 * cores
+    computing = config.getoption("markexpr") == "not processes"
+    return cores if computing else 2 * cores + cores // 2
 
 
 @pytest.fixture
@@ -125,19 +127,25 @@ def other_port() -> int:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Play the modules that take longest first: the short ones then fill both workers evenly."""
+    """
+    Play the modules that take longest first, so that the last ones are short, and those that only
+    compute evenly among those that also wait: the cores are never idle then.
+    """
     starting = set()
     for item in items:
         if item.get_closest_marker("quiet"):
             item.add_marker("processes")
         if item.get_closest_marker("processes"):
             starting.add(item.path)
-
-    def turn(item: pytest.Item) -> tuple[int, bool]:
-        name = item.path.stem
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path not in starting
-
-    items.sort(key=turn)
+    modules = sorted(
+        dict.fromkeys(item.path for item in items),
+        key=lambda path: LONGEST.index(path.stem) if path.stem in LONGEST else len(LONGEST),
+    )
+    turns = {}
+    for waits in (True, False):
+        ordered = [path for path in modules if (path in starting) is waits]
+        turns |= {path: place / len(ordered) for place, path in enumerate(ordered)}
+    items.sort(key=lambda item: turns[item.path])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
