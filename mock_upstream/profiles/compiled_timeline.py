@@ -113,9 +113,9 @@ class Schedule(Generic[Played]):
 
     def _stretch(self, phase: Phase, duration: float) -> "_Stretch[Played]":
         moving = {}
-        for place, motion in phase.motions():
+        for path, motion in phase.motions():
             span, values = motion.steps(duration)
-            moving[place] = span, self._whole(place, values)
+            moving[path] = span, self._whole(path, values)
         cycle = min(_common([span for span, _ in moving.values()]), duration)
         steps = sum(len(values) * cycle / span for span, values in moving.values()) if moving else 1
         self._steps += steps + 1
@@ -135,17 +135,15 @@ class Schedule(Generic[Played]):
         for start, end in zip(starts, [*starts[1:], cycle], strict=True):
             middle = start if end == inf else (start + end) / 2
             now = {
-                place: values[int(middle % span / span * len(values))]
-                for place, (span, values) in moving.items()
+                path: values[int(middle % span / span * len(values))]
+                for path, (span, values) in moving.items()
             }
             states.append(self._state(phase, now))
         return _Stretch(cycle, starts, states)
 
     def _state(self, phase: Phase, now: Mapping[str, JsonValue]) -> State[Played]:
         changes = {
-            place: now.get(place, value)
-            for place, value in phase.changes.items()
-            if place != FACTOR
+            path: now.get(path, value) for path, value in phase.changes.items() if path != FACTOR
         }
         factor: object = phase.changes.get(FACTOR, 1.0)
         outage, refused = phase.outage, 0.0
@@ -171,8 +169,8 @@ class Schedule(Generic[Played]):
         if key not in self._built:
             self._count_work(self._size)
             values = self._values
-            for place, value in changes.items():
-                values = put(values, place, value)
+            for path, value in changes.items():
+                values = put(values, path, value)
             self._built[key] = self._build(values)
         return self._built[key]
 
@@ -184,18 +182,18 @@ class Schedule(Generic[Played]):
                 f"many of {self._size} characters each; let fewer values move, in fewer phases"
             )
 
-    def _whole(self, place: str, values: list[JsonValue]) -> list[JsonValue]:
+    def _whole(self, path: str, values: list[JsonValue]) -> list[JsonValue]:
         """
         The values of a moving number, rounded where it counts something, such as servers.
 
         The profile itself tells: what it refuses broken and takes rounded is whole.
         """
         broken = next((v for v in values if isinstance(v, float) and not v.is_integer()), None)
-        if broken is None or place in (FACTOR, REFUSED):
+        if broken is None or path in (FACTOR, REFUSED):
             return values
         self._count_work(self._size)
         try:
-            self._build(put(self._values, place, broken))
+            self._build(put(self._values, path, broken))
         except ValueError:
             return [round(value) if isinstance(value, float) else value for value in values]
         return values

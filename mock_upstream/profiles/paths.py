@@ -1,4 +1,4 @@
-"""Places in a profile, dotted: `capacity.servers`, `routes.POST /charge.latency`."""
+"""Paths in a profile, dotted: `capacity.servers`, `routes.POST /charge.latency`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 def invented(problem: Mapping[str, Any], values: Any) -> set[int]:
     """
-    Return which steps to the place of one of pydantic's complaints are not in the values.
+    Return which steps to the path of one of pydantic's complaints are not in the values.
 
     Such a step says which alternative of several was tried, as `token_bucket` does in
     `limits.0.token_bucket.per`. What is missing is no such step.
@@ -30,41 +30,41 @@ def invented(problem: Mapping[str, Any], values: Any) -> set[int]:
     return found
 
 
-def put(values: Any, place: str, value: JsonValue) -> Any:
+def put(values: Any, path: str, value: JsonValue) -> Any:
     """
-    A copy of JSON values with the one at a dotted place replaced; what is not there is made.
+    A copy of JSON values with the one at a dotted path replaced; what is not there is made.
 
     In a list, elements are named by number, and routes also by method and path:
     `routes.0.latency`, `routes.POST /charge.latency`.
 
     Raises:
-        ValueError: the place leads through something that has no parts.
+        ValueError: the path leads through something that has no parts.
     """
-    return _put(values, place, value, place)
+    return _put(values, path, value, path)
 
 
-def _put(values: Any, rest: str, value: JsonValue, place: str) -> Any:
+def _put(values: Any, rest: str, value: JsonValue, path: str) -> Any:
     if isinstance(values, list):
-        number, after = _element(values, rest, place)
-        changed = _put(values[number], after, value, place) if after else value
+        number, after = _element(values, rest, path)
+        changed = _put(values[number], after, value, path) if after else value
         return [*values[:number], changed, *values[number + 1 :]]
     if values is not None and not isinstance(values, dict):
-        raise ValueError(f"{place}: {values!r:.60} is not a table")
+        raise ValueError(f"{path}: {values!r:.60} is not a table")
     name, _, after = rest.partition(".")
     if not name:
-        raise ValueError(f"{place!r} is not a dotted place, such as capacity.servers")
+        raise ValueError(f"{path!r} is not a dotted path, such as capacity.servers")
     values = values or {}
-    return {**values, name: _put(values.get(name), after, value, place) if after else value}
+    return {**values, name: _put(values.get(name), after, value, path) if after else value}
 
 
-def _element(values: list[Any], rest: str, place: str) -> tuple[int, str]:
+def _element(values: list[Any], rest: str, path: str) -> tuple[int, str]:
     number, _, after = rest.partition(".")
     if number.isascii() and number.isdigit() and int(number) < len(values):
         return int(number), after
     names = [_route_name(value) for value in values]
     fitting = [name for name in names if rest == name or rest.startswith(f"{name}.")]
     if not fitting:
-        raise ValueError(f"{place}: there is no {rest!r} among its {len(values)} elements")
+        raise ValueError(f"{path}: there is no {rest!r} among its {len(values)} elements")
     name = max(fitting, key=len)
     return names.index(name), rest[len(name) + 1 :]
 

@@ -225,17 +225,17 @@ class Profile(BaseModel):
     @model_validator(mode="after")
     def _keeps_to_its_caps(self) -> Self:
         caps = self.caps
-        for place, latency in self._placed("latency"):
+        for path, latency in self._placed("latency"):
             if latency.exceeds(caps.delay):
                 longest = format_duration(caps.delay)
-                raise ValueError(f"{place}: the median of {latency} is above caps.delay, {longest}")
-        for place, body in self._placed("body"):
+                raise ValueError(f"{path}: the median of {latency} is above caps.delay, {longest}")
+        for path, body in self._placed("body"):
             if body.size is not None and body.size.quantile(0.5) > caps.body:
                 largest = format_bytes(caps.body)
-                raise ValueError(f"{place}.size: {body.size} is above caps.body, {largest}")
+                raise ValueError(f"{path}.size: {body.size} is above caps.body, {largest}")
             if body.chunks is not None and body.chunks > caps.chunks:
                 raise ValueError(
-                    f"{place}.chunks: {body.chunks} is above caps.chunks, {caps.chunks}"
+                    f"{path}.chunks: {body.chunks} is above caps.chunks, {caps.chunks}"
                 )
         for number, route in enumerate(self.routes):
             if route.file is not None and len(route.file.content) > caps.body:
@@ -271,10 +271,10 @@ class Profile(BaseModel):
     def _placed(self, name: str) -> Iterator[tuple[str, Any]]:
         """A setting of the profile and of its routes, wherever it is given."""
         owners = {"": self} | {f"routes.{n}.": route for n, route in enumerate(self.routes)}
-        for place, owner in owners.items():
+        for path, owner in owners.items():
             value = getattr(owner, name)
             if value is not None:
-                yield f"{place}{name}", value
+                yield f"{path}{name}", value
 
     def _laid_out(self, context: Mapping[str, Any]) -> "Schedule[Profile] | None":
         if self.timeline is None:
@@ -314,7 +314,7 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Profile:
 
 def describe(error: ValidationError, values: Any) -> str:
     """
-    Return every complaint, a line each, with its place as the values have it, and without
+    Return every complaint, a line each, with its path as the values have it, and without
     pydantic's trimmings.
     """
     return describe_all(error.errors(include_url=False), values)
@@ -333,8 +333,8 @@ def describe_all(problems: Iterable[Mapping[str, Any]], values: Any) -> str:
             case "union_tag_invalid" | "union_tag_not_found":
                 key, message = unknown_tag(problem["ctx"])
                 steps.append(key)
-        place = ".".join(steps)
-        lines.append(f"{place}: {message}" if place else message)
+        path = ".".join(steps)
+        lines.append(f"{path}: {message}" if path else message)
     return listed(lines)
 
 

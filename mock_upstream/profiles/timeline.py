@@ -19,7 +19,7 @@ What changes while a profile is played: steps, ramps, waves, outages and brown-o
     for = "5s"
     outage = 503
 
-A change names any value of the profile by its dotted place, or `latency_factor`, which multiplies
+A change names any value of the profile by its dotted path, or `latency_factor`, which multiplies
 every latency. Ramps and waves move in small steps, a hundredth of a ramp and a fortieth of a
 wave's period, each at the value of its middle: so all that will ever be played is checked before.
 """
@@ -49,11 +49,18 @@ from mock_upstream.units.grammar import NUMBER, format_number
 
 FACTOR = "latency_factor"
 REFUSED = "brownout.refused"
-"""Where a brown-out's share of refused requests moves, among the places of the profile."""
+"""Where a brown-out's share of refused requests moves, among the paths of the profile."""
 BEFORE, BETWEEN, AFTER = "before", "between", "after"
 """Named as phases are: the time before the first phase, or the start; gaps; after the last."""
 
-_SHAPES = ("ramp", "sine", "triangle", "saw", "square")
+_WAYS: dict[str, Callable[[float], float]] = {
+    "ramp": lambda x: x,
+    "sine": lambda x: (1 - cos(2 * pi * x)) / 2,
+    "triangle": lambda x: 1 - abs(1 - 2 * x),
+    "saw": lambda x: x,
+    "square": lambda x: float(x >= 0.5),
+}
+"""Share of the way from the first value to the second, at a share of the time."""
 # What the n-th draw is must not depend on the time, nor how far anything may go.
 _FIXED = {"tls", "seed", "sampling", "timeline", "overrides", "caps", "budget"}
 _RAMP_STEPS = 100
@@ -63,9 +70,16 @@ _SHORTEST = 0.001  # seconds; of a phase, and of a period
 _LONGEST_TEXT = 1000
 
 
+Pair = tuple[JsonValue, JsonValue] | None
+
+
 class Motion(BaseModel):
     """
-    A value on its way from the first of a pair to the second: once, or there and back.
+    A value on its way from the first of a pair to the second, as its shape says.
+
+    `ramp`: straight, in the length of the phase. In each period, `sine`: gently there and back;
+    `triangle`: straight there and back; `saw`: straight there, then a fall; `square`: half of it
+    at the first, half at the second.
 
     Numbers move, and so do the numbers in two texts that are alike in all else:
     `ramp = ["p50=50ms p95=80ms", "p50=200ms p95=900ms"]`.
@@ -73,23 +87,18 @@ class Motion(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ramp: tuple[JsonValue, JsonValue] | None = None
-    """Straight, in the length of the phase."""
-    sine: tuple[JsonValue, JsonValue] | None = None
-    """Gently there and back in each period."""
-    triangle: tuple[JsonValue, JsonValue] | None = None
-    """Straight there and back in each period."""
-    saw: tuple[JsonValue, JsonValue] | None = None
-    """Straight there in each period, then a fall."""
-    square: tuple[JsonValue, JsonValue] | None = None
-    """Half of each period here, half there."""
+    ramp: Pair = None
+    sine: Pair = None
+    triangle: Pair = None
+    saw: Pair = None
+    square: Pair = None
     period: PositiveDuration | None = None
 
     @model_validator(mode="after")
     def _is_one_of_them(self) -> Self:
-        shapes = [shape for shape in _SHAPES if getattr(self, shape) is not None]
+        shapes = [shape for shape in _WAYS if getattr(self, shape) is not None]
         if len(shapes) != 1:
-            raise ValueError(f"one of {', '.join(_SHAPES)} is needed, not {len(shapes)}")
+            raise ValueError(f"one of {', '.join(_WAYS)} is needed, not {len(shapes)}")
         if (shapes[0] == "ramp") != (self.period is None):
             raise ValueError("a wave needs its period, and a ramp has none: it lasts its phase")
         if self.period is not None and self.period < _SHORTEST:
@@ -106,7 +115,7 @@ class Motion(BaseModel):
 
     @property
     def shape(self) -> str:
-        return next(shape for shape in _SHAPES if getattr(self, shape) is not None)
+        return next(shape for shape in _WAYS if getattr(self, shape) is not None)
 
     @property
     def ends(self) -> tuple[JsonValue, JsonValue]:
@@ -122,16 +131,6 @@ class Motion(BaseModel):
             count = 2 * min(max(int(span / _SHORTEST_STEP / 2), 1), _WAVE_STEPS // 2)
         value, way = between(*self.ends), _WAYS[self.shape]
         return span, [value(way((step + 0.5) / count)) for step in range(count)]
-
-
-_WAYS: dict[str, Callable[[float], float]] = {
-    "ramp": lambda x: x,
-    "sine": lambda x: (1 - cos(2 * pi * x)) / 2,
-    "triangle": lambda x: 1 - abs(1 - 2 * x),
-    "saw": lambda x: x,
-    "square": lambda x: float(x >= 0.5),
-}
-"""Share of the way from the first value to the second, at a share of the time."""
 
 
 def between(first: JsonValue, second: JsonValue) -> Callable[[float], JsonValue]:
@@ -178,7 +177,7 @@ def _kind(value: object) -> str:
     """A table with the name of a shape is a motion; anything else is a value to set."""
     if isinstance(value, Motion):
         return "motion"
-    moves = isinstance(value, Mapping) and any(shape in value for shape in _SHAPES)
+    moves = isinstance(value, Mapping) and any(shape in value for shape in _WAYS)
     return "motion" if moves else "value"
 
 
@@ -188,7 +187,7 @@ Change = Annotated[
 Number = Annotated[
     Annotated[Motion, Tag("motion")] | Annotated[FiniteFloat, Tag("value")], Discriminator(_kind)
 ]
-Place = Annotated[str, Field(min_length=1, max_length=200)]
+ValuePath = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -214,8 +213,8 @@ class Phase(BaseModel):
     """When it begins, on the timeline's clock. None: when the one before ends."""
     duration: PositiveDuration | None = Field(default=None, alias="for")
     """None: until the next begins, or for ever."""
-    changes: Annotated[dict[Place, Change], Field(max_length=100)] = {}
-    """Dotted place in the profile, or `latency_factor` -> value, ramp or wave."""
+    changes: Annotated[dict[ValuePath, Change], Field(max_length=100)] = {}
+    """Dotted path in the profile, or `latency_factor` -> value, ramp or wave."""
     outage: Overflow | None = None
     """What every request meets at once: an error status, or a broken connection."""
     brownout: Brownout | None = None
@@ -228,18 +227,18 @@ class Phase(BaseModel):
             raise ValueError("an outage leaves nothing for a brown-out; make it two phases")
         if self.brownout and FACTOR in self.changes:
             raise ValueError(f"a brown-out has a factor of its own; leave out {FACTOR}")
-        for place in self.changes:
-            first, *_ = place.split(".")
+        for path in self.changes:
+            first, *_ = path.split(".")
             if first in _FIXED:
                 raise ValueError(f"{first} holds for the whole of a run; it cannot change")
         return self
 
     def motions(self) -> Iterator[tuple[str, Motion]]:
-        """Everything that moves, by its place."""
+        """Everything that moves, by its path."""
         values: dict[str, Any] = dict(self.changes)
         if self.brownout:
             values |= {FACTOR: self.brownout.factor, REFUSED: self.brownout.refused}
-        return ((place, value) for place, value in values.items() if isinstance(value, Motion))
+        return ((path, value) for path, value in values.items() if isinstance(value, Motion))
 
 
 class Timeline(BaseModel):
@@ -272,7 +271,7 @@ class Timeline(BaseModel):
         for (name, start, end), phase in zip(self.spans(), self.phases, strict=True):
             if end - start < _SHORTEST:
                 raise ValueError(f"phase {name!r} lasts less than a millisecond")
-            ramps = [place for place, motion in phase.motions() if motion.shape == "ramp"]
+            ramps = [path for path, motion in phase.motions() if motion.shape == "ramp"]
             if end == inf and ramps:
                 raise ValueError(
                     f"phase {name!r} never ends, so {ramps[0]} cannot ramp; give 'for'"

@@ -225,7 +225,7 @@ WAVE = {"sine": [1, 2], "period": "1s"}
         ([{"name": "a", "changes": {"latncy": "5ms"}}], "phase 'a': latncy: there is no such key"),
         ([{"name": "a", "changes": {"latency": "5"}}], "phase 'a': latency: '5' has no unit"),
         ([{"name": "a", "changes": {"latency.p50": 1}}], "'10ms' is not a table"),
-        ([{"name": "a", "changes": {"errors..x": 1}}], "is not a dotted place"),
+        ([{"name": "a", "changes": {"errors..x": 1}}], "is not a dotted path"),
         ([{"name": "a", "changes": {"routes.7.status": 1}}], "no '7.status' among its 2 elements"),
         (
             [{"name": "a", "changes": {"latency_factor": -1}}],
