@@ -55,13 +55,7 @@ def chart(
     places = {"domain": deployments}
     colour = {"color": nominal("deployment", scale=places, legend=key)}
     shape = {"shape": nominal("deployment", scale=places, legend=key)}
-    runs = sorted({curve.run for curve in curves})
-    dash = nominal(
-        "run",
-        sort=runs,
-        scale={"domain": runs, "range": [[1, 0], [5, 4]][: len(runs)]},
-        legend={"title": None, "orient": "top"} if legend and len(runs) > 1 else None,
-    )
+    dash = _dash(curves, legend)
     run = {"detail": nominal("run")}
 
     # Only dots lead through an invalid point: a line would claim what was not measured.
@@ -83,23 +77,7 @@ def chart(
         ),
         layer(line, "line", place | colour | {"strokeDash": dash}, strokeWidth=2),
         layer(each, "rule", across | ends | colour, strokeWidth=1.5, opacity=0.7),
-        layer(
-            [row for row in each if row["valid"]],
-            "point",
-            place | colour | shape,
-            filled=True,
-            size=58,
-            opacity=1,
-        ),
-        layer(
-            [row for row in each if not row["valid"]],
-            "point",
-            place | colour | shape,
-            filled=False,
-            size=70,
-            strokeWidth=1.8,
-            opacity=1,
-        ),
+        *_points(each, place | colour | shape),
         *_outlines(each, place | colour),
         *_arrows(curves, rows, across | colour, what),
         # What the pointer meets: larger than what is seen.
@@ -119,6 +97,27 @@ def chart(
         "height": size.height,
         "resolve": {"scale": {"y": "independent"}},
     }
+
+
+def _dash(curves: Sequence[Curve], legend: bool) -> Channel:
+    """Return the channel that tells the curves of two runs apart."""
+    runs = sorted({curve.run for curve in curves})
+    return nominal(
+        "run",
+        sort=runs,
+        scale={"domain": runs, "range": [[1, 0], [5, 4]][: len(runs)]},
+        legend={"title": None, "orient": "top"} if legend and len(runs) > 1 else None,
+    )
+
+
+def _points(each: Rows, encoding: Channel) -> list[Layer]:
+    """Return the marks of the points: filled, and hollow where they are not valid."""
+    valid = [row for row in each if row["valid"]]
+    others = [row for row in each if not row["valid"]]
+    return [
+        layer(valid, "point", encoding, filled=True, size=58, opacity=1),
+        layer(others, "point", encoding, filled=False, size=70, strokeWidth=1.8, opacity=1),
+    ]
 
 
 def with_tips(rows: Iterable[dict[str, Any]], curves: Sequence[Curve], what: str) -> list[Any]:
