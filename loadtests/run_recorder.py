@@ -11,7 +11,7 @@ from loadtests.analysis import runs
 from loadtests.analysis.capacity import result
 from loadtests.analysis.capacity.margins import Bounds
 from loadtests.dashboard.live import Dashboard
-from loadtests.dashboard.upstream_control import Refused, Upstream
+from loadtests.dashboard.upstream_control import ChangeRefused, UpstreamControl
 from loadtests.outcomes import Ending, Outcome, endings_of
 from loadtests.plans import Plan, UrlDeployment, overrides
 from loadtests.processes import interrupts, open_files
@@ -68,7 +68,7 @@ class RunRecorder:
         self._engine: Engine = line
         self._observer = observer
         self._generator, self._notes = hello.pid, hello.notes
-        self._upstream = Upstream(fleet.mock, plan.upstream)
+        self._upstream = UpstreamControl(fleet.mock, plan.upstream)
         self._dashboard: Dashboard | None = None
         if hello.web:
             dashboard = Dashboard(line, observer, out, self._upstream)
@@ -183,7 +183,7 @@ class RunRecorder:
                 endings.add(Ending.INVALID)
                 with suppress(EngineFailed):
                     self._engine.send(Finish())
-            except (DeploymentFailed, EngineFailed, Refused, StorageFailed, OSError) as error:
+            except (DeploymentFailed, EngineFailed, ChangeRefused, StorageFailed, OSError) as error:
                 failure = open_files.exhausted(error) or error
                 if isinstance(failure, OSError):
                     raise
@@ -272,7 +272,7 @@ def _explained(error: Exception, path: Path) -> str:
     match error:
         case EngineFailed():
             return f"{error}; see {path / 'logs'}"
-        case Refused():
+        case ChangeRefused():
             return f"The upstream does not play this run's profile: {error}"
         case _:
             return str(error)

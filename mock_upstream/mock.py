@@ -14,7 +14,7 @@ from mock_upstream.ledger.ledger import Account, Ledger
 from mock_upstream.player import ActiveProfile, Refusal, RequestPlan
 from mock_upstream.profiles.profile import Profile
 from mock_upstream.responses import bodies
-from mock_upstream.responses.exchange import Answer, Exchange, Header
+from mock_upstream.responses.exchange import Exchange, Header, Reply
 from mock_upstream.timing.deadlines import Deadlines
 
 
@@ -191,7 +191,7 @@ class Mock:
         return True
 
     async def _fail(
-        self, exchange: Exchange, job: RequestPlan, fault: Fault, answer: Answer
+        self, exchange: Exchange, job: RequestPlan, fault: Fault, answer: Reply
     ) -> None:
         self._ledger.fault(fault.name)
         await fault.play(exchange, answer)

@@ -13,10 +13,10 @@ from mock_upstream.faults import Fault
 from mock_upstream.latency.draws import Stream
 from mock_upstream.overrides import OverrideError, Overrides
 from mock_upstream.overrides import parse as parse_overrides
-from mock_upstream.profiles.compiled_timeline import Schedule, State
+from mock_upstream.profiles.compiled_timeline import CompiledTimeline, State
 from mock_upstream.profiles.profile import Profile
 from mock_upstream.responses.bodies import Body
-from mock_upstream.responses.exchange import Answer, Exchange, Header, error_answer
+from mock_upstream.responses.exchange import Exchange, Header, Reply, error_answer
 from mock_upstream.routes import Responder, Responders, Tallies, Tally, forget
 
 
@@ -144,9 +144,9 @@ class RequestPlan:
         times = self.asked * 1e3, self.queued * 1e3, self.served * 1e3, late * 1e3
         return b"asked;dur=%.3f, queue;dur=%.3f, service;dur=%.3f, late;dur=%.3f" % times
 
-    def answer(self, query: bytes) -> Answer:
+    def answer(self, query: bytes) -> Reply:
         headers, content = self.responder.answer(self.status, self.values, query)
-        answer = Answer(self.status, headers, content)
+        answer = Reply(self.status, headers, content)
         if self.body is not None:
             self.body.fill(answer, self.draw(self.responder.sizes))
         return answer
@@ -168,10 +168,10 @@ class Refusal:
     def fault(self) -> Fault | None:
         return faults.load(self.end)() if isinstance(self.end, str) else None
 
-    def answer(self) -> Answer:
+    def answer(self) -> Reply:
         status = self.end if isinstance(self.end, int) else 503
         headers, content = error_answer(status, self.reason)
-        return Answer(status, [*headers, *self.headers], content)
+        return Reply(status, [*headers, *self.headers], content)
 
 
 class ActiveProfile:
@@ -287,7 +287,7 @@ class ActiveProfile:
             job.station = self.station
         return None
 
-    def _state(self, schedule: Schedule[Profile], now: float) -> State[Profile]:
+    def _state(self, schedule: CompiledTimeline[Profile], now: float) -> State[Profile]:
         return schedule.at(None if self.started is None else now - self.started)
 
     def _change(self, profile: Profile, now: float) -> None:

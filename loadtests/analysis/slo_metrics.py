@@ -106,7 +106,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class SloMeasurement:
     """
     An interval with infinite ends where there is no bound; `why` is about the measurement.
 
@@ -145,7 +145,7 @@ def of_metric(
     pieces: Sequence[Quarter],
     parts: Sequence[int],
     part: bool = False,
-) -> Measured:
+) -> SloMeasurement:
     """
     What these pieces show, which are all of the point, or a part of them.
 
@@ -178,7 +178,7 @@ def _quantile(
     pieces: Sequence[Quarter],
     parts: Sequence[int],
     part: bool,
-) -> Measured:
+) -> SloMeasurement:
     if collapse.unstable(point):
         return _unstable(point)
     if not point.requests:
@@ -192,7 +192,7 @@ def _quantile(
         if share is None:
             few = f"{point.requests} requests at {at_level(point)} are too few for {name}"
             raise Unresolved(few, longer=needed(name) / point.requests)
-        seen = Measured(math.nan, -math.inf, math.inf, "", False, share=share, longer=longer)
+        seen = SloMeasurement(math.nan, -math.inf, math.inf, "", False, share=share, longer=longer)
         few = f"{point.requests} requests at {at_level(point)} are too few for {name}"
         told = f"at {at_level(point)} {share.counted}"
         return replace(seen, why=few if status_of(slo, seen) == "unresolved" else told)
@@ -200,7 +200,7 @@ def _quantile(
         failed = percent(point.errors.rate)
         why = f"{failed} of the requests at {at_level(point)} fail, which counts as too slow"
         low = -math.inf if estimate.low is None else estimate.low
-        return Measured(math.inf, low, math.inf, why, False, share=share, longer=longer)
+        return SloMeasurement(math.inf, low, math.inf, why, False, share=share, longer=longer)
     seen = of_estimate(slo, estimate, f"{name} at {at_level(point)}", duration)
     if share is None:
         return seen
@@ -251,11 +251,11 @@ def _share(
     return Share(sum(counted), sum(sizes), found, 1 - q, slo.threshold, fewer)
 
 
-def _mean(slo: Slo, point: Point, pieces: Sequence[Quarter], part: bool) -> Measured:
+def _mean(slo: Slo, point: Point, pieces: Sequence[Quarter], part: bool) -> SloMeasurement:
     where = f"at {at_level(point)}"
     if point.errors.rate:
         why = f"{percent(point.errors.rate)} of the requests {where} fail: no mean is slow enough"
-        return Measured(math.inf, math.inf, math.inf, why, shown=False)
+        return SloMeasurement(math.inf, math.inf, math.inf, why, shown=False)
     if collapse.unstable(point):
         return _unstable(point)
     mean = point.response_time.get("mean")
@@ -267,24 +267,28 @@ def _mean(slo: Slo, point: Point, pieces: Sequence[Quarter], part: bool) -> Meas
     return of_estimate(slo, mean, f"the mean {where}", duration)
 
 
-def _unstable(point: Point) -> Measured:
+def _unstable(point: Point) -> SloMeasurement:
     """Response times that grow as long as the test lasts meet no SLO."""
-    return Measured(math.inf, math.inf, math.inf, why_unstable(point), shown=False)
+    return SloMeasurement(math.inf, math.inf, math.inf, why_unstable(point), shown=False)
 
 
 def why_unstable(point: Point) -> str:
     return next((text for text in point.problems if text.startswith("unstable")), "it is unstable")
 
 
-def of_estimate(slo: Slo, estimate: Estimate, what: str, told: Callable[[float], str]) -> Measured:
+def of_estimate(
+    slo: Slo, estimate: Estimate, what: str, told: Callable[[float], str]
+) -> SloMeasurement:
     low = -math.inf if estimate.low is None else estimate.low
     high = math.inf if estimate.high is None else estimate.high
     value = told(estimate.value)
     longer = times_longer(estimate.value, low, high, slo.threshold)
-    return Measured(estimate.value, low, high, f"{what} is {value}", told=value, longer=longer)
+    return SloMeasurement(
+        estimate.value, low, high, f"{what} is {value}", told=value, longer=longer
+    )
 
 
-def of_errors(slo: Slo, failed: int, requests: int, worth: float, where: str) -> Measured:
+def of_errors(slo: Slo, failed: int, requests: int, worth: float, where: str) -> SloMeasurement:
     """The error share, with the exact interval (Clopper and Pearson 1934) of the effective size."""
     if not requests:
         raise Unresolved(f"no request was measured {where}", valid=False)
@@ -292,7 +296,7 @@ def of_errors(slo: Slo, failed: int, requests: int, worth: float, where: str) ->
     low, high = proportion(value * worth, worth, TAIL)
     why = f"{failed:,} of {requests:,} requests {where} failed"
     longer = _longer_for_share(value, slo.threshold, worth)
-    return Measured(value, low, high, why, longer=longer)
+    return SloMeasurement(value, low, high, why, longer=longer)
 
 
 def _between(values: Sequence[float]) -> Estimate:
@@ -300,7 +304,7 @@ def _between(values: Sequence[float]) -> Estimate:
     return Estimate(value=sum(values) / len(values), low=min(values), high=max(values))
 
 
-def status_of(slo: Slo, seen: Measured) -> Literal["met", "missed", "unresolved"]:
+def status_of(slo: Slo, seen: SloMeasurement) -> Literal["met", "missed", "unresolved"]:
     """Whether all of what is possible meets the SLO, none of it, or some."""
     if seen.share is not None and slo.against is None:
         below = seen.share.below()

@@ -20,7 +20,7 @@ from loadtests.analysis.slo_metrics import (
     LONGER,
     MOST,
     Evidence,
-    Measured,
+    SloMeasurement,
     Unresolved,
     at_level,
     effective,
@@ -114,7 +114,7 @@ def _relaxed(slo: Slo, evidence: Evidence) -> float:
     )
 
 
-def _measured(slo: Slo, evidence: Evidence) -> Measured:
+def _measured(slo: Slo, evidence: Evidence) -> SloMeasurement:
     if slo.metric == "knee":
         return _knee(slo, evidence)
     if slo.level is None:
@@ -124,7 +124,7 @@ def _measured(slo: Slo, evidence: Evidence) -> Measured:
     return _at_level(slo, evidence, evidence.points[slo.level])
 
 
-def _at_level(slo: Slo, evidence: Evidence, point: Point) -> Measured:
+def _at_level(slo: Slo, evidence: Evidence, point: Point) -> SloMeasurement:
     """
     Raises:
         Unresolved: nothing valid was measured, or what moves or grows would be met.
@@ -147,7 +147,9 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> Measured:
     return seen
 
 
-def _while_it_moves(slo: Slo, evidence: Evidence, point: Point, seen: Measured) -> Measured:
+def _while_it_moves(
+    slo: Slo, evidence: Evidence, point: Point, seen: SloMeasurement
+) -> SloMeasurement:
     """
     What both halves of every window show by themselves.
 
@@ -159,7 +161,7 @@ def _while_it_moves(slo: Slo, evidence: Evidence, point: Point, seen: Measured) 
     if not any(one.hung or one.unanswered for one in whole):
         halves = _halves(*level_pieces(evidence.at(point.level)))
 
-    def looks(asked: Slo) -> list[Measured]:
+    def looks(asked: Slo) -> list[SloMeasurement]:
         return [of_metric(asked, evidence, point, *half, part=True) for half in halves] or [seen]
 
     found = looks(slo)
@@ -180,7 +182,7 @@ def _stricter(slo: Slo) -> Slo:
     return replace(slo, threshold=slo.threshold * factor)
 
 
-def _unanswered(slo: Slo, point: Point) -> Measured | None:
+def _unanswered(slo: Slo, point: Point) -> SloMeasurement | None:
     """
     The users that wait in vain, where they are more than the SLO allows; else None.
 
@@ -194,10 +196,10 @@ def _unanswered(slo: Slo, point: Point) -> Measured | None:
     if slo.holds(value) or value <= point.errors.rate:
         return None
     why = f"{users} of {point.level} users waited in vain until the window ended"
-    return Measured(value, low, high, why)
+    return SloMeasurement(value, low, high, why)
 
 
-def _failing_later(slo: Slo, point: Point, seen: Measured) -> Measured:
+def _failing_later(slo: Slo, point: Point, seen: SloMeasurement) -> SloMeasurement:
     """
     Failures where more comes than is answered: what is not answered fails sooner or later.
 
@@ -208,10 +210,10 @@ def _failing_later(slo: Slo, point: Point, seen: Measured) -> Measured:
     why = f"{seen.why}, but {why_unstable(point)}"
     if slo.holds(1 - answered * point.seconds / point.requests):
         raise Unresolved(why)
-    return Measured(math.inf, math.inf, math.inf, why, shown=False)
+    return SloMeasurement(math.inf, math.inf, math.inf, why, shown=False)
 
 
-def _side(slo: Slo, evidence: Evidence, point: Point) -> Measured:
+def _side(slo: Slo, evidence: Evidence, point: Point) -> SloMeasurement:
     """
     One side of a ratio, which an SLO about both cannot judge by itself.
 
@@ -228,7 +230,7 @@ def _side(slo: Slo, evidence: Evidence, point: Point) -> Measured:
     return of_metric(slo, evidence, point, pieces, parts)
 
 
-def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> Measured:
+def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> SloMeasurement:
     """The ratio of two measurements; a value that is infinite or zero on one side bounds it."""
     sides, missing = [], {}
     for one in (evidence, against):
@@ -253,7 +255,7 @@ def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> Measured:
         raise Unresolved(f"{why}, which gives no ratio")
     value, low, high = _divided(left, right)
     longer = times_longer(*map(_log, (value, low, high, slo.threshold)))
-    seen = Measured(
+    seen = SloMeasurement(
         value, low, high, why + _ratio_with_bounds(value, low, high), shown, longer=longer
     )
     degenerate = not shown or 0 in (left.value, right.value)
@@ -263,7 +265,7 @@ def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> Measured:
     return seen
 
 
-def _divided(left: Measured, right: Measured) -> tuple[float, float, float]:
+def _divided(left: SloMeasurement, right: SloMeasurement) -> tuple[float, float, float]:
     """
     left / right and the ends of its interval.
 
@@ -301,7 +303,7 @@ def _ratio_with_bounds(value: float, low: float, high: float) -> str:
     return f", a ratio of {bound}" if bound else ""
 
 
-def _unsure(slo: Slo, seen: Measured) -> str:
+def _unsure(slo: Slo, seen: SloMeasurement) -> str:
     if slo.against is not None:
         if math.isinf(seen.low) and math.isinf(seen.high):
             return ", and the windows are too short for a 95 % interval"
@@ -316,7 +318,7 @@ def _unsure(slo: Slo, seen: Measured) -> str:
 # A level that tells less than it should
 
 
-def _skipped(slo: Slo, evidence: Evidence, level: int) -> Measured:
+def _skipped(slo: Slo, evidence: Evidence, level: int) -> SloMeasurement:
     """
     What a level that was not played would have shown at best, where a lower one had collapsed.
 
@@ -347,7 +349,7 @@ def _skipped(slo: Slo, evidence: Evidence, level: int) -> Measured:
     return replace(seen, why=f"{missing}; {seen.why}", shown=False)
 
 
-def _failing_anyway(slo: Slo, point: Point) -> Measured:
+def _failing_anyway(slo: Slo, point: Point) -> SloMeasurement:
     """
     What is certain though the measurement is not valid: that most requests failed, or that many of
     them were answered with a failure.
@@ -371,7 +373,7 @@ def _failing_anyway(slo: Slo, point: Point) -> Measured:
             if slo.metric == "throughput":
                 seen = replace(of_estimate(slo, point.throughput, "", rate), why=told)
             elif slo.metric != "errors":
-                seen = Measured(math.inf, math.inf, math.inf, told, shown=False)
+                seen = SloMeasurement(math.inf, math.inf, math.inf, told, shown=False)
             if status_of(slo, seen) == "missed":
                 return seen
     reasons = list(point.problems)
@@ -423,7 +425,7 @@ def _times_to_tell(evidence: Evidence, point: Point) -> float:
     )
 
 
-def _errors_everywhere(slo: Slo, evidence: Evidence) -> Measured:
+def _errors_everywhere(slo: Slo, evidence: Evidence) -> SloMeasurement:
     points = [point for _, point in sorted(evidence.points.items())]
     doubts: list[Unresolved] = []
     for point in points:
@@ -455,7 +457,7 @@ def _with_a_level(slo: Slo, level: int, doubt: Unresolved) -> Unresolved:
     return Unresolved(f'{doubt}; an SLO "{slo.text} at {level}" has them played', valid=False)
 
 
-def _knee(slo: Slo, evidence: Evidence) -> Measured:
+def _knee(slo: Slo, evidence: Evidence) -> SloMeasurement:
     knee = evidence.knee
     if knee is not None and knee.level is not None:
         place = Estimate(value=knee.level, low=knee.low, high=knee.high)
@@ -464,12 +466,12 @@ def _knee(slo: Slo, evidence: Evidence) -> Measured:
         why = f"the knee is at or below {load(knee.high, evidence.model)}"
         if slo.against is None and slo.holds(0.0) != slo.holds(knee.high):
             raise Unresolved(f"{why}: only lower levels can decide it")
-        return Measured(0.0, 0.0, knee.high, why, shown=False)
+        return SloMeasurement(0.0, 0.0, knee.high, why, shown=False)
     if knee is not None and knee.low is not None:
         why = f"no knee was found up to {load(max(evidence.points), evidence.model)}"
         if slo.against is None and slo.holds(knee.low) != slo.holds(math.inf):
             raise Unresolved(f"{why}: only higher levels can decide it")
-        return Measured(math.inf, knee.low, math.inf, why, shown=False)
+        return SloMeasurement(math.inf, knee.low, math.inf, why, shown=False)
     raise Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
 
 
@@ -477,10 +479,10 @@ def _log(value: float) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
-def _estimate(seen: Measured) -> Estimate | None:
+def _estimate(seen: SloMeasurement) -> Estimate | None:
     return _bounded(seen) if seen.shown and math.isfinite(seen.value) else None
 
 
-def _bounded(seen: Measured) -> Estimate:
+def _bounded(seen: SloMeasurement) -> Estimate:
     low, high = (end if math.isfinite(end) else None for end in (seen.low, seen.high))
     return Estimate(value=seen.value, low=low, high=high)

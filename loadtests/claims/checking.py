@@ -14,7 +14,7 @@ from loadtests import plans, session
 from loadtests.analysis.inputs import records
 from loadtests.claims import page
 from loadtests.claims.experiment import Experiment, Finding, all_experiments
-from loadtests.claims.measurements import Seen
+from loadtests.claims.measurements import Measurement
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 from loadtests.processes import interrupts
 from loadtests.run.controller import Observer
@@ -31,7 +31,7 @@ class NoSuchClaim(Failure):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ClaimOutcome:
     """What became of the experiments; `code` is 0, 3 (one has no verdict) or 130."""
 
     page: Path
@@ -62,7 +62,7 @@ def check(
     observer: Observer,
     begins: Callable[[str], None],
     found: Callable[[Finding], None],
-) -> Outcome:
+) -> ClaimOutcome:
     """
     Play the plans of the experiments, each once; Ctrl-C keeps what was found by then.
 
@@ -72,7 +72,7 @@ def check(
         found: called with each finding as soon as its plans are played.
     """
     folder = run_folder.make(out, "claims")
-    seen: dict[str, Seen | str] = {}
+    seen: dict[str, Measurement | str] = {}
     findings: dict[str, Finding] = {}
     interrupted = False
     with interrupts.held() as held:
@@ -88,12 +88,12 @@ def check(
         except KeyboardInterrupt:
             interrupted = True
         ordered = [findings[one.name] for one in wanted if one.name in findings]
-        played = {name: one for name, one in seen.items() if isinstance(one, Seen)}
+        played = {name: one for name, one in seen.items() if isinstance(one, Measurement)}
         written = page.write(ordered, played, folder)
     if interrupted or held.came:
-        return Outcome(written, ordered, INTERRUPTED)
+        return ClaimOutcome(written, ordered, INTERRUPTED)
     decided = all(finding.verdict for finding in ordered)
-    return Outcome(written, ordered, FINE if decided else NOT_MEASURABLE)
+    return ClaimOutcome(written, ordered, FINE if decided else NOT_MEASURABLE)
 
 
 def plan_of(name: str) -> plans.Plan:
@@ -107,7 +107,9 @@ def probed(name: str, wanted: Sequence[Experiment]) -> list[str]:
     return [deployment for deployment in plan_of(name).deployments if deployment in asked]
 
 
-def _played(name: str, wanted: Sequence[Experiment], out: Path, observer: Observer) -> Seen | str:
+def _played(
+    name: str, wanted: Sequence[Experiment], out: Path, observer: Observer
+) -> Measurement | str:
     """Return what the plan showed, or why it showed nothing."""
     plan = plan_of(name)
     names = probed(name, wanted)
@@ -117,4 +119,4 @@ def _played(name: str, wanted: Sequence[Experiment], out: Path, observer: Observ
         return str(error)
     if outcome.interrupted:
         raise KeyboardInterrupt
-    return Seen(plan, outcome.run, records.read(outcome.folder))
+    return Measurement(plan, outcome.run, records.read(outcome.folder))

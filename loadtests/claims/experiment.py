@@ -15,7 +15,7 @@ from pkgutil import iter_modules
 from typing import Literal
 
 from loadtests.claims import experiments as shelf
-from loadtests.claims.measurements import NotMeasured, Seen
+from loadtests.claims.measurements import Measurement, NotMeasured
 from loadtests.claims.model import HEALTHY
 from loadtests.results import Estimate
 
@@ -96,7 +96,7 @@ class Experiment:
     judge: Callable[..., list[Case]]
     probed: tuple[str, ...] = ()
 
-    def finding(self, seen: Mapping[str, Seen | str]) -> Finding:
+    def finding(self, seen: Mapping[str, Measurement | str]) -> Finding:
         """`seen` has each plan, or why it could not be played."""
         missing = [why for name in self.plans if isinstance(why := seen[name], str)]
         if missing:

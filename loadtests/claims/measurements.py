@@ -7,7 +7,7 @@ from functools import cached_property
 from scipy import special
 
 from loadtests.analysis.inputs import cpu
-from loadtests.analysis.inputs.ledgers import Ledger
+from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.inputs.resources import inside
 from loadtests.analysis.stats.intervals import proportion
@@ -25,7 +25,7 @@ class NotMeasured(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RequestCounts:
     """
     What came to the mock in the whole seconds of a stage's window, and what was asked of the
     service in the same seconds.
@@ -47,7 +47,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Measurement:
     """One plan that was played. Times are seconds, rates a second."""
 
     plan: Plan
@@ -168,7 +168,7 @@ class Seen:
             raise NotMeasured(f"{self.run.name}, {deployment}: its CPU was not read")
         return Estimate(value=sum(each) / len(each), low=min(each), high=max(each))
 
-    def counts(self, deployment: str, level: int) -> Counts:
+    def counts(self, deployment: str, level: int) -> RequestCounts:
         """
         Raises:
             NotMeasured: the mock was not sampled twice meanwhile, or got no call.
@@ -184,7 +184,7 @@ class Seen:
             raise NotMeasured(f"{self.run.name}, {deployment} at {level}: the mock got no call")
         peaks = [after.in_flight.peak or 0.0 for _, (_, after) in pairs]
         opened = [one.connections.accepted if one.connections else 0.0 for one in (first, last)]
-        return Counts(
+        return RequestCounts(
             requests=requests,
             calls=calls,
             connections=opened[1] - opened[0],
@@ -200,9 +200,9 @@ class Seen:
 
     def _ledgers(
         self, record: StageRecord
-    ) -> Iterator[tuple[tuple[float, Ledger], tuple[float, Ledger]]]:
+    ) -> Iterator[tuple[tuple[float, LedgerReading], tuple[float, LedgerReading]]]:
         for before, sample in inside(record, self.record.samples):
-            then, now = Ledger.of(before), Ledger.of(sample)
+            then, now = LedgerReading.of(before), LedgerReading.of(sample)
             if then and now and now.continues(then):
                 yield (before["at"], then), (sample["at"], now)
 

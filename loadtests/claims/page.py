@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loadtests.claims import picture, text
 from loadtests.claims.experiment import Case, Finding
-from loadtests.claims.measurements import Seen
+from loadtests.claims.measurements import Measurement
 from loadtests.report import writing
 from loadtests.report.charts import figures
 from loadtests.report.charts.pictures import PictureFailed
@@ -31,7 +31,7 @@ A dot is a measurement with its interval, and a ring is the prediction. Blue: th
 orange: it is not. Values outside of the plot are drawn at its edge."""
 
 
-def write(findings: Sequence[Finding], seen: Mapping[str, Seen], folder: Path) -> Path:
+def write(findings: Sequence[Finding], seen: Mapping[str, Measurement], folder: Path) -> Path:
     """Write the page into the folder, its pictures into `claims/` in it; the page's path."""
     pictures = folder / "claims"
     pictures.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ def write(findings: Sequence[Finding], seen: Mapping[str, Seen], folder: Path) -
     return page
 
 
-def render(findings: Sequence[Finding], drawn: Mapping[str, Seen]) -> str:
+def render(findings: Sequence[Finding], drawn: Mapping[str, Measurement]) -> str:
     """
     Args:
         drawn: the plans whose curves are shown, by name.
@@ -99,18 +99,18 @@ def _row(case: Case) -> list[str]:
     return [case.when, case.what, *texts, text.measured(case) + off]
 
 
-def _levels(seen: Seen) -> int:
+def _levels(seen: Measurement) -> int:
     return len({point.level for point in seen.run.points})
 
 
-def _requests(seen: Seen) -> str:
+def _requests(seen: Measurement) -> str:
     paths = ", ".join(f"`{request.path}`" for request in seen.plan.requests)
     return (
         f"All requests of the plan together: {paths}; an upstream of {seen.plan.upstream.latency}."
     )
 
 
-def _where(drawn: Mapping[str, Seen]) -> str:
+def _where(drawn: Mapping[str, Measurement]) -> str:
     """The machine, as the first run tells it."""
     for one in drawn.values():
         facts = one.run.environment

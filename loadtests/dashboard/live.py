@@ -11,7 +11,7 @@ from loadtests.analysis import runs
 from loadtests.analysis.numbers import load
 from loadtests.analysis.points import Growing
 from loadtests.dashboard import pages, scripts
-from loadtests.dashboard.upstream_control import Refused, Upstream
+from loadtests.dashboard.upstream_control import ChangeRefused, UpstreamControl
 from loadtests.recording import messages
 from loadtests.results import Point, Run
 from loadtests.run.controller import Observer
@@ -31,7 +31,9 @@ class Dashboard:
     what happens.
     """
 
-    def __init__(self, line: Engine, observer: Observer, out: Path, upstream: Upstream) -> None:
+    def __init__(
+        self, line: Engine, observer: Observer, out: Path, upstream: UpstreamControl
+    ) -> None:
         """
         Args:
             out: the folder of the runs.
@@ -192,7 +194,7 @@ class Dashboard:
         else:
             try:
                 do(ask.values)
-            except (Refused, NoSuchRun) as error:
+            except (ChangeRefused, NoSuchRun) as error:
                 problem = str(error)
         self._line.send(messages.CommandResult(number=ask.number, problem=problem))
 

@@ -26,11 +26,11 @@ Values = Mapping[str, Any]
 JsonProfile = dict[str, Any]
 
 
-class Refused(Exception):
+class ChangeRefused(Exception):
     """What cannot be done to the upstream; the message says why."""
 
 
-class Upstream:
+class UpstreamControl:
     """Every change is told as it is made, with what is played from then on."""
 
     def __init__(self, mock: Mock, profile: Profile) -> None:
@@ -53,7 +53,7 @@ class Upstream:
         A run begins, with this profile; a timeline that waits for the load test begins with it.
 
         Raises:
-            Refused: the mock does not play it.
+            ChangeRefused: the mock does not play it.
         """
         with self._lock:
             self._running = True
@@ -72,7 +72,7 @@ class Upstream:
         stratified, so that those of a short window are as long in the mean as those of a long one.
 
         Raises:
-            Refused: the mock does not take it.
+            ChangeRefused: the mock does not take it.
         """
         with self._lock:
             seed, before = self._planned.get("seed", 0), self._planned.get("scale", 1.0)
@@ -87,7 +87,7 @@ class Upstream:
                 self._outage.cancel()
                 self._outage = None
             if self._played != self._planned:
-                with suppress(Refused):  # the next run asks for its profile, and tells
+                with suppress(ChangeRefused):  # the next run asks for its profile, and tells
                     self._put(self._planned)
 
     def state(self) -> dict[str, Any]:
@@ -114,20 +114,20 @@ class Upstream:
         absent stay.
 
         Raises:
-            Refused: no run goes on, or an outage does, or a value cannot be.
+            ChangeRefused: no run goes on, or an outage does, or a value cannot be.
         """
         with self._lock:
             self._check()
             self._play(self._played | _read(values, self._played, self._planned))
 
     def restore(self, _: Values) -> None:
-        """Play the plan's profile again. Raises Refused."""
+        """Play the plan's profile again. Raises ChangeRefused."""
         with self._lock:
             self._check()
             self._play(self._planned)
 
     def outage(self, _: Values) -> None:
-        """Answer every request with an error for OUTAGE seconds. Raises Refused."""
+        """Answer every request with an error for OUTAGE seconds. Raises ChangeRefused."""
         with self._lock:
             self._check()
             self._before = self._played
@@ -146,17 +146,17 @@ class Upstream:
             self._outage = None
             try:
                 self._put(self._before)
-            except Refused:
+            except ChangeRefused:
                 self.changed(None)
             else:
                 self._tell("the outage is over")
 
     def _check(self) -> None:
         if not self._running:
-            raise Refused("no test runs: the next one starts with the profile of its form")
+            raise ChangeRefused("no test runs: the next one starts with the profile of its form")
         if self._outage is not None:
             left = self._over_at - monotonic()
-            raise Refused(f"an outage goes on; it is over in {max(left, 0):.0f} s")
+            raise ChangeRefused(f"an outage goes on; it is over in {max(left, 0):.0f} s")
 
     def _play(self, profile: JsonProfile) -> None:
         before = self._played
@@ -185,11 +185,11 @@ class Upstream:
             return self._control.ask(method, path, body)
         except ControlError as error:
             how = "" if error.status else "the mock upstream does not answer: "
-            raise Refused(f"{how}{error}") from None
+            raise ChangeRefused(f"{how}{error}") from None
 
 
 def _read(values: Values, played: JsonProfile, planned: JsonProfile) -> JsonProfile:
-    """The changed values of a profile. Raises Refused."""
+    """The changed values of a profile. Raises ChangeRefused."""
     found: JsonProfile = {}
     if "latency" in values:
         known = played.get("latency"), planned.get("latency")
@@ -211,25 +211,29 @@ def _text(values: Values, name: str) -> str:
     value = values[name]
     if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
         # Half of a surrogate pair could not be sent anywhere, not even in a message.
-        raise Refused(f"{name}: {value!r:.60} is not text")
+        raise ChangeRefused(f"{name}: {value!r:.60} is not text")
     if len(value) > _MOST:
-        raise Refused(f"{name}: {len(value):,} characters are too many; {_MOST:,} are the most")
+        raise ChangeRefused(
+            f"{name}: {len(value):,} characters are too many; {_MOST:,} are the most"
+        )
     return value.strip()
 
 
 def _latency(text: str, known: Sequence[str | None]) -> str:
-    """The text itself. No page has a file read that the plan does not name. Raises Refused."""
+    """The text itself. No page has a file read that the plan does not name."""
     if text not in known:
         try:
             parse(text)
         except TextError as error:
-            raise Refused(f"latency: {error}") from None
+            raise ChangeRefused(f"latency: {error}") from None
     return text
 
 
 def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise Refused(f"servers: {text!r:.60} is not a whole number; leave it empty for no limit")
+        raise ChangeRefused(
+            f"servers: {text!r:.60} is not a whole number; leave it empty for no limit"
+        )
     return int(text)
 
 
@@ -240,7 +244,7 @@ def _toml(text: str, name: str, example: str) -> Any:
     except (ValueError, TypeError, RecursionError):
         found = {}
     if found.keys() != {"value"}:
-        raise Refused(f"{name}: {text[1:-1].strip()!r:.100} cannot be read; write {example}")
+        raise ChangeRefused(f"{name}: {text[1:-1].strip()!r:.100} cannot be read; write {example}")
     return found["value"]
 
 

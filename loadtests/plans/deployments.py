@@ -25,7 +25,7 @@ from app_under_test import variants
 from app_under_test.tuning import Tuning, to_flags
 from loadtests.plans import placeholders
 from loadtests.plans.errors import mistakes, no_such, shown
-from loadtests.plans.fields import PositiveDuration, Table, recordable
+from loadtests.plans.fields import PlanTable, PositiveDuration, recordable
 from loadtests.plans.hosts import is_local, parts_of
 from loadtests.plans.readiness import Question, Ready
 
@@ -142,7 +142,7 @@ Variables = Annotated[dict[str, str], AfterValidator(placeholders.strict("port",
 VariablesOfVariant = Annotated[dict[str, str], AfterValidator(placeholders.strict(*_OF_THE_MOCK))]
 
 
-class VariantDeployment(Table):
+class VariantDeployment(PlanTable):
     """The service of `app_under_test`, written one way."""
 
     variant: Annotated[str, AfterValidator(_variant)]
@@ -150,14 +150,14 @@ class VariantDeployment(Table):
     env: VariablesOfVariant = Field(default_factory=dict)
 
 
-class LimitSetting(Table):
+class LimitSetting(PlanTable):
     """What sets the size of the limit of a service, for an experiment that raises it."""
 
     env: str = Field(examples=["POOL_SIZE"])
     """The name of a variable in the deployment's `env`, whose value is a whole number."""
 
 
-class CommandDeployment(Table):
+class CommandDeployment(PlanTable):
     """
     A service that a command starts. `{port}`, `{upstream}` and `{upstream_ca}` are filled in; other
     names in braces are refused, and `{{name}}` is the text `{name}`.
@@ -213,7 +213,7 @@ class CommandDeployment(Table):
         return self
 
 
-class UrlDeployment(Table):
+class UrlDeployment(PlanTable):
     """A service that runs already."""
 
     url: Annotated[str, AfterValidator(_url)]

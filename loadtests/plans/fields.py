@@ -12,7 +12,7 @@ from mock_upstream.units.durations import format_duration, parse_duration
 _NAME = re.compile(r"[\w\[][\w.,:+\[\]-]{0,79}")
 
 
-class Table(BaseModel):
+class PlanTable(BaseModel):
     """A table of a plan; a key that it does not have is a mistake."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)

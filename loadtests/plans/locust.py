@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from loadtests.plans import placeholders
-from loadtests.plans.fields import Table
+from loadtests.plans.fields import PlanTable
 
 Scalar = str | int | float | bool
 
@@ -18,7 +18,7 @@ def _options(options: Mapping[str, object], info: ValidationInfo) -> Mapping[str
     return placeholders.checked(dict(options), info)
 
 
-class Locust(Table):
+class Locust(PlanTable):
     """
     Options of the locustfile, the tasks that are played, and which of its events are requests.
     """

@@ -31,7 +31,7 @@ from loadtests.plans.deployments import (
     folder_of_plan,
 )
 from loadtests.plans.errors import PlanError, explain, mistakes, no_such
-from loadtests.plans.fields import Table, Whole, name_of_deployment, recordable
+from loadtests.plans.fields import PlanTable, Whole, name_of_deployment, recordable
 from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
 from loadtests.plans.locust import Locust
@@ -53,7 +53,7 @@ def _slo(value: object, info: ValidationInfo) -> object:
 SloText = Annotated[InstanceOf[Slo], BeforeValidator(_slo), PlainSerializer(lambda slo: slo.text)]
 
 
-class Plan(Table):
+class Plan(PlanTable):
     """A whole plan, resolved: no matrix, and no other file but the user's own locustfile."""
 
     name: str = Field(examples=["checkout"])

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from loadtests import redaction
 from loadtests.plans import placeholders
 from loadtests.plans.errors import no_such
-from loadtests.plans.fields import PositiveDuration, Table
+from loadtests.plans.fields import PlanTable, PositiveDuration
 from loadtests.plans.http_fields import Headers, Statuses
 from loadtests.recording.messages import RequestSpec
 
@@ -55,7 +55,7 @@ def _json(payload: JsonValue) -> JsonValue:
     return payload
 
 
-class Expect(Table):
+class Expect(PlanTable):
     """What makes an answer a good one."""
 
     status: Statuses = Field(default=(), examples=[[200, 201]])
@@ -64,7 +64,7 @@ class Expect(Table):
     """Text that the body must hold."""
 
 
-class Request(Table):
+class Request(PlanTable):
     """One kind of request."""
 
     method: Annotated[str, AfterValidator(_method)] = Field(default="GET", examples=["POST"])

@@ -18,7 +18,7 @@ from loadtests.recording.phases import NAMES
 from loadtests.report.charts import figures as charts
 from loadtests.report.charts import palette, phases
 from loadtests.report.charts import verdicts as pictures
-from loadtests.report.charts.chart import USUAL, Size
+from loadtests.report.charts.chart import USUAL, PlotSize
 from loadtests.report.charts.curves import Curve
 from loadtests.report.charts.marks import Layer
 from loadtests.report.charts.pictures import PictureFailed
@@ -34,7 +34,7 @@ _OUTLINES = {
     "triangle-down": "M8 13.5l6-10.5h-12z",
     "cross": "M6 2h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
 }
-SIZES = {"wide": USUAL, "narrow": Size(262, 250)}
+SIZES = {"wide": USUAL, "narrow": PlotSize(262, 250)}
 
 
 def render(template: str, **values: Any) -> str:
@@ -54,11 +54,11 @@ def figures(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     ]
 
 
-def _drawn(chart: charts.Chart, curves: Sequence[Curve], size: Size) -> Layer:
+def _drawn(chart: charts.Chart, curves: Sequence[Curve], size: PlotSize) -> Layer:
     return chart(curves, size=size)
 
 
-def drawings(name: str, draw: Callable[[Size], Layer]) -> list[dict[str, Any]]:
+def drawings(name: str, draw: Callable[[PlotSize], Layer]) -> list[dict[str, Any]]:
     """A picture in both sizes; `name` is its own on the page."""
     return [
         {"box": box, "svg": _inline(f"{name}-{box}", draw(size))} for box, size in SIZES.items()

@@ -54,14 +54,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     columns: Sequence[Column]
     rows: Sequence[Row]
 
-    def only(self, *names: str) -> "Table":
+    def only(self, *names: str) -> "ReportTable":
         """Return the table with these columns in this order, as far as it has them."""
         by_name = {column.name: column for column in self.columns}
-        return Table([by_name[name] for name in names if name in by_name], self.rows)
+        return ReportTable([by_name[name] for name in names if name in by_name], self.rows)
 
     @property
     def groups(self) -> list[list[Row]]:
@@ -90,7 +90,7 @@ def points(
     *,
     intervals: numbers.Interval = "fitting",
     main: numbers.Interval = "fitting",
-) -> Table:
+) -> ReportTable:
     """
     Return the table of all levels and deployments.
 
@@ -112,7 +112,7 @@ def points(
         Column("state", "state", "name"),
         *([Column("limit", "limit", "name")] if limits.any_of(found) else []),
     ]
-    return Table(columns, [_of_point(point, intervals, main) for point in found])
+    return ReportTable(columns, [_of_point(point, intervals, main) for point in found])
 
 
 def _of_point(point: Point, intervals: numbers.Interval, main: numbers.Interval) -> Row:
@@ -147,7 +147,7 @@ def _of_point(point: Point, intervals: numbers.Interval, main: numbers.Interval)
     return Row(cells, point.deployment, point)
 
 
-def knees(run: Run) -> Table:
+def knees(run: Run) -> ReportTable:
     """Return the table of the knees; the limit only where one is known."""
     flying = any(knee.in_flight is not None for knee in run.knees.values())
     columns = [
@@ -174,10 +174,10 @@ def knees(run: Run) -> Table:
         )
         for name, knee in run.knees.items()
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def ceilings(run: Run) -> Table:
+def ceilings(run: Run) -> ReportTable:
     """Return the table of predicted ceilings and what was measured below them."""
     columns = [
         Column("name", "ceiling of", "name"),
@@ -200,10 +200,10 @@ def ceilings(run: Run) -> Table:
         for line in curves.of_run(run)
         for met in predicted.met(line)
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def apart(run: Run) -> Table:
+def apart(run: Run) -> ReportTable:
     """Return the table of a locustfile's events that are no requests of its tasks."""
     columns = [
         Column("name", "deployment", "name"),
@@ -226,10 +226,10 @@ def apart(run: Run) -> Table:
         )
         for one in scenario.apart(run)
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def capacities(run: Run) -> Table:
+def capacities(run: Run) -> ReportTable:
     """Return the table of what a search for capacities found."""
     columns = [
         Column("name", "capacity of", "name"),
@@ -252,10 +252,10 @@ def capacities(run: Run) -> Table:
         )
         for name, found in run.capacities.items()
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def slos(run: Run) -> Table:
+def slos(run: Run) -> ReportTable:
     """Return the table of the SLOs and their results."""
     columns = [
         Column("slo", "SLO", "name"),
@@ -277,7 +277,7 @@ def slos(run: Run) -> Table:
         )
         for slo in run.slos
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
 def _row(deployment: str, *, strong: bool = False, **texts: str | None) -> Row:
@@ -293,7 +293,7 @@ def _duration(seconds: float | None) -> str | None:
     return None if seconds is None else numbers.duration(seconds)
 
 
-def by_request(run: Run) -> list[tuple[str, Table]]:
+def by_request(run: Run) -> list[tuple[str, ReportTable]]:
     """Return the points of all requests together, then of each one where there are several."""
     requests = dict.fromkeys(point.request for point in run.points if point.request != "all")
     shown: Iterable[str] = ["all", *(requests if len(requests) > 1 else ())]

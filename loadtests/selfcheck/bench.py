@@ -27,7 +27,7 @@ class NotMeasured(Exception):
     """A run came to nothing; the message says why."""
 
 
-class Played:
+class PlayedRun:
     """A run that is over."""
 
     def __init__(self, folder: Path, run: Run) -> None:
@@ -61,7 +61,7 @@ class Bench:
         plan: Plan,
         begins: Callable[[Step], None] = lambda _: None,
         measured: Callable[[Point], None] = lambda _: None,
-    ) -> Played:
+    ) -> PlayedRun:
         """
         Args:
             begins: called right before each stage, when everything is up.
@@ -74,7 +74,7 @@ class Bench:
         outcome = session.run(plan, self._out, _Watching(self._observer, begins, measured), [])
         if outcome.interrupted:
             raise KeyboardInterrupt
-        return Played(outcome.folder, outcome.run)
+        return PlayedRun(outcome.folder, outcome.run)
 
 
 class _Watching:

@@ -57,7 +57,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class QueueLoad:
     """
     A station at one moment; counts and seconds are those since it was made.
 
@@ -125,7 +125,7 @@ class Station(ABC):
         """
 
     @abstractmethod
-    def load(self, now: float, reset_peak: bool = False) -> Load:
+    def load(self, now: float, reset_peak: bool = False) -> QueueLoad:
         """What it is doing; `reset_peak` lets the peak start again from who waits now."""
 
     def _check(self, capacity: Capacity) -> None:
@@ -214,14 +214,14 @@ class RunToCompletionQueue(Station):
             if (slot.start, slot.due) != (start, due) and slot.moved:
                 slot.moved()
 
-    def load(self, now: float, reset_peak: bool = False) -> Load:
+    def load(self, now: float, reset_peak: bool = False) -> QueueLoad:
         now = max(now, self._now)
         rests = [end - now for end in (*self._ends, *self._leaving) if end > now]
         waiting = sum(_start(slot) > now for slot in self._planned)
         self._count_abandonments(now)
         # Of those being served: what has been spent until now.
         spent = [slot for slot in self._abandonments if _start(slot) < now]
-        load = Load(
+        load = QueueLoad(
             servers=self.capacity.servers,
             busy=len(rests),
             waiting=waiting,
@@ -337,11 +337,11 @@ class CancelOnDisconnectQueue(Station):
         self.capacity = capacity
         self._fill(self._now)
 
-    def load(self, now: float, reset_peak: bool = False) -> Load:
+    def load(self, now: float, reset_peak: bool = False) -> QueueLoad:
         self._advance(now)
         now = self._now
         running = sum(now - _start(slot) for _, _, slot in self._running if slot.gone is None)
-        load = Load(
+        load = QueueLoad(
             servers=self.capacity.servers,
             busy=self._busy,
             waiting=len(self._waiting),

@@ -69,14 +69,14 @@ class Version(BaseModel):
     """Of the profile that is played; grows when another takes its place."""
 
 
-class Reset(BaseModel):
+class ResetResult(BaseModel):
     generation: int
     """Counts the resets, from 1 for none."""
     dropped: int
     """Replies that were pending; their clients see a closed connection."""
 
 
-class Phase(BaseModel):
+class CurrentPhase(BaseModel):
     phase: str
     """Of the timeline, now."""
 
@@ -206,20 +206,20 @@ class _Routes:
             checked = await _validated(values, {**profile.known, **folder})
             return await self._play(self._mock.change, checked, if_match, version, response)
 
-    async def start_timeline(self) -> Phase:
+    async def start_timeline(self) -> CurrentPhase:
         """Let the timeline begin now, or begin again."""
         return await self._turn(self._mock.start_timeline)
 
-    async def stop_timeline(self) -> Phase:
+    async def stop_timeline(self) -> CurrentPhase:
         """Back to before its start."""
         return await self._turn(self._mock.stop_timeline)
 
-    async def reset(self) -> Reset:
+    async def reset(self) -> ResetResult:
         """Drop the replies that are pending, and let draws and ledger begin again."""
         dropped, generation = await self._on_loop(
             lambda: (self._mock.reset(), self._ledger.generation)
         )
-        return Reset(dropped=dropped, generation=generation)
+        return ResetResult(dropped=dropped, generation=generation)
 
     def _etag(self, version: int) -> str:
         return f'"{self._ledger.epoch[:12]}-{version}"'
@@ -251,7 +251,7 @@ class _Routes:
         response.headers["etag"] = self._etag(version)
         return Version(version=version)
 
-    async def _turn(self, how: Callable[[], None]) -> Phase:
+    async def _turn(self, how: Callable[[], None]) -> CurrentPhase:
         def turned() -> str | None:
             if self._mock.profile.timeline is None:
                 return None
@@ -261,7 +261,7 @@ class _Routes:
         phase: str | None = await self._on_loop(turned)
         if phase is None:
             raise HTTPException(409, "the profile has no timeline")
-        return Phase(phase=phase)
+        return CurrentPhase(phase=phase)
 
 
 def create_app(

@@ -12,7 +12,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from mock_upstream.admission.queues import Load
+from mock_upstream.admission.queues import QueueLoad
 from mock_upstream.admission.rate_limiter import Limited
 from mock_upstream.ledger.histogram import Delays
 from mock_upstream.ledger.ledger import Account, PhaseAccount
@@ -86,7 +86,7 @@ def _requests(account: Account) -> Iterator[Metric]:
     yield _count("connections_accepted", "Connections.", account.connections.accepted)
 
 
-def _servers(queue: Load) -> Iterator[Metric]:
+def _servers(queue: QueueLoad) -> Iterator[Metric]:
     yield _gauge("servers", "Of the profile's capacity.", queue.servers)
     yield _gauge("servers_busy", "Of the profile's capacity.", queue.busy)
     yield _gauge("waiting", "Requests that wait for a server.", queue.waiting)

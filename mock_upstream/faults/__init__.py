@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 if TYPE_CHECKING:  # a profile is checked without what it takes to play it
-    from mock_upstream.responses.exchange import Answer, Exchange
+    from mock_upstream.responses.exchange import Exchange, Reply
 
 
 class When(BaseModel):
@@ -77,7 +77,7 @@ class Fault(When, ABC):
         return type(self).__module__.rpartition(".")[2].replace("_", "-")
 
     @abstractmethod
-    async def play(self, exchange: "Exchange", answer: "Answer") -> None:
+    async def play(self, exchange: "Exchange", answer: "Reply") -> None:
         """
         Instead of sending the answer, which may be changed.
 

@@ -2,9 +2,9 @@
 
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 
 
 class Close(Fault):
-    async def play(self, exchange: Exchange, answer: Answer) -> None:
+    async def play(self, exchange: Exchange, answer: Reply) -> None:
         await aborts.close(exchange)

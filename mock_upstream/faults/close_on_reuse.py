@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 
 
 class CloseOnReuse(Fault):
@@ -12,5 +12,5 @@ class CloseOnReuse(Fault):
 
     on_reuse: Literal[True] = True
 
-    async def play(self, exchange: Exchange, answer: Answer) -> None:
+    async def play(self, exchange: Exchange, answer: Reply) -> None:
         await aborts.close(exchange)

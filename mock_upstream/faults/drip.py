@@ -5,7 +5,7 @@ from time import monotonic
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
 from mock_upstream.responses.bodies import has_body, write
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 from mock_upstream.units.durations import PositiveDuration
 from mock_upstream.units.sizes import PositiveBytes
 
@@ -16,7 +16,7 @@ class Drip(Fault):
     longest: PositiveDuration = 600.0
     """After that the connection is closed, wherever the answer is."""
 
-    async def play(self, exchange: Exchange, answer: Answer) -> None:
+    async def play(self, exchange: Exchange, answer: Reply) -> None:
         await exchange.start(answer.status, answer.headers)
         length = len(answer.body) if has_body(exchange, answer) else 0
         begin = monotonic()

@@ -2,7 +2,7 @@
 
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 from mock_upstream.units.durations import PositiveDuration
 
 
@@ -10,5 +10,5 @@ class Hang(Fault):
     longest: PositiveDuration = 600.0
     """After that the connection is closed."""
 
-    async def play(self, exchange: Exchange, answer: Answer) -> None:
+    async def play(self, exchange: Exchange, answer: Reply) -> None:
         await aborts.hang(exchange, self.longest)

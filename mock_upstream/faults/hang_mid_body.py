@@ -3,7 +3,7 @@
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
 from mock_upstream.responses.bodies import Share, send_share
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 from mock_upstream.units.durations import PositiveDuration
 
 
@@ -12,6 +12,6 @@ class HangMidBody(Fault):
     longest: PositiveDuration = 600.0
     """After that the connection is closed."""
 
-    async def play(self, exchange: Exchange, answer: Answer) -> None:
+    async def play(self, exchange: Exchange, answer: Reply) -> None:
         await send_share(exchange, answer, self.share)
         await aborts.hang(exchange, self.longest)

@@ -3,13 +3,13 @@
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
 from mock_upstream.responses.bodies import Share, frame, send_share
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 
 
 class MalformedChunk(Fault):
     share: Share = 0.5
 
-    async def play(self, exchange: Exchange, answer: Answer) -> None:
+    async def play(self, exchange: Exchange, answer: Reply) -> None:
         frame(answer, "chunked")
         if await send_share(exchange, answer, self.share):
             # Past uvicorn, which would make a good chunk of it; nothing may be sent by it now.

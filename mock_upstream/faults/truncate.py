@@ -3,7 +3,7 @@
 from mock_upstream.faults import Fault
 from mock_upstream.responses import aborts
 from mock_upstream.responses.bodies import Framing, Share, frame, send_share
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 
 
 class Truncate(Fault):
@@ -11,7 +11,7 @@ class Truncate(Fault):
     framing: Framing = "content-length"
     """`content-length`: fewer bytes than promised. `chunked`: the last chunk is missing."""
 
-    async def play(self, exchange: Exchange, answer: Answer) -> None:
+    async def play(self, exchange: Exchange, answer: Reply) -> None:
         frame(answer, self.framing)
         await send_share(exchange, answer, self.share)
         await aborts.close(exchange)

@@ -107,10 +107,10 @@ class Gamma(Latency):
 
     mean: float  # seconds
     shape: float
-    _table: gamma.Table = field(init=False, repr=False, compare=False)
+    _table: gamma.QuantileTable = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_table", gamma.Table(self.shape))
+        object.__setattr__(self, "_table", gamma.QuantileTable(self.shape))
 
     def quantile(self, u: float) -> float:
         return min(self._table.quantile(u) * (self.mean / self.shape), LONGEST)

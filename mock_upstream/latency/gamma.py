@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 _NORMAL = NormalDist()
 _TINY = 1e-300
-_STEP = 0.0625  # of the normal quantile, between two nodes of a Table
+_STEP = 0.0625  # of the normal quantile, between two nodes of a table
 
 
 def cdf(shape: float, x: float) -> float:
@@ -13,7 +13,7 @@ def cdf(shape: float, x: float) -> float:
     return exp(_log_tails(shape, log(x))[0]) if x > 0 else 0.0
 
 
-class Table:
+class QuantileTable:
     """
     The inverse CDF, interpolated between nodes that are solved when they are first needed.
 

@@ -20,7 +20,7 @@ class Delays:
     max: float | None
 
 
-class Record:
+class DelayHistogram:
     """
     The delays of one kind, as counts of buckets that widen with the value.
 
@@ -48,8 +48,8 @@ class Record:
             value = (shift << _HALF) + (value >> shift)
         self._counts[value] += 1
 
-    def copy(self) -> "Record":
-        copy = Record()
+    def copy(self) -> "DelayHistogram":
+        copy = DelayHistogram()
         copy.count, copy.total, copy._most = self.count, self.total, self._most
         copy._counts = self._counts.copy()
         return copy

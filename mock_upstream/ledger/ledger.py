@@ -10,10 +10,10 @@ from math import inf
 from time import monotonic
 from uuid import uuid4
 
-from mock_upstream.admission.queues import Load
+from mock_upstream.admission.queues import QueueLoad
 from mock_upstream.admission.rate_limiter import Limited
 from mock_upstream.ledger.fidelity import Fidelity
-from mock_upstream.ledger.histogram import Delays, Record
+from mock_upstream.ledger.histogram import DelayHistogram, Delays
 
 LATENESS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds; answers that are later than these are counted."""
@@ -99,7 +99,7 @@ class Account:
     """Arrivals that were turned away at once, by what did it; with or without an answer."""
     faults: dict[str, int]
     """How often each happened, by name."""
-    queue: Load | None
+    queue: QueueLoad | None
     """The servers and who waits for one; null where the profile has no capacity."""
     limits: list[Limited]
     """Each of the profile's; with the requests that came again before they should."""
@@ -165,11 +165,11 @@ class Ledger:
         self._unanswered = 0
         self._refused: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
-        self._asked = Record()
-        self._queued = Record()
-        self._service = Record()
-        self._delivered = Record()
-        self._late = Record()
+        self._asked = DelayHistogram()
+        self._queued = DelayHistogram()
+        self._service = DelayHistogram()
+        self._delivered = DelayHistogram()
+        self._late = DelayHistogram()
         self._beyond = [0] * (len(LATENESS) + 1)  # answers by the place of their lateness
         self._phases: defaultdict[str, _Phase] = defaultdict(_Phase)
 
@@ -246,7 +246,7 @@ class Ledger:
         recent_peak: bool = False,
         version: int,
         phase: str | None,
-        queue: Load | None,
+        queue: QueueLoad | None,
         limits: list[Limited],
         fidelity: Fidelity,
     ) -> Callable[[], Account]:
@@ -316,7 +316,7 @@ class _Phase:
     def __init__(self) -> None:
         self.arrivals = 0
         self.answers: Counter[int] = Counter()
-        self.delivered = Record()
+        self.delivered = DelayHistogram()
 
     def copy(self) -> "_Phase":
         copy = _Phase()

@@ -52,7 +52,7 @@ class State(Generic[Played]):
     """Share of the requests that meet it."""
 
 
-class Schedule(Generic[Played]):
+class CompiledTimeline(Generic[Played]):
     """
     A timeline laid out over a profile: what holds at any time, looked up.
 

@@ -29,7 +29,7 @@ from mock_upstream.latency.field import LatencyText
 from mock_upstream.latency.parser import parse
 from mock_upstream.latency.spells import Spells
 from mock_upstream.profiles.budget import Budget
-from mock_upstream.profiles.compiled_timeline import Schedule, TimelineError
+from mock_upstream.profiles.compiled_timeline import CompiledTimeline, TimelineError
 from mock_upstream.profiles.paths import invented
 from mock_upstream.profiles.route_paths import (
     LONGEST_PATH,
@@ -253,7 +253,7 @@ class Profile(BaseModel):
         return self
 
     @cached_property
-    def schedule(self) -> "Schedule[Profile] | None":
+    def schedule(self) -> "CompiledTimeline[Profile] | None":
         """The profile as it is at each time; None: always as it is."""
         return self._laid_out({})
 
@@ -276,11 +276,13 @@ class Profile(BaseModel):
             if value is not None:
                 yield f"{path}{name}", value
 
-    def _laid_out(self, context: Mapping[str, Any]) -> "Schedule[Profile] | None":
+    def _laid_out(self, context: Mapping[str, Any]) -> "CompiledTimeline[Profile] | None":
         if self.timeline is None:
             return None
         known = {**context, **self.known}
-        return Schedule(self.timeline, self.model_dump(mode="json"), partial(_changed, known), self)
+        return CompiledTimeline(
+            self.timeline, self.model_dump(mode="json"), partial(_changed, known), self
+        )
 
 
 def _changed(context: Mapping[str, Any], values: Mapping[str, Any]) -> Profile:

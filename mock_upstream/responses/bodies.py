@@ -13,7 +13,7 @@ from mock_upstream.units.durations import PositiveDuration
 from mock_upstream.units.sizes import Bandwidth, SizeText
 
 if TYPE_CHECKING:  # a profile is checked without what it takes to play it
-    from mock_upstream.responses.exchange import Answer, Exchange
+    from mock_upstream.responses.exchange import Exchange, Reply
 
 Framing = Literal["content-length", "chunked"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -66,7 +66,7 @@ class Body(BaseModel):
         """When the answer begins, if all of it is `due`; monotonic seconds, as they are."""
         return due if self.first_byte is None else arrival + self.first_byte * (due - arrival)
 
-    def fill(self, answer: "Answer", u: float) -> None:
+    def fill(self, answer: "Reply", u: float) -> None:
         """Gives the answer the body, and the headers that go with it; 0 < u < 1."""
         if self.size is not None and answer.status not in _BODILESS:
             length = self.size.quantile(u)
@@ -98,7 +98,7 @@ class Body(BaseModel):
         return max(min(count, length), 1)
 
 
-async def send(exchange: "Exchange", answer: "Answer", body: Body, due: float) -> None:
+async def send(exchange: "Exchange", answer: "Reply", body: Body, due: float) -> None:
     """
     The answer, its head now and its body in its time, unless the client goes away.
 
@@ -123,7 +123,7 @@ async def send(exchange: "Exchange", answer: "Answer", body: Body, due: float) -
 
 
 async def write(
-    exchange: "Exchange", answer: "Answer", start: int, stop: int, *, last: bool = False
+    exchange: "Exchange", answer: "Reply", start: int, stop: int, *, last: bool = False
 ) -> bool:
     """
     The bytes from start to stop of the body, as fast as the client reads them.
@@ -138,7 +138,7 @@ async def write(
     return True
 
 
-async def send_share(exchange: "Exchange", answer: "Answer", share: float) -> bool:
+async def send_share(exchange: "Exchange", answer: "Reply", share: float) -> bool:
     """
     The head and so much of the body, at least a byte short of it.
 
@@ -151,12 +151,12 @@ async def send_share(exchange: "Exchange", answer: "Answer", share: float) -> bo
     return await write(exchange, answer, 0, min(int(length * share), length - 1))
 
 
-def has_body(exchange: "Exchange", answer: "Answer") -> bool:
+def has_body(exchange: "Exchange", answer: "Reply") -> bool:
     """Whether any byte of the body is sent at all."""
     return exchange.method != "HEAD" and answer.status not in _BODILESS and len(answer.body) > 0
 
 
-def frame(answer: "Answer", framing: Framing) -> None:
+def frame(answer: "Reply", framing: Framing) -> None:
     """Makes the headers say how the body ends; uvicorn adds those of `chunked` itself."""
     answer.headers = [pair for pair in answer.headers if pair[0] != _LENGTH]
     if framing == "content-length" and answer.status not in _BODILESS:

@@ -57,7 +57,7 @@ class Arrival:
     """
 
 
-class Content(Protocol):
+class ReplyContent(Protocol):
     """What a body is made of: bytes, or what makes them only where they are asked for."""
 
     def __len__(self) -> int: ...
@@ -66,12 +66,12 @@ class Content(Protocol):
 
 
 @dataclass(slots=True)
-class Answer:
+class Reply:
     """What a well-behaved upstream would send: whole, at once, once it is due."""
 
     status: int
     headers: list[Header]
-    body: Content
+    body: ReplyContent
 
 
 class Exchange:
@@ -178,7 +178,7 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def answer(self, answer: Answer) -> None:
+    async def answer(self, answer: Reply) -> None:
         """All of it, at once."""
         body = answer.body[:]
         if self.scope["method"] != "HEAD" and self.connection.write(

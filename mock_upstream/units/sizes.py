@@ -49,7 +49,7 @@ class Size(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Constant(Size):
+class ConstantSize(Size):
     """Always as long."""
 
     value: int  # bytes
@@ -62,7 +62,7 @@ class Constant(Size):
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform(Size):
+class UniformSize(Size):
     """Every size from low to high is equally likely."""
 
     low: int  # bytes
@@ -76,7 +76,7 @@ class Uniform(Size):
 
 
 @dataclass(frozen=True, slots=True)
-class Lognormal(Size):
+class LognormalSize(Size):
     """Mostly small with a long tail, as most collections of documents are."""
 
     p50: int  # bytes
@@ -113,7 +113,7 @@ def parse_size(text: str) -> Size:
     """
     tokens = Tokens(text)
     if len(text) > _LONGEST_TEXT or not tokens.is_before("("):
-        return Constant(parse_bytes(text))
+        return ConstantSize(parse_bytes(text))
     name = tokens.take()
     if name.text not in _FUNCTIONS:
         known = ", ".join(_FUNCTIONS)
@@ -158,9 +158,9 @@ def _positive_bytes_of(tokens: Tokens, name: str) -> Value:
 
 
 _FUNCTIONS = {
-    "uniform": Function(Uniform, {"low": _bytes_of, "high": _bytes_of}, (("low", "high"),)),
+    "uniform": Function(UniformSize, {"low": _bytes_of, "high": _bytes_of}, (("low", "high"),)),
     "lognormal": Function(
-        Lognormal,
+        LognormalSize,
         {"p50": _positive_bytes_of, "p99": _positive_bytes_of},
         (("p50", "p99"),),
         ways=({"p50", "p99"},),

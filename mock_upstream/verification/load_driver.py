@@ -22,7 +22,7 @@ from mock_upstream.timing.event_loop import allow_connections, new_event_loop
 
 
 @dataclass(slots=True)
-class Seen:
+class DriverCounts:
     """One request as its client saw it; all times are monotonic seconds."""
 
     question: int
@@ -59,7 +59,7 @@ def drive(
     *,
     connections: int,
     timeout: float,
-) -> list[Seen]:
+) -> list[DriverCounts]:
     """
     Ask the questions in turns at Poisson arrivals of the same seed, and wait for the answers.
 
@@ -91,7 +91,7 @@ class _Driver:
 
     async def drive(
         self, rate: float, seconds: float, connections: int, timeout: float
-    ) -> list[Seen]:
+    ) -> list[DriverCounts]:
         deadlines = Deadlines()
         with suppress(OSError):  # more than the system allows; those beyond will be missed
             for _ in range(connections):
@@ -104,7 +104,7 @@ class _Driver:
         while (when := when + random.expovariate(rate)) < last:
             # Behind its times it goes on at once, but lets answers in.
             await (deadlines.at(when) if when > monotonic() else asyncio.sleep(0))
-            one = Seen(next(turns), when)
+            one = DriverCounts(next(turns), when)
             seen.append(one)
             self._owed += 1
             if self._idle:
@@ -125,7 +125,7 @@ class _Driver:
         deadlines.close()
         return seen
 
-    async def _ask_again(self, one: Seen) -> None:
+    async def _ask_again(self, one: DriverCounts) -> None:
         try:
             connection = await self._connect()
         except OSError:
@@ -162,11 +162,11 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, driver: _Driver) -> None:
         self._driver = driver
-        self._asking: Seen | None = None
+        self._asking: DriverCounts | None = None
         self._transport: asyncio.Transport
         self._parser: HttpResponseParser
 
-    def ask(self, one: Seen, data: bytes) -> None:
+    def ask(self, one: DriverCounts, data: bytes) -> None:
         self._asking = one
         self._parser = HttpResponseParser(self)
         one.sent = monotonic()

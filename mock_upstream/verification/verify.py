@@ -22,7 +22,7 @@ from mock_upstream.ledger.ledger import Account
 from mock_upstream.profiles.profile import Profile, Route
 from mock_upstream.profiles.route_paths import path_names
 from mock_upstream.units.durations import format_duration
-from mock_upstream.verification.load_driver import Seen, drive, question
+from mock_upstream.verification.load_driver import DriverCounts, drive, question
 
 LATE_P50 = 0.0002  # seconds; what a machine does that is not busy otherwise
 LATE_P99 = 0.001  # seconds; unless the profile has a budget of its own
@@ -39,7 +39,7 @@ _OVERLOAD = 1.3  # times the capacity, to see what gets through
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class VerifiedFact:
     """One line of the table."""
 
     what: str
@@ -76,7 +76,7 @@ def main(profile: Profile, rate: float, seconds: float) -> int:
     return 0
 
 
-def verify(upstream: Upstream, profile: Profile, rate: float, seconds: float) -> list[Check]:
+def verify(upstream: Upstream, profile: Profile, rate: float, seconds: float) -> list[VerifiedFact]:
     """The checks of a mock that plays the profile and that nobody else calls."""
     asker = _Asker(upstream, profile)
     asker.ask(rate, _WARM_UP)
@@ -95,27 +95,29 @@ def verify(upstream: Upstream, profile: Profile, rate: float, seconds: float) ->
     return checks
 
 
-def offered(seen: Sequence[Seen], rate: float, seconds: float) -> Check:
+def offered(seen: Sequence[DriverCounts], rate: float, seconds: float) -> VerifiedFact:
     """Did the driver itself ask at the rate?"""
     planned = len(seen) / seconds
     took = max((one.sent for one in seen), default=0.0) - (seen[0].intended if seen else 0.0)
     reached = planned * min(seconds / took, 1.0) if took > 0 else 0.0
     # Arrivals are random: their number varies by its root.
     least = _OFFERED * rate - 4 * (rate / seconds) ** 0.5
-    return Check("rate", f"{rate:,.0f}/s", f"{reached:,.0f}/s", reached >= least)
+    return VerifiedFact("rate", f"{rate:,.0f}/s", f"{reached:,.0f}/s", reached >= least)
 
 
-def counted(seen: Sequence[Seen], account: Account, profile: Profile) -> Iterator[Check]:
+def counted(
+    seen: Sequence[DriverCounts], account: Account, profile: Profile
+) -> Iterator[VerifiedFact]:
     """Do the driver and the ledger agree, and has everyone an answer who should have?"""
     statuses = Counter(one.status for one in seen)
     unanswered = statuses.pop(0, 0)
     told = Counter(account.answers)
     lost = account.unanswered + account.disconnects + account.in_flight.now
     agree = statuses == told and unanswered == lost and account.arrivals == len(seen)
-    yield Check("the ledger's answers", f"{statuses.total():,}", f"{told.total():,}", agree)
+    yield VerifiedFact("the ledger's answers", f"{statuses.total():,}", f"{told.total():,}", agree)
     may_fail = _faulty(profile) or profile.capacity or profile.limits or profile.timeline
     answered = statuses.total()
-    yield Check(
+    yield VerifiedFact(
         "answered",
         f"{len(seen):,}" if not may_fail else "",
         f"{answered:,}",
@@ -123,38 +125,42 @@ def counted(seen: Sequence[Seen], account: Account, profile: Profile) -> Iterato
     )
 
 
-def punctual(seen: Sequence[Seen], profile: Profile) -> Iterator[Check]:
+def punctual(seen: Sequence[DriverCounts], profile: Profile) -> Iterator[VerifiedFact]:
     """Is no answer early, and is none late?"""
     whole = [(one, one.timing()) for one in seen if one.status]
     timed = [(one, timing) for one, timing in whole if "late" in timing]
     if not timed:
-        yield Check("answers with a delay", "some", "none", False)
+        yield VerifiedFact("answers with a delay", "some", "none", False)
         return
     # As the client saw it, which took the network of this machine on top: this cannot be
     # earlier, whatever the mock says of itself.
     early = sum(one.ended - one.sent < timing["asked"] - _ROUNDING for one, timing in timed)
-    yield Check("early answers", "0", f"{early:,}", early == 0)
+    yield VerifiedFact("early answers", "0", f"{early:,}", early == 0)
     late = sorted(timing["late"] for _, timing in timed)
     for q, most in ((0.5, LATE_P50), (0.99, _late_p99(profile))):
         value = late[ceil(q * len(late)) - 1]
-        yield Check(f"late p{q * 100:g}", f"at most {_ms(most)}", _ms(value), value <= most)
+        yield VerifiedFact(f"late p{q * 100:g}", f"at most {_ms(most)}", _ms(value), value <= most)
     above = sorted(one.ended - one.sent - timing["asked"] for one, timing in timed)
-    yield Check("late p99, as the driver saw it", "", _ms(above[ceil(0.99 * len(above)) - 1]), None)
+    yield VerifiedFact(
+        "late p99, as the driver saw it", "", _ms(above[ceil(0.99 * len(above)) - 1]), None
+    )
 
 
-def kept_up(account: Account) -> Check:
+def kept_up(account: Account) -> VerifiedFact:
     """What the mock says of itself."""
     bad = account.fidelity.not_ok_seconds
     reasons = "; ".join(account.fidelity.reasons)
-    return Check(
+    return VerifiedFact(
         "seconds not mock_ok", "0", f"{bad}" + (f": {reasons}" if reasons else ""), bad == 0
     )
 
 
-def distributed(seen: Sequence[Seen], profile: Profile, routes: Sequence[Route]) -> Iterator[Check]:
+def distributed(
+    seen: Sequence[DriverCounts], profile: Profile, routes: Sequence[Route]
+) -> Iterator[VerifiedFact]:
     """Do the profile's quantiles lie within the intervals of those that were delivered?"""
     if why := _unsteady(profile):
-        yield Check("latency", "", f"not compared: {why}", None)
+        yield VerifiedFact("latency", "", f"not compared: {why}", None)
         return
     slack = _late_p99(profile)
     for number, route in enumerate(routes):
@@ -169,7 +175,7 @@ def distributed(seen: Sequence[Seen], profile: Profile, routes: Sequence[Route])
             low, value, high = (
                 delays[rank - 1] for rank in (ranks[0], ceil(q * len(delays)), ranks[1])
             )
-            yield Check(
+            yield VerifiedFact(
                 f"p{q * 100:g} of {route.name}",
                 _ms(wanted),
                 f"{_ms(value)} ({_ms(low)} to {_ms(high)})",
@@ -198,7 +204,7 @@ def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int, int] | Non
     return (low, high) if low and high else None
 
 
-def table(checks: Sequence[Check]) -> Iterator[str]:
+def table(checks: Sequence[VerifiedFact]) -> Iterator[str]:
     """Lines of aligned text."""
     verdicts = {True: "ok", False: "NO", None: ""}
     rows = [("", "asked", "measured", "")] + [
@@ -232,7 +238,7 @@ class _Asker:
         self.mean = sum(fmean(map(one.quantile, draws)) for one in latencies) / len(latencies)
         """Seconds that a request takes, without any network."""
 
-    def ask(self, rate: float, seconds: float) -> tuple[list[Seen], Account]:
+    def ask(self, rate: float, seconds: float) -> tuple[list[DriverCounts], Account]:
         """All that the driver and the ledger know of `seconds` seconds, each from zero."""
         self._upstream.reset()
         seen = drive(
@@ -246,18 +252,18 @@ class _Asker:
         return seen, self._upstream.ledger()
 
 
-def saturated(seen: Sequence[Seen], servers: int) -> Check:
+def saturated(seen: Sequence[DriverCounts], servers: int) -> VerifiedFact:
     """Overloaded, all servers must work all the time: then throughput is c / S, and not else."""
     served = [(one, one.timing()) for one in seen if one.status]
     served = [(one, timing) for one, timing in served if timing.get("service")]
     if not served:
-        return Check("capacity", "", "nothing was served", False)
+        return VerifiedFact("capacity", "", "nothing was served", False)
     first, last = seen[0].sent, seen[-1].sent
     begin = first + (last - first) / 4  # all servers have work by then
     services = [timing["service"] for one, timing in served if begin <= one.ended < last]
     mean = sum(services) / len(services) if services else 0.0
     busy = sum(services) / (servers * (last - begin))
-    return Check(
+    return VerifiedFact(
         "capacity, overloaded",
         f"{servers / mean:,.0f}/s" if mean else "some",
         f"{len(services) / (last - begin):,.0f}/s, servers busy {busy:.1%}",
@@ -265,15 +271,15 @@ def saturated(seen: Sequence[Seen], servers: int) -> Check:
     )
 
 
-def _capacity(asker: _Asker, servers: int) -> Check:
+def _capacity(asker: _Asker, servers: int) -> VerifiedFact:
     rate = _OVERLOAD * servers / asker.mean if asker.mean else inf
     seconds = max(2.0, 50 * asker.mean)  # the ends of the window are a server's work each
     if rate > _HIGHEST_RATE or seconds > _TIMEOUT / 4:
-        return Check("capacity, overloaded", "", "not tried: it would take too much", None)
+        return VerifiedFact("capacity, overloaded", "", "not tried: it would take too much", None)
     return saturated(asker.ask(rate, seconds)[0], servers)
 
 
-def _headroom(asker: _Asker, profile: Profile, rate: float) -> Check:
+def _headroom(asker: _Asker, profile: Profile, rate: float) -> VerifiedFact:
     """Doubles the rate until answers come late, or the driver itself does not get further."""
     good, why = rate, ""
     while good < _HIGHEST_RATE:
@@ -287,7 +293,7 @@ def _headroom(asker: _Asker, profile: Profile, rate: float) -> Check:
             why = f"; at {2 * good:,.0f}/s not: {', '.join(broken)}"
             break
         good *= 2
-    return Check("headroom", "", f"{good / rate:g} times the rate, {good:,.0f}/s{why}", None)
+    return VerifiedFact("headroom", "", f"{good / rate:g} times the rate, {good:,.0f}/s{why}", None)
 
 
 def _faulty(profile: Profile) -> bool:

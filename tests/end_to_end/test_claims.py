@@ -14,7 +14,7 @@ from loadtests.analysis.inputs.records import Header, Record
 from loadtests.claims import page, picture
 from loadtests.claims import text as telling
 from loadtests.claims.experiment import Case, Experiment, all_experiments, judged
-from loadtests.claims.measurements import Counts, NotMeasured, Seen, counted
+from loadtests.claims.measurements import Measurement, NotMeasured, RequestCounts, counted
 from loadtests.claims.naive_service import create_app
 from loadtests.plans import UrlDeployment
 from loadtests.results import Errors, Estimate, Run
@@ -27,7 +27,7 @@ ALL = all_experiments()
 OVERHEAD = 8.0  # seconds to bring a plan up and to write its report
 
 
-class Supposed(Seen):
+class Supposed(Measurement):
     """Whatever is asked of the plan was measured, and was the same everywhere."""
 
     def __init__(self, name):
@@ -52,7 +52,7 @@ class Supposed(Seen):
 
     def counts(self, deployment, level):
         self._checked(deployment, level)
-        return Counts(requests=100, calls=100, connections=10, peak=10, last_peak=10)
+        return RequestCounts(requests=100, calls=100, connections=10, peak=10, last_peak=10)
 
 
 def cases(experiment):
@@ -145,7 +145,7 @@ def bystander(level, mean, valid=True):
 def seen(points):
     run = Run(id="", name="threads", started="", points=points)
     record = Record(Header(id="", name="threads"))
-    return {"threads": Seen(claims.plan_of("threads"), run, record)}
+    return {"threads": Measurement(claims.plan_of("threads"), run, record)}
 
 
 def test_a_bystander_tells_whether_the_loop_is_blocked():

@@ -21,13 +21,13 @@ from pydantic import BaseModel, ValidationError
 from mock_upstream.profiles.profile import describe
 from mock_upstream.responses import bodies
 from mock_upstream.responses.bodies import Body, Padded, send
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 from mock_upstream.units.sizes import (
     LARGEST,
-    Constant,
-    Lognormal,
+    ConstantSize,
+    LognormalSize,
     Size,
-    Uniform,
+    UniformSize,
     format_bytes,
     parse_bytes,
     parse_size,
@@ -41,7 +41,7 @@ JSON = (b"content-type", b"application/json")
 def sending(body: Body, delay: float = 0.0, status: int = 200) -> Play:
     """Send as the mock does: fill the answer, wait for its delay, and send."""
 
-    async def play(exchange: Exchange, answer: Answer) -> None:
+    async def play(exchange: Exchange, answer: Reply) -> None:
         answer.status = status
         body.fill(answer, 0.5)
         due = exchange.arrival + delay
@@ -51,8 +51,8 @@ def sending(body: Body, delay: float = 0.0, status: int = 200) -> Play:
     return play
 
 
-def filled(text: bytes, u: float = 0.5, **settings: Any) -> Answer:
-    answer = Answer(200, [JSON, (b"content-length", b"%d" % len(text))], text)
+def filled(text: bytes, u: float = 0.5, **settings: Any) -> Reply:
+    answer = Reply(200, [JSON, (b"content-length", b"%d" % len(text))], text)
     Body.model_validate(settings).fill(answer, u)
     return answer
 
@@ -76,9 +76,9 @@ lengths = st.integers(min_value=0, max_value=LARGEST)
 pairs = st.tuples(lengths, lengths).map(sorted)
 positive_pairs = st.tuples(st.integers(1, LARGEST), st.integers(1, LARGEST)).map(sorted)
 sizes: st.SearchStrategy[Size] = st.one_of(
-    lengths.map(Constant),
-    pairs.map(lambda pair: Uniform(*pair)),
-    positive_pairs.map(lambda pair: Lognormal(*pair)),
+    lengths.map(ConstantSize),
+    pairs.map(lambda pair: UniformSize(*pair)),
+    positive_pairs.map(lambda pair: LognormalSize(*pair)),
 )
 uniforms = st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True)
 
@@ -101,7 +101,7 @@ def test_sizes_never_decrease_and_stay_within_bounds(size: Size, u: float, v: fl
 
 @given(st.integers(0, 1000), st.integers(0, 1000), uniforms)
 def test_a_uniform_size_lies_between_its_bounds(low: int, more: int, u: float) -> None:
-    assert low <= Uniform(low, low + more).quantile(u) <= low + more
+    assert low <= UniformSize(low, low + more).quantile(u) <= low + more
 
 
 def test_sizes_are_distributed_as_they_say() -> None:
@@ -111,7 +111,7 @@ def test_sizes_are_distributed_as_they_say() -> None:
     u = [(n + 0.5) / 2000 for n in range(2000)]
     uniform = [parse_size("uniform(1kB,100kB)").quantile(each) for each in u]
     assert scipy.stats.kstest(uniform, scipy.stats.uniform(1000, 99_000).cdf).statistic < 0.001
-    ends = [Uniform(1, 3).quantile(each) for each in u]
+    ends = [UniformSize(1, 3).quantile(each) for each in u]
     assert [ends.count(value) for value in (1, 2, 3)] == pytest.approx([667, 667, 667], abs=1)
 
 
@@ -249,7 +249,7 @@ def test_opaque_bytes_are_announced_as_such_unless_the_route_has_a_type_of_its_o
     assert dict(filled(BODY, size="1B", kind="bytes").headers)[b"content-type"] == (
         b"application/octet-stream"
     )
-    own = Answer(200, [(b"content-type", b"image/png")], BODY)
+    own = Reply(200, [(b"content-type", b"image/png")], BODY)
     Body.model_validate({"size": "1B", "kind": "bytes"}).fill(own, 0.5)
     assert own.headers == [(b"content-type", b"image/png"), (b"content-length", b"1")]
 

@@ -5,13 +5,13 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_upstream.ledger.histogram import Record
+from mock_upstream.ledger.histogram import DelayHistogram
 
 SECONDS = st.floats(0, 3600)
 
 
-def recorded(delays: list[float]) -> Record:
-    record = Record()
+def recorded(delays: list[float]) -> DelayHistogram:
+    record = DelayHistogram()
     for delay in delays:
         record.record(delay)
     return record
@@ -31,7 +31,7 @@ def test_quantiles_are_those_of_the_delays_to_a_thousandth_or_a_microsecond(
 
 
 def test_nothing_is_reported_without_delays() -> None:
-    told = Record().delays()
+    told = DelayHistogram().delays()
     assert (told.count, told.p50, told.max) == (0, None, None)
 
 

@@ -20,7 +20,7 @@ from mock_upstream.faults import Fault, FaultTable, When
 from mock_upstream.profiles.profile import describe
 from mock_upstream.responses import aborts
 from mock_upstream.responses.bodies import Padded
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 from tests.support.mock_exchanges import BODY, ask, connected, played, request, rest, whole
 from tests.support.servers import eventually, mock_upstream
 
@@ -196,7 +196,7 @@ def test_an_error_status_has_no_retry_after_of_its_own(status: int) -> None:
 def test_closing_on_reuse_fails_every_second_request_of_a_pool() -> None:
     stale = fault("close-on-reuse")
 
-    async def play(exchange: Exchange, answer: Answer) -> None:
+    async def play(exchange: Exchange, answer: Reply) -> None:
         if stale.happens(0, 0.5, exchange.connection.requests):
             return await stale.play(exchange, answer)
         await exchange.start(answer.status, answer.headers)
@@ -231,9 +231,9 @@ def test_a_request_that_was_pipelined_goes_down_with_the_connection(name: str) -
 def test_a_reset_comes_after_all_that_was_written_however_late_it_is_read() -> None:
     body = Padded(b"", 8_000_000, b"", bytes(range(256)))
 
-    async def play(exchange: Exchange, answer: Answer) -> None:
+    async def play(exchange: Exchange, answer: Reply) -> None:
         await fault("reset-mid-body").play(
-            exchange, Answer(200, [(b"content-length", b"8000000")], body)
+            exchange, Reply(200, [(b"content-length", b"8000000")], body)
         )
 
     with played(play) as mock, connected(mock.port) as client:
@@ -250,7 +250,7 @@ def test_a_reset_does_not_wait_for_ever_for_a_client_that_does_not_read(
     monkeypatch.setattr(aborts, "_TIMEOUT", 0.05)
     client_buffer = 5_000
 
-    async def play(exchange: Exchange, answer: Answer) -> None:
+    async def play(exchange: Exchange, answer: Reply) -> None:
         exchange.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, client_buffer
         )
@@ -267,7 +267,7 @@ def test_a_reset_does_not_wait_for_ever_for_a_client_that_does_not_read(
 def test_many_clients_that_leave_in_the_middle_of_faults_leave_nothing_behind() -> None:
     each = [fault("hang"), fault("hang-mid-body"), fault("drip"), fault("reset-mid-body")]
 
-    async def play(exchange: Exchange, answer: Answer) -> None:
+    async def play(exchange: Exchange, answer: Reply) -> None:
         await each[int(exchange.path[1:]) % len(each)].play(exchange, answer)
 
     with played(play) as mock:

@@ -13,7 +13,7 @@ import pytest
 
 from mock_upstream import protocol
 from mock_upstream.protocol import MOST_HEAD_BYTES, MOST_HEADERS, MockProtocol
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 from tests.support.mock_exchanges import connected, played, request, rest, whole
 from tests.support.servers import MockUpstream, eventually, mock_upstream
 
@@ -113,7 +113,7 @@ def test_memory_stays_bounded_while_a_client_goes_on_sending(
     eventually(lambda: mock.ledger()["connections"]["open"] == 0)
 
 
-async def well(exchange: Exchange, answer: Answer) -> None:
+async def well(exchange: Exchange, answer: Reply) -> None:
     await exchange.answer(answer)
 
 
@@ -141,7 +141,7 @@ def test_a_connection_may_be_idle_and_a_body_slow_for_longer_than_a_head(
 ) -> None:
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
 
-    async def uploaded(exchange: Exchange, answer: Answer) -> None:
+    async def uploaded(exchange: Exchange, answer: Reply) -> None:
         assert await exchange.received()
         await exchange.answer(answer)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from mock_upstream.admission.capacity import Capacity, Slowdown
-from mock_upstream.admission.queues import Load, Reservation, Station, open_station
+from mock_upstream.admission.queues import QueueLoad, Reservation, Station, open_station
 
 Discipline = Literal["keep", "release"]
 DISCIPLINES: tuple[Discipline, ...] = ("keep", "release")
@@ -50,7 +50,7 @@ class Request:
 class Played:
     station: Station
     requests: list[Request]
-    loads: list[tuple[float, Load]] = field(default_factory=list)
+    loads: list[tuple[float, QueueLoad]] = field(default_factory=list)
     told: list[tuple[Request, float]] = field(default_factory=list)
     """When each learnt its last start and due."""
     servers: list[tuple[float, int]] = field(default_factory=list)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mock_upstream.profiles.compiled_timeline import Schedule, State, TimelineError
+from mock_upstream.profiles.compiled_timeline import CompiledTimeline, State, TimelineError
 from mock_upstream.profiles.paths import put
 from mock_upstream.profiles.profile import Profile, describe
 from mock_upstream.profiles.timeline import Timeline
@@ -29,16 +29,18 @@ def build(values: dict[str, Any]) -> Profile:
         raise ValueError(describe(error, values)) from None
 
 
-def schedule(*phases: dict[str, Any], base: Profile = BASE, **more: Any) -> Schedule[Profile]:
+def schedule(
+    *phases: dict[str, Any], base: Profile = BASE, **more: Any
+) -> CompiledTimeline[Profile]:
     timeline = Timeline.model_validate({"phases": phases, **more})
-    return Schedule(timeline, base.model_dump(mode="json", by_alias=True), build, base)
+    return CompiledTimeline(timeline, base.model_dump(mode="json", by_alias=True), build, base)
 
 
-def moving(change: Any, place: str = "latency_factor", **more: Any) -> Schedule[Profile]:
+def moving(change: Any, place: str = "latency_factor", **more: Any) -> CompiledTimeline[Profile]:
     return schedule({"name": "moving", "for": "10s", "changes": {place: change}, **more})
 
 
-def factors(of: Schedule[Profile], *times: float) -> list[float]:
+def factors(of: CompiledTimeline[Profile], *times: float) -> list[float]:
     return [of.at(time).factor for time in times]
 
 
@@ -118,7 +120,7 @@ def test_the_state_depends_on_the_time_alone(times: list[float]) -> None:
     ]
     one, other = (schedule(*phases, repeat=True) for _ in range(2))
 
-    def seen(plan: Schedule[Profile], time: float) -> tuple[Any, ...]:
+    def seen(plan: CompiledTimeline[Profile], time: float) -> tuple[Any, ...]:
         state = plan.at(time)
         return state.phase, state.factor, state.refused, state.played
 

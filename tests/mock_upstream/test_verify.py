@@ -18,8 +18,8 @@ from mock_upstream.client import Upstream
 from mock_upstream.latency.parser import parse
 from mock_upstream.profiles.profile import Profile, Route
 from mock_upstream.verification import verify
-from mock_upstream.verification.load_driver import Seen, drive, question
-from mock_upstream.verification.verify import Check
+from mock_upstream.verification.load_driver import DriverCounts, drive, question
+from mock_upstream.verification.verify import VerifiedFact
 
 pytestmark = pytest.mark.processes
 
@@ -29,7 +29,7 @@ ROUTE = Route(path="/")
 
 def answers(
     delays: Sequence[float], late: float = 0.0001, seen_late: float = 0.0002, **timing: float
-) -> list[Seen]:
+) -> list[DriverCounts]:
     """Ten a second, each answered after its delay and what it was late."""
     found = []
     for number, delay in enumerate(delays):
@@ -37,7 +37,7 @@ def answers(
         header = {"asked": delay, "queue": 0.0, "service": delay, "late": late} | timing
         written = ", ".join(f"{name};dur={value * 1e3:.3f}" for name, value in header.items())
         ended = sent + delay + seen_late
-        found.append(Seen(0, sent, sent, ended, 200, written.encode()))
+        found.append(DriverCounts(0, sent, sent, ended, 200, written.encode()))
     return found
 
 
@@ -46,7 +46,7 @@ def drawn(text: str, count: int = 5000) -> list[float]:
     return [latency.quantile(random.random()) for _ in range(count)]
 
 
-def broken(checks: Iterator[Check]) -> list[str]:
+def broken(checks: Iterator[VerifiedFact]) -> list[str]:
     return [check.what for check in checks if check.holds is False]
 
 
@@ -105,10 +105,10 @@ def test_late_answers_are_judged_by_their_quantiles_and_the_profiles_own_budget(
 
 
 def test_servers_that_are_idle_or_too_many_are_seen() -> None:
-    def overloaded(answered: float) -> Check:
+    def overloaded(answered: float) -> VerifiedFact:
         """Ten servers of 50 ms, asked for 300 requests a second for 20 s."""
         times = [number / 300 for number in range(6000)]
-        seen = [Seen(0, time, time, time * 300 / answered, 200, b"") for time in times]
+        seen = [DriverCounts(0, time, time, time * 300 / answered, 200, b"") for time in times]
         for one in seen:
             one.server_timing = b"queue;dur=1, service;dur=50.0, late;dur=0"
         return verify.saturated(seen, servers=10)

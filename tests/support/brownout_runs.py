@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from loadtests import results
 from loadtests.analysis import points
 from loadtests.analysis.checks import disturbances, generator, host
-from loadtests.analysis.checks.disturbances import Taken
+from loadtests.analysis.checks.disturbances import TakenTime
 from loadtests.analysis.checks.noise import Noise
 from loadtests.analysis.steady import Steadiness
 from loadtests.analysis.verdicts import blocks
@@ -181,7 +181,7 @@ def calm(*, stops: bool = False) -> Iterator[None]:
         for module in (blocks, points):
             if not stops:
                 patch.setattr(module, "noise", lambda *_, **__: Noise())
-        patch.setattr(disturbances.Look, "taken", lambda look, _: Taken(look.start, look.end))
+        patch.setattr(disturbances.Look, "taken", lambda look, _: TakenTime(look.start, look.end))
         # Long windows alone are asked whether response times jump, as they do on a busy machine.
         patch.setattr(points, "steadiness", lambda *_: Steadiness("steady"))
         yield

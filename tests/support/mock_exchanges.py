@@ -14,11 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from mock_upstream.ledger.ledger import Ledger
 from mock_upstream.protocol import MockProtocol
-from mock_upstream.responses.exchange import Answer, Exchange
+from mock_upstream.responses.exchange import Exchange, Reply
 from mock_upstream.timing.deadlines import Deadlines
 from tests.support.servers import PromptServer, eventually
 
-Play = Callable[[Exchange, Answer], Awaitable[None]]
+Play = Callable[[Exchange, Reply], Awaitable[None]]
 
 BODY = b'{"ok": true, "numbers": "0123456789"}'
 
@@ -51,7 +51,7 @@ class Played:
                 await exchange.start(200, headers)
                 await exchange.body(self.body)
             else:
-                await self.play(exchange, Answer(200, headers, self.body))
+                await self.play(exchange, Reply(200, headers, self.body))
         finally:
             self.in_hand.remove(exchange)
             self.ended.append(exchange)

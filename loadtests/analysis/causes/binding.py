@@ -12,7 +12,7 @@ from typing import Any
 
 from loadtests.analysis.advice import NOUNS, Remedy, advice
 from loadtests.analysis.causes import evidence, outside
-from loadtests.analysis.causes.case import Found, Seen
+from loadtests.analysis.causes.case import Case, Found
 from loadtests.analysis.causes.ceilings import (
     demand,
     exceeded,
@@ -54,7 +54,7 @@ def limits(
         # Not the service: the generator, the mock or the host.
         spoilt, limit = now.point.limit, None
         if low and takes and bounds and now.point.counts and not now.point.other_mix:
-            limit = _limit(Seen(now, low, seen, takes, ceilings, bounds), deployment or {})
+            limit = _limit(Case(now, low, seen, takes, ceilings, bounds), deployment or {})
         if spoilt is not None and (limit is None or limit.resource == "unknown"):
             limit = spoilt
         if limit is not None:
@@ -62,7 +62,7 @@ def limits(
     return found
 
 
-def _limit(case: Seen, deployment: Mapping[str, Any]) -> Limit | None:
+def _limit(case: Case, deployment: Mapping[str, Any]) -> Limit | None:
     if case.law.follows(case.now.point):
         found = next((one for ask in _QUEUES if (one := ask(case))), None)
         if found is None or (found.utilisation or 0.0) < 0.95:
@@ -109,7 +109,7 @@ _LIFTED: Mapping[Resource, str] = {
 
 
 def _remedy(
-    case: Seen, resource: Resource, ceiling: Ceiling | None, deployment: Mapping[str, Any]
+    case: Case, resource: Resource, ceiling: Ceiling | None, deployment: Mapping[str, Any]
 ) -> Remedy:
     reached = highest(case.levels)
     least = ceiling.throughput if ceiling else 0.0
@@ -130,7 +130,7 @@ def _next(remedy: Remedy) -> str | None:
     return f"{lifted} the next ceiling is {NOUNS[then[0].resource]}, at about {rate(then[1])}"
 
 
-def _unknown(case: Seen) -> Found:
+def _unknown(case: Case) -> Found:
     expected = case.law.expected(case.now.point)
     short = "at this level and at those above it"
     if expected is not None:
@@ -139,7 +139,7 @@ def _unknown(case: Seen) -> Found:
     return Found("unknown", None, f"unknown: {rate(case.now.throughput)} {short}, and {seen}")
 
 
-_Ask = Callable[[Seen], Found | None]
+_Ask = Callable[[Case], Found | None]
 _QUEUES: Sequence[_Ask] = (servers, pool, gauged, semaphore, threads)
 _INSIDE_OUT: Sequence[_Ask] = (
     lock_up,

@@ -16,7 +16,7 @@ NEAR = 0.7  # of a ceiling: with less throughput, something else holds the resou
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Case:
     """A level in question, with what it is compared with."""
 
     now: Observation

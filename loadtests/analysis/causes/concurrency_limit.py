@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Found, Seen
+from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Case, Found
 from loadtests.analysis.causes.ceilings import LATE, STARVED, predicted
 from loadtests.analysis.numbers import duration
 from loadtests.results import Ceiling, Resource
@@ -12,7 +12,7 @@ STEADY = 0.05  # ... and their peaks, from second to second
 OWN = 0.05  # ... and from the calls that the users make
 
 
-def slots(case: Seen) -> Found | None:
+def slots(case: Case) -> Found | None:
     """Calls at the upstream that stay as many, whatever the load, while nothing else is used up."""
     share = case.cpu
     if case.now.upstream is None or (share is not None and share >= ROOM):
@@ -55,7 +55,7 @@ _SET: Mapping[Resource, str] = {  # what a plan sets the number of
 }
 
 
-def _users(case: Seen, count: int) -> bool:
+def _users(case: Case, count: int) -> bool:
     """Whether the calls are as many as the users make, and no limit."""
     made = case.in_flight
     return case.now.point.model == "closed" and any(
@@ -63,7 +63,7 @@ def _users(case: Seen, count: int) -> bool:
     )
 
 
-def _plateau(case: Seen, *, sure: bool) -> int | None:
+def _plateau(case: Case, *, sure: bool) -> int | None:
     """
     How many calls are at the upstream at most; None when they are not as many at each load.
 
@@ -81,7 +81,7 @@ def _plateau(case: Seen, *, sure: bool) -> int | None:
     return round(now.in_flight) if _flat(case) and not sure else None
 
 
-def _flat(case: Seen) -> bool:
+def _flat(case: Case) -> bool:
     """Whether as many calls are at the upstream at each level beyond the knee, of two at least."""
     beyond = [
         one.upstream.in_flight

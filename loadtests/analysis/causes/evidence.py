@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from loadtests.analysis.causes.case import QUEUE, Seen
+from loadtests.analysis.causes.case import QUEUE, Case
 from loadtests.analysis.causes.ceilings import predicted, usable_cores
 from loadtests.analysis.causes.gauged import KINDS
 from loadtests.analysis.causes.observations import Observation
@@ -29,7 +29,7 @@ _ABOUT: dict[str, tuple[Resource, ...]] = {  # which facts speak for which resou
 _GAUGED: dict[Resource, str] = {"pool": "pool", "threads": "threads", "concurrency-limit": "slots"}
 
 
-def facts(case: Seen, resource: Resource, ceiling: Ceiling | None) -> list[Fact]:
+def facts(case: Case, resource: Resource, ceiling: Ceiling | None) -> list[Fact]:
     """Facts that show the resource first, then the rates, then the other facts."""
     facts = list(_facts(case))
     first = [fact for about, fact in facts if resource in _ABOUT[about]]
@@ -43,7 +43,7 @@ def _rates(now: Observation, ceiling: Ceiling | None) -> Iterator[Fact]:
         yield "ceiling", f"{rate(predicted(ceiling))} predicted ({ceiling.how})"
 
 
-def _facts(case: Seen) -> Iterator[tuple[str, Fact]]:
+def _facts(case: Case) -> Iterator[tuple[str, Fact]]:
     now, low = case.now, case.low
     yield from _service(now, case.cpu)
     if text := said(now.point):

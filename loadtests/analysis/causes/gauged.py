@@ -7,7 +7,7 @@ places that are held at the lowest level over its requests a second.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from loadtests.analysis.causes.case import QUEUE, Found, Seen, full
+from loadtests.analysis.causes.case import QUEUE, Case, Found, full
 from loadtests.analysis.causes.ceilings import lowest
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.numbers import duration, rounded
@@ -47,7 +47,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def gauged(case: Seen) -> Found | None:
+def gauged(case: Case) -> Found | None:
     """The limit that is used up, with a queue, and nearest to the throughput that it permits."""
     gauges = case.now.gauges
     found = list[tuple[float, Found]]()

@@ -1,6 +1,6 @@
 """Whether a service has locked up: hardly a request succeeds, and nothing in it runs."""
 
-from loadtests.analysis.causes.case import FULL, QUEUE, Found, Seen
+from loadtests.analysis.causes.case import FULL, QUEUE, Case, Found
 from loadtests.analysis.numbers import percent, rate, rounded
 
 STOPPED = 0.05  # of the highest throughput: hardly anything is answered
@@ -8,7 +8,7 @@ IDLE = 0.2  # of the CPU
 QUIET = 0.05  # calls at the upstream for each user: nobody waits for it
 
 
-def lock_up(case: Seen) -> Found | None:
+def lock_up(case: Case) -> Found | None:
     """Requests that wait for something that only requests which wait could give back."""
     now, reached = case.now, max(one.throughput for one in case.levels)
     if now.point.model != "closed" or now.throughput > STOPPED * reached:

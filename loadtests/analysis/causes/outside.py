@@ -1,6 +1,6 @@
 """Whether an event loop is blocked, or all threads are busy, as it is seen from outside."""
 
-from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Found, Seen
+from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Case, Found
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.numbers import duration, percent, rounded
 from loadtests.analysis.outside import DOES
@@ -16,7 +16,7 @@ IDLE = 0.2  # of the busy threads: where more wait for work, something else limi
 SPARE = 2  # threads that may always wait for work, of other pools
 
 
-def loop(case: Seen) -> Found | None:
+def loop(case: Case) -> Found | None:
     """An event loop whose thread sleeps, or waits at a socket, for most of its busy time."""
     seen = case.now.point.outside
     if seen is None or not seen.loops or seen.looks < ENOUGH:
@@ -39,7 +39,7 @@ def loop(case: Seen) -> Found | None:
     return Found("loop", utilisation, why, ceiling)
 
 
-def threads(case: Seen) -> Found | None:
+def threads(case: Case) -> Found | None:
     """The thread pool, if equally many threads are busy beyond the knee and none is idle."""
     seen = case.now.point.outside
     if seen is None or seen.looks < ENOUGH or seen.most < 2:
@@ -71,13 +71,13 @@ def _busy(seen: Outside) -> float:
     return 1 - seen.main.get(EVENTS, 0.0) - seen.main.get(ACCEPT, 0.0)
 
 
-def _lowest(case: Seen) -> Observation:
+def _lowest(case: Case) -> Observation:
     """The level that tells what a request takes; this one where the lowest was not looked at."""
     seen = case.low.point.outside
     return case.low if seen and seen.looks >= ENOUGH else case.now
 
 
-def _loops(case: Seen, seen: Outside) -> Ceiling | None:
+def _loops(case: Case, seen: Outside) -> Ceiling | None:
     """The loop's ceiling by the utilisation law: the loop's busy share over the rate."""
     low = _lowest(case)
     if not low.rate or not low.point.outside:
@@ -88,7 +88,7 @@ def _loops(case: Seen, seen: Outside) -> Ceiling | None:
     return Ceiling(resource="loop", throughput=seen.loops / held, how=how) if held else None
 
 
-def _threads(case: Seen, count: int) -> Ceiling | None:
+def _threads(case: Case, count: int) -> Ceiling | None:
     low = _lowest(case)
     if not low.rate or not low.point.outside or not low.point.outside.busy:
         return None

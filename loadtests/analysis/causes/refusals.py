@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loadtests.analysis.causes.case import Found, Seen
+from loadtests.analysis.causes.case import Case, Found
 from loadtests.analysis.numbers import percent, rounded
 from loadtests.results import Errors
 
@@ -11,7 +11,7 @@ _STATUSES = ("429", "503")  # RFC 6585, 4; RFC 9110, 15.6.4
 _PASSED_ON = 0.5  # refused calls for a refused request: then the upstream refuses
 
 
-def refusals(case: Seen) -> Found | None:
+def refusals(case: Case) -> Found | None:
     """Requests that are refused by status, while the upstream refuses few calls."""
     now = case.now
     point = now.point

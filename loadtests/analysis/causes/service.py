@@ -1,6 +1,6 @@
 """Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
 
-from loadtests.analysis.causes.case import FULL, QUEUE, Found, Seen, full
+from loadtests.analysis.causes.case import FULL, QUEUE, Case, Found, full
 from loadtests.analysis.causes.ceilings import STARVED, late, usable_cores
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.numbers import duration, percent, rounded
@@ -18,7 +18,7 @@ MUCH = 0.05  # of its cores: where others took less, the service had them to its
 TAKEN = 0.01  # what one of them took of its cores, to be told
 
 
-def cpu(case: Seen) -> Found | None:
+def cpu(case: Case) -> Found | None:
     share = case.cpu
     now, each = case.now, case.now.cpu_each
     taken = now.host + now.others
@@ -48,7 +48,7 @@ def _taken(now: Observation) -> str:
     return " and ".join(filter(None, parts))
 
 
-def starved(case: Seen) -> Found | None:
+def starved(case: Case) -> Found | None:
     """Work without a core, while nothing else is used up: others have it."""
     now = case.now
     if now.starved < STARVED:
@@ -65,7 +65,7 @@ def starved(case: Seen) -> Found | None:
     return Found("cpu", None, why)
 
 
-def _there(case: Seen, each: float | None) -> tuple[Ceiling | None, str]:
+def _there(case: Case, each: float | None) -> tuple[Ceiling | None, str]:
     """The ceiling with the CPU that a request takes at this level, and by how much that is more."""
     ceiling = case.ceiling("cpu")
     if ceiling is None or not each or not case.takes.cpu:
@@ -83,7 +83,7 @@ def _cores(count: float) -> str:
     return "1 core" if count == 1 else f"{rounded(count, 3)} cores"
 
 
-def _churn(case: Seen, each: float | None) -> str | None:
+def _churn(case: Case, each: float | None) -> str | None:
     """What of the CPU is spent on clients and connections that could be kept; None: too little."""
     now, low = case.now, case.low
     gauges = now.gauges
@@ -125,7 +125,7 @@ def _opened(one: Observation) -> float | None:
     return None
 
 
-def blocked(case: Seen) -> Found | None:
+def blocked(case: Case) -> Found | None:
     """A loop that is late, and that is not for want of CPU."""
     lag = case.lag
     if lag is None or case.now.gauges is None or not late(case.now):
@@ -141,7 +141,7 @@ def blocked(case: Seen) -> Found | None:
     return Found("loop", utilisation, why)
 
 
-def pool(case: Seen) -> Found | None:
+def pool(case: Case) -> Found | None:
     pool = case.now.gauges.fullest if case.now.gauges else None
     if pool is None or not pool.limit or pool.waiting < QUEUE or not case.near("pool"):
         return None
@@ -157,7 +157,7 @@ def pool(case: Seen) -> Found | None:
     return Found("pool", pool.used / pool.limit, why)
 
 
-def semaphore(case: Seen) -> Found | None:
+def semaphore(case: Case) -> Found | None:
     semaphore = case.now.gauges.semaphore if case.now.gauges else None
     if semaphore is None or not semaphore.limit or semaphore.waiting < QUEUE:
         return None
@@ -172,7 +172,7 @@ def semaphore(case: Seen) -> Found | None:
     return Found("concurrency-limit", semaphore.used / semaphore.limit, why)
 
 
-def threads(case: Seen) -> Found | None:
+def threads(case: Case) -> Found | None:
     threads = case.now.gauges.threads if case.now.gauges else None
     if threads is None or threads.waiting < QUEUE or not case.near("threads"):
         return None

@@ -1,6 +1,6 @@
 """Whether the upstream binds, or what is asked of it again and again."""
 
-from loadtests.analysis.causes.case import FULL, ROOM, Found, Seen
+from loadtests.analysis.causes.case import FULL, ROOM, Case, Found
 from loadtests.analysis.causes.ceilings import LATE
 from loadtests.analysis.numbers import duration, percent, rate, rounded
 from loadtests.results import Ceiling
@@ -11,7 +11,7 @@ REPEATED = 0.3  # calls for each request beyond those that it takes
 SLOWER = 1.4  # times the upstream's time at the lowest level
 
 
-def retries(case: Seen) -> Found | None:
+def retries(case: Case) -> Found | None:
     """Calls that are made again, while the upstream fails."""
     now = case.now
     calls = now.per_request
@@ -31,7 +31,7 @@ def retries(case: Seen) -> Found | None:
     return Found("retries", None, why)
 
 
-def refusing(case: Seen) -> Found | None:
+def refusing(case: Case) -> Found | None:
     """An upstream that turns calls away."""
     up = case.now.upstream
     usual = case.low.upstream.refused if case.low.upstream and case.low is not case.now else 0.0
@@ -45,7 +45,7 @@ def refusing(case: Seen) -> Found | None:
     return Found("upstream", case.now.throughput / ceiling.throughput, text, ceiling)
 
 
-def servers(case: Seen) -> Found | None:
+def servers(case: Case) -> Found | None:
     """An upstream whose servers are all at work."""
     up = case.now.upstream
     if up is None or up.servers is None or up.busy is None or up.busy < FULL:
@@ -59,7 +59,7 @@ def servers(case: Seen) -> Found | None:
     return Found("upstream", up.busy, why, _nearest(case))
 
 
-def slower(case: Seen) -> Found | None:
+def slower(case: Case) -> Found | None:
     """An upstream that takes longer under load, by the mock's word; with room in the service."""
     now, low = case.now, case.low
     if now.upstream and low.upstream:
@@ -80,7 +80,7 @@ def slower(case: Seen) -> Found | None:
     return Found("upstream", None, why)
 
 
-def _nearest(case: Seen) -> Ceiling | None:
+def _nearest(case: Case) -> Ceiling | None:
     """The ceiling of the upstream that was met."""
     seen = case.now.throughput
     these = [one for one in case.ceilings if one.resource == "upstream"]

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from loadtests.analysis.causes.service_gauges import Pairs
-from loadtests.analysis.inputs.ledgers import Delays, Ledger
+from loadtests.analysis.inputs.ledgers import LedgerDelays, LedgerReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ def upstream(pairs: Pairs) -> UpstreamUse | None:
     steps = [
         (then, now)
         for before, sample in pairs
-        if (then := Ledger.of(before))
-        and (now := Ledger.of(sample))
+        if (then := LedgerReading.of(before))
+        and (now := LedgerReading.of(sample))
         and now.continues(then)
         and now.elapsed > then.elapsed
     ]
@@ -79,10 +79,10 @@ def _total(counts: Mapping[Any, float] | None) -> float:
     return sum(counts.values()) if counts else 0.0
 
 
-def _failing(steps: Sequence[tuple[Ledger, Ledger]]) -> float:
+def _failing(steps: Sequence[tuple[LedgerReading, LedgerReading]]) -> float:
     """Answers that say that the upstream failed, and those that never came."""
 
-    def count(one: Ledger) -> float:
+    def count(one: LedgerReading) -> float:
         answers = one.answers or {}
         failed = sum(number for status, number in answers.items() if status >= 429)
         return failed + (one.unanswered or 0.0)
@@ -90,7 +90,7 @@ def _failing(steps: Sequence[tuple[Ledger, Ledger]]) -> float:
     return sum(count(now) - count(then) for then, now in steps)
 
 
-def _mean(pairs: Sequence[tuple[Delays | None, Delays | None]]) -> float | None:
+def _mean(pairs: Sequence[tuple[LedgerDelays | None, LedgerDelays | None]]) -> float | None:
     """The mean of the delays that were counted in between."""
     count = total = 0.0
     for then, now in pairs:

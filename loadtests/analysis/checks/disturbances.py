@@ -78,7 +78,7 @@ class _Sampled(_Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenTime:
     """
     Seconds between two moments (monotonic) in which a process wanted to run and could not.
 
@@ -119,7 +119,7 @@ class Look:
     gave_way: Sequence[float] = ()
     """By core, the part of what others used that processes of a lower priority used."""
 
-    def taken(self, name: str) -> Taken:
+    def taken(self, name: str) -> TakenTime:
         """
         What was taken of the cores of this process.
 
@@ -128,7 +128,7 @@ class Look:
         """
         cores, length = self.affinity.get(name, frozenset()), self.end - self.start
         if not cores:
-            return Taken(self.start, self.end)
+            return TakenTime(self.start, self.end)
         stolen, worked = self._sum(self.stolen, cores), self._sum(self.worked, cores)
         host = stolen / max(stolen + worked, 1.0)
         waited = self.waited.get(name)
@@ -140,7 +140,7 @@ class Look:
         others = min(others, math.inf if waited is None else waited, 1.0 - host)
         if cores & self.hidden:
             others = 0.0
-        return Taken(self.start, self.end, host * length, max(others, 0.0) * length)
+        return TakenTime(self.start, self.end, host * length, max(others, 0.0) * length)
 
     def _sum(self, values: Sequence[float], cores: Iterable[int]) -> float:
         return math.fsum(values[core] for core in cores if core < len(values))
@@ -166,12 +166,12 @@ class Disturbances:
     def names(self) -> tuple[str, str, str]:
         return self.record.stage.deployment, MOCK, GENERATOR
 
-    def taken(self, name: str) -> list[Taken]:
+    def taken(self, name: str) -> list[TakenTime]:
         """What was taken from a process, by time; stops are told apart."""
         return [look.taken(name) for look in self.looks]
 
-    def stopped(self, name: str) -> list[Taken]:
-        return [Taken(a, b, stopped=b - a) for a, b in self.stops.get(name, ()) if b > a]
+    def stopped(self, name: str) -> list[TakenTime]:
+        return [TakenTime(a, b, stopped=b - a) for a, b in self.stops.get(name, ()) if b > a]
 
     @cached_property
     def cut(self) -> tuple[int, ...]:
@@ -203,7 +203,7 @@ class Disturbances:
         )
 
     @cached_property
-    def _spells(self) -> Mapping[str, Sequence[Taken]]:
+    def _spells(self) -> Mapping[str, Sequence[TakenTime]]:
         return {name: [*self.taken(name), *self.stopped(name)] for name in self.names}
 
     def _late(self, count: int) -> set[int]:

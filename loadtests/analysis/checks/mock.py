@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from loadtests.analysis.checks.generator import Validity, spoilt
-from loadtests.analysis.inputs.ledgers import Ledger
+from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.resources import Sample
 from loadtests.analysis.numbers import duration
@@ -144,8 +144,8 @@ class _Stretch:
 
     start: float
     end: float
-    before: Ledger | None
-    after: Ledger | None
+    before: LedgerReading | None
+    after: LedgerReading | None
     silent: Sequence[float] = ()
     """When it could not be read in between."""
 
@@ -218,12 +218,12 @@ class _Inside:
 def _stretches(samples: Iterable[Sample]) -> Iterator[_Stretch]:
     start: float | None = None
     at = 0.0
-    before: Ledger | None = None
+    before: LedgerReading | None = None
     silent: list[float] = []
     for sample in samples:
         if "mock" not in sample:
             continue
-        at, after = sample["at"], Ledger.of(sample)
+        at, after = sample["at"], LedgerReading.of(sample)
         if start is None:
             start = at
         if after is None:

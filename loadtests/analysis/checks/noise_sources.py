@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from loadtests.analysis.checks import other_work
-from loadtests.analysis.checks.disturbances import GENERATOR, MOCK, Disturbances, Look, Taken
+from loadtests.analysis.checks.disturbances import GENERATOR, MOCK, Disturbances, Look, TakenTime
 from loadtests.analysis.checks.mock import lateness
 from loadtests.analysis.checks.noise import Noise, Source
 from loadtests.analysis.inputs.resources import Sample
@@ -226,7 +226,7 @@ def _kept(one: Disturbances) -> Iterator[tuple[float, float]]:
         yield start, window[1]
 
 
-def _inside(one: Taken | Look, spells: Sequence[tuple[float, float]]) -> float:
+def _inside(one: TakenTime | Look, spells: Sequence[tuple[float, float]]) -> float:
     """The part of it that is in these stretches."""
     overlap = math.fsum(max(min(one.end, b) - max(one.start, a), 0.0) for a, b in spells)
     return overlap / (one.end - one.start)

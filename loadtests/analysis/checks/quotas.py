@@ -12,7 +12,7 @@ from loadtests.analysis.numbers import percent, rounded
 THROTTLED = 0.01  # of the periods: with less it is not worth a word
 
 
-class Quota(BaseModel):
+class QuotaUse(BaseModel):
     """The CPU quota since the last sample; see samples.Sampler. `stopped` in seconds."""
 
     model_config = ConfigDict(frozen=True)
@@ -26,7 +26,7 @@ class Quota(BaseModel):
 class _Process(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    quota: Quota | None = None
+    quota: QuotaUse | None = None
 
 
 def cores(name: str, samples: Sequence[Sample]) -> float | None:
@@ -47,7 +47,7 @@ def notes(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Iterator
     yield f"the deployment's own CPU quota of {size} stopped it in {share} of the quota's periods"
 
 
-def _quotas(name: str, samples: Sequence[Sample]) -> Iterator[Quota]:
+def _quotas(name: str, samples: Sequence[Sample]) -> Iterator[QuotaUse]:
     for sample in samples:
         processes = sample.get("processes")
         try:

@@ -29,14 +29,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class InFlight(_Part):
+class LedgerInFlight(_Part):
     seconds: float
     """Spent in the mock by all requests so far."""
     peak: Annotated[Count | None, Lenient] = None
     """Since the sample before."""
 
 
-class Fidelity(_Part):
+class LedgerFidelity(_Part):
     """How exact the mock was in its last full second."""
 
     reasons: tuple[str, ...] = ()
@@ -45,11 +45,11 @@ class Fidelity(_Part):
     """Seconds with a reason, of all since the counts began."""
 
 
-class Connections(_Part):
+class LedgerConnections(_Part):
     accepted: Count
 
 
-class Delays(_Part):
+class LedgerDelays(_Part):
     """How many there were, and their seconds in all."""
 
     count: Count
@@ -64,7 +64,7 @@ class Queue(_Part):
     busy_seconds: Count = 0.0
 
 
-class Ledger(_Part):
+class LedgerReading(_Part):
     """All counts go on from sample to sample; what is None was not told."""
 
     epoch: str
@@ -75,18 +75,18 @@ class Ledger(_Part):
     version: int = 1
     """Of the profile."""
     elapsed: float
-    in_flight: InFlight
-    fidelity: Fidelity = Fidelity()
+    in_flight: LedgerInFlight
+    fidelity: LedgerFidelity = LedgerFidelity()
     arrivals: Annotated[Count | None, Lenient] = None
     answers: Annotated[dict[int, Count] | None, Lenient] = None
     unanswered: Annotated[Count | None, Lenient] = None
     refused: Annotated[dict[str, Count] | None, Lenient] = None
-    connections: Annotated[Connections | None, Lenient] = None
+    connections: Annotated[LedgerConnections | None, Lenient] = None
     queue: Annotated[Queue | None, Lenient] = None
-    asked: Annotated[Delays | None, Lenient] = None
-    queued: Annotated[Delays | None, Lenient] = None
-    service: Annotated[Delays | None, Lenient] = None
-    delivered: Annotated[Delays | None, Lenient] = None
+    asked: Annotated[LedgerDelays | None, Lenient] = None
+    queued: Annotated[LedgerDelays | None, Lenient] = None
+    service: Annotated[LedgerDelays | None, Lenient] = None
+    delivered: Annotated[LedgerDelays | None, Lenient] = None
     overdue: Annotated[dict[float, Count] | None, Lenient] = None
     """How many of `delivered` were later than this many seconds; None in earlier versions."""
 
@@ -98,7 +98,7 @@ class Ledger(_Part):
         except ValidationError:
             return None
 
-    def continues(self, before: "Ledger") -> bool:
+    def continues(self, before: "LedgerReading") -> bool:
         """Whether its counts go on from those before; otherwise they began again."""
         return (self.epoch, self.generation) == (before.epoch, before.generation)
 
@@ -106,5 +106,6 @@ class Ledger(_Part):
 def with_ledgers(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The samples with their ledgers read, so that none is read twice."""
     return [
-        {**sample, "mock": Ledger.of(sample)} if "mock" in sample else sample for sample in samples
+        {**sample, "mock": LedgerReading.of(sample)} if "mock" in sample else sample
+        for sample in samples
     ]

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from loadtests.analysis.inputs import cpu
-from loadtests.analysis.inputs.ledgers import Ledger
+from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import StageRecord
 
 Sample = Mapping[str, Any]
@@ -67,7 +67,7 @@ def _values(before: Sample, sample: Sample, deployment: str) -> Iterator[tuple[s
             yield f"{name}_cpu", used
     if (rss := _number(sample, deployment, "rss")) is not None:
         yield "app_rss", rss
-    then, now = Ledger.of(before), Ledger.of(sample)
+    then, now = LedgerReading.of(before), LedgerReading.of(sample)
     if then and now and now.continues(then) and now.elapsed > then.elapsed:
         # The ledger sums the seconds in flight: their growth is the exact mean, where a look
         # once a second is one draw.

@@ -94,7 +94,7 @@ def verdict(
         sentence=wording.sentence(
             judged.kind,
             seen.terms,
-            wording.Findings(
+            wording.VerdictFacts(
                 effect=seen.decides,
                 ratio=seen.ratio,
                 minimum_detectable_change=seen.minimum_detectable_change(),

@@ -49,7 +49,7 @@ def minutes(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class VerdictFacts:
     """
     What a comparison found. `effect` and `ratio` are of the metric that decides; `smallest`: the
     change that could have been seen, as a share; `more`: seconds that would decide it; `invalid`:
@@ -67,7 +67,7 @@ class Findings:
     answers: Sequence[str]
 
 
-def sentence(kind: Kind, terms: ComparisonConfig, findings: Findings) -> str:
+def sentence(kind: Kind, terms: ComparisonConfig, findings: VerdictFacts) -> str:
     """The verdict with its numbers: failures first, then the metric that decides."""
     head = f"{terms.b} against {terms.a}: {kind}."
     if findings.invalid:
@@ -149,7 +149,7 @@ def unmeasured(terms: ComparisonConfig) -> str:
     return f"{named(terms.metric)} was not measured in most rounds"
 
 
-def _metric(terms: ComparisonConfig, findings: Findings) -> str:
+def _metric(terms: ComparisonConfig, findings: VerdictFacts) -> str:
     where = f"{named(terms.metric)} at {load(terms.at[0], terms.model)}"
     found = findings.effect
     if not found.values:

@@ -2,14 +2,14 @@
 
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.measurements import Seen
+from loadtests.claims.measurements import Measurement
 from loadtests.claims.model import HEALTHY, THREADS, response_time, throughput
 from loadtests.results import Estimate
 
 CALL, HEALTH, HEALTH_SYNC = "/external-data", "/health", "/health-sync"
 
 
-def blocks_the_loop(seen: Seen) -> list[Case]:
+def blocks_the_loop(seen: Measurement) -> list[Case]:
     return [
         Case(
             when=f"with {users} users",
@@ -25,7 +25,7 @@ def blocks_the_loop(seen: Seen) -> list[Case]:
     ]
 
 
-def holds_up_others(seen: Seen) -> list[Case]:
+def holds_up_others(seen: Measurement) -> list[Case]:
     def waiting(users: int) -> float:
         """Requests ahead of one in the queue for a thread, of which one in nine makes no call."""
         return max(users - THREADS, 0) * seen.delay * 8 / 9 / THREADS
@@ -44,7 +44,7 @@ def holds_up_others(seen: Seen) -> list[Case]:
     ]
 
 
-def one_at_a_time(seen: Seen) -> list[Case]:
+def one_at_a_time(seen: Measurement) -> list[Case]:
     return [
         Case(
             when=f"with {users} users",
@@ -59,7 +59,7 @@ def one_at_a_time(seen: Seen) -> list[Case]:
     ]
 
 
-def grows_linearly(seen: Seen) -> list[Case]:
+def grows_linearly(seen: Measurement) -> list[Case]:
     return [
         Case(
             when=f"from {few} to {many} users",
@@ -75,7 +75,7 @@ def grows_linearly(seen: Seen) -> list[Case]:
     ]
 
 
-def awaiting_blocks_nobody(seen: Seen) -> list[Case]:
+def awaiting_blocks_nobody(seen: Measurement) -> list[Case]:
     cpu = seen.cpu("async", 10).value
 
     def waiting(users: int) -> float:
@@ -95,7 +95,7 @@ def awaiting_blocks_nobody(seen: Seen) -> list[Case]:
     ]
 
 
-def freezes(seen: Seen) -> list[Case]:
+def freezes(seen: Measurement) -> list[Case]:
     name = "blocking-in-async"
     calls = [
         Case(

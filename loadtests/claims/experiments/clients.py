@@ -2,7 +2,7 @@
 
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.measurements import Seen, counted
+from loadtests.claims.measurements import Measurement, counted
 from loadtests.claims.model import THREADS, TLS_CONTEXT, throughput
 from loadtests.results import Estimate
 
@@ -10,7 +10,7 @@ FASTER = 0.8  # of the time: what one would notice
 KEPT_BY_HTTPX = 20  # connections at most, above which 0.28.1 keeps none at all
 
 
-def faster_alone(seen: Seen) -> list[Case]:
+def faster_alone(seen: Measurement) -> list[Case]:
     alone = seen.mean("requests", 1)
     return [
         Case(
@@ -26,7 +26,7 @@ def faster_alone(seen: Seen) -> list[Case]:
     ]
 
 
-def reuses_connections(seen: Seen) -> list[Case]:
+def reuses_connections(seen: Measurement) -> list[Case]:
     return [
         Case(
             when=f"with {name} at {users} users",
@@ -42,7 +42,7 @@ def reuses_connections(seen: Seen) -> list[Case]:
     ]
 
 
-def new_client_wastes(seen: Seen) -> list[Case]:
+def new_client_wastes(seen: Measurement) -> list[Case]:
     shared = seen.cpu("httpx", 1).value
     own = shared + TLS_CONTEXT
     return [
@@ -76,7 +76,7 @@ def new_client_wastes(seen: Seen) -> list[Case]:
     ]
 
 
-def async_page_is_better(seen: Seen) -> list[Case]:
+def async_page_is_better(seen: Measurement) -> list[Case]:
     """Throughput against that of `requests.get` twice."""
     cost = seen.cpu("requests-get", 1).value
     own = seen.cpu("new-async-client", 1).value
@@ -103,7 +103,7 @@ def async_page_is_better(seen: Seen) -> list[Case]:
     ]
 
 
-def async_scales_better(seen: Seen) -> list[Case]:
+def async_scales_better(seen: Measurement) -> list[Case]:
     users = 100
     gain = users / THREADS
     return [

@@ -3,7 +3,7 @@
 import math
 
 from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.measurements import Seen, counted
+from loadtests.claims.measurements import Measurement, counted
 from loadtests.claims.model import THREADS, TIMEOUT
 from loadtests.results import Estimate
 
@@ -12,7 +12,7 @@ NO_SERVICE = ("connection refused", "connection reset", "closed without an answe
 SERVICE = "as-printed"
 
 
-def waits_for_ever(seen: Seen) -> list[Case]:
+def waits_for_ever(seen: Measurement) -> list[Case]:
     return [
         Case(
             when=f"with {name}",
@@ -27,7 +27,7 @@ def waits_for_ever(seen: Seen) -> list[Case]:
     ]
 
 
-def timeout_bounds(seen: Seen) -> list[Case]:
+def timeout_bounds(seen: Measurement) -> list[Case]:
     return [
         Case(
             when=when,
@@ -45,7 +45,7 @@ def timeout_bounds(seen: Seen) -> list[Case]:
     ]
 
 
-def safe_fetch_handles(seen: Seen) -> list[Case]:
+def safe_fetch_handles(seen: Measurement) -> list[Case]:
     route = seen.plan.upstream.routes[0]
     broken = sum(fault.probability or 0.0 for fault in route.faults or ())
     refused = (1 - broken) * sum((route.errors or {}).values())
@@ -73,7 +73,7 @@ def safe_fetch_handles(seen: Seen) -> list[Case]:
     ]
 
 
-def unhandled_crashes(seen: Seen) -> list[Case]:
+def unhandled_crashes(seen: Measurement) -> list[Case]:
     return [
         Case(
             when="with an upstream that fails four in ten calls",
@@ -87,7 +87,7 @@ def unhandled_crashes(seen: Seen) -> list[Case]:
     ]
 
 
-def never_retries(seen: Seen) -> list[Case]:
+def never_retries(seen: Measurement) -> list[Case]:
     closed = sum(fault.probability or 0.0 for fault in seen.plan.upstream.routes[1].faults or ())
     # The first call of a connection is never hit, and after a hit the connection is a new one.
     lost = closed / (1 + closed)
@@ -106,7 +106,7 @@ def never_retries(seen: Seen) -> list[Case]:
     ]
 
 
-def internal_benefits(seen: Seen) -> list[Case]:
+def internal_benefits(seen: Measurement) -> list[Case]:
     few, many = 10, 100
     alone = seen.throughput(SERVICE, few).value
     return [
@@ -131,7 +131,7 @@ def internal_benefits(seen: Seen) -> list[Case]:
     ]
 
 
-def cancelling_leaks(seen: Seen) -> list[Case]:
+def cancelling_leaks(seen: Measurement) -> list[Case]:
     pool = 10
     return [
         Case(
@@ -147,7 +147,7 @@ def cancelling_leaks(seen: Seen) -> list[Case]:
     ]
 
 
-def retries_help(seen: Seen) -> list[Case]:
+def retries_help(seen: Measurement) -> list[Case]:
     failing = _failing(seen)
     return [
         Case(
@@ -166,7 +166,7 @@ def retries_help(seen: Seen) -> list[Case]:
     ]
 
 
-def retries_are_free(seen: Seen) -> list[Case]:
+def retries_are_free(seen: Measurement) -> list[Case]:
     failing = _failing(seen)
     amplified = 1 + failing + failing**2
     return [
@@ -186,7 +186,7 @@ def retries_are_free(seen: Seen) -> list[Case]:
     ]
 
 
-def _failing(seen: Seen) -> float:
+def _failing(seen: Measurement) -> float:
     return sum(seen.plan.upstream.errors.values())
 
 

@@ -2,14 +2,14 @@
 
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.measurements import Seen, counted
+from loadtests.claims.measurements import Measurement, counted
 from loadtests.claims.model import THREADS, response_time, usl_throughput
 from loadtests.results import Estimate
 
 CALLS = 5  # of each request of the plan "gather"
 
 
-def gather_costs_one(seen: Seen) -> list[Case]:
+def gather_costs_one(seen: Measurement) -> list[Case]:
     longest, added = seen.longest_of(CALLS), CALLS * seen.delay
 
     def case(name: str, users: int, pool: int) -> Case:
@@ -26,7 +26,7 @@ def gather_costs_one(seen: Seen) -> list[Case]:
     return [case("gathered", 1, 100), case("gathered", 10, 100), case("small-pool", 10, 10)]
 
 
-def semaphore_protects(seen: Seen) -> list[Case]:
+def semaphore_protects(seen: Measurement) -> list[Case]:
     users, each, shared = 10, 2, 4
     return [
         Case(
@@ -50,7 +50,7 @@ def semaphore_protects(seen: Seen) -> list[Case]:
     ]
 
 
-def one_is_synchronous(seen: Seen) -> list[Case]:
+def one_is_synchronous(seen: Measurement) -> list[Case]:
     both = 2 * seen.delay
 
     def predicted(users: int) -> float:
@@ -71,7 +71,7 @@ def one_is_synchronous(seen: Seen) -> list[Case]:
     ]
 
 
-def limiting_helps(steady: Seen, degrading: Seen) -> list[Case]:
+def limiting_helps(steady: Measurement, degrading: Measurement) -> list[Case]:
     bound, users = 10, 60
     capacity = degrading.plan.upstream.capacity
     beta = capacity.slowdown.beta if capacity else 0.0

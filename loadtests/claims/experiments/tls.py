@@ -3,7 +3,7 @@
 import math
 
 from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.measurements import Seen
+from loadtests.claims.measurements import Measurement
 from loadtests.claims.model import TLS_CONTEXT
 from loadtests.results import Estimate
 
@@ -14,7 +14,9 @@ HANDSHAKE = 0.0015  # of a client, TLS 1.3 with a certificate on P-256
 AUTHORITIES = TLS_CONTEXT  # to read the authorities again, as requests does for each connection
 
 
-def tls_costs(plain_kept: Seen, tls_kept: Seen, plain_new: Seen, tls_new: Seen) -> list[Case]:
+def tls_costs(
+    plain_kept: Measurement, tls_kept: Measurement, plain_new: Measurement, tls_new: Measurement
+) -> list[Case]:
     return [
         Case(
             when=f"with {name} and {connections}",

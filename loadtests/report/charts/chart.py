@@ -19,14 +19,14 @@ _NEUTRAL = "#8b949e"  # reads on white and on black
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class PlotSize:
     """The size of the plot itself, in pixels; axes and marks come on top."""
 
     width: int
     height: int
 
 
-USUAL = Size(470, 330)
+USUAL = PlotSize(470, 330)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def chart(
     what: str,
     background: Background,
     *,
-    size: Size,
+    size: PlotSize,
     legend: bool,
 ) -> Layer:
     key = _legend(curves) if legend else None

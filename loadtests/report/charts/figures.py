@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from loadtests.report.charts import asymptotes, axes, ceilings, pictures, rows
-from loadtests.report.charts.chart import USUAL, Background, Size, chart
+from loadtests.report.charts.chart import USUAL, Background, PlotSize, chart
 from loadtests.report.charts.curves import Curve, is_open, of_run
 from loadtests.report.charts.marks import Layer
 from loadtests.report.charts.palette import LIGHT, Theme, config
@@ -15,7 +15,7 @@ Chart = Callable[..., Layer]
 
 
 def response_time(
-    curves: Sequence[Curve], quantile: str, *, size: Size = USUAL, legend: bool = False
+    curves: Sequence[Curve], quantile: str, *, size: PlotSize = USUAL, legend: bool = False
 ) -> Layer:
     """p50, p95 or p99 against the level."""
     points, service = rows.times(curves, quantile), rows.service(curves, quantile)
@@ -31,7 +31,7 @@ def response_time(
 p95: Chart = partial(response_time, quantile="p95")
 
 
-def throughput(curves: Sequence[Curve], *, size: Size = USUAL, legend: bool = False) -> Layer:
+def throughput(curves: Sequence[Curve], *, size: PlotSize = USUAL, legend: bool = False) -> Layer:
     """Successful responses a second against the level, from zero, below predicted ceilings."""
     points = rows.throughput(curves)
     high = max(rows.known(points), default=0.1)

@@ -7,7 +7,7 @@ from loadtests.analysis.numbers import loads
 from loadtests.analysis.verdicts.text import amount, named, within
 from loadtests.analysis.verdicts.text import change as signed
 from loadtests.report.charts.axes import Channel, nominal, quantity
-from loadtests.report.charts.chart import Size
+from loadtests.report.charts.chart import PlotSize
 from loadtests.report.charts.marks import Layer, layer
 from loadtests.results import Change, Estimate, Verdict
 
@@ -22,7 +22,7 @@ _SHORT = {"cpu": "CPU"}
 _PERCENT = "(datum.value > 0 ? '+' : '') + format(datum.value, '.3~g') + ' %'"
 
 
-def blocks(verdict: Verdict, size: Size) -> Layer:
+def blocks(verdict: Verdict, size: PlotSize) -> Layer:
     """Each block of the metric that decides over time, by deployment."""
     names = [verdict.a, verdict.b]
     rows: list[dict[str, Any]] = [
@@ -62,7 +62,7 @@ def blocks(verdict: Verdict, size: Size) -> Layer:
     )
 
 
-def rounds(verdict: Verdict, size: Size) -> Layer:
+def rounds(verdict: Verdict, size: PlotSize) -> Layer:
     """The change in each round, and what was known after it."""
     ratios = dict.fromkeys((one.round, one.ratio) for one in verdict.blocks if one.ratio)
     dots: list[dict[str, Any]] = [
@@ -106,7 +106,7 @@ def rounds(verdict: Verdict, size: Size) -> Layer:
     )
 
 
-def shift(verdict: Verdict, size: Size) -> Layer:
+def shift(verdict: Verdict, size: PlotSize) -> Layer:
     """The change at each quantile of the response times."""
     rows: list[dict[str, Any]] = [
         {
@@ -137,7 +137,7 @@ def shift(verdict: Verdict, size: Size) -> Layer:
     )
 
 
-def metrics(verdict: Verdict, size: Size) -> Layer:
+def metrics(verdict: Verdict, size: PlotSize) -> Layer:
     """The change of every metric at every level, with its interval; failures apart."""
     found = [(verdict.metric, verdict.level or 0, verdict.ratio)]
     found += [(one.metric, one.level, one.change) for one in verdict.changes]
@@ -274,7 +274,7 @@ def _axis(verdict: Verdict) -> dict[str, Any]:
     return {"title": None, "grid": True, "tickCount": 6, "labelExpr": label}
 
 
-def _framed(layers: list[Layer], size: Size) -> Layer:
+def _framed(layers: list[Layer], size: PlotSize) -> Layer:
     return {"layer": layers, "width": size.width, "height": size.height}
 
 

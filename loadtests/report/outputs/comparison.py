@@ -19,7 +19,7 @@ BOLD = "beyond the margin and more than chance within the runs, the number of ra
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PrintedComparison:
     """A comparison that rich can print, the verdicts last; a ratio that changed is bold."""
 
     comparison: Comparison
@@ -60,8 +60,8 @@ class Shown:
         yield from map(verdict_line, found.verdicts)
 
 
-def render(comparison: Comparison) -> Shown:
-    return Shown(comparison)
+def render(comparison: Comparison) -> PrintedComparison:
+    return PrintedComparison(comparison)
 
 
 def html(comparison: Comparison) -> str:

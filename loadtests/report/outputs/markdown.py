@@ -94,7 +94,7 @@ def _changes(run: Run, verdict: Verdict) -> list[tuple[str, str, str, bool]]:
     return verdicts.changes(verdict, model)
 
 
-def _formatted(made: tables.Table) -> str:
+def _formatted(made: tables.ReportTable) -> str:
     return table(made.titles, made.texts())
 
 

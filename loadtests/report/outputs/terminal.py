@@ -42,7 +42,7 @@ Detail = Literal["least", "usual", "full"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PrintedRun:
     """
     A run that rich can print, fitted to the console's width.
 
@@ -132,8 +132,8 @@ class Shown:
             yield from map(_ceilings, filter(lambda line: line.ceilings, curves.of_run(run)))
 
 
-def render(run: Run, detail: Detail = "usual") -> Shown:
-    return Shown(run, detail)
+def render(run: Run, detail: Detail = "usual") -> PrintedRun:
+    return PrintedRun(run, detail)
 
 
 def table(*headers: str, left: int = 1) -> Table:
@@ -156,7 +156,7 @@ def table(*headers: str, left: int = 1) -> Table:
     return made
 
 
-def formatted(made: tables.Table) -> Table:
+def formatted(made: tables.ReportTable) -> Table:
     """Return the table in our style; rows that are not valid are dim."""
     shown = table(*made.titles)
     for column, described in zip(shown.columns, made.columns, strict=True):
@@ -220,7 +220,7 @@ def _with(
         replace(row, cells={**row.cells, "deployment": tables.Cell(_marked(row, wide))})
         for row in every.rows
     ]
-    shown = formatted(tables.Table(every.columns, rows).only(*_columns(every, wide, fewer)))
+    shown = formatted(tables.ReportTable(every.columns, rows).only(*_columns(every, wide, fewer)))
     if len(names) > 1:
         last = -1
         for group in every.groups:
@@ -234,7 +234,7 @@ def _marked(row: tables.Row, wide: bool) -> str:
     return " ".join(filter(None, (row.deployment, *marks)))
 
 
-def _columns(every: tables.Table, wide: bool, fewer: int) -> list[str]:
+def _columns(every: tables.ReportTable, wide: bool, fewer: int) -> list[str]:
     """Return as many columns as there is room for: what binds says more than another quantile."""
     names = {column.name for column in every.columns}
     is_open, limited = "service p95" in names, "limit" in names

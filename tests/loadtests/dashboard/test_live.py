@@ -14,7 +14,7 @@ from loadtests.analysis.inputs import records
 from loadtests.analysis.inputs.records import Record
 from loadtests.dashboard import pages
 from loadtests.dashboard.live import MOST_LAID_OVER, Dashboard
-from loadtests.dashboard.upstream_control import Upstream
+from loadtests.dashboard.upstream_control import UpstreamControl
 from loadtests.plans import Plan, Request, UrlDeployment
 from loadtests.recording.messages import (
     Change,
@@ -110,7 +110,7 @@ class Desk:
         self.out = out
         self.folders = []
         self.line, self.watcher = Listed(), Watcher()
-        self.upstream = Upstream(mock, Profile())
+        self.upstream = UpstreamControl(mock, Profile())
         self.dashboard = Dashboard(self.line, self.watcher, out, self.upstream)
 
     def folder(self, name="now", full=False):
@@ -198,7 +198,7 @@ def test_every_ask_before_a_message_is_answered_in_its_order(desk):
     assert [one.number for one in desk.line.answers] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("what", ["", "nonsense", "__class__", "runs ", "Upstream"])
+@pytest.mark.parametrize("what", ["", "nonsense", "__class__", "runs ", "UpstreamControl"])
 def test_an_unknown_ask_is_answered_with_a_problem(desk, what):
     assert desk.ask(what) == f"nobody answers {what!r}"
 

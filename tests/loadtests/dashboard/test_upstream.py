@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loadtests.dashboard import upstream_control as module
-from loadtests.dashboard.upstream_control import Refused, Upstream
+from loadtests.dashboard.upstream_control import ChangeRefused, UpstreamControl
 from loadtests.plans import Plan, Request, VariantDeployment
 from loadtests.recording.messages import Change
 from loadtests.run.deployments import Fleet, Mock, running
@@ -29,18 +29,18 @@ DOWN = {"errors": {"503": 1.0}}
 
 
 class Hand:
-    """An Upstream with all that it told, and the mock itself to compare with."""
+    """The control of the upstream with all that it told, and the mock itself to compare with."""
 
     def __init__(self, fleet: Fleet, client: httpx.Client) -> None:
         self.fleet = fleet
         self.client = client
         self.put(QUICK.model_dump(mode="json")).raise_for_status()
-        self.upstream = Upstream(fleet.mock, QUICK)
+        self.upstream = UpstreamControl(fleet.mock, QUICK)
         self.upstream.changed = self.changed
         self._told: Queue[Change | None] = Queue()
 
     def put(self, profile: dict[str, object]) -> httpx.Response:
-        """Put a profile to the mock itself, not through the Upstream."""
+        """Put a profile to the mock itself, not through the control."""
         return self.client.put(f"{self.fleet.mock.control}/profile", json=profile)
 
     def changed(self, change: Change | None) -> None:
@@ -77,7 +77,7 @@ class Hand:
     def refused(self, why: str = ""):
         """Nothing is told, and nothing is played that was not before."""
         before, version = self.played, self.version
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ChangeRefused) as caught:
             yield
         assert why in str(caught.value)
         assert (self.played, self.version) == (before, version)
@@ -380,7 +380,7 @@ def test_whatever_is_typed_is_played_or_refused_and_never_more(hand, values):
     before, why = hand.played, None
     try:
         hand.upstream.change(values)
-    except Refused as error:
+    except ChangeRefused as error:
         why = str(error)
     after, told = hand.played, hand.told()
     assert len(told) == (after != before)
@@ -592,12 +592,12 @@ def test_a_mock_that_is_gone_is_refused_and_ends_nothing(tmp_path):
         hand.told()
         kill(fleet)
         for act in (hand.upstream.change, hand.upstream.restore, hand.upstream.outage):
-            with pytest.raises(Refused, match="the mock upstream does not answer: "):
+            with pytest.raises(ChangeRefused, match="the mock upstream does not answer: "):
                 act({"latency": "3ms"})
         assert hand.told() == []
         assert not timers()
         hand.upstream.end()
-        with pytest.raises(Refused, match="does not answer"):
+        with pytest.raises(ChangeRefused, match="does not answer"):
             hand.upstream.begin(Profile.model_validate({"latency": "8ms"}))
         hand.upstream.end()
 
@@ -629,7 +629,7 @@ def test_an_outage_that_cannot_end_is_told(tmp_path, monkeypatch):
 def test_who_does_not_own_the_mock_names_no_files(fleet, recorded):
     lent = Mock(fleet.mock.url, fleet.mock.control, fleet.mock.pid)
     with watched(fleet) as hand, hand.refused("no file is read here"):
-        Upstream(lent, QUICK).begin(recorded)
+        UpstreamControl(lent, QUICK).begin(recorded)
 
 
 def test_a_change_is_a_line_of_json(hand):
