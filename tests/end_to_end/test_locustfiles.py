@@ -177,3 +177,14 @@ def test_each_stage_is_a_test_of_its_own_on_each_node_with_the_host_of_its_deplo
     assert all(stage.complete for stage in record.stages)
     counted = [sum(done.users.least for done in stage.dones.values()) for stage in record.stages]
     assert counted == [1, 2]
+
+
+def test_a_handler_of_init_that_fails_is_told_before_anything_is_played(play):
+    code, invocation = play(
+        USER
+        + "\n@events.init.add_listener\ndef warm(**_):\n    raise OSError('nothing is there')\n"
+    )
+    assert code == 2, invocation.output
+    assert "handler of init failed: OSError: nothing is there (users.py, line 14, in warm)" in (
+        invocation.output
+    )

@@ -50,9 +50,9 @@ def not_held(record: StageRecord) -> str | None:
         return f"the level was not held: {found.least} of {level} users ran{where_all}"
     if found.without > MISSING * level:
         return (
-            f"{found.without} of {level} users sent nothing in on_start, though all before them "
-            "had: the locustfile ran out of something that each user takes, such as accounts "
-            "(each stage starts its users again)"
+            "the locustfile ran out of something that each user takes in on_start, such as "
+            f"accounts: {found.without} of {level} users sent nothing in it, though all before "
+            "them had (each stage starts its users again)"
         )
     return None
 
@@ -71,7 +71,7 @@ def parallel(records: Sequence[StageRecord], in_flight: float) -> str | None:
     each = in_flight / found.running
     if each <= PARALLEL:
         return None
-    return f"each user has {each:.1f} requests in flight at a time"
+    return f"users send several requests at a time: {each:.1f} are in flight for each in a task"
 
 
 def _of_stage(record: StageRecord) -> UserCounts | None:

@@ -70,7 +70,7 @@ def test_a_user_with_four_requests_at_a_time_is_told_and_the_knee_counts_users()
     assert found.in_flight == pytest.approx(20, rel=0.06)
     below = [point for point in run.of("twenty-threads") if point.level in (2, 4)]
     for point in below:
-        assert re.search(r"3\.[789] requests in flight at a time", "; ".join(point.problems))
+        assert re.search(r"at a time: 3\.[789] are in flight for each", "; ".join(point.problems))
         assert point.limit is None
     assert all(point.limit for point in run.of("twenty-threads") if point.level >= 8)
 
@@ -126,7 +126,7 @@ def test_a_locustfile_that_ran_out_of_accounts_is_told_and_the_level_decides_not
     [point] = run.of("roomy")
     assert not point.valid
     told = "; ".join(point.problems)
-    assert "3 of 10 users sent nothing in on_start, though all before them had" in told
+    assert "such as accounts: 3 of 10 users sent nothing in it, though all before them had" in told
 
 
 def test_files_of_earlier_versions_count_no_users():
