@@ -17,6 +17,7 @@ from loadtests.cli.claims import claims
 from loadtests.cli.compare import compare
 from loadtests.cli.control import control
 from loadtests.cli.doctor import doctor
+from loadtests.cli.init import init
 from loadtests.cli.report import report_again
 from loadtests.cli.run import run
 from loadtests.cli.selfcheck import selfcheck
@@ -51,6 +52,7 @@ def _options(
     output.use()
 
 
+app.command()(init)
 app.command()(doctor)
 app.command()(run)
 app.command()(capacity)

@@ -40,7 +40,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     """By lower-case name."""
     body: bytes = b""
-    """Its first MiB, without its content coding."""
+    """Its first MiB, or what was asked for, without its content coding."""
     size: int = 0
     """Bytes of the whole body, as they came."""
     first_byte: float | None = None
@@ -56,7 +56,11 @@ class Reply:
 
 
 def send(
-    target: str, spec: RequestSpec, timeout: float, context: ssl.SSLContext | None = None
+    target: str,
+    spec: RequestSpec,
+    timeout: float,
+    context: ssl.SSLContext | None = None,
+    keep: int = _MOST,
 ) -> Reply:
     """
     Send the request to the deployment at `target` and wait for the whole answer.
@@ -64,6 +68,7 @@ def send(
     Args:
         timeout: seconds for all of it.
         context: of TLS; None: as the environment says.
+        keep: bytes of the body.
 
     Raises:
         PlanError: what a placeholder stands for is not there any more.
@@ -93,7 +98,7 @@ def send(
             if not part:
                 break
             size += len(part)
-            kept += part[: _MOST - len(kept)]
+            kept += part[: keep - len(kept)]
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
     except TimeoutError:
@@ -102,7 +107,7 @@ def send(
         error = _words(failure)
     finally:
         connection.close()
-    body = _decoded(bytes(kept), headers.get("content-encoding", ""))
+    body = _decoded(bytes(kept), headers.get("content-encoding", ""), keep)
     return Reply(status, headers, body, size, first, perf_counter() - begun, error, late, arrived)
 
 
@@ -132,16 +137,16 @@ def _request(connection: http.client.HTTPConnection, target: str, spec: RequestS
     connection.endheaders(body)
 
 
-def _decoded(body: bytes, coding: str) -> bytes:
+def _decoded(body: bytes, coding: str, most: int) -> bytes:
     """The body without its coding, as far as it can be undone."""
     with suppress(zlib.error, brotli.error):
         match coding.strip().lower():
             case "gzip" | "x-gzip":
-                return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, _MOST)
+                return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, most)
             case "deflate":
-                return zlib.decompressobj().decompress(body, _MOST)
+                return zlib.decompressobj().decompress(body, most)
             case "br":
-                return bytes(brotli.Decompressor().process(body, output_buffer_limit=_MOST))
+                return bytes(brotli.Decompressor().process(body, output_buffer_limit=most))
     return body
 
 

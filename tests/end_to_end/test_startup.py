@@ -32,6 +32,7 @@ ALWAYS = {
     "loadtests.cli.console",
     "loadtests.cli.control",
     "loadtests.cli.doctor",
+    "loadtests.cli.init",
     "loadtests.cli.options",
     "loadtests.cli.output",
     "loadtests.cli.playing",
