@@ -37,7 +37,7 @@ def capacity(
     settle: Settle = "",
     measure: Measure = "",
     within: Annotated[
-        str, typer.Option(metavar="10m", help="Time until it ends, its start included.")
+        str, typer.Option(metavar="10m", help="Time limit of the whole command.")
     ] = "10m",
     no_telemetry: NoTelemetry = False,
     processes: Processes = 1,
@@ -47,12 +47,13 @@ def capacity(
     as_json: AsJson = False,
 ) -> None:
     """
-    Find the highest level that keeps the plan's SLOs, with an interval.
+    Find the highest level that meets the plan's SLOs, with an interval.
 
-    All SLOs count at every level that is tried: an `at 40` in them is replaced by that level and
-    can be left out. With a single level the search begins there and has no other bound. It
-    ends when the interval is at most 5 % of the level wide, or one level. Exit code 1: not
-    even the lowest level keeps them; 3: the time was over first.
+    Every level that is tried must meet all SLOs: an `at 40` in them is replaced by that level, and
+    can be left out. With a single level the search begins there and goes up as far as it takes. It
+    ends when the interval is at most 5 % of the level wide, or one level.
+
+    Exit code 1: not even the lowest level meets them; 3: the time was over first.
     """
     with mistakes():
         use(quiet=quiet, verbose=verbose, as_json=as_json)

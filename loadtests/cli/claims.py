@@ -21,10 +21,10 @@ def claims(
     out: Out = Path("runs"),
 ) -> None:
     """
-    Put to the test what is often said of FastAPI and HTTP clients, in less than ten minutes.
+    Test common statements about FastAPI and HTTP clients, in less than ten minutes.
 
-    Each statement comes out confirmed, refuted, or true only when. Exit code 3: one of them could
-    not be measured, on a busy machine mostly.
+    Each statement is confirmed, refuted, or true only under a condition. Exit code 3: one of them
+    could not be measured, usually because the machine was busy.
     """
     with mistakes():
         from loadtests.claims import check, chosen

@@ -27,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # paragraphs fit the width of the terminal
     help="Find the concurrency at which a FastAPI service browns out behind a slow upstream.",
 )
 

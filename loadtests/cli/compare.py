@@ -46,10 +46,10 @@ def compare(
         str, typer.Option(metavar="|".join(METRICS), help="The metric that decides.")
     ] = "p95",
     margin: Margin = "5%",
-    within: Annotated[str, typer.Option(metavar="6m", help="The time limit.")] = "6m",
+    within: Annotated[str, typer.Option(metavar="6m", help="Time limit.")] = "6m",
     cwd_a: Annotated[str, typer.Option(metavar="DIR", help="Where the command A starts.")] = "",
     cwd_b: Annotated[str, typer.Option(metavar="DIR", help="Where the command B starts.")] = "",
-    settle: Annotated[str, typer.Option(metavar="250ms", help="Before each block.")] = "",
+    settle: Annotated[str, typer.Option(metavar="250ms", help="Time before each block.")] = "",
     measure: Annotated[str, typer.Option(metavar="1.25s", help="Length of each block.")] = "",
     out: Annotated[
         Path | None,
@@ -66,13 +66,14 @@ def compare(
     ] = False,
 ) -> None:
     """
-    Is B better than A? Both are up at once and take turns, until it is known or the time is over.
+    Compare two deployments, or two saved runs: is B better than A?
 
-    A and B are deployments of the plan, commands with {port}, or URLs. What brownout starts it
-    restarts for each round of eight blocks. The sentence at the end says BETTER, WORSE, EQUIVALENT
-    (within the margin), UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
+    A and B are deployments of the plan, commands with {port}, or URLs. Both run at once and take
+    turns until the answer is known or the time is over; those that brownout starts are started
+    again for each round of eight blocks. The last sentence says BETTER, WORSE, EQUIVALENT (within
+    the margin), UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
 
-    Two folders of saved runs are compared as well, which is the weaker method.
+    Two folders of saved runs can be compared, too, which is the weaker method.
     """
     with mistakes():
         use(quiet=quiet, verbose=verbose, as_json=as_json)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from loadtests.cli.options import AsJson, Deployments, NoTelemetry, PlanArgument, Quiet, Verbose
+from loadtests.cli.options import AsJson, Deployments, NoTelemetry, PlanArgument, Quiet
 from loadtests.cli.output import mistakes, note, print_json, print_lines, print_problem, use
 from loadtests.cli.playing import plan_with
 from loadtests.exit_codes import DIED, FAILED, FINE
@@ -25,30 +25,22 @@ def doctor(
     deployments: Deployments = "",
     no_telemetry: NoTelemetry = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """
-    Check a plan, start its deployments, send one request of each kind, and suggest levels.
+    Try a plan without a run: start it, send each request once, and suggest levels.
 
-    Nothing is measured and no run is saved. Exit code 0: every request is answered as the plan
-    expects, and its upstream is called; 1: it is not; 2: the plan is wrong; 4: a deployment did not
-    start, or ended.
+    Nothing is measured and no run is saved.
+
+    Exit code 0: every request is answered as the plan expects, and the upstream is called; 1: one
+    is not; 2: the plan is wrong; 4: a deployment did not start, or ended.
     """
     with mistakes():
-        use(quiet=quiet, verbose=verbose, as_json=as_json)
-        from loadtests import session
+        use(quiet=quiet, as_json=as_json)
         from loadtests.cli import ping_lines
 
         chosen = plan_with(plan, no_telemetry, deployments=deployments)
-        folder = Path(tempfile.mkdtemp(prefix="brownout-doctor-"))
-        kept = True
-        try:
-            found = session.examine(chosen, folder)
-            kept = not found.pings.fine or bool(found.dead)
-        finally:
-            if not kept:
-                shutil.rmtree(folder, ignore_errors=True)
+        found = _examined(chosen)
         note(*ping_lines.answers(chosen, found.pings))
         print_lines(_suggested(chosen, found))
         problems = [*ping_lines.problems(found.pings), *found.dead.values()]
@@ -61,6 +53,27 @@ def doctor(
         code = DIED if found.dead else FINE if found.pings.fine else FAILED
         print_json(_values(found, problems, code))
     raise typer.Exit(code)
+
+
+def _examined(plan: Plan) -> Examination:
+    """What was found; the folder with the logs stays only where a message names it."""
+    from loadtests import session
+    from loadtests.run.deployments import DeploymentFailed
+
+    folder = Path(tempfile.mkdtemp(prefix="brownout-doctor-"))
+    kept = False
+    try:
+        logs = folder / "doctor"  # what an earlier run left is looked for beside it
+        logs.mkdir()
+        found = session.examine(plan, logs)
+        kept = bool(found.dead) or any(one.last_words for one in found.pings.sent)
+    except DeploymentFailed as error:
+        kept = str(folder) in str(error)
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    return found
 
 
 def _values(found: Examination, problems: list[str], code: int) -> dict[str, Any]:

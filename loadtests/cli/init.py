@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,10 +69,11 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """
-    Write a plan for a service of yours: a commented brownout.toml.
+    Write a commented brownout.toml, a plan for a service of yours.
 
-    Asks for what is not given, on a terminal. The service is started for a moment, or asked at its
-    URL, for its OpenAPI document: paths, methods and example bodies come from there.
+    On a terminal it asks for what is not given. It starts the command for a moment, or asks the
+    URL, for the OpenAPI document of the service, and takes paths, methods and example bodies from
+    it.
     """
     with mistakes():
         from loadtests.cli.arguments import UsageError
@@ -132,15 +135,23 @@ def _with_port(command: str) -> str:
     from loadtests.cli.arguments import UsageError
     from loadtests.plans import new_plan
 
-    made = new_plan.with_port(command)
+    made = new_plan.with_port(_found(command))
     if made is None:
         raise UsageError(
             f"The command {command!r} needs {{port}} where the port belongs that the service "
             "listens on: brownout chooses a free one. For example --port {port}"
         )
     if made != command:
-        print_lines([f"The command is {made}: brownout chooses a free port."])
+        print_lines([f"The command in the plan is {made}"])
     return made
+
+
+def _found(command: str) -> str:
+    """The command; by `python -m` where the shell does not find its program, and Python does."""
+    program, space, rest = command.partition(" ")
+    if shutil.which(program) or not program.isidentifier() or find_spec(program) is None:
+        return command
+    return f"python -m {program}{space}{rest}"
 
 
 def _document(command: str, url: str, variables: Sequence[str]) -> tuple[Any, str | None]:

@@ -60,7 +60,9 @@ def run(
     processes: Processes = 1,
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="A saved run to judge this one by.", show_default=False),
+        typer.Option(
+            metavar="RUN", help="A saved run to compare this one with.", show_default=False
+        ),
     ] = None,
     anyway: Anyway = False,
     at: At = None,
@@ -82,12 +84,14 @@ def run(
     ] = False,
 ) -> None:
     """
-    Bring everything up, climb the levels, write the report.
+    Start everything, measure the levels, and write the report.
 
-    With --why the limit that is named is put to the test: beyond the knee the upstream is made 20 %
-    faster in turns, and a limit that has a setting is raised by half. With --baseline the run is
-    compared with a saved one, if the two are alike. Exit code 1: it is worse; 3: that could not be
-    decided.
+    Each request is tried once before the first level. --why tests by experiment what limits a
+    deployment: beyond the knee the upstream becomes 20 % faster in turns, and a limit that has a
+    setting is raised by half. --baseline compares the run with a saved one of the same settings.
+
+    Exit code 1: an SLO is missed, the run is worse than its baseline, or a deployment fails most
+    requests at every level; 3: that could not be decided; 4: a deployment did not start, or ended.
     """
     with mistakes():
         use(quiet=quiet, verbose=verbose, as_json=as_json)

@@ -13,7 +13,7 @@ from loadtests.exit_codes import FINE, NOT_MEASURABLE
 
 
 def selfcheck(out: Out = Path("runs")) -> None:
-    """Measure known truths on this machine, in two minutes: can it be trusted? Exit code 0 or 3."""
+    """Check in two minutes whether this machine measures known values right. Exit code 0 or 3."""
     with mistakes():
         from loadtests.selfcheck import check, sentence, table
 

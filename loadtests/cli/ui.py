@@ -20,18 +20,25 @@ from loadtests.cli.playing import pinged, plan_file, several, shown
 def ui(
     plan: PlanArgument = None,
     out: Out = Path("runs"),
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the web UI.")] = 8089,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web UI.")] = 8089,
     web_host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where it listens; 0.0.0.0: for everybody.")
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address that the web UI listens on; 0.0.0.0: reachable by other machines.",
+        ),
     ] = "127.0.0.1",
     web_login: Annotated[bool, typer.Option("--web-login", help="Ask for a password.")] = False,
     web_base_path: Annotated[
-        str, typer.Option(metavar="/PATH", help="Before all of its addresses, behind a proxy.")
+        str,
+        typer.Option(
+            metavar="/PATH", help="Path before all addresses of the web UI, behind a proxy."
+        ),
     ] = "",
     processes: Processes = 1,
 ) -> None:
     """
-    Bring everything up and open Locust's web UI, on this machine only unless asked otherwise.
+    Start everything and open Locust's web UI, which only this machine can reach by default.
 
     Tests are started in Locust's form. The curves grow at /degradation/, where earlier runs can be
     laid over them and the upstream can be changed while a test runs.

@@ -60,7 +60,7 @@ def look(plan: Plan, fleet: Fleet, name: str) -> ShortLook:
     return ShortLook(
         name,
         sent,
-        median(sorted(times)[: len(times) // 2 + 1]) if times else None,
+        median(times) if times else None,
         sum(used) / sent if busy and sent else None,
         len(busy),
     )

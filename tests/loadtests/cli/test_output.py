@@ -57,7 +57,7 @@ def test_quiet_prints_the_results_without_the_tables(tmp_path, capsys):
 
 
 def test_quiet_and_verbose_exclude_each_other():
-    for command in (["run", "quick", "--dry-run"], ["capacity"], ["doctor"], ["compare", "a", "b"]):
+    for command in (["run", "quick", "--dry-run"], ["capacity"], ["compare", "a", "b"]):
         ended = CliRunner().invoke(commands.app, [*command, "-q", "-v"])
         assert ended.exit_code == 2
         assert "--quiet and --verbose exclude each other" in ended.output
