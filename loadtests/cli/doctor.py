@@ -63,7 +63,7 @@ def _examined(plan: Plan) -> Examination:
     folder = Path(tempfile.mkdtemp(prefix="brownout-doctor-"))
     kept = False
     try:
-        logs = folder / "doctor"  # what an earlier run left is looked for beside it
+        logs = folder / "doctor"  # what earlier runs left is looked for in its parent
         logs.mkdir()
         found = session.examine(plan, logs)
         kept = bool(found.dead) or any(one.last_words for one in found.pings.sent)
