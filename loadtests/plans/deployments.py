@@ -6,6 +6,7 @@ import ssl
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from difflib import get_close_matches
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -235,6 +236,9 @@ _KINDS = {"variant": VariantDeployment, "command": CommandDeployment, "url": Url
 def _one_kind(value: object) -> object:
     if isinstance(value, Mapping):
         given = [key for key in _KINDS if key in value]
+        for key in value if not given else ():
+            if nearest := get_close_matches(str(key), _KINDS, n=1):
+                raise ValueError(f"there is no key {key!r}; did you mean {nearest[0]!r}?")
         if not given:
             raise ValueError(
                 f"has none of the keys {', '.join(_KINDS)}: say how it is started, for example "

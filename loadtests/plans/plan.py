@@ -5,6 +5,7 @@ Imports nothing heavy: the load generator's process reads plans, too.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -257,12 +258,14 @@ def find(text: str) -> Path:
     Raises:
         PlanError: there is neither.
     """
-    path, known = Path(text), shipped()
+    path, known, near = Path(text), shipped(), list[str]()
     if path.is_file():
         return path
     if text in known:
         return known[text]
-    nearest = get_close_matches(text, known, n=1)
+    with suppress(OSError):
+        near = [str(path.with_name(one.name)) for one in path.absolute().parent.glob("*.toml")]
+    nearest = get_close_matches(text, [*near, *known], n=1)
     meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise PlanError(
         f"there is no plan {text!r}: neither a file nor one of {', '.join(known)}.{meant}"
