@@ -40,6 +40,7 @@ _EXCEPTION = re.compile(
     r"\s*(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Timeout|Refused|Interrupt|Group)(?::| *$)", re.ASCII
 )
 """The line of a Python traceback that names the exception."""
+_ROUTINE = re.compile(r'(?:INFO|DEBUG)\b|\{"ready": true')  # lines of a log that say nothing new
 _LIBRARY = re.compile(r"[/\\](?:site-packages|dist-packages|lib[/\\]python3\.\d+)[/\\]|<frozen ")
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -174,18 +175,23 @@ class ProcessGroup:
 
     def failure_words(self, *, exceptions_only: bool = False) -> str:
         """
-        The last exception in its log with the lines of its own code that led there, and where the
-        whole log is; without one, its last words. Begins with a line end.
+        Return the last exception in its log with the lines of its own code that led there, and
+        where the whole log is; without one, its last words but for what is told of any start and
+        request. Begins with a line end; empty where nothing is left.
 
         Args:
             exceptions_only: empty without an exception.
         """
         lines = self._end_of_log(1 << 16)
         found = [number for number, line in enumerate(lines) if _EXCEPTION.match(line)]
-        if not found:
-            return "" if exceptions_only else self.last_words()
-        there = [*_own_frames(lines[: found[-1]]), lines[found[-1]]]
-        return f"{_quoted('The last error in its log', there)}\nThe whole log: {self.log}"
+        if found:
+            title = "The last error in its log"
+            there = [*_own_frames(lines[: found[-1]]), lines[found[-1]]]
+        else:
+            title = "Its last words"
+            there = [line for line in lines if not _ROUTINE.match(line)][-LAST_WORDS:]
+            there = [] if exceptions_only else there
+        return f"{_quoted(title, there)}\nThe whole log: {self.log}" if there else ""
 
     def _end_of_log(self, size: int) -> list[str]:
         """The lines of the last bytes of the log, without secrets."""
