@@ -176,7 +176,7 @@ class ProcessGroup:
     def failure_words(self, *, exceptions_only: bool = False) -> str:
         """
         Return the last exception in its log with the lines of its own code that led there, and
-        where the whole log is; without one, its last words but for what is told of any start and
+        where the whole log is; without one, its last words but for those about any start and
         request. Begins with a line end; empty where nothing is left.
 
         Args:
