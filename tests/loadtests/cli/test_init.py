@@ -47,7 +47,7 @@ def test_a_fastapi_service_gives_its_paths_and_bodies(folder):
     plan = plans.read(folder / "brownout.toml")
     mine, (request,) = plan.deployments["mine"], plan.requests
     assert mine.command == f"{UVICORN} --port {{port}}"
-    assert mine.ready == "/health"
+    assert mine.ready.path == "/health"
     assert (request.method, request.path) == ("POST", "/orders")
     assert request.payload == {"sku": "A-1", "count": 1}
     assert request.expect.status == (201,)

@@ -48,7 +48,7 @@ def test_a_plan_of_a_command_tells_the_service_its_upstream(tmp_path):
     )
     mine = plan.deployments["mine"]
     assert mine.env == {"PAYMENTS_URL": "{upstream}"}
-    assert mine.ready == "/up"
+    assert mine.ready.path == "/up"
     assert plan.requests[0].path == "/checkout"
     assert text.count("#") > 8
 
