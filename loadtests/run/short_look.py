@@ -14,6 +14,7 @@ from loadtests.recording.messages import RequestSpec
 from loadtests.run import reply_check
 from loadtests.run.deployments import Fleet
 from loadtests.run.ping import send
+from loadtests.run.pings import context_of
 from loadtests.samples.processes import cpu_clock
 
 SECONDS = 2.0
@@ -45,12 +46,13 @@ def look(plan: Plan, fleet: Fleet, name: str) -> ShortLook:
     times: list[float] = []
     sent = 0
     pids = fleet.processes().get(name, [])
+    context = context_of(plan.deployments[name])
     before = _cpu(pids)
     begun = monotonic()
     for spec in islice(specs, _MOST):
         if sent >= _LEAST and monotonic() - begun > SECONDS:
             break
-        reply = send(url, spec, spec.timeout)
+        reply = send(url, spec, spec.timeout, context)
         sent += 1
         if reply_check.problem(url, spec, reply) is None:
             times.append(reply.seconds)
