@@ -21,8 +21,16 @@ from loadtests.analysis.checks.noise import NEGLIGIBLE, Noise, disturbance, high
 from loadtests.analysis.checks.noise_sources import noise
 from loadtests.analysis.inputs import cpu, resources
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.windows import Quarter, Window, pieces, throughput, together, window
-from loadtests.analysis.numbers import duration, rate
+from loadtests.analysis.inputs.windows import (
+    Quarter,
+    Window,
+    pieces,
+    throughput,
+    together,
+    unaccounted,
+    window,
+)
+from loadtests.analysis.numbers import duration, percent, rate
 from loadtests.analysis.stats import intervals
 from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.recording.histograms import Histogram
@@ -31,6 +39,7 @@ from loadtests.recording.slices import LENGTH
 from loadtests.results import QUANTILES, Errors, Estimate, Point
 
 ALL = "all"  # the requests of a level taken together
+_CYCLES = 10  # of each user in a window that is long enough for what began before it
 Samples = Sequence[Mapping[str, Any]]
 
 
@@ -119,6 +128,8 @@ class _Level:
     steady: Steadiness
     noise: Noise
     noisy: bool
+    unaccounted: float
+    """The share of the users' time that no request of the windows accounts for."""
 
 
 def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
@@ -131,30 +142,37 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     settled = [one.settled for one in states]
     seen = _Seen.of(windows, settled)
     used = resources.resources(usable, samples)
+    stage = usable[0].stage
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     amount = noise(
         disturbed, samples, calls=cpu.calls_per_request(usable) or 1.0, cycle=_cycle(usable, seen)
     )
     problems = (
         generator.of_level(repeats, usable, seen.batches, kinds)
-        .and_of(generator.of_users(windows, usable[0].stage))
+        .and_of(generator.of_users(windows, stage))
         .and_of(host.of_host(usable, samples))
         .and_of(host.of_mock(used))
     )
     mock = fidelity.of_mock(usable, samples)
     disturbed_by = disturbance(amount, seen.whole.response)
     # An open queue that grows may have been made to by what was taken, whatever its interval says.
-    closed = usable[0].stage.model == "closed"
-    noisy = closed and problems.valid and mock.valid and not disturbed_by.valid
+    noisy = stage.model == "closed" and problems.valid and mock.valid and not disturbed_by.valid
     problems = problems.and_of(disturbed_by).and_of(mock)
-    level = _Level(usable, used, problems, worst(states), amount, noisy)
+    left_out = 0.0
+    if not any(one.hung or one.unanswered for one in windows):
+        left_out = unaccounted(
+            stage,
+            seen.batches,
+            sum(one.stretches for one in seen.windows),
+            math.fsum(one.failing for one in windows),
+        )
+    level = _Level(usable, used, problems, worst(states), amount, noisy, left_out)
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
     several = len(names) > 1  # a single one is all of them
     parts = (
         (name, _Seen.of([window(record, name) for record in usable], settled) if several else seen)
         for name in names
     )
-    stage = usable[0].stage
     of_all = _throughput(stage, seen, seen)
     whole = _point(level, ALL, seen, of_all)
     watched = outside.of_level(usable, samples), canaries.of_level(usable, samples)
@@ -248,12 +266,14 @@ def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Poin
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
     verdict = level.verdict.and_of(generator.of_request(whole, times, kinds))
     problems = generator.failures_first(verdict.problems)
-    if level.steady.state == "over-saturated":
-        # They would only tell how long the test was.
+    # They would only tell how long the test was, or how quick those are that overtake the others.
+    if level.steady.state == "over-saturated" or level.unaccounted:
         times = service = dict.fromkeys(times)
         slow = {}
-        if request == ALL:
-            problems.append(_unstable(stage, whole, level.steady.growth))
+    if level.unaccounted and request == ALL:
+        problems.append(_too_short(stage, whole, level.unaccounted))
+    if level.steady.state == "over-saturated" and request == ALL:
+        problems.append(_unstable(stage, whole, level.steady.growth))
     if (out := sum(len(record.cut) for record in level.records)) and request == ALL:
         length = sum(record.stage.measure for record in level.records)
         problems.append(
@@ -367,6 +387,14 @@ def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Es
     counts = [histogram.count for histogram in stretches]
     times["mean"] = intervals.mean(totals, counts, parts) if any(counts) else None
     return times
+
+
+def _too_short(stage: Stage, whole: Quarter, unaccounted: float) -> str:
+    needed = _CYCLES * stage.level * whole.seconds / max(whole.ended, 1)
+    return (
+        f"no response times: for {percent(unaccounted)} of the time its {stage.level} users waited "
+        f"for answers to requests from before the window; measure for {duration(needed)} or more"
+    )
 
 
 def _unstable(stage: Stage, whole: Quarter, growth: float) -> str:

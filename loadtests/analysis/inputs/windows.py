@@ -67,6 +67,8 @@ class Window:
     Requests of a closed window that were in flight at its end, failed later, and come from one
     moment on: from before the window (those of `hung`), or from a moment in it.
     """
+    failing: float = 0.0
+    """Seconds of the window in which requests were in flight that began before it and failed."""
 
     @property
     def ended(self) -> int:
@@ -154,7 +156,8 @@ def window(record: StageRecord, request: str | None = None) -> Window:
     if early and quarters:
         quarters[0] = together([_started(early, stage.model), quarters[0]])
     unanswered = _unanswered(record, first, last, hung)
-    return Window(quarters, [*early, *slices], places, stage.model, hung, unanswered)
+    failing = _failing(record, first, last)
+    return Window(quarters, [*early, *slices], places, stage.model, hung, unanswered, failing)
 
 
 def _started(slices: Sequence[Slice], model: str) -> Quarter:
@@ -240,6 +243,16 @@ def _unanswered(record: StageRecord, first: int, last: int, hung: int) -> int:
     return 0
 
 
+def _failing(record: StageRecord, first: int, last: int) -> float:
+    return math.fsum(
+        count
+        * min(max(seconds - (first - part.index - 0.5) * LENGTH, 0.0), (last - first) * LENGTH)
+        for part in record.slices
+        if part.index < first and part.failed.count
+        for seconds, count in part.failed.recorded()
+    )
+
+
 def _lasted(part: Slice, seconds: float) -> int:
     """How many requests took at least so long."""
     return sum(_beyond(one, seconds) for one in (part.ok, part.failed))
@@ -298,11 +311,10 @@ def throughput(
     So N / (R + Z), with the mean answer R and the mean pause Z, is the throughput (Little's law;
     Glynn and Whitt, Indirect estimation via L = lambda W, Operations Research 1989). It differs
     from counting by what the window's two ends cut off, which is much where all answer at the same
-    time: windows of 1.25 s hold two or three whole waves of answers of 0.5 s. The ends cut off
-    about one cycle of each user at most; where the two differ by more, some users had no part in
-    what started in the window (they hang), or few very long answers reach far out of it, and the
-    successes are counted. So they are in the open model, and where users of an own locustfile pause
-    as they like.
+    time: windows of 1.25 s hold two or three whole waves of answers of 0.5 s. Where the two differ
+    by more than the ends can cut off, some users had no part in what started in the window (they
+    hang), or few very long answers reach far out of it, and the successes are counted. So they are
+    in the open model, and where users of an own locustfile pause as they like.
 
     Args:
         stage: one of those that were measured; `level`, `think_time` and the model are read.
@@ -312,21 +324,67 @@ def throughput(
     """
     every = every or quarters
     counted = Rate([one.succeeded for one in quarters], [one.seconds for one in quarters])
-    started = sum(one.started for one in every)
-    if stage.model == "open" or stage.own_tasks or not started:
+    if not _cycles_are_known(stage, every):
         return counted
-    followed = sum(one.followed for one in every)
-    pause = sum(one.idle for one in every) / followed if followed else stage.think_time
-    cycles = [one.ok.total() + one.failed.total() + pause * one.started for one in every]
-    taken = math.fsum(cycles)
-    differ = abs(taken - stage.level * math.fsum(counted.seconds))
-    cut_off = windows * taken / started * (stage.level + _SCATTER * math.sqrt(stage.level))
-    if differ > cut_off:
+    cycles = _cycles(stage, every)
+    if abs(_missing(stage, every, cycles)) > _cut_off(stage, every, cycles, windows):
         return counted
     return Rate([one.ok.count for one in quarters], [cycle / stage.level for cycle in cycles])
 
 
-_SCATTER = 3.0  # standard errors by which the cycles that an end cuts off differ from one each
+def unaccounted(
+    stage: Stage, quarters: Sequence[Quarter], windows: int = 1, failing: float = 0.0
+) -> float:
+    """
+    Return the share of its users' time that what started in a window leaves out, where that is more
+    than the ends of the window cut off; 0 otherwise.
+
+    A request that began before the window and took most of it is in no number, and those that began
+    in the window are the quick ones. One that failed would be in no response time anyway.
+
+    Args:
+        failing: `Window.failing` of all windows.
+    """
+    if not _cycles_are_known(stage, quarters):
+        return 0.0
+    cycles = _cycles(stage, quarters)
+    missing = _missing(stage, quarters, cycles) - failing
+    share = missing / (stage.level * math.fsum(one.seconds for one in quarters))
+    return share if share > _MUCH and missing > _cut_off(stage, quarters, cycles, windows) else 0.0
+
+
+def _cycles_are_known(stage: Stage, quarters: Sequence[Quarter]) -> bool:
+    closed = stage.model == "closed" and not stage.own_tasks
+    return closed and any(one.started for one in quarters)
+
+
+def _cycles(stage: Stage, quarters: Sequence[Quarter]) -> list[float]:
+    """Seconds that the cycles take which started in each quarter, all users together."""
+    followed = sum(one.followed for one in quarters)
+    pause = sum(one.idle for one in quarters) / followed if followed else stage.think_time
+    return [one.ok.total() + one.failed.total() + pause * one.started for one in quarters]
+
+
+def _missing(stage: Stage, quarters: Sequence[Quarter], cycles: Sequence[float]) -> float:
+    """Seconds of users that are in no cycle; negative where cycles reach out of the windows."""
+    return stage.level * math.fsum(one.seconds for one in quarters) - math.fsum(cycles)
+
+
+def _cut_off(
+    stage: Stage, quarters: Sequence[Quarter], cycles: Sequence[float], windows: int
+) -> float:
+    """
+    Seconds of users by which the ends of windows can make cycles and time differ.
+
+    Where all users answer at the same time that is one cycle of each. Where they do not, the rests
+    at the two ends differ by chance: 2 N of them, each of a cycle in the mean and as variable.
+    """
+    cycle = math.fsum(cycles) / sum(one.started for one in quarters)
+    return windows * cycle * max(stage.level, _SCATTER * math.sqrt(2 * stage.level))
+
+
+_SCATTER = 3.0  # standard errors
+_MUCH = 0.25  # of the users' time
 
 
 _CHANCE = 1e-4  # that as many hang although all that start are alike

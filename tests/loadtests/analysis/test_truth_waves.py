@@ -4,10 +4,11 @@ import random
 
 import pytest
 
+from loadtests.analysis.points import points
 from loadtests.analysis.verdicts.blocks import block
 from loadtests.analysis.verdicts.config import ComparisonConfig
 from loadtests.analysis.verdicts.interleaved import verdict
-from tests.support.recorded import analysed, of_all, recorded, stage, users
+from tests.support.recorded import Request, analysed, of_all, recorded, stage, users
 
 
 def constant(seconds, variation):
@@ -100,3 +101,20 @@ def test_throughput_of_users_who_think_for_a_constant_time_is_unbiased(think):
     assert sum(one.value for one in valid) / len(valid) == pytest.approx(truth, rel=0.01)
     known = [one for one in valid if one.low is not None]
     assert sum(one.low <= truth <= one.high for one in known) >= 0.7 * len(known)
+
+
+def test_users_that_wait_since_before_the_window_are_not_taken_for_quick_ones():
+    """Of 16 users 8 wait for 2.6 s, and the others overtake them: none of it is 64/s."""
+    played = stage(0, "a", 16, settle=1.0, measure=2.0)
+    waiting = [Request(0.0, 2.6)] * 8
+    quick = [Request(0.25 * n, 0.25 * (n + 1)) for n in range(16) for _ in range(8)]
+    after = [Request(2.6 + 0.25 * n, 2.85 + 0.25 * n) for n in range(3) for _ in range(8)]
+    [point] = [
+        p for p in points([recorded(played, [*waiting, *quick, *after])]) if p.request == "all"
+    ]
+    counted = point.throughput
+    assert counted.value == pytest.approx(
+        sum(1 < r.end <= 3 for r in [*waiting, *quick, *after]) / 2
+    )
+    assert set(point.response_time.values()) == {None}
+    assert any(text.startswith("no response times: for ") for text in point.problems)
