@@ -254,6 +254,19 @@ def test_a_blocking_client_waits_for_its_pool(narrow: Service, library: str) -> 
     assert told["upstream"] >= DELAY
 
 
+def test_what_a_client_is_made_with_counts_to_making_it(wide: Service) -> None:
+    def cost(part: str) -> float:
+        before = wide.now()["counts"]
+        assert wide.ask(f"/made-with/{part}", False).status_code == 200
+        after = wide.now()["counts"]
+        assert after["clients"] - before["clients"] == 1
+        return after["client_seconds"] - before["client_seconds"]
+
+    alone = cost("nothing")
+    for part in ("transport", "context"):
+        assert 0.2 * alone < cost(part) < 5 * alone
+
+
 def test_calls_and_connections_are_counted_as_the_upstream_sees_them(
     wide: Service, upstream: Upstream
 ) -> None:

@@ -5,6 +5,7 @@ UPSTREAM=URL uvicorn tests.support.telemetry_service:app
 
 import asyncio
 import os
+import ssl
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
@@ -117,6 +118,18 @@ async def again():
         async with httpx2.AsyncClient() as client:
             with suppress(httpx2.ConnectError):
                 await client.get("http://127.0.0.1:9")
+
+
+@service.get("/made-with/{part}")
+async def made_with(part: str):
+    """Make a client that has its transport, or its TLS context, from outside."""
+    with_part = {
+        "nothing": dict,
+        "transport": lambda: {"transport": httpx2.AsyncHTTPTransport()},
+        "context": lambda: {"verify": ssl.create_default_context()},
+    }
+    async with httpx2.AsyncClient(trust_env=False, **with_part[part]()):
+        pass
 
 
 @service.get("/answered-first/{seconds}")

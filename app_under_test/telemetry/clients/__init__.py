@@ -9,6 +9,7 @@ leaves out what would have been seen by it, and breaks nothing.
 
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from importlib import import_module
 from pkgutil import iter_modules
@@ -40,18 +41,34 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 def constructed(original: Any) -> Any:
     """Wrap `__init__` of a client, so that its calls are counted and their CPU is measured."""
+    made = part_of_a_client(original)
 
     def __init__(self: Any, *args: Any, **options: Any) -> None:
-        if not PROCESS.ready:
-            original(self, *args, **options)
-            return
-        began = thread_time()
-        original(self, *args, **options)
-        took = thread_time() - began
-        PROCESS.counts.clients += 1
-        PROCESS.counts.client_seconds += took
+        made(self, *args, **options)
+        PROCESS.counts.clients += PROCESS.ready
 
     return __init__
+
+
+def part_of_a_client(original: Any) -> Any:
+    """Wrap what making a client calls, within its `__init__` or before, to measure its CPU."""
+
+    def made(*args: Any, **options: Any) -> Any:
+        if not PROCESS.ready or _MAKING.get():
+            return original(*args, **options)
+        token = _MAKING.set(True)
+        began = thread_time()
+        try:
+            return original(*args, **options)
+        finally:
+            PROCESS.counts.client_seconds += thread_time() - began
+            _MAKING.reset(token)
+
+    return made
+
+
+_MAKING: ContextVar[bool] = ContextVar("making", default=False)
+"""Whether the CPU of what is called is measured already."""
 
 
 def in_branches(original: Any) -> Any:

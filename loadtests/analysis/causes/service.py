@@ -92,10 +92,8 @@ def _churn(case: Case, each: float | None) -> str | None:
     if gauges and gauges.constructing and gauges.constructing >= CONSTRUCTING * each:
         # That is by the clock: more than all of the CPU means that others ran meanwhile.
         part = min(gauges.constructing, each)
-        return (
-            f"{rounded(gauges.clients or 0.0, 2)} clients are made for a request, "
-            f"{duration(part)} of its {duration(each)} of CPU"
-        )
+        made = f"{rounded(gauges.clients, 2)} clients" if gauges.clients else "TLS contexts"
+        return f"{made} are made for a request, {duration(part)} of its {duration(each)} of CPU"
     opened = _opened(now)
     if opened is None or opened < RECONNECTING:
         return None
