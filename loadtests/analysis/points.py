@@ -158,14 +158,7 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     # An open queue that grows may have been made to by what was taken, whatever its interval says.
     noisy = stage.model == "closed" and problems.valid and mock.valid and not disturbed_by.valid
     problems = problems.and_of(disturbed_by).and_of(mock)
-    left_out = 0.0
-    if not any(one.hung or one.unanswered for one in windows):
-        left_out = unaccounted(
-            stage,
-            seen.batches,
-            sum(one.stretches for one in seen.windows),
-            math.fsum(one.failing for one in windows),
-        )
+    left_out = unaccounted(stage, seen.batches, seen.windows)
     level = _Level(usable, used, problems, worst(states), amount, noisy, left_out)
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
     several = len(names) > 1  # a single one is all of them
@@ -364,9 +357,7 @@ def _finite(estimate: Estimate | None) -> Estimate | None:
 def _throughput(stage: Stage, seen: _Seen, every: _Seen) -> Estimate:
     if not seen.batches:
         return Estimate(value=0.0)  # of a lost stage, whose point is not valid
-    rate = throughput(
-        stage, seen.batches, every.batches, sum(one.stretches for one in seen.windows)
-    )
+    rate = throughput(stage, seen.batches, every.batches, every.windows)
     found = intervals.ratio(rate.successes, rate.seconds, seen.parts)
     if found.low is None or found.high is None:
         return found

@@ -69,6 +69,8 @@ class Window:
     """
     failing: float = 0.0
     """Seconds of the window in which requests were in flight that began before it and failed."""
+    before: tuple[int, float] = (0, 0.0)
+    """Successes of a stage that began before its window, and the seconds that they took."""
 
     @property
     def ended(self) -> int:
@@ -157,7 +159,17 @@ def window(record: StageRecord, request: str | None = None) -> Window:
         quarters[0] = together([_started(early, stage.model), quarters[0]])
     unanswered = _unanswered(record, first, last, hung)
     failing = _failing(record, first, last)
-    return Window(quarters, [*early, *slices], places, stage.model, hung, unanswered, failing)
+    before = [part.ok for part in record.slices if part.index < first]
+    return Window(
+        quarters,
+        [*early, *slices],
+        places,
+        stage.model,
+        hung,
+        unanswered,
+        failing,
+        (sum(times.count for times in before), math.fsum(times.total() for times in before)),
+    )
 
 
 def _started(slices: Sequence[Slice], model: str) -> Quarter:
@@ -302,7 +314,7 @@ def throughput(
     stage: Stage,
     quarters: Sequence[Quarter],
     every: Sequence[Quarter] = (),
-    windows: int = 1,
+    windows: Sequence[Window] = (),
 ) -> Rate:
     """
     Successes a second of a stage, or of several of one level.
@@ -314,43 +326,55 @@ def throughput(
     time: windows of 1.25 s hold two or three whole waves of answers of 0.5 s. Where the two differ
     by more than the ends can cut off, some users had no part in what started in the window (they
     hang), or few very long answers reach far out of it, and the successes are counted. So they are
-    in the open model, and where users of an own locustfile pause as they like.
+    where quick answers overtake the others, in the open model, and where users of an own locustfile
+    pause as they like.
 
     Args:
         stage: one of those that were measured; `level`, `think_time` and the model are read.
         quarters: of one kind of request or of all, in order.
         every: the same quarters of all requests, where the others are of one kind.
-        windows: in how many stretches without a gap the quarters are.
+        windows: those that the quarters are of.
     """
     every = every or quarters
     counted = Rate([one.succeeded for one in quarters], [one.seconds for one in quarters])
     if not _cycles_are_known(stage, every):
         return counted
     cycles = _cycles(stage, every)
-    if abs(_missing(stage, every, cycles)) > _cut_off(stage, every, cycles, windows):
+    missing = abs(_missing(stage, every, cycles))
+    if missing > _cut_off(stage, every, cycles, windows) or unaccounted(stage, every, windows):
         return counted
     return Rate([one.ok.count for one in quarters], [cycle / stage.level for cycle in cycles])
 
 
-def unaccounted(
-    stage: Stage, quarters: Sequence[Quarter], windows: int = 1, failing: float = 0.0
-) -> float:
+def unaccounted(stage: Stage, quarters: Sequence[Quarter], windows: Sequence[Window]) -> float:
     """
     Return the share of its users' time that what started in a window leaves out, where that is more
     than the ends of the window cut off; 0 otherwise.
 
     A request that began before the window and took most of it is in no number, and those that began
-    in the window are the quick ones. One that failed would be in no response time anyway.
-
-    Args:
-        failing: `Window.failing` of all windows.
+    in the window are the quick ones. One that failed would be in no response time anyway. A window
+    of fewer than two cycles can be cut off by as much as it has; there, requests that began before
+    it and took much longer show that they were overtaken.
     """
-    if not _cycles_are_known(stage, quarters):
+    if not _cycles_are_known(stage, quarters) or any(one.hung or one.unanswered for one in windows):
         return 0.0
     cycles = _cycles(stage, quarters)
-    missing = _missing(stage, quarters, cycles) - failing
+    missing = _missing(stage, quarters, cycles) - math.fsum(one.failing for one in windows)
     share = missing / (stage.level * math.fsum(one.seconds for one in quarters))
-    return share if share > _MUCH and missing > _cut_off(stage, quarters, cycles, windows) else 0.0
+    if share <= _MUCH:
+        return 0.0
+    if missing > _cut_off(stage, quarters, cycles, windows) or _overtakes(stage, quarters, windows):
+        return share
+    return 0.0
+
+
+def _overtakes(stage: Stage, quarters: Sequence[Quarter], windows: Sequence[Window]) -> bool:
+    count = sum(one.ok.count for one in quarters)
+    earlier = sum(one.before[0] for one in windows)
+    if not count or not earlier or count >= 2 * stage.level * len(windows):
+        return False
+    before = math.fsum(one.before[1] for one in windows) / earlier
+    return before > _LONGER * math.fsum(one.ok.total() for one in quarters) / count
 
 
 def _cycles_are_known(stage: Stage, quarters: Sequence[Quarter]) -> bool:
@@ -371,7 +395,7 @@ def _missing(stage: Stage, quarters: Sequence[Quarter], cycles: Sequence[float])
 
 
 def _cut_off(
-    stage: Stage, quarters: Sequence[Quarter], cycles: Sequence[float], windows: int
+    stage: Stage, quarters: Sequence[Quarter], cycles: Sequence[float], windows: Sequence[Window]
 ) -> float:
     """
     Seconds of users by which the ends of windows can make cycles and time differ.
@@ -380,11 +404,13 @@ def _cut_off(
     at the two ends differ by chance: 2 N of them, each of a cycle in the mean and as variable.
     """
     cycle = math.fsum(cycles) / sum(one.started for one in quarters)
-    return windows * cycle * max(stage.level, _SCATTER * math.sqrt(2 * stage.level))
+    stretches = sum(one.stretches for one in windows) or 1
+    return stretches * cycle * max(stage.level, _SCATTER * math.sqrt(2 * stage.level))
 
 
 _SCATTER = 3.0  # standard errors
 _MUCH = 0.25  # of the users' time
+_LONGER = 1.25  # times; a queue that builds up has its short answers first
 
 
 _CHANCE = 1e-4  # that as many hang although all that start are alike

@@ -97,7 +97,7 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         if (value := slow_quantile(part.response, part.failed.count, q)) is not None
     }
     if whole.seconds and requests:
-        values["throughput"] = throughput(stage, seen.quarters, windows=seen.stretches).value
+        values["throughput"] = throughput(stage, seen.quarters, windows=[seen]).value
         values["errors"] = whole.failed.count / requests
     values |= _processes(record, used, whole)
     if statuses and whole.ok.count:
