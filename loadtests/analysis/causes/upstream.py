@@ -1,5 +1,7 @@
 """Whether the upstream binds, or what is asked of it again and again."""
 
+import math
+
 from loadtests.analysis.causes.case import FULL, ROOM, Case, Found
 from loadtests.analysis.causes.ceilings import LATE
 from loadtests.analysis.numbers import duration, percent, rate, rounded
@@ -8,6 +10,7 @@ from loadtests.results import Ceiling
 REFUSING = 0.05  # of the calls
 FAILING = 0.1  # of the calls: an upstream that fails so often has calls repeated
 REPEATED = 0.3  # calls for each request beyond those that it takes
+FEW = 30  # calls, whose mean is left to chance
 SLOWER = 1.4  # times the upstream's time at the lowest level
 
 
@@ -64,6 +67,10 @@ def slower(case: Case) -> Found | None:
     now, low = case.now, case.low
     if now.upstream and low.upstream:
         then, takes = low.upstream.stay, now.upstream.stay
+        # Latencies are drawn: that these calls were to take longer is not the work of the load.
+        asked, few = now.upstream.asked, (now.upstream.answered or math.inf) < FEW
+        if takes and asked and (few or takes < SLOWER * asked):
+            return None
     elif (case.cpu or 0.0) < ROOM and (case.lag or 0.0) < LATE:
         then, takes = low.phases.get("upstream"), now.phases.get("upstream")
         grown = (now.time or 0.0) - (low.time or 0.0)

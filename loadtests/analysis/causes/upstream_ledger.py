@@ -15,7 +15,8 @@ class UpstreamUse:
     The upstream in the windows, by the mock's ledger; seconds, calls a second, shares of calls.
 
     `stay` is the mean time of a call in the mock, `asked` what the profile wanted without a queue,
-    `queued` the wait for a server, `service` the time with one. `peaks`: the most calls at a time
+    `queued` the wait for a server, `service` the time with one; `answered`: how many `stay` is the
+    mean of. `peaks`: the most calls at a time
     in each second. `busy` is the share of the servers at work.
     """
 
@@ -23,6 +24,7 @@ class UpstreamUse:
     in_flight: float
     peaks: tuple[float, ...] = ()
     stay: float | None = None
+    answered: float | None = None
     asked: float | None = None
     queued: float | None = None
     service: float | None = None
@@ -63,6 +65,11 @@ def upstream(pairs: Pairs) -> UpstreamUse | None:
         / elapsed,
         peaks=tuple(now.in_flight.peak for _, now in steps if now.in_flight.peak is not None),
         stay=_mean([(then.delivered, now.delivered) for then, now in steps]),
+        answered=sum(
+            now.delivered.count - then.delivered.count
+            for then, now in steps
+            if now.delivered and then.delivered
+        ),
         asked=_mean([(then.asked, now.asked) for then, now in steps]),
         queued=_mean([(then.queued, now.queued) for then, now in steps]),
         service=_mean([(then.service, now.service) for then, now in steps]),
