@@ -36,9 +36,13 @@ class Case:
         return next((one for one in self.ceilings if one.resource == resource), None)
 
     def near(self, resource: Resource) -> bool:
-        """Whether throughput comes near to what it permits; True where that is not known."""
-        ceiling = self.ceiling(resource)
-        return ceiling is None or self.now.throughput >= NEAR * ceiling.throughput
+        """Whether throughput can be near to what it permits; True where that is not known."""
+        return self.reaches(self.ceiling(resource))
+
+    def reaches(self, ceiling: Ceiling | None) -> bool:
+        """Whether throughput, by its interval, can be near to the ceiling; True without one."""
+        highest = self.now.point.throughput.high or self.now.throughput
+        return ceiling is None or max(highest, self.now.throughput) >= NEAR * ceiling.throughput
 
     def reaches(self, ceiling: Ceiling) -> bool:
         """Whether throughput comes near to what the ceiling permits."""

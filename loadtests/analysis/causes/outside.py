@@ -1,6 +1,6 @@
 """Whether an event loop is blocked, or all threads are busy, as it is seen from outside."""
 
-from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Case, Found
+from loadtests.analysis.causes.case import FULL, ROOM, Case, Found
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.numbers import duration, percent, rounded
 from loadtests.analysis.outside import DOES
@@ -28,7 +28,7 @@ def loop(case: Case) -> Found | None:
     if busy < BUSY or blocked < MOST * busy:
         return None
     ceiling = _loops(case, seen)
-    if ceiling and case.now.throughput < NEAR * ceiling.throughput:
+    if not case.reaches(ceiling):
         return None
     state = max(waits, key=lambda one: waits[one])
     why = (
@@ -58,7 +58,7 @@ def threads(case: Case) -> Found | None:
     if seen.threads > (1 + IDLE) * count + SPARE or (case.cpu or 0.0) >= FULL:
         return None
     ceiling = _threads(case, count)
-    if ceiling and case.now.throughput < NEAR * ceiling.throughput:
+    if not case.reaches(ceiling):
         return None
     why = (
         f"threads: {rounded(seen.busy, 3)} of {count} busy, as is seen from outside, and "
