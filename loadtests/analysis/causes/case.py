@@ -44,10 +44,6 @@ class Case:
         highest = self.now.point.throughput.high or self.now.throughput
         return ceiling is None or max(highest, self.now.throughput) >= NEAR * ceiling.throughput
 
-    def reaches(self, ceiling: Ceiling) -> bool:
-        """Whether throughput comes near to what the ceiling permits."""
-        return self.now.throughput >= NEAR * ceiling.throughput
-
     @property
     def cpu(self) -> float | None:
         """The used part of the cores that its processes can use, or of its busiest one's."""

@@ -59,7 +59,7 @@ def gauged(case: Case) -> Found | None:
             continue
         ceiling = _ceiling(client, kind, case.levels)
         reached = case.now.throughput / ceiling.throughput if ceiling else 1.0
-        if ceiling is not None and not case.reaches(ceiling):
+        if not case.reaches(ceiling):
             continue
         why = (
             f"{kind.name}: {rounded(pool.used, 3)} of {rounded(pool.limit, 4)} {kind.held}, "
