@@ -257,6 +257,7 @@ class Generator:
             for name, start, *_ in given_up:
                 self.recorder.gave_up(name, start)
             return len(given_up)
+        self._users.end_those_starting()
         deadline = perf_counter() + timeout
         while self._users.count() and perf_counter() < deadline:
             gevent.sleep(0.01)

@@ -124,6 +124,13 @@ class OwnUsers:
             gevent.sleep(AWAITED)
         return left
 
+    def end_those_starting(self) -> None:
+        """End the users that are still in on_start: they would be waited for."""
+        for user in self._users():
+            place = getattr(user, _PLACE, None)
+            if user.greenlet is not None and (place is None or not place.begun):
+                user.greenlet.kill(block=False)
+
     def starting(self) -> bool:
         """Whether the greenlet that runs belongs to a user in on_start; a request was sent."""
         user = _owner()

@@ -43,7 +43,7 @@ def not_held(record: StageRecord) -> str | None:
         starting = round(found.starting)
         stopped = max(level - found.least - starting, 0)
         where = [
-            f"{starting} were in on_start" if starting else "",
+            f"{starting} still in on_start" if starting else "",
             f"{stopped} had stopped" if stopped else "",
         ]
         where_all = f": {' and '.join(filter(None, where))}" if any(where) else ""

@@ -113,7 +113,7 @@ def users_of(level, **more):
 
 def test_users_that_are_still_in_on_start_are_told():
     [stage] = stages(users=users_of(8, starting=2)).stages
-    assert users.not_held(stage) == "the level was not held: 8 of 10 users ran: 2 were in on_start"
+    assert users.not_held(stage) == "the level was not held: 8 of 10 users ran: 2 still in on_start"
 
 
 def test_one_user_in_a_hundred_that_is_missing_makes_no_level_invalid():
