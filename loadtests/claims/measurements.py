@@ -155,13 +155,17 @@ class Measurement:
 
     def cpu_counted(self, deployment: str) -> Estimate:
         """
-        CPU seconds of the service for one request, by its clocks before and after each stage, which
-        count on a busy machine, too: the mean of the levels, between the least and the most.
+        CPU seconds of the service for one request, by its clocks before and after each stage: the
+        mean of the levels, between the least and the most.
+
+        Raises:
+            NotMeasured: a level is not valid. What else runs on a core makes a request cost more.
         """
+        levels = [self.point(deployment, level).level for level in self.plan.load.levels]
         rest = cpu.resting(deployment, self.record.stages)
         each = [
             value
-            for level in self.plan.load.levels
+            for level in levels
             if (value := cpu.per_request(deployment, [self._stage(deployment, level)], rest or 0.0))
         ]
         if not each:
