@@ -8,14 +8,20 @@ from typing import Any
 SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
+def planned(verify: bool | None, ca: str | None) -> bool:
+    """
+    Return whether a plan has the certificate of a deployment checked. Services under test have
+    certificates of their own more often than not, so the plan must say so, whatever authorities
+    the environment of this machine names for other programs.
+    """
+    return ca is not None if verify is None else verify
+
+
 def checked(verify: bool | None, ca: str | None) -> bool:
-    """
-    Return whether certificates are checked. Services under test have certificates of their own
-    more often than not, so the environment must name authorities where the plan says nothing.
-    """
-    if verify is not None:
-        return verify
-    return ca is not None or any(name in os.environ for name in SYSTEM)
+    """Return `planned`; without a plan, whether the environment names authorities."""
+    if verify is None and ca is None:
+        return any(name in os.environ for name in SYSTEM)
+    return planned(verify, ca)
 
 
 @cache

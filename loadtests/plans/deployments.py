@@ -174,7 +174,7 @@ class CommandDeployment(PlanTable):
     ca: CertificateFile | None = None
     """The authority that its certificate is checked with."""
     verify: bool | None = None
-    """Check its certificate. Unless this is set, with `ca` or SSL_CERT_FILE alone."""
+    """Check its certificate. Unless this is set, it is checked with `ca` alone."""
     ready: Ready = Question()
     """A GET of it answers 2xx once the service is up."""
     ready_timeout: PositiveDuration = 30.0
@@ -221,7 +221,7 @@ class UrlDeployment(PlanTable):
     ca: CertificateFile | None = None
     """The authority that its certificate is checked with."""
     verify: bool | None = None
-    """Check its certificate. Unless this is set, with `ca` or SSL_CERT_FILE alone."""
+    """Check its certificate. Unless this is set, it is checked with `ca` alone."""
     ready: Ready | None = None
 
     @model_validator(mode="after")

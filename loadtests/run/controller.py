@@ -184,7 +184,7 @@ def _trust(plan: Plan, name: str) -> stages.Trust:
     match plan.deployments.get(name):
         case CommandDeployment() | UrlDeployment() as one:
             ca = str(one.ca) if one.ca else None
-            return stages.Trust(verify=tls.checked(one.verify, ca), ca=ca)
+            return stages.Trust(verify=tls.planned(one.verify, ca), ca=ca)
     return stages.Trust()
 
 

@@ -480,7 +480,8 @@ def _asking(
     """The question whether a service is up, which is put to nobody else."""
     context = None
     if url.startswith("https:"):
-        context = tls.context(how.verify, str(how.ca) if how.ca else None)
+        ca = str(how.ca) if how.ca else None
+        context = tls.context(tls.planned(how.verify, ca), ca)
     return answers(
         url,
         question.path,

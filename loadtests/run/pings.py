@@ -180,9 +180,8 @@ def context_of(deployment: Deployment) -> ssl.SSLContext | None:
     """Return how the certificate of a deployment is checked; None: it has none."""
     if not isinstance(deployment, CommandDeployment | UrlDeployment):
         return None
-    context: ssl.SSLContext = tls.context(
-        deployment.verify, str(deployment.ca) if deployment.ca else None
-    )
+    ca = str(deployment.ca) if deployment.ca else None
+    context: ssl.SSLContext = tls.context(tls.planned(deployment.verify, ca), ca)
     return context
 
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 import mock_upstream
-from loadtests import plans
+from loadtests import plans, tls
 from loadtests.plans import PlanError
 from loadtests.plans.readiness import Question
 from loadtests.processes.readiness import answers
@@ -193,6 +193,15 @@ def test_tls_at_a_port_of_plain_http_is_found():
         assert answers(upstream.url, "/")() == {"url": upstream.url}
         strict = ssl.create_default_context()
         assert "certificate verify failed" in answers(upstream.url, "/", context=strict)()
+
+
+@pytest.mark.parametrize(
+    ("verify", "ca", "expected"),
+    [(None, None, False), (True, None, True), (False, None, False), (None, "ca.pem", True)],
+)
+def test_the_plan_alone_says_whether_a_certificate_is_checked(monkeypatch, verify, ca, expected):
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    assert tls.planned(verify, ca) is expected
 
 
 def test_headers_that_requests_do_not_share_are_not_in_the_question():
