@@ -68,7 +68,9 @@ class Block:
         """The lines that a block of `console` shows as output."""
         if self.language != "console":
             return []
-        commands = {f"{mark}{line}" for line in self.script().splitlines() for mark in ("$ ", "> ")}
+        commands = {
+            f"{mark}{line}" for line in self.script().splitlines() for mark in ("$ ", "> ", "")
+        }
         lines = (line.rstrip() for line in self.text.splitlines())
         shown = [line for line in lines if line not in commands and not line.startswith("$ ")]
         return [line for line in shown if line and "..." not in line]

@@ -104,7 +104,7 @@ def test_throughput_of_users_who_think_for_a_constant_time_is_unbiased(think):
 
 
 def test_users_that_wait_since_before_the_window_are_not_taken_for_quick_ones():
-    """Of 16 users 8 wait for 2.6 s, and the others overtake them: none of it is 64/s."""
+    """Eight of 16 users wait for 2.6 s, and the others overtake them: none of it is 64/s."""
     played = stage(0, "a", 16, settle=1.0, measure=2.0)
     waiting = [Request(0.0, 2.6)] * 8
     quick = [Request(0.25 * n, 0.25 * (n + 1)) for n in range(16) for _ in range(8)]
