@@ -8,10 +8,10 @@ from loadtests.analysis.numbers import loads
 from loadtests.report.text import states
 from loadtests.results import Point
 
+_ANY = "#"  # any number
 _LONGEST = 160  # characters of a remark on a single point
 _TOO_FEW = re.compile(r"[\d,]+ successful requests? (?:are|is) too few for (.*)")
-# A number that is not part of a word, such as that in p95, and what belongs to it.
-_NUMBER = re.compile(r"\s*(?:\b(?:for|of|by|in|at|with|to|some|up|than)\s+)*(?<![\w.])\d.*")
+_NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*")  # not that in p95
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,13 @@ def grouped(points: Sequence[Point]) -> list[Remark]:
 
 
 def _remark(noted: bool, kind: str, found: Sequence[tuple[Point, str]]) -> Remark:
-    if len(found) == 1:
-        [(point, text)] = found
-        return Remark(f"{point.deployment} at {point.level:,}: {_short(text)}", valid=noted)
+    (point, text), *others = found
+    first = f"{point.deployment} at {point.level:,}: {_short(text)}"
+    if not others:
+        return Remark(first, valid=noted)
+    if _ANY in kind:  # its numbers are those of each point
+        alike = "; ".join(_places(point for point, _ in others))
+        return Remark(f"{first}; with other numbers {alike}", valid=noted)
     where = "; ".join(_places(point for point, _ in found))
     what = "points are invalid" if not noted else "points"
     return Remark(f"{len(found)} {what}: {kind} ({where})", valid=noted)
@@ -60,11 +64,10 @@ def _places(points: Iterable[Point]) -> Iterator[str]:
 
 
 def _kind(text: str) -> str:
-    """What a remark says without its numbers."""
+    """What a remark says up to its first colon or semicolon, with _ANY in place of numbers."""
     if few := _TOO_FEW.match(text):
         return f"too few successful requests for {few[1]}"
-    head = text.partition(": ")[0].partition("; ")[0]
-    return _NUMBER.sub("", head) or head
+    return _NUMBER.sub(_ANY, text.partition(": ")[0].partition("; ")[0])
 
 
 def _short(text: str) -> str:

@@ -168,6 +168,19 @@ def test_what_several_points_have_in_common_is_said_once():
     assert full.count("of a core: much") == 3
 
 
+def test_remarks_with_numbers_keep_those_of_the_first_point():
+    def short(point):
+        known = f"p95 is known to {point.level + 10} %, not to 10 %: it takes longer"
+        problems = [known] if point.deployment == "async-httpx" and point.level <= 10 else []
+        return point.model_copy(update={"problems": problems})
+
+    text = " ".join(printed(example_runs.changed(example_runs.example(), short), 80).split())
+    assert (
+        "async-httpx at 1: p95 is known to 11 %, not to 10 %: it takes longer; with other numbers "
+        "async-httpx at 5 and 10 users"
+    ) in text
+
+
 def test_the_least_is_sentences_slos_problems_and_verdicts():
     run = example_runs.judged()
     run = run.model_copy(update={"problems": ["mine fails.\nIts log", "another"]})
