@@ -19,7 +19,7 @@ from loadtests.processes.affinity import Cores
 from loadtests.processes.groups import ProcessGroup, ended_with, stop, uninterrupted
 from loadtests.recording import messages
 
-CONNECTING = 60.0  # seconds that Locust may take to start
+CONNECTING = 120.0  # seconds that Locust may take to start; one that fails ends, and is seen
 POLL = 0.2  # seconds between two looks at whether it is alive
 SENDING = 10.0  # seconds that the engine may take to read what is sent
 LONGEST_HELLO = 1 << 16  # bytes

@@ -68,7 +68,7 @@ def test_each_round_restarts_and_ctrl_c_still_prints_what_was_measured(pair) -> 
     with brownout(
         "compare", "base", "head", *SHORT, "--margin", "0.001%", cwd=folder
     ) as invocation:
-        invocation.until("[9/", 90)
+        invocation.until("[9/")
         assert invocation.insist() == 130
         run = invocation.run()
     [found] = run.verdicts
@@ -83,7 +83,7 @@ def test_each_round_restarts_and_ctrl_c_still_prints_what_was_measured(pair) -> 
 def test_one_that_dies_on_the_way_is_named_and_ends_it(pair) -> None:
     folder = pair("fine")
     with brownout("compare", "base", "head", *SHORT, cwd=folder) as invocation:
-        invocation.until("[2/", 90)
+        invocation.until("[2/")
         psutil.Process(header_in(folder)["deployments"]["head"]["pid"]).kill()
         assert invocation.end() == 4
         [found] = invocation.run().verdicts

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.brownout_runs import COMMAND, LOCUST, PLAN, brownout
+from tests.support.servers import LONGEST_WAIT
 
 pytestmark = pytest.mark.processes
 
@@ -42,7 +43,7 @@ def ended(words: list[str], cwd: Path, **options) -> subprocess.CompletedProcess
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
-        timeout=60,
+        timeout=LONGEST_WAIT,
         **options,
     )
 
@@ -106,7 +107,9 @@ def test_a_reader_that_went_away_ends_a_command_with_141(tmp_path, no_reader, wo
 
 def test_an_error_that_nobody_reads_ends_with_141_too(tmp_path, no_reader):
     words = [*COMMAND, "run", "no-such-plan"]
-    found = subprocess.run(words, cwd=tmp_path, stdout=no_reader, stderr=no_reader, timeout=60)
+    found = subprocess.run(
+        words, cwd=tmp_path, stdout=no_reader, stderr=no_reader, timeout=LONGEST_WAIT
+    )
     assert found.returncode == 141
 
 
@@ -140,7 +143,7 @@ def test_a_run_whose_reader_goes_away_is_interrupted_and_reported(tmp_path):
         for line in printed:
             if re.match(r"\[1/8", line):
                 break
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=LONGEST_WAIT)
     assert run.returncode == 141, said
     assert b"Traceback" not in said
     [folder] = (tmp_path / "runs").iterdir()
@@ -159,7 +162,7 @@ def test_a_run_whose_terminal_is_closed_is_interrupted_and_reported(tmp_path):
     while b"/s, p50" not in shown:
         shown += os.read(own, 4096)
     os.close(own)
-    assert run.wait(60) == 130
+    assert run.wait(LONGEST_WAIT) == 130
     [folder] = (tmp_path / "runs").iterdir()
     assert (folder / "report.html").exists()
 

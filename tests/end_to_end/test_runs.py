@@ -275,7 +275,7 @@ def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp
 def test_a_lost_worker_makes_its_stage_invalid_and_a_lost_generator_ends_the_run(tmp_path, plan):
     words = ("run", "plan.toml", *ONE, "--levels", "4,5,6", "--processes", "2")
     with brownout(*words, "--measure", "2s", cwd=tmp_path) as invocation:
-        eventually(lambda: begun(tmp_path), 60)
+        eventually(lambda: begun(tmp_path))
         locust = invocation.part("locust")
         locust.children()[0].kill()
         invocation.until("[2/3")
@@ -316,7 +316,7 @@ def test_a_mock_that_is_held_up_makes_its_point_invalid_and_sigterm_ends_a_run_a
     plan.write_text(PLAN.replace(BUDGET, ""), encoding="utf-8")
     words = ("run", "plan.toml", *ONE, "--levels", "4,5", "--measure", "3s")
     with brownout(*words, cwd=tmp_path) as invocation:
-        eventually(lambda: max(arrivals(), default=0) > 10, 60)
+        eventually(lambda: max(arrivals(), default=0) > 10)
         mock = invocation.part("mock_upstream")
         before = unanswered()
         mock.suspend()
@@ -461,7 +461,7 @@ stop = ["touch", "{tmp_path}/cleaned"]
 '''
     plan.write_text(PLAN.replace('"async-aiohttp"', workers) + mine, encoding="utf-8")
     with brownout("run", "plan.toml", "--processes", "2", cwd=tmp_path) as invocation:
-        eventually(lambda: begun(tmp_path), 60)
+        eventually(lambda: begun(tmp_path))
         running = [" ".join(process.cmdline()) for process in invocation.left_behind()]
         for part in ("locust", "mock_upstream", "app_under_test", "http.server"):
             assert any(part in words for words in running), running

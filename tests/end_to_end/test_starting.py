@@ -18,14 +18,14 @@ from loadtests.processes import leftovers
 from loadtests.run import deployments
 from loadtests.run.deployments import DeploymentFailed, running
 from loadtests.run.engine_process import EngineFailed
-from tests.support.servers import eventually
+from tests.support.servers import LONGEST_WAIT, eventually
 
 pytestmark = pytest.mark.processes
 
 SERVE = [sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
 CALLS_FIRST = """
 import http.server, sys, urllib.request
-print("the upstream answers", urllib.request.urlopen(sys.argv[2], timeout=60).status, flush=True)
+print("the upstream answers", urllib.request.urlopen(sys.argv[2], timeout=300).status, flush=True)
 http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind="127.0.0.1")
 """
 
@@ -97,7 +97,7 @@ commands.app()
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
     printed = subprocess.run(
-        command, capture_output=True, encoding="utf-8", timeout=60, check=True
+        command, capture_output=True, encoding="utf-8", timeout=LONGEST_WAIT, check=True
     ).stdout
     assert printed.splitlines()[-1] == "[]"
 
@@ -193,11 +193,13 @@ def test_the_mock_serves_on_sockets_that_it_inherits():
         ports = [one.getsockname()[1] for one in (data, control)]
     with process:
         # Nothing has been said yet, and the connection waits.
-        assert httpx.get(f"http://127.0.0.1:{ports[0]}", timeout=60).json() == {"ok": True}
-        ledger = httpx.get(f"http://127.0.0.1:{ports[1]}/ledger", timeout=60).json()
+        assert httpx.get(f"http://127.0.0.1:{ports[0]}", timeout=LONGEST_WAIT).json() == {
+            "ok": True
+        }
+        ledger = httpx.get(f"http://127.0.0.1:{ports[1]}/ledger", timeout=LONGEST_WAIT).json()
         assert ledger["arrivals"] == 1
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(LONGEST_WAIT) == 0
 
 
 @pytest.mark.parametrize("option", ["--fd", "--control-fd"])
@@ -212,7 +214,7 @@ def test_a_descriptor_that_is_no_listening_socket_is_refused(option, tmp_path):
         for descriptor in (file.fileno(), idle.fileno(), one.fileno(), 987, -1):
             fds = (descriptor,) if 0 <= descriptor < 987 else ()
             with serve(option, str(descriptor), pass_fds=fds) as process:
-                _, told = process.communicate(timeout=60)
+                _, told = process.communicate(timeout=LONGEST_WAIT)
             assert process.returncode == 2, told
             assert told.startswith(f"mock_upstream: {option} {descriptor} "), told
             assert "Traceback" not in told
@@ -222,7 +224,7 @@ def test_an_inherited_control_socket_that_others_reach_needs_a_token():
     with socket.create_server(("0.0.0.0", 0)) as control:
         fd = control.fileno()
         with serve("--control-fd", str(fd), pass_fds=(fd,)) as process:
-            _, told = process.communicate(timeout=60)
+            _, told = process.communicate(timeout=LONGEST_WAIT)
     assert process.returncode == 2
     assert "--control-token" in told
 

@@ -13,7 +13,7 @@ from tests.support.webui import LEVELS, LONG, ui
 __all__ = ["browser"]
 
 pytestmark = [needs_browser, pytest.mark.processes]
-SECONDS = 60_000  # milliseconds that a run may take
+SECONDS = 300_000  # milliseconds that a run may take
 MARKS = '[role="graphics-symbol"][aria-label]'  # what the pointer and a screen reader meet
 
 

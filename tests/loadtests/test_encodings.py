@@ -12,6 +12,7 @@ import pytest
 from loadtests import plans, results
 from loadtests.storage import run_folder
 from tests.support.brownout_runs import BUDGET, COMMAND, ENVIRONMENT
+from tests.support.servers import LONGEST_WAIT
 
 ROOT = Path(__file__).parents[2]
 OPENING = {"open": "r", "read_text": "", "write_text": "", "fdopen": "r"}
@@ -108,7 +109,7 @@ def played(folder: Path, *words: str, **env: str) -> tuple[int, str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=90,
+        timeout=LONGEST_WAIT,
     )
     return ended.returncode, ended.stdout.decode("utf-8", "surrogateescape")
 

@@ -26,7 +26,7 @@ from loadtests.analysis.steady import Steadiness
 from loadtests.analysis.verdicts import blocks
 from loadtests.cli import commands
 from loadtests.report.charts import pictures
-from tests.support.servers import eventually, ignore_interrupts
+from tests.support.servers import LONGEST_WAIT, eventually, ignore_interrupts
 
 COMMAND = [sys.executable, "-m", "loadtests"]
 LOCUST = [sys.executable, "-m", "locust", "-f", str(Path("loadtests/locustfile.py").absolute())]
@@ -100,7 +100,7 @@ class Invocation:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def until(self, text: str, seconds: float = 60) -> None:
+    def until(self, text: str, seconds: float = LONGEST_WAIT) -> None:
         """Waits until it has printed the text."""
         eventually(lambda: text in self.output or self.process.poll() is not None, seconds)
         assert text in self.output, self.output
@@ -108,7 +108,7 @@ class Invocation:
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 
-    def insist(self, seconds: float = 90) -> int:
+    def insist(self, seconds: float = LONGEST_WAIT) -> int:
         """Interrupt it again and again, by every signal that ends it; its exit code, as `end`."""
         for number in cycle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
             self.process.send_signal(number)
@@ -117,7 +117,7 @@ class Invocation:
                 break
         return self.end(seconds)
 
-    def end(self, seconds: float = 90) -> int:
+    def end(self, seconds: float = LONGEST_WAIT) -> int:
         """Its exit code; nothing that it started is left."""
         code = self.process.wait(seconds)
         self._reader.join()

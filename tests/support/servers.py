@@ -22,8 +22,12 @@ import uvicorn
 from app_under_test import variants
 from app_under_test.settings import Settings
 
+# Seconds that a test waits for what must come. On a machine that gives the suite a tenth of its
+# cores a run takes two minutes; where all goes well nothing waits as long.
+LONGEST_WAIT = 300.0
 
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
+
+def eventually(condition: Callable[[], Any], seconds: float = LONGEST_WAIT) -> None:
     """
     Waits until `condition` holds; fails if it does not within `seconds`.
 

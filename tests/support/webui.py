@@ -12,6 +12,7 @@ import httpx
 
 from loadtests.results import Run, read
 from tests.support.brownout_runs import LOCUST, Invocation, brownout, started
+from tests.support.servers import LONGEST_WAIT
 
 # Locust keeps what a form before has said: all that matters is said again.
 LEVELS = {"levels": "1, 3", "settle": "0s", "measure": "1s", "deployments": "threads,async"}
@@ -43,18 +44,18 @@ class Pages:
         headers = {"X-Token": self.token() if token is None else token}
         return self.client.post(f"/degradation/change/{what}", json=values, headers=headers)
 
-    def until(self, *states: str, seconds: float = 60) -> dict[str, Any]:
+    def until(self, *states: str, seconds: float = LONGEST_WAIT) -> dict[str, Any]:
         """What is shown once it is in one of these states."""
         patiently(lambda: self.now()["state"] in states, seconds)
         return self.now()
 
     def measuring(self) -> None:
         """Waits until a stage is on."""
-        patiently(lambda: self.now().get("stage"), 60)
+        patiently(lambda: self.now().get("stage"))
 
     def measured(self, points: int) -> None:
         """Waits until that many points are there."""
-        patiently(lambda: len(json.loads(self._stats())) >= points, 60)
+        patiently(lambda: len(json.loads(self._stats())) >= points)
 
     def _stats(self) -> str:
         stats = self.client.get("/stats/requests").json()
@@ -85,13 +86,13 @@ def locust(folder: Path, port: int, *words: str, base: str = "", **env: str) -> 
     command = [*LOCUST, "--plan", "plan.toml", "--web-port", str(port), *words]
     with started(command, folder, **env) as invocation:
         pages = Pages(invocation, url, folder / "runs")
-        patiently(lambda: answers(url) or invocation.process.poll() is not None, 60)
+        patiently(lambda: answers(url) or invocation.process.poll() is not None)
         assert invocation.process.poll() is None, invocation.output
         with pages.client:
             yield pages
 
 
-def patiently(condition: Callable[[], Any], seconds: float = 60) -> None:
+def patiently(condition: Callable[[], Any], seconds: float = LONGEST_WAIT) -> None:
     """Waits until it holds, asking rarely enough to leave the machine to what is measured."""
     deadline = time.monotonic() + seconds
     while not condition():
