@@ -167,11 +167,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @contextmanager
 def _drawn_here() -> Iterator[None]:
     """Draw charts in this process, where no other may be started for it."""
-    pictures = sys.modules.get("loadtests.report.charts.pictures")
-    if pictures is None:
-        yield
-        return
     from loadtests import vega
+    from loadtests.report.charts import pictures
 
     class Here:
         def ask(self, request: dict[str, Any]) -> dict[str, str]:
