@@ -114,7 +114,12 @@ class RunRecorder:
             folder.problem(note)
             self._observer.problem(note)
         with interrupts.held() as held:  # after any error or signal, the report is written
-            status, endings, complaints = self._played(plan, urls, folder, held)
+            try:
+                status, endings, complaints = self._played(plan, urls, folder, held)
+            except BaseException:  # there is nothing to report
+                with suppress(StorageFailed):
+                    folder.end("interrupted")
+                raise
             for text in complaints:
                 self._observer.problem(text)
             found, stored = self._ended(folder, status, complaints)

@@ -39,7 +39,9 @@ def unsaid(tree: ast.Module) -> Iterator[int]:
         constants = [one.value for one in call.args if isinstance(one, ast.Constant)]
         binary = any(one in ("rb", "wb", "ab", "r+b") for one in constants)
         texts = name in READING and "text" in keywords
-        of_os = ast.unparse(call.func).endswith(("os.open", "webbrowser.open", "dashboard.open"))
+        of_os = ast.unparse(call.func).endswith(
+            ("os.open", "webbrowser.open", "dashboard.open", "users.open")
+        )
         if (name in OPENING and not of_os and not binary and not said) or (texts and not said):
             yield call.lineno
 

@@ -226,6 +226,8 @@ def _start_drawer() -> None:
     Start the process that draws, unless it runs: all calls of this process share it, since its
     start takes more CPU than the pictures of a run. It ends with this process.
     """
+    if not isinstance(pictures._drawer, pictures._Drawer):  # tests that start no process
+        return
     process = pictures._drawer._process
     if process is None or process.poll() is not None:
         pictures.close()
