@@ -21,7 +21,7 @@ value, the value that theory predicts from the settings, and the values for whic
 true. The verdict follows from the numbers: *confirmed* if every case agrees with the statement,
 *refuted* if no case does, otherwise *true only when*. Intervals are 95 %; counts have none.
 
-<!-- not run: 33 minutes; tests/end_to_end/test_claims.py plays parts of it -->
+<!-- not run: nine minutes; tests/end_to_end/test_claims.py plays parts of it -->
 ```bash
 brownout claims
 ```

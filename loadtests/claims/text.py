@@ -36,6 +36,8 @@ def summary(findings: Sequence[Finding]) -> str:
     cases = [case for finding in findings for case in finding.cases]
     near = sum(case.as_predicted for case in cases)
     counted = f"{len(findings)} statement{'s' if len(findings) != 1 else ''}"
+    if not findings:
+        return "No statement was measured."
     return f"{counted}: {', '.join(parts)}. {near} of {len(cases)} cases came as predicted."
 
 

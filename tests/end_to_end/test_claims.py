@@ -235,3 +235,7 @@ def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_behind(tmp_path):
         .read_text(encoding="utf-8")
         .startswith("# Frequent statements")
     )
+
+
+def test_without_a_finding_the_summary_counts_nothing():
+    assert telling.summary([]) == "No statement was measured."
