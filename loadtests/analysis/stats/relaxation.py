@@ -69,7 +69,7 @@ def _marked(point: Point, knee: Knee | None) -> Point:
         update={
             "response_time": _bare(point.response_time),
             "service_time": _bare(point.service_time),
-            "slow_time": _bare(point.response_time_with_failures),
+            "response_time_with_failures": _bare(point.response_time_with_failures),
             "problems": [*point.problems, text],
         }
     )
