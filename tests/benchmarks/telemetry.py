@@ -158,7 +158,7 @@ def cost(arguments):
                 on: stack.enter_context(started(variant, upstream.url, told if on else None))
                 for on in (False, True)
             }
-            warm = [drive(one, 1.0, 0.0) for one in service.values()]
+            warm = [drive(one, 3.0, 0.0) for one in service.values()]
             share = TARGET / max(one.throughput for one in warm)
             for number in range(arguments.rounds):
                 for on in (False, True)[:: 1 if number % 2 else -1]:
