@@ -1,9 +1,11 @@
-"""Contexts of TLS for clients of a service: whether its certificate is checked, and with what."""
+"""Connections to a service: whether its certificate is checked, and with what."""
 
+import http.client
 import os
 import ssl
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -38,3 +40,18 @@ def context(verify: bool | None, ca: str | None, library: Any = ssl) -> Any:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     return made
+
+
+def connection(url: str, timeout: float, trust: ssl.SSLContext) -> http.client.HTTPConnection:
+    """
+    Return a connection that is not open yet.
+
+    Args:
+        timeout: seconds for each step.
+        trust: used where the URL says https.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout)
+    return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=trust)

@@ -1,8 +1,7 @@
 """A plan's requests as bytes: made once a stage, sent many times."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from time import monotonic_ns
-from urllib.parse import quote
 
 from loadtests import redaction
 from loadtests.engine.answers import Answer
@@ -10,40 +9,20 @@ from loadtests.engine.bodies import Text
 from loadtests.engine.connection import Endpoint
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.redirect_target import place
-from loadtests.recording import server_timing
+from loadtests.recording import request_heads, server_timing
 from loadtests.recording.messages import RequestSpec
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1
-_WITH_BODY = ("POST", "PUT", "PATCH")  # RFC 9110, 8.6: these say the length of none, too
-_LITERAL = "%/?:@!$&'()*+,;=-._~[]#"  # of a path and a query; what is quoted already stays so
-_USUAL = (
-    ("User-Agent", "brownout"),
-    ("Accept", "*/*"),
-    ("Accept-Encoding", "gzip, deflate, br"),
-)
 
 
 def head(
     endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes
 ) -> bytes:
     """The request line and the headers, without the empty line that ends them."""
-    target = quote((endpoint.prefix + path).partition("#")[0], safe=_LITERAL) or "/"
-    lines = [f"{method} {target} HTTP/1.1"]
-    lines += (f"{name}: {value}" for name, value in _fields(endpoint, method, headers, body))
+    lines = [f"{method} {request_heads.target(endpoint.prefix, path)} HTTP/1.1"]
+    fields = request_heads.fields(method, headers, body, endpoint.authority)
+    lines += (f"{name}: {value}" for name, value in fields)
     return "\r\n".join(lines).encode() + b"\r\n"
-
-
-def _fields(
-    endpoint: Endpoint, method: str, given: Mapping[str, str], body: bytes
-) -> Iterator[tuple[str, str]]:
-    own = {name.lower() for name in given}
-    if "host" not in own:
-        yield "Host", endpoint.authority
-    yield from ((name, value) for name, value in _USUAL if name.lower() not in own)
-    yield from given.items()
-    measured = own & {"transfer-encoding", "content-length"}
-    if (body or method in _WITH_BODY) and not measured:
-        yield "Content-Length", str(len(body))
 
 
 class Bodies:

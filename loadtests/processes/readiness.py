@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from loadtests import redaction
+from loadtests import redaction, tls
 from loadtests.characters import printable
 
 TIMEOUT = 1.0  # seconds for one question
@@ -64,7 +64,9 @@ def answers(
     """
 
     def ask() -> Ready | str:
-        with closing(_connection(url, context)) as connection:
+        with closing(
+            tls.connection(url, TIMEOUT, context or tls.context(False, None))
+        ) as connection:
             try:
                 connection.connect()
             except OSError as error:
@@ -101,8 +103,8 @@ def listens(url: str) -> Ask:
 def speaks(scheme: str, host: str, port: int) -> bool:
     """Return whether something on that port speaks TLS, or plain HTTP."""
     with suppress(OSError, http.client.HTTPException):
-        name = f"[{host}]" if ":" in host else host
-        with closing(_connection(f"{scheme}://{name}:{port}", None)) as connection:
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        with closing(tls.connection(url, TIMEOUT, tls.context(False, None))) as connection:
             connection.connect()
             if scheme == "https":
                 return True
@@ -119,18 +121,6 @@ def open_at(host: str, port: int) -> bool:
         socket.create_connection((host, port), TIMEOUT).close()
         return True
     return False
-
-
-def _connection(url: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
-    if context is None:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT, context=context)
 
 
 def _shown(response: http.client.HTTPResponse) -> str:

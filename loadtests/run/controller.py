@@ -79,8 +79,9 @@ def play(
         Who died on the way: deployments, or "mock".
 
     Raises:
-        EngineFailed: the engine is gone; what was measured until then is in the folder.
-        LocustfileFailed: a handler of the locustfile raised an exception; likewise.
+        EngineFailed: the engine is gone.
+        LocustfileFailed: a handler of the locustfile raised an exception. What was measured until
+            then is in the folder, in both cases.
         StoppedByHand: the test was ended in the web UI.
     """
     so_far: list[Played] = []

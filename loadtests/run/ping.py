@@ -12,17 +12,15 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import brotli
 
 from loadtests import tls
 from loadtests.plans import placeholders
+from loadtests.recording import request_heads
 from loadtests.recording.messages import RequestSpec
 
-_LITERAL = "%/?:@!$&'()*+,;=-._~[]#"  # as in loadtests.engine.calls
-_USUAL = {"User-Agent": "brownout", "Accept": "*/*", "Accept-Encoding": "gzip, deflate, br"}
-_WITH_BODY = ("POST", "PUT", "PATCH")
 _MOST = 1 << 20  # bytes of a body that are kept
 _PART = 1 << 16
 
@@ -76,7 +74,7 @@ def send(
     spec = placeholders.filled_request(spec)
     begun = perf_counter()
     deadline = begun + timeout
-    connection = _connection(target, timeout, context)
+    connection = tls.connection(target, timeout, context or tls.context(None, None))
     status, headers, first = None, dict[str, str](), None
     kept, size = bytearray(), 0
     error: str | None = None
@@ -111,29 +109,14 @@ def send(
     return Reply(status, headers, body, size, first, perf_counter() - begun, error, late, arrived)
 
 
-def _connection(
-    target: str, timeout: float, context: ssl.SSLContext | None
-) -> http.client.HTTPConnection:
-    parts = urlsplit(target)
-    host = parts.hostname or ""
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, parts.port, timeout=timeout)
-    context = context or tls.context(None, None)
-    return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
-
-
 def _request(connection: http.client.HTTPConnection, target: str, spec: RequestSpec) -> None:
-    prefix = urlsplit(target).path.rstrip("/")
-    path = quote((prefix + spec.path).partition("#")[0], safe=_LITERAL) or "/"
-    own = {name.lower() for name in spec.headers}
+    parts = urlsplit(target)
     body = (spec.body or "").encode()
-    usual = {name: value for name, value in _USUAL.items() if name.lower() not in own}
-    connection.putrequest(spec.method, path, skip_host="host" in own, skip_accept_encoding=True)
-    for name, value in (usual | spec.headers).items():
+    path = request_heads.target(parts.path.rstrip("/"), spec.path)
+    connection.putrequest(spec.method, path, skip_host=True, skip_accept_encoding=True)
+    authority = parts.netloc.rpartition("@")[2].encode("idna").decode("ascii")
+    for name, value in request_heads.fields(spec.method, spec.headers, body, authority):
         connection.putheader(name, value.encode())
-    measured = own & {"transfer-encoding", "content-length"}
-    if (body or spec.method in _WITH_BODY) and not measured:
-        connection.putheader("Content-Length", str(len(body)))
     connection.endheaders(body)
 
 
