@@ -58,11 +58,13 @@ def level_estimate(estimate: Estimate) -> str:
 
 
 def knee_level(knee: Knee) -> str:
-    """E.g. "39.6 (38.1–41.2)", "at or below 80", "none in range", "not known"."""  # noqa: RUF002
+    """E.g. "39.6 (38.1–41.2)", "at or below 80", "above 160", "not known"."""  # noqa: RUF002
     if knee.level is None:
         if knee.high is not None:
             return f"at or below {knee.high:,.0f}"
-        return "not known" if knee.low is None else "none in range"
+        if knee.low is None:
+            return "not known"
+        return f"above {knee.low:,.0f}" if knee.low.is_integer() else f"above {level(knee.low)}"
     return level_estimate(Estimate(value=knee.level, low=knee.low, high=knee.high))
 
 

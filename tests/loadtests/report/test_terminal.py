@@ -45,10 +45,10 @@ def test_slos_and_problems_are_shown():
     assert "! async-httpx: answered 503 to 41 requests at 160 users" in text
 
 
-def test_a_knee_that_was_not_reached_is_not_in_range_and_one_without_bounds_is_not_known():
+def test_a_knee_that_was_not_reached_is_above_its_bound_and_one_without_bounds_is_not_known():
     run = example_runs.single_level()
     for knee, told in (
-        (Knee(level=None, low=20.0), "none in range"),
+        (Knee(level=None, low=20.0), "above 20 "),
         (Knee(level=None), "not known"),
     ):
         assert told in printed(run.model_copy(update={"knees": {"mine": knee}}), 80)
