@@ -1,16 +1,17 @@
 """Do a service's phases add up to what its client waits, and what does telling them cost?
 
     python tests/benchmarks/telemetry.py [--only sums,cost,untraced,recording,plan]
-        [--variants a,b] [--rounds 9] [--seconds 3] [--out FOLDER]
+        [--variants a,b] [--rounds 15] [--seconds 2] [--out FOLDER]
 
 Asked:
 
 sums: at a low level and at one that saturates, the phases of the mean response and of those at p95
     come within 1 ms or 2 % of the client's time, for every variant.
 cost: two services of each variant, one with telemetry, take turns on one core in front of an
-    upstream without delay, saturated, some 30 requests a second stamped. The 95 % interval of what
-    the throughputs of a pair differ by lies within 1 %: EQUIVALENT; and the CPU of a request is at
-    most 3 microseconds or 1 % more, by the median over the rounds.
+    upstream without delay, saturated, some 30 requests a second stamped; each round starts both
+    again. The 95 % interval of what the throughputs of a pair differ by lies within 1 %:
+    EQUIVALENT; and the CPU of a request is at most 3 microseconds or 1 % more, by the median over
+    the rounds.
 untraced: what a request without a stamp costs more in the middleware and in the wrappers of one
     call of a client, around functions that do nothing, is at most 1.5 microseconds.
 plan: the default plan with telemetry and without, three runs of each in turns. The geometric means
@@ -82,8 +83,8 @@ def main():
     }
     parser.add_argument("--only", default=",".join(parts))
     parser.add_argument("--variants", default="")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--out", type=Path, help="keep the runs of the default plan here")
     arguments = parser.parse_args()
     peers.about_the_machine()
@@ -147,24 +148,17 @@ class Round:
 
 def cost(arguments):
     for variant in arguments.variants.split(",") if arguments.variants else variants.names():
-        rounds = {False: [], True: []}
         with ExitStack() as stack:
             with peers.on_core(peers.DRIVER):  # on the driver's core: the service has its core
                 upstream = stack.enter_context(peers.mock_upstream.running("0ms"))
             listening = stack.enter_context(closing(socket.socket(type=socket.SOCK_DGRAM)))
             listening.bind(("127.0.0.1", 0))
             told = f"127.0.0.1:{listening.getsockname()[1]}/told"
-            service = {
-                on: stack.enter_context(started(variant, upstream.url, told if on else None))
-                for on in (False, True)
-            }
-            warm = [drive(one, 3.0, 0.0) for one in service.values()]
-            share = TARGET / max(one.throughput for one in warm)
-            for number in range(arguments.rounds):
-                for on in (False, True)[:: 1 if number % 2 else -1]:
-                    rounds[on].append(drive(service[on], arguments.seconds, share))
-        pairs = list(zip(rounds[False], rounds[True], strict=True))
-        peak = peers.median([one.throughput for one in rounds[False]])
+            pairs = [
+                pair(variant, upstream.url, told, number, arguments.seconds)
+                for number in range(arguments.rounds)
+            ]
+        peak = peers.median([off.throughput for off, _ in pairs])
         low, high = change([math.log(on.throughput / off.throughput) for off, on in pairs])
         same = low > -MARGIN and high < MARGIN
         verdict = "EQUIVALENT" if same else "different" if low * high > 0 else "UNRESOLVED"
@@ -175,11 +169,34 @@ def cost(arguments):
             f"{low:+.2%} to {high:+.2%} {verdict}",
             same,
         )
-        usual = peers.median([one.cpu for one in rounds[False]])
+        usual = peers.median([off.cpu for off, _ in pairs])
         most = max(CPU, MARGIN * usual)
         value, text = summary_of([on.cpu - off.cpu for off, on in pairs])
         text = f"{text} of {usual * 1e6:.0f}"
         yield f"{title}, CPU of a request", f"at most {most * 1e6:.1f} us", text, value <= most
+
+
+def pair(variant, upstream, told, number, seconds):
+    """
+    Two new processes, without telemetry and with it, each driven twice: off, on, on, off.
+
+    Two processes of one service differ by more than 1 % from start to start, so each round has its
+    own; the seed of their hashes, which is a part of that, is the same for both.
+    """
+    with (
+        started(variant, upstream, None, number) as off,
+        started(variant, upstream, told, number) as on,
+    ):
+        order = (off, on, on, off) if number % 2 else (on, off, off, on)
+        warm = {one.pid: drive(one, 3.0, 0.0) for one in order[:2]}
+        share = TARGET / max(one.throughput for one in warm.values())
+        turns = [(one, drive(one, seconds, share)) for one in order]
+    return tuple(
+        Round(*(sum(values) / 2 for values in zip(*(
+            (turn.throughput, turn.cpu) for service, turn in turns if service is wanted
+        ), strict=True)))
+        for wanted in (off, on)
+    )  # fmt: skip
 
 
 def default_plan(arguments):
@@ -333,8 +350,9 @@ def recording(arguments):
 
 
 @contextmanager
-def started(variant, upstream, told):
+def started(variant, upstream, told, seed):
     environment = {name: value for name, value in os.environ.items() if "BROWNOUT" not in name}
+    environment["PYTHONHASHSEED"] = str(seed)
     if told:
         environment["BROWNOUT_TELEMETRY"] = told
     command = [sys.executable, "-m", "app_under_test", variant, "--upstream", upstream]
