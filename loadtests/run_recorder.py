@@ -1,9 +1,10 @@
 """Records what an engine plays: a run for each test that it begins."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from loadtests import environment, plans, redaction
@@ -18,7 +19,7 @@ from loadtests.processes import interrupts, open_files
 from loadtests.processes.interrupts import Held
 from loadtests.processes.pids import descendants
 from loadtests.recording import messages
-from loadtests.recording.messages import Finish, Hello, Probe, Raised, Started
+from loadtests.recording.messages import ON_START, Finish, Hello, Probe, Raised, Started
 from loadtests.report import writing
 from loadtests.report.charts import pictures
 from loadtests.results import Capacity, Run
@@ -179,6 +180,10 @@ class RunRecorder:
                         )
                 status = "complete"
                 endings |= {Ending.DIED} if died else set()
+                if plan.locustfile is not None:
+                    for text, ending in self._last_words():
+                        complaints.append(text)
+                        endings.add(ending)
             except (KeyboardInterrupt, StoppedByHand):
                 endings.add(Ending.INTERRUPTED)
             except LocustfileFailed as error:
@@ -209,6 +214,34 @@ class RunRecorder:
         ):
             complaints += [redaction.text(complaint)] if complaint else []
         return status, endings, complaints
+
+    def _last_words(self) -> Iterator[tuple[str, Ending]]:
+        """
+        Let the locustfile's handlers of the test's end run: what one raised, an exit code that it
+        set, or that they take too long.
+
+        With the web UI the engine stays, and only `test_stop` is waited for.
+        """
+        deadline = monotonic() + ON_START
+        with suppress(EngineFailed):  # it is gone, as it should be, or the time is over
+            while (left := deadline - monotonic()) > 0:
+                match self._engine.receive(left):
+                    case messages.LocustfileFailed(text=text):
+                        yield text, Ending.INVALID
+                    case messages.OwnExitCode(code=code):
+                        yield (
+                            f"the locustfile sets Locust's process_exit_code to {code}: a check of "
+                            "its own says that the test failed",
+                            Ending.FAILED,
+                        )
+                    case messages.Stopped() if self._dashboard is not None:
+                        return
+        if monotonic() >= deadline:
+            yield (
+                f"the load generator did not end within {ON_START:.0f} s: a handler of test_stop "
+                "or quitting in the locustfile takes longer, and was stopped",
+                Ending.INVALID,
+            )
 
     def _ledger(self) -> Any:
         """The mock's, as it is now; None when it does not answer."""

@@ -12,6 +12,7 @@ from loadtests.cli.options import (
     Anyway,
     AsJson,
     Ats,
+    LocustWords,
     Margin,
     PlanOption,
     Processes,
@@ -28,7 +29,7 @@ from loadtests.cli.output import (
     print_path,
     use,
 )
-from loadtests.cli.playing import plan_file, played
+from loadtests.cli.playing import locust_words, plan_file, played
 
 if TYPE_CHECKING:
     from loadtests.compare.saved_runs import Comparison
@@ -40,6 +41,7 @@ def compare(
     b: Annotated[
         str, typer.Argument(metavar="B", help="A deployment of the plan, a command, URL or run.")
     ],
+    words: LocustWords = None,
     plan: PlanOption = None,
     at: Ats = "",
     metric: Annotated[
@@ -82,6 +84,11 @@ def compare(
         from loadtests.compare import targets
 
         saved = [targets.is_run(text) for text in (a, b)]
+        if words and any(saved):
+            raise arguments.UsageError(
+                f"unexpected argument {words[0]!r}: what follows A and B are options of a plan's "
+                "locustfile, and saved runs are not played"
+            )
         if all(saved):
             page = out or Path("comparison.html")
             level, share = arguments.level(at), arguments.margin(margin)
@@ -103,6 +110,7 @@ def compare(
             settle=settle,
             measure=measure,
         )
+        options = locust_words(chosen, words)
         if dry_run:
             from loadtests.cli import dry_run as dry_runs
 
@@ -110,7 +118,7 @@ def compare(
             return
         from loadtests.schedules.interleaved import Interleaved
 
-        outcome = played(chosen, out or Path("runs"), processes, Interleaved(terms))
+        outcome = played(chosen, out or Path("runs"), processes, Interleaved(terms), options)
     finish(outcome, unresolved)
 
 

@@ -8,6 +8,7 @@ the web UI are the same thing.
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +31,7 @@ from loadtests.recording.messages import (
     GeneratorLost,
     LocustfileFailed,
     Measured,
+    OwnExitCode,
     Report,
     Stage,
     StageStarted,
@@ -150,6 +152,12 @@ class StageBarrier:
             self._link.send(LocustfileFailed(text=text))
         except OSError:
             log.debug("the controller is gone already")
+
+    def own_exit_code(self, code: int | None) -> None:
+        """The locustfile has set Locust's exit code, or None: it has not."""
+        if code:
+            with suppress(OSError):  # the controller is gone already
+                self._link.send(OwnExitCode(code=code))
 
     def stopping(self) -> None:
         """Locust begins to end the test. Note who does: a user that does so ends on the way."""

@@ -254,8 +254,11 @@ def _add_conductor(
     environment.events.test_stop.add_listener(lambda **_: conductor.stop())
 
     def quitting(**_: Any) -> None:
+        conductor.own_exit_code(environment.process_exit_code)
         # Without a code of ours Locust exits with 1 as soon as one request failed.
-        environment.process_exit_code = link.close() or 0
+        environment.process_exit_code = (link.close() if link.controller else None) or 0
 
-    environment.events.quitting.add_listener(quitting)
+    # Locust calls these in reverse: ours is the last, when the locustfile's have had their say.
+    environment.events.quitting._handlers.insert(0, quitting)
+    environment.events.quit.add_listener(lambda **_: None if link.controller else link.close())
     return link

@@ -357,6 +357,13 @@ class LocustfileFailed(Message):
     text: str
 
 
+class OwnExitCode(Message):
+    """The user's locustfile has set Locust's exit code: a check of its own says that it failed."""
+
+    type: Literal["own_exit_code"] = "own_exit_code"
+    code: int
+
+
 class GeneratorLost(Message):
     """A generator is gone, or a stage could not be brought up; the stage is not valid."""
 
@@ -495,6 +502,7 @@ AnyMessage = Annotated[
     | GeneratorDone
     | GeneratorLost
     | LocustfileFailed
+    | OwnExitCode
     | Usage
     | Change
     | PageContent

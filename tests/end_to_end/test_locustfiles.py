@@ -80,6 +80,47 @@ def test_a_handler_that_fails_later_leaves_what_was_measured_and_exits_with_3(pl
     assert point.requests
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("event", ["test_stop", "quitting"])
+def test_a_handler_of_the_end_that_fails_is_told_and_the_run_exits_with_3(play, event, processes):
+    last = "len(stops) == 2" if event == "test_stop" else "True"
+    code, invocation = play(
+        USER
+        + f"\nstops = []\n\n@events.{event}.add_listener\ndef store(environment, **_):\n"
+        + f"    stops.append(1)\n    if {last}:\n        raise OSError('no room on the shelf')\n",
+        *(["--processes", str(processes)] if processes > 1 else []),
+    )
+    assert code == 3, invocation.output
+    said = f"the locustfile's handler of {event} failed: OSError: no room on the shelf (users.py, "
+    assert said in " ".join(invocation.output.split())
+    assert "Traceback" not in invocation.output
+    points = invocation.run().of("there")
+    assert [point.level for point in points] == [1, 2]
+    assert all(point.requests for point in points)
+
+
+def test_an_exit_code_that_the_locustfile_sets_is_told_and_the_run_exits_with_1(play):
+    code, invocation = play(
+        USER
+        + "\n@events.quitting.add_listener\ndef check(environment, **_):\n"
+        + "    if environment.stats.total.num_requests > 1:\n"
+        + "        environment.process_exit_code = 5\n"
+    )
+    assert code == 1, invocation.output
+    assert "the locustfile sets Locust's process_exit_code to 5" in invocation.output
+
+
+def test_handlers_of_the_end_have_the_time_that_they_need(play):
+    code, invocation = play(
+        USER.replace("from locust", "import pathlib\nimport time\n\nfrom locust", 1)
+        + "\n@events.quitting.add_listener\ndef store(**_):\n"
+        + "    time.sleep(4)\n    pathlib.Path('stored').touch()\n",
+        run=finished,
+    )
+    assert code == 0, invocation.output
+    assert (invocation.cwd / "stored").exists()
+
+
 def test_a_locustfile_that_quits_the_runner_leaves_what_was_measured_and_exits_with_3(play):
     code, invocation = play(
         USER.replace(
@@ -116,6 +157,24 @@ def test_own_options_come_from_the_plan_or_the_command_line_and_no_record_has_a_
     found = [file for file in folder.rglob("*") if file.is_file()]
     if way == "plan":
         assert not [file for file in found if b"s3cr3t-of-mine" in file.read_bytes()]
+
+
+def test_a_comparison_passes_own_options_from_the_command_line(tmp_path):
+    read = USER + OPTIONS + (
+        "\n\n@events.test_start.add_listener\ndef check(environment, **_):\n"
+        '    raise LookupError("got " + environment.parsed_options.apikey)\n'
+    )  # fmt: skip
+    (tmp_path / "users.py").write_text(read, encoding="utf-8")
+    with serving(hello) as one, serving(hello) as other:
+        (tmp_path / "plan.toml").write_text(
+            'name = "own"\nlocustfile = "users.py"\n[deployments]\n'
+            f'one.url = "{one}"\nother.url = "{other}"\n[load]\nlevels = [2]\n',
+            encoding="utf-8",
+        )
+        words = ["compare", "one", "other", "--plan", "plan.toml"]
+        code, invocation = called(*words, "--", "--apikey", "mine", cwd=tmp_path)
+    assert code == 2
+    assert "handler of test_start failed: LookupError: got mine" in invocation.output
 
 
 @pytest.mark.parametrize(
