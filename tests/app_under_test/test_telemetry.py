@@ -208,12 +208,15 @@ def test_no_request_was_sent_before_its_process_or_a_minute_ago(
 def test_waiting_for_a_thread_is_seen_where_two_serve_six(upstream: Upstream) -> None:
     words = ("blocking-requests", "--upstream", upstream.url, "--threads", "2")
     with variant(*words) as service, ThreadPoolExecutor(6) as users:
-        alone = service.phases("/external-data")
-        assert alone["thread_wait"] < DELAY
-        told = list(users.map(service.phases, ["/external-data"] * 6))
+        service.undisturbed("/external-data", thread_wait=DELAY)
+        for _ in range(20):
+            told = list(users.map(service.phases, ["/external-data"] * 6))
+            if all(one["pool_wait"] < DELAY for one in told):
+                break
+        else:
+            raise AssertionError(f"20 times a request waited for the pool, at last {told}")
         assert max(one["thread_wait"] for one in told) > DELAY
         assert all(one["upstream"] >= DELAY for one in told)
-        assert all(one["pool_wait"] < DELAY for one in told)
 
 
 def test_each_hop_to_a_thread_counts(narrow: Service) -> None:
@@ -262,9 +265,12 @@ def test_what_a_client_is_made_with_counts_to_making_it(wide: Service) -> None:
         assert after["clients"] - before["clients"] == 1
         return after["client_seconds"] - before["client_seconds"]
 
-    alone = cost("nothing")
+    def least(part: str) -> float:
+        return min(cost(part) for _ in range(5))
+
+    alone = least("nothing")
     for part in ("transport", "context"):
-        assert 0.2 * alone < cost(part) < 5 * alone
+        assert 0.2 * alone < least(part) < 5 * alone
 
 
 def test_calls_and_connections_are_counted_as_the_upstream_sees_them(
@@ -298,9 +304,8 @@ def test_calls_and_connections_are_counted_as_the_upstream_sees_them(
 
 def test_work_after_the_answer_counts_for_the_thread_that_it_holds(narrow: Service) -> None:
     before = narrow.now()["counts"]
-    told = narrow.phases("/answered-first/0.2")
+    narrow.undisturbed("/answered-first/0.2", total=200)
     after = narrow.now()["counts"]
-    assert told["total"] < 200
     assert after["thread_seconds"] - before["thread_seconds"] >= 0.2
     assert after["background_seconds"] - before["background_seconds"] >= 0.2
 

@@ -1,7 +1,9 @@
 """Strangers at the port between Locust's master and its workers."""
 
+import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 
 import msgpack
@@ -52,11 +54,25 @@ class Service:
 
     def __init__(self):
         self.asked = self.authorized = 0
+        self._answers = threading.Event()
+        self._answers.set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """One user waits for its answer while the block lasts; its stage does not end before."""
+        self._answers.clear()
+        try:
+            yield
+        finally:
+            self._answers.set()
 
     async def __call__(self, scope, receive, send):
         assert scope["type"] == "http"
         self.asked += 1
         self.authorized += (b"authorization", SECRET.encode()) in scope["headers"]
+        if self.asked == TRIED + 1:
+            while not self._answers.is_set():
+                await asyncio.sleep(0.01)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"1"})
 
@@ -146,10 +162,11 @@ def test_only_workers_that_were_forked_here_take_part(tmp_path):
             brownout(*command, cwd=folders[0]) as one,
             brownout(*command, cwd=folders[1]) as other,
         ):
-            eventually(lambda: services[0].asked > TRIED)
-            addresses = listening(one)
-            assert {host for host, _ in addresses} == {"127.0.0.1"}
-            received = [answer for _, port in addresses for answer in attack(port)]
+            with services[0].held():
+                eventually(lambda: services[0].asked > TRIED)
+                addresses = listening(one)
+                assert {host for host, _ in addresses} == {"127.0.0.1"}
+                received = [answer for _, port in addresses for answer in attack(port)]
             assert one.end() == 0, one.output
             assert other.end() == 0, other.output
             run = one.run()
@@ -176,9 +193,10 @@ def test_strangers_do_not_end_a_test_in_the_web_ui(tmp_path, free_port):
     ):
         addresses = listening(pages.invocation) - {("127.0.0.1", free_port)}
         assert {host for host, _ in addresses} == {"127.0.0.1"}
-        assert pages.start(levels="2", settle="0s", measure="2s")["success"]
-        eventually(lambda: service.asked > TRIED)
-        assert [answer for _, port in addresses for answer in attack(port)] == []
+        with service.held():
+            assert pages.start(levels="2", settle="0s", measure="2s")["success"]
+            eventually(lambda: service.asked > TRIED)
+            assert [answer for _, port in addresses for answer in attack(port)] == []
         pages.until("complete")
         assert pages.run().status == "complete"
         assert pages.client.get("/worker-count").json()["worker_count"] == 2
@@ -195,14 +213,15 @@ def test_what_is_no_message_of_locust_does_not_end_a_test_on_several_machines(tm
         started([*words, *master], made(tmp_path, url)) as led,
         started([*words, *worker], tmp_path),
     ):
-        eventually(lambda: service.asked > TRIED)
-        for name in (b"evil", b"evil\x01\x1b[2J", b"\xff\xfe", b"e" * 250):
-            with stranger(free_port, name) as caller:
-                for junk in JUNK:
-                    caller.send(junk)
-                # It has read all of that when it answers: it asks who it does not know to quit.
-                caller.send(msgpack.dumps(["spawning", None, name.decode(errors="replace")]))
-                assert caller.poll(5000 if name == b"evil" else 100) == (name == b"evil")
+        with service.held():
+            eventually(lambda: service.asked > TRIED)
+            for name in (b"evil", b"evil\x01\x1b[2J", b"\xff\xfe", b"e" * 250):
+                with stranger(free_port, name) as caller:
+                    for junk in JUNK:
+                        caller.send(junk)
+                    # It has read all of that when it answers: it asks who it does not know to quit.
+                    caller.send(msgpack.dumps(["spawning", None, name.decode(errors="replace")]))
+                    assert caller.poll(30_000 if name == b"evil" else 100) == (name == b"evil")
         assert led.end() == 0, led.output
     (folder,) = (tmp_path / "runs").iterdir()
     assert results.read(folder).status == "complete"
