@@ -14,7 +14,7 @@ from tests.support.servers import MockUpstream, eventually, mock_upstream
 
 pytestmark = pytest.mark.processes
 
-DRIBBLED = {"chunks": 10, "interval": "300ms"}
+DRIBBLED = {"chunks": 10, "interval": "30s"}  # longer than a client here waits
 ROUTE = {"path": "/a", "method": "GET"}
 
 
@@ -39,14 +39,12 @@ def test_an_answer_without_a_body_leaves_its_connection_free(
     other = {"path": "/next", "body": {}}
     routes = [{"path": "/x", "status": status, "body": body}, other]
     with playing(server, latency="0ms", routes=routes) as mock, connected(port(mock)) as client:
-        began = time.monotonic()
         request(client, "/x", method)
         head = b""
         while b"\r\n\r\n" not in head:
             head += client.recv(65536)
         request(client, "/next")
         assert b" 200 OK" in whole(client)
-        assert time.monotonic() - began < 2.7
 
 
 def slow_upload(client: socket.socket) -> None:
