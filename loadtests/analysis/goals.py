@@ -10,10 +10,10 @@ few, the first one comes late, and no window is shorter than the cycles of its u
 from collections.abc import Sequence
 from dataclasses import replace
 
+from loadtests.analysis import proposals
 from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.inputs.windows import Quarter, pieces, throughput, together, window
 from loadtests.analysis.numbers import percent
-from loadtests.analysis.short_windows import as_plan_says
 from loadtests.analysis.stats import intervals, relaxation
 from loadtests.analysis.stats.sample_size import least
 from loadtests.plans.pace import LONGEST, Need, Pace
@@ -128,7 +128,7 @@ def _half(estimate: Estimate | None) -> float | None:
 def marked(points: Sequence[Point], record: Record) -> list[Point]:
     """
     The points; those of a run without a fixed length whose p95 is wider than its goal say so, and
-    how long a window would do.
+    how long a window would do, if one can wait for it.
     """
     load = record.header.plan.get("load")
     fixed = not isinstance(load, dict) or load.get("measure") is not None
@@ -144,9 +144,9 @@ def _marked(point: Point) -> Point:
         return point
     if half <= MISSED * P95:
         return point
-    seconds = as_plan_says(point.seconds * (half / P95) ** 2)
-    text = (
-        f"p95 is known to {percent(half)} in {point.seconds:g} s; "
-        f"measure = {seconds} would give {percent(P95)}"
-    )
+    wanted = proposals.measure(point.seconds * (half / P95) ** 2)
+    would = f"{wanted} would give {percent(P95)}"
+    if wanted is None:
+        would = f"even {proposals.MINUTES} would not give {percent(P95)}: look at p50 instead"
+    text = f"p95 is known to {percent(half)} in {point.seconds:g} s; {would}"
     return point.model_copy(update={"problems": [*point.problems, text]})

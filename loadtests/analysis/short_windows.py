@@ -2,6 +2,7 @@
 
 import math
 
+from loadtests.analysis import proposals
 from loadtests.analysis.numbers import duration, loads
 from loadtests.analysis.stats.sample_size import LEAST_QUARTERS, requests_for
 from loadtests.plans import Plan, UrlDeployment
@@ -15,7 +16,7 @@ _CYCLES = 6  # response times that a window must last: a closed system forgets i
 def too_short(plan: Plan, asked_only: bool = False) -> list[str]:
     """
     Sentences about levels whose windows are too short for a quantile's interval or the state, with
-    the `measure` that would be long enough.
+    the `measure` that would be long enough, if one can wait for it.
 
     From the mean latency of the plan's upstream, as if the service added nothing and no queue: more
     requests than these do not come. Empty for deployments at URLs, whose upstream is not known, and
@@ -49,13 +50,13 @@ def too_short(plan: Plan, asked_only: bool = False) -> list[str]:
             found.append(
                 f"No interval of {name} is to be expected at {loads(list(short), load.model)}: it "
                 f"takes some {needed} requests, and at most {expected} come at the lowest. "
-                f"measure = {as_plan_says(needed / least / load.repeats)} would do."
+                f"{_way_out(needed / least / load.repeats)}"
             )
     least = _least_window(plan)
     if load.longest < least:
         found.append(
             f"Windows of {duration(load.longest)} are too short to tell whether they are steady, "
-            f"and for sound intervals: measure = {as_plan_says(least)} would do."
+            f"and for sound intervals. {_way_out(least)}"
         )
     return found
 
@@ -79,10 +80,10 @@ def least_for(cycle: float) -> float:
     return _CYCLES * cycle
 
 
-def as_plan_says(seconds: float) -> str:
-    """Seconds as a plan has them, in whole quarter seconds; quoted."""
-    up = math.ceil(seconds / LENGTH) * LENGTH
-    return f'"{math.ceil(up) if up > 10 else up:g}s"'
+def _way_out(seconds: float) -> str:
+    if (wanted := proposals.measure(seconds)) is not None:
+        return f"{wanted} would do."
+    return f"Even {proposals.MINUTES} would not do: requests come too slowly."
 
 
 def _mean(latency: Latency) -> float:

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from loadtests.analysis import collapse, knees
+from loadtests.analysis import collapse, knees, proposals
 from loadtests.analysis.checks.generator import DESCRIPTORS, FAR, NO_PORTS, answered_with_failures
 from loadtests.analysis.inputs.windows import Quarter, window
 from loadtests.analysis.numbers import load, percent, rate, rounded
 from loadtests.analysis.points import level_pieces
-from loadtests.analysis.short_windows import as_plan_says
 from loadtests.analysis.slo_metrics import (
     AT_MOST,
     LONGER,
@@ -85,15 +84,21 @@ def slo_result(
 def _with_way_out(
     text: str, slo: Slo, evidence: Evidence, longer: float | None
 ) -> tuple[str, float | None]:
-    """The sentence with the `measure` that would probably do, and that one in seconds."""
+    """
+    The sentence with the `measure` that would probably do, and that one in seconds; None: nothing
+    that one can wait for would.
+    """
     before = evidence.measured(slo.level)
     if longer is None or not before:
         return f"{text}.", None
     relaxed = _relaxed(slo, evidence)
     seconds = whole_slices(math.ceil(max(before * min(longer, MOST), min(relaxed, before * MOST))))
-    wanted = f"measure = {as_plan_says(seconds)}"
+    wanted = proposals.measure(seconds)
     if longer >= MOST:
-        return f"{text}, to which it is too near: even {wanted} could not tell.", seconds
+        even = wanted or proposals.MINUTES
+        return f"{text}, to which it is too near: even {even} could not tell.", wanted and seconds
+    if wanted is None:
+        return f"{text}, and {proposals.MINUTES} would probably not decide it.", None
     return f"{text}: {wanted} would probably decide it.", seconds
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadtests.analysis import proposals
 from loadtests.analysis.numbers import duration, load, rate
 from loadtests.analysis.short_windows import least_for, mean_latency
 from loadtests.analysis.stats.sample_size import requests_for
@@ -55,7 +56,7 @@ def suggestion(plan: Plan, looks: Sequence[ShortLook], cores: int) -> Suggestion
         least_for(slowest + plan.load.think_time),
         requests_for(QUANTILES["p95"]) / per_second,
     )
-    measure = math.ceil(seconds)
+    measure = math.ceil(min(seconds, proposals.LONGEST))
     why = tuple(_sentence(plan, one, cores) for one in looks)
     return Suggestion(levels, at, measure, measure > pace.LONGEST, why)
 

@@ -10,9 +10,9 @@ queueing simulations, Management Science 1989). No window tells rho; the knee of
 import math
 from collections.abc import Mapping, Sequence
 
+from loadtests.analysis import proposals
 from loadtests.analysis.numbers import percent, rate
 from loadtests.results import Estimate, Knee, Point
-from mock_upstream.units.durations import format_duration
 
 TIMES = 120.0
 """Relaxation times that a window takes; with fewer, a 95 % interval holds the truth less often."""
@@ -22,7 +22,6 @@ Relaxation times that distinguish a stable queue from one that grows, and after 
 slow answers is known about as well as it will be: the queue's swings are then small against a
 random walk's.
 """
-LONGEST = 3600.0  # seconds of a window that is worth proposing
 
 
 def marked(points: Sequence[Point], knees: Mapping[str, Knee]) -> list[Point]:
@@ -57,10 +56,8 @@ def _marked(point: Point, knee: Knee | None) -> Point:
     seconds = needed(point.level, knee.level)
     if point.seconds >= seconds:
         return point
-    seconds = advised(point.level, knee)
-    enough = ""
-    if seconds <= LONGEST:
-        enough = f'; measure = "{format_duration(float(math.ceil(seconds)))}" would do'
+    wanted = proposals.measure(advised(point.level, knee))
+    enough = f"; {wanted} would do" if wanted else f", and so are {proposals.MINUTES}"
     text = (
         f"{point.seconds:g} s are too short for intervals of response times at "
         f"{percent(point.level / knee.level)} of the knee, {rate(knee.level)}{enough}"

@@ -10,6 +10,7 @@ nothing. What they show of one side's speed against the other's has no part in i
 import math
 from collections.abc import Sequence
 
+from loadtests.analysis import proposals
 from loadtests.analysis.stats.sample_size import least, requests_for
 from loadtests.analysis.verdicts.blocks import Block
 from loadtests.analysis.verdicts.config import (
@@ -91,6 +92,8 @@ def too_short(terms: ComparisonConfig, blocks: Sequence[Block]) -> str | None:
     if terms.metric == "p50":
         others = "or more users (--at)"
     measure = now.measure * requests_for(QUANTILES[terms.metric]) / max(fewest.requests, 1)
+    if measure > proposals.LONGEST:
+        return f"{told}{others.removeprefix('or ')}"
     if terms.fixed or fewest.length is None:
         return f"{told}measure for longer (--measure {math.ceil(measure)}s), {others}"
     longer = now.lasting(now.settle, measure)

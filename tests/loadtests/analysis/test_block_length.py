@@ -129,6 +129,17 @@ def test_what_no_block_can_hold_in_the_time_is_told_after_the_first_blocks() -> 
     assert "too few for p99, which takes 368: give it more time (--within " in found.sentence
 
 
+def test_a_block_that_would_take_longer_than_one_waits_asks_for_more_users() -> None:
+    said = terms("p99", level=1, fixed=True)
+    found = played(said, {"A": near(1.0), "B": near(1.0)})
+    assert "measure for longer (--measure " in verdict(found, said).sentence
+    changed = {"requests": 1, "length": (0.25, 5.0)}
+    slow = [type(each)(**{**_fields(each), **changed}) for each in found]
+    assert (too_short(said, slow) or "").endswith(
+        "which takes 368: more users (--at) or a lower quantile (--metric p50)"
+    )
+
+
 def test_a_block_that_fails_mostly_asks_for_no_longer_one() -> None:
     hangs = made_block("A", errors=1.0)
     hangs = type(hangs)(**{**_fields(hangs), "cycle": 10.0, "rate": 4.0, "length": (0.25, 1.25)})

@@ -48,7 +48,10 @@ def test_a_window_that_is_too_short_has_no_intervals_of_times_and_says_what_woul
 
 
 def test_at_the_knee_itself_no_window_is_proposed():
-    assert "would do" not in at(199, 5.0).problems[-1]
+    assert at(199, 5.0).problems[-1] == (
+        "5 s are too short for intervals of response times at 99.5 % of the knee, 200/s, and so "
+        "are 10 minutes"
+    )
 
 
 @pytest.mark.parametrize(("rate", "seconds", "knee"), [(100, 10.0, 200.0), (160, 5.0, None)])

@@ -48,6 +48,15 @@ def test_think_time_makes_it_shorter(tmp_path):
     assert any("p99" in line for line in too_short(thinking))
 
 
+def test_an_upstream_for_which_no_practical_length_would_do_is_told_so(tmp_path):
+    file = plan(tmp_path, 'levels = [1]\nmeasure = "6s"')
+    slow = plans.altered(file, upstream="120s")
+    told = too_short(slow)
+    assert len(told) == 4
+    for line in told[1:]:
+        assert line.endswith("Even 10 minutes would not do: requests come too slowly.")
+
+
 def test_nothing_is_said_of_a_url(tmp_path):
     known = plan(tmp_path, "levels = [1]", 'url = "http://127.0.0.1:9"')
     assert too_short(known) == []

@@ -37,8 +37,8 @@ def judged(text, system=FINE, levels=LEVELS, planned=LEVELS, **options):
     return slo_result("slo", parse(text), evidence("a", system, levels, planned, **options))
 
 
-def evidence(name, system=FINE, levels=LEVELS, planned=LEVELS, **options):
-    records = ladder(SimulatedEngine({name: system}, **options), name, levels)
+def evidence(name, system=FINE, levels=LEVELS, planned=LEVELS, measure=5.0, **options):
+    records = ladder(SimulatedEngine({name: system}, **options), name, levels, measure=measure)
     found = [point for point in points(records) if point.request == "all"]
     return Evidence(
         deployment=name,
@@ -76,6 +76,14 @@ def test_a_threshold_within_the_interval_is_unresolved_and_says_so():
     assert "requests (" in seen.why
     assert "take longer than 150 ms, where 5 % may: measure = " in seen.why
     assert seen.why.endswith('s" would probably decide it.')
+
+
+def test_a_threshold_at_the_value_itself_is_decided_by_no_practical_length():
+    queue = threads(100, exponential(0.05))
+    value = judged("p95 < 1s at 10", queue, [10], measure=10.0).measured.value
+    seen = judged(f"p95 < {1000 * value:.3f}ms at 10", queue, [10], measure=10.0)
+    assert (seen.status, seen.measure) == ("unresolved", None)
+    assert seen.why.endswith("to which it is too near: even 10 minutes could not tell.")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from loadtests import results
+from loadtests import claims, results, selfcheck
+from loadtests.claims.checking import ClaimOutcome
+from loadtests.claims.experiment import Case, all_experiments, judged
 from loadtests.cli import commands, console, output, progress
 from loadtests.outcomes import Ending, Outcome
 from loadtests.report.outputs import comparison
+from loadtests.selfcheck.findings import Check, Findings, Limits, sentence
 from tests.support.example_runs import example
 
 
@@ -89,3 +92,65 @@ def test_force_color_colors_a_file_and_no_color_keeps_a_terminal_plain():
     environment = {"NO_COLOR": "1", "TERM": "xterm"}
     console.console(file=file, force_terminal=True, _environ=environment).print("red", style="red")
     assert "\x1b[31m" not in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", ["run", "capacity", "compare", "doctor", "report", "selfcheck", "claims"]
+)
+def test_each_command_that_ends_with_results_can_be_quiet_and_print_json(name):
+    command = typer.main.get_command(commands.app).commands[name]
+    assert {"--quiet", "-q", "--json"} <= {word for one in command.params for word in one.opts}
+
+
+def test_json_of_a_check_of_the_machine_has_its_checks_and_limits(tmp_path, monkeypatch):
+    found = Findings((Check("a", "1", "2", passed=False),), Limits(4000.0, 50, 0.0003))
+
+    def check(out, observer, begins):
+        begins("a title")
+        return found
+
+    monkeypatch.setattr(selfcheck, "check", check)
+    ended = CliRunner().invoke(commands.app, ["selfcheck", "--json"])
+    assert json.loads(ended.stdout) == {
+        "exit_code": 3,
+        "sentence": sentence(found),
+        "checks": [{"name": "a", "expected": "1", "measured": "2", "passed": False}],
+        "limits": {"rate": 4000.0, "users": 50, "floor": 0.0003},
+    }
+    assert ended.exit_code == 3
+    assert "- a title" in ended.stderr
+    ended = CliRunner().invoke(commands.app, ["selfcheck", "-q"])
+    assert "a title" not in ended.output
+    assert "cannot be trusted" in ended.output
+
+
+def test_json_of_the_statements_has_verdicts_and_cases(tmp_path, monkeypatch):
+    one = Case(
+        when="with 1 user",
+        what="time",
+        unit="seconds",
+        if_true=1.0,
+        if_false=4.0,
+        predicted=1.0,
+        measured=results.Estimate(value=1.1, low=1.0, high=1.2),
+    )
+    finding = judged(all_experiments()["client-reuses"], [one])
+
+    def check(wanted, out, observer, begins, found):
+        begins("a plan")
+        found(finding)
+        return ClaimOutcome(tmp_path / "claims.md", [finding], 0)
+
+    monkeypatch.setattr(claims, "check", check)
+    ended = CliRunner().invoke(commands.app, ["claims", "--json"])
+    found = json.loads(ended.stdout)
+    assert found["page"] == str(tmp_path / "claims.md")
+    assert found["exit_code"] == ended.exit_code == 0
+    [told] = found["findings"]
+    assert (told["name"], told["verdict"]) == ("client-reuses", "confirmed")
+    assert told["cases"][0]["measured"] == {"value": 1.1, "low": 1.0, "high": 1.2}
+    assert told["cases"][0]["holds"] is True
+    assert "confirmed" in ended.stderr
+    ended = CliRunner().invoke(commands.app, ["claims", "-q"])
+    assert "a plan" not in ended.output
+    assert "1 statement: 1 confirmed" in ended.output

@@ -3,6 +3,7 @@
 import pytest
 
 from loadtests import plans
+from loadtests.analysis import proposals
 from loadtests.run.short_look import ShortLook
 from loadtests.run.suggestions import suggestion
 
@@ -42,6 +43,10 @@ def test_a_slow_service_needs_longer_measurements():
     assert found.needed
     assert found.measure >= 30
     assert not suggested(0.05, 0.001).needed
+
+
+def test_no_length_is_suggested_that_nobody_waits_for():
+    assert suggested(120.0, None).measure == proposals.LONGEST
 
 
 def test_a_service_elsewhere_gets_the_usual_levels_and_a_failing_one_none():
