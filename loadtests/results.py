@@ -503,7 +503,9 @@ def read(path: Path) -> Run:
         raise UnreadableRun(
             f"{path} holds no run.json. Give the folder that `brownout run` printed last."
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UnreadableRun(f"{file} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise UnreadableRun(f"{file} cannot be read: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__

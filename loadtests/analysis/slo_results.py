@@ -95,8 +95,10 @@ def _with_way_out(
     seconds = whole_slices(math.ceil(max(before * min(longer, MOST), min(relaxed, before * MOST))))
     wanted = proposals.measure(seconds)
     if longer >= MOST:
-        even = wanted or proposals.MINUTES
-        return f"{text}, to which it is too near: even {even} could not tell.", wanted and seconds
+        text = (
+            f"{text}, to which it is too near: even {wanted or proposals.MINUTES} could not tell."
+        )
+        return text, seconds if wanted else None
     if wanted is None:
         return f"{text}, and {proposals.MINUTES} would probably not decide it.", None
     return f"{text}: {wanted} would probably decide it.", seconds

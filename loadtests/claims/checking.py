@@ -52,7 +52,9 @@ def chosen(names: str) -> list[Experiment]:
         if name not in known:
             nearest = get_close_matches(name, known, n=1)
             meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise NoSuchClaim(f"There is no {name!r}; there are {', '.join(known)}.{meant}")
+            raise NoSuchClaim(
+                f"There is no statement {name!r}; there are {', '.join(known)}.{meant}"
+            )
     return [known[name] for name in wanted or known]
 
 

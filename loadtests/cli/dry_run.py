@@ -11,7 +11,12 @@ from loadtests.schedules import ladder
 if TYPE_CHECKING:
     from loadtests.analysis.verdicts.config import ComparisonConfig
 
-_UNITS = {"closed": "users", "open": "requests/s"}
+
+def _load(level: int, model: str) -> str:
+    """A level with its unit, as wide as all others."""
+    if model == "open":
+        return f"{level:5} requests/s"
+    return f"{level:5} {'user ' if level == 1 else 'users'}"
 
 
 def stages(plan: Plan) -> Iterator[str]:
@@ -19,7 +24,7 @@ def stages(plan: Plan) -> Iterator[str]:
     steps = ladder.expected(plan)
     for number, step in enumerate(steps, 1):
         restart = "   (deployments restarted before)" if step.restart else ""
-        yield f"{number:3}  {step.level:5} {_UNITS[plan.load.model]}  {step.deployment}{restart}"
+        yield f"{number:3}  {_load(step.level, plan.load.model)}  {step.deployment}{restart}"
     minutes, rest = divmod(round(ladder.expected_seconds(plan, len(steps))), 60)
     yield f"{len(steps)} stages, at most {minutes} min {rest} s."
 
@@ -37,16 +42,15 @@ def rounds(terms: ComparisonConfig) -> Iterator[str]:
     from loadtests.analysis.verdicts.config import FIRST, STARTING
     from loadtests.schedules.interleaved import Interleaved
 
-    unit = _UNITS[terms.model]
     for number in range(2):
         for step in Interleaved(terms).round(number):
             restart = "   (both restarted before)" if step.restart else ""
-            yield f"{number + 1:3}  {step.level:5} {unit}  {step.deployment}{restart}"
+            yield f"{number + 1:3}  {_load(step.level, terms.model)}  {step.deployment}{restart}"
     yield "  ..."
     first, most = (words.minutes(count * terms.round_seconds) for count in (FIRST, terms.total))
     yield (
         f"{FIRST} to {terms.total} rounds, {first} to {most}: {words.named(terms.metric)} at "
-        f"{terms.at[0]} {unit} decides."
+        f"{_load(terms.at[0], terms.model).strip()} decides."
     )
     if terms.restarts:
         yield (

@@ -263,6 +263,10 @@ def find(text: str) -> Path:
         return path
     if text in known:
         return known[text]
+    if path.is_dir():
+        raise PlanError(
+            f"{text} is a folder, and a plan is a file, such as {path / 'brownout.toml'}"
+        )
     with suppress(OSError):
         near = [str(path.with_name(one.name)) for one in path.absolute().parent.glob("*.toml")]
     nearest = get_close_matches(text, [*near, *known], n=1)

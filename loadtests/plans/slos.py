@@ -230,5 +230,5 @@ class _Reader:
         rest = self._text[at:]
         column = at + len(rest) - len(rest.lstrip()) if not taken else at - len(taken)
         return ValueError(
-            f"{what} at column {column + 1}\n  {self._text}\n  {' ' * column}^\n{GRAMMAR}"
+            f"{what} (column {column + 1})\n  {self._text}\n  {' ' * column}^\n{GRAMMAR}"
         )

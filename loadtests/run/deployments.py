@@ -466,7 +466,7 @@ def _url_of(listener: socket.socket, scheme: str = "http") -> str:
 
 def _url(name: str, deployment: UrlDeployment, headers: Sequence[dict[str, str]]) -> _Awaited:
     url, ready = deployment.url, deployment.ready
-    hint = "It has to run before; or let a `command` in the plan start it."
+    hint = "Start it first, or write a `command` in the plan, with which brownout starts it."
     waiting = _Awaited(name, listens(url), TIMEOUT if ready else 0.0, hint)
     if ready:
         waiting.ask = _asking(waiting, url, ready.with_common([*headers]), deployment)

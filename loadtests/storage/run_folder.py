@@ -1,5 +1,6 @@
 """A run on disk: appended to as things happen, so that a run that is cut short still reports."""
 
+import errno
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from typing import IO, Any
 from loadtests import private_files, redaction
 from loadtests.analysis.inputs.records import FORMAT, Header, Record
 from loadtests.characters import printable
-from loadtests.exit_codes import NOT_MEASURABLE, Failure
+from loadtests.exit_codes import NOT_MEASURABLE, USAGE, Failure
 from loadtests.processes import open_files
 from loadtests.recording.messages import (
     Change,
@@ -26,11 +27,19 @@ from loadtests.recording.messages import (
     Usage,
 )
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class StorageFailed(Failure):
     """The run's folder cannot be written; the message says which, why, and the way out."""
 
     exit_code = NOT_MEASURABLE
+
+
+class OutFolderFailed(StorageFailed):
+    """The folder for the runs is none that can be used; nothing was started."""
+
+    exit_code = USAGE
 
 
 class RunFolder:
@@ -167,10 +176,19 @@ class RunFolder:
 
 def failed(path: Path, error: OSError) -> StorageFailed:
     """What to say of it."""
-    hint = "Make room, or choose another folder with --out."
+    hint = "Choose another folder with --out."
+    if error.errno in _NO_ROOM:
+        hint = "Make room, or choose another folder with --out."
     if open_files.exhausted(error):
         hint = f"To mend it, {open_files.HINT}."
     return StorageFailed(f"{path} cannot be written: {error.strerror or error}. {hint}")
+
+
+def _refused(out: Path, error: OSError) -> StorageFailed:
+    found = failed(out, error)
+    if error.errno in _NO_ROOM or open_files.exhausted(error):
+        return found
+    return OutFolderFailed(str(found))
 
 
 def make(out: Path, name: str) -> Path:
@@ -190,9 +208,9 @@ def make(out: Path, name: str) -> Path:
         except FileExistsError as error:
             if path.is_dir():
                 continue
-            raise failed(out, error) from None
+            raise _refused(out, error) from None
         except OSError as error:
-            raise failed(out, error) from None
+            raise _refused(out, error) from None
         return path
     raise StorageFailed(f"{out} already holds a thousand runs of this second")
 

@@ -21,8 +21,8 @@ _SCALE = Scale(
     usual=("ms", "s"),
     example="50ms",
     largest=Decimal(LONGEST),
-    too_low="a delay is 0ms or more",
-    too_high="longer than an hour, the longest delay there is",
+    too_low="a duration is 0ms or more",
+    too_high="longer than an hour, the longest duration that can be written",
 )
 
 

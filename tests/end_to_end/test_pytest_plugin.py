@@ -163,7 +163,7 @@ def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report
 
 def test_what_cannot_be_played_fails_with_its_message_alone(run: RunSuite) -> None:
     cases = {
-        'holds("p59 < 1s at 4", command="x {port}", path="/")': "a metric is expected at column 1",
+        'holds("p59 < 1s at 4", command="x {port}", path="/")': "a metric is expected (column 1)",
         'holds("p95 < 1s at 4", command="python -c 1/0 {port}", path="/")': "ZeroDivisionError",
         'holds("p95 < 1s at 4", url="http://127.0.0.1:1", unresolved="no")': "is neither",
     }

@@ -240,4 +240,4 @@ def _reason(stretches: Iterable[_Stretch]) -> str:
     """The mock's own reasons, of the worst second that it reported."""
     judged = [stretch.after.fidelity for stretch in stretches if stretch.after]
     worst = max(judged, key=lambda one: (bool(one.reasons), one.lag))
-    return "; ".join(worst.reasons) or "so it counted, and gave the reason between two samples"
+    return "; ".join(worst.reasons) or "its own counters say so, without a reason in any sample"

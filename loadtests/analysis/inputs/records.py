@@ -191,7 +191,7 @@ def read(folder: Path) -> Record:
             f"{folder} holds no slices.jsonl. Give the folder that `brownout run` printed last."
         ) from None
     except OSError as error:
-        raise UnreadableRun(f"{file} cannot be read: {error}") from error
+        raise UnreadableRun(f"{file} cannot be read: {error.strerror or error}") from error
     record = _begin(folder, file, header)
     unread: list[int] = []
     unknown: set[str] = set()

@@ -179,4 +179,4 @@ def test_seconds_that_were_counted_between_two_samples_have_no_reason_left():
         sample["mock"]["fidelity"]["reasons"] = []
     found = judged(samples, 10.0)
     assert not found.valid
-    assert "so it counted" in found.problems[0]
+    assert "its own counters say so" in found.problems[0]

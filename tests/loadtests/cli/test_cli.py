@@ -123,6 +123,17 @@ def test_what_is_no_run_is_told(tmp_path, saved):
     assert "holds no run.json" in ended.output
 
 
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_a_file_in_place_of_a_run_is_told_without_an_errno(tmp_path, saved, command):
+    file = tmp_path / "brownout.toml"
+    file.write_text('name = "a"', encoding="utf-8")
+    words = [command, str(file / "deeper")]
+    words += [saved(example(), "a")] if command == "compare" else []
+    ended = CliRunner().invoke(commands.app, words)
+    assert ended.exit_code == 2
+    assert "Errno" not in ended.output
+
+
 @pytest.fixture
 def plan(tmp_path):
     file = tmp_path / "plan.toml"

@@ -98,7 +98,7 @@ def test_force_color_colors_a_file_and_no_color_keeps_a_terminal_plain():
     "name", ["run", "capacity", "compare", "doctor", "report", "selfcheck", "claims"]
 )
 def test_each_command_that_ends_with_results_can_be_quiet_and_print_json(name):
-    command = typer.main.get_command(commands.app).commands[name]
+    command = typer.main.get_group(commands.app).commands[name]
     assert {"--quiet", "-q", "--json"} <= {word for one in command.params for word in one.opts}
 
 

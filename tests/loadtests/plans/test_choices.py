@@ -360,17 +360,17 @@ def test_an_slo_of_the_plan_goes_with_its_deployment_and_another_is_told(where):
     [
         (
             "errors < 1%; p95 < 250 at 40",
-            "slos: a duration with its unit is expected, such as 250ms at column 7\n"
+            "slos: a duration with its unit is expected, such as 250ms (column 7)\n"
             "  p95 < 250 at 40\n        ^\nMETRIC[(",
         ),
         (
             "p95 = 250ms at 40",
-            "slos: <, <=, > or >= is expected at column 5\n  p95 = 250ms at 40\n",
+            "slos: <, <=, > or >= is expected (column 5)\n  p95 = 250ms at 40\n",
         ),
-        ("mine == errors < 1%", "slos: a metric is expected at column 1\n  mine == errors < 1%\n"),
-        ("errors = errors < 1%", "slos: <, <=, > or >= is expected at column 8"),
-        ("mine =", "slos: a metric is expected at column 1\n"),
-        ("none; errors < 1%", "slos: a metric is expected at column 1\n  none\n"),
+        ("mine == errors < 1%", "slos: a metric is expected (column 1)\n  mine == errors < 1%\n"),
+        ("errors = errors < 1%", "slos: <, <=, > or >= is expected (column 8)"),
+        ("mine =", "slos: a metric is expected (column 1)\n"),
+        ("none; errors < 1%", "slos: a metric is expected (column 1)\n  none\n"),
         ("p95 < 250ms at 39", "slos.p95-at-39: 39 is not among the levels (1, 40); add it there"),
         ("x = p95(c) < 1s at 1", "slos.x: there is no deployment 'c'; there are: a, b"),
         (

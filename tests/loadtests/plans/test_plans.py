@@ -276,6 +276,13 @@ def test_a_plan_that_is_not_there_is_refused_by_name(tmp_path):
         plans.find("defaults")
 
 
+def test_a_folder_in_place_of_a_plan_is_refused_with_a_file_in_it(tmp_path):
+    with pytest.raises(PlanError) as caught:
+        plans.find(str(tmp_path))
+    file = tmp_path / "brownout.toml"
+    assert str(caught.value) == f"{tmp_path} is a folder, and a plan is a file, such as {file}"
+
+
 def nested(scalars):
     return st.recursive(
         scalars,

@@ -96,7 +96,7 @@ def test_a_malformed_slo_is_refused_with_its_place_and_the_grammar(text, column,
         parse(text)
     message = str(caught.value).splitlines()
     assert expected in message[0]
-    assert message[0].endswith(f"column {column}")
+    assert message[0].endswith(f"(column {column})")
     assert message[1] == f"  {text}"
     assert message[2] == "  " + " " * (column - 1) + "^"
 

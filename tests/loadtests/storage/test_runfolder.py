@@ -19,6 +19,7 @@ from loadtests import results
 from loadtests.analysis import runs
 from loadtests.analysis.inputs import records
 from loadtests.cli import output
+from loadtests.exit_codes import USAGE
 from loadtests.recording.messages import Change, GeneratorLost, Usage
 from loadtests.storage import run_folder, saved_runs
 from loadtests.storage.run_folder import RunFolder, StorageFailed
@@ -56,13 +57,16 @@ def room_for(size):
 def message(path, number):
     """The message for a folder that cannot be written: which one, why, and the way out."""
     why = os.strerror(number)
-    return f"{path} cannot be written: {why}. Make room, or choose another folder with --out."
+    hint = "Choose another folder with --out."
+    if number in (errno.ENOSPC, errno.EFBIG):
+        hint = "Make room, or choose another folder with --out."
+    return f"{path} cannot be written: {why}. {hint}"
 
 
 @contextmanager
 def told(path, number):
     with pytest.raises(StorageFailed) as caught:
-        yield
+        yield caught
     assert str(caught.value) == message(path, number)
 
 
@@ -276,8 +280,9 @@ def test_a_run_has_a_folder_of_its_own_with_a_place_for_logs(tmp_path):
 def test_a_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path, below):
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     out = tmp_path / "taken" / below
-    with told(out, errno.ENOTDIR):
+    with told(out, errno.ENOTDIR) as caught:
         run_folder.make(out, "shop")
+    assert caught.value.exit_code == USAGE
     assert (tmp_path / "taken").read_text(encoding="utf-8") == "a file"
 
 
@@ -334,7 +339,7 @@ def test_a_folder_of_runs_that_cannot_be_made_is_one_message(tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
     (tmp_path / "runs").write_text("a file", encoding="utf-8")
     code, invocation = called("run", "plan.toml", "--out", "runs/here", cwd=tmp_path)
-    assert code == 3, invocation.output
+    assert code == USAGE, invocation.output
     assert invocation.lines[-1] == message("runs/here", errno.ENOTDIR)
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "a file"
 
