@@ -47,7 +47,12 @@ from mock_upstream.units.durations import format_duration
 def _slo(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
         load = info.data.get("load") if (info.context or {}).get("search") else None
-        return parse(value, load.levels[0] if isinstance(load, Load) else None)
+        if not isinstance(load, Load):
+            return parse(value)
+        slo = parse(value, load.levels[0])
+        if slo.level is None or slo.level in load.levels:
+            return slo
+        return parse(re.sub(r"\d+\s*$", str(load.levels[0]), value))  # it is replaced anyway
     raise ValueError(f'{value!r} is not text, such as "p95 < 250ms at 40"')
 
 

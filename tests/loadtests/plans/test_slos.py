@@ -130,6 +130,19 @@ def test_an_slo_is_met_on_its_side_of_the_threshold(comparison, below, equal, ab
     assert [slo.holds(59), slo.holds(60), slo.holds(61)] == [below, equal, above]
 
 
+def test_an_slo_of_a_search_can_name_any_level(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'name = "a"\n[deployments.own]\nurl = "http://127.0.0.1:9"\n[[requests]]\npath = "/"\n'
+        '[load]\nlevels = [5, 9]\n[slos]\na = "p95 < 900ms at 40"\nb = "errors < 1% at 9"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(plans.PlanError, match="40 is not among the levels"):
+        plans.read(path)
+    found = plans.read(path, search=True)
+    assert [slo.text for slo in found.slos.values()] == ["p95 < 900ms at 5", "errors < 1% at 9"]
+
+
 def test_an_slo_of_a_search_needs_no_level(tmp_path):
     path = tmp_path / "plan.toml"
     path.write_text(

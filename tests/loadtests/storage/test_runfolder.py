@@ -303,9 +303,14 @@ def test_whatever_a_plan_is_called_its_folder_lies_in_that_of_the_runs(out, name
 
 
 def with_room_for(size, *words):
-    """The command and all that it starts, whose files do not grow beyond this many bytes."""
+    """
+    The command and all that it starts, whose files do not grow beyond this many bytes.
+
+    Bytecode is a file, too: Python 3.11 keeps the half of one, and no program starts from it later.
+    """
     code = (
         "import os, resource, sys;"
+        "os.environ['PYTHONDONTWRITEBYTECODE'] = '1';"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}));"
         "os.execv(sys.argv[1], sys.argv[1:])"
     )
