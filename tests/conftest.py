@@ -76,6 +76,17 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     _trust_one_authority()
+    gc.disable()  # until all is collected
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """
+    Modules and tests stay until the end: no garbage collection looks through them. They are most of
+    what there is, and each collection would take longer than most tests.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def _trust_one_authority() -> None:
