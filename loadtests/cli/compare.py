@@ -70,10 +70,11 @@ def compare(
     """
     Compare two deployments, or two saved runs: is B better than A?
 
-    A and B are deployments of the plan, commands with {port}, or URLs. Both run at once and take
-    turns until the answer is known or the time is over; those that brownout starts are started
-    again for each round of eight blocks. The last sentence says BETTER, WORSE, EQUIVALENT (within
-    the margin), UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
+    A and B are deployments of the plan, commands with {port}, or URLs. A command takes the keys in
+    which all commands of the plan agree, such as `env`. Both run at once and take turns until the
+    answer is known or the time is over; those that brownout starts are started again for each round
+    of eight blocks. The last sentence says BETTER, WORSE, EQUIVALENT (within the margin),
+    UNRESOLVED or INVALID. Exit code 1: WORSE; 3: UNRESOLVED or INVALID.
 
     Two folders of saved runs can be compared, too, which is the weaker method.
     """

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from loadtests.analysis.numbers import load
 from loadtests.characters import printable
-from loadtests.report.text import states
+from loadtests.report.text import remarks, states
 from loadtests.results import Point
 from loadtests.schedules import Step
 
@@ -99,7 +99,7 @@ class _Bar:
 
 
 def described(point: Point) -> str:
-    """One finished stage in one line."""
+    """One finished stage in one line; the report has all of each remark."""
     parts = [
         f"{point.deployment} at {load(point.level, point.model)}: {point.throughput.value:.1f}/s"
     ]
@@ -113,7 +113,9 @@ def described(point: Point) -> str:
         parts.append(f"{point.errors.rate:.1%} failed ({kinds})")
     if point.limit is not None:
         parts.append(f"limit: {point.limit.resource}")
-    parts += [f"{'note' if point.valid else 'INVALID'}: {text}" for text in states.remarks(point)]
+    for number, text in enumerate(states.remarks(point)):
+        mark = "note" if point.valid or number else "INVALID"  # the first one is the reason
+        parts.append(f"{mark}: {remarks.short(text)}")
     return ", ".join(parts)
 
 

@@ -1,9 +1,8 @@
 """Who is compared with whom: from what was typed to a plan with two deployments, and the terms."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from loadtests import plans
 from loadtests.analysis.short_windows import mean_latency, needed
@@ -58,7 +57,8 @@ def contest(
     drawn so evenly that every hundred hold each percentile once: what differs is the deployments.
 
     Args:
-        a, b: the name of a deployment of the plan, a URL, or a command with {port}.
+        a, b: the name of a deployment of the plan, a URL, or a command with {port}, which takes
+            the keys in which all commands of the plan agree.
         folders: in which the commands are started.
         at: levels, such as "40" or "40,10,80"; the first one decides. Without, it is that of the
             plan's first SLO on the metric, or its highest level up to 40.
@@ -160,9 +160,8 @@ def _deployment(plan: Plan, text: str, label: str, folder: str) -> tuple[str, pl
         [(name, deployment)] = found.deployments.items()
         return name, deployment
     if "{port}" in text or " " in text:
-        table: Mapping[str, Any] = {"command": text, "cwd": folder or None}
-        given = {key: value for key, value in table.items() if value}
-        return label, plans.against(plan, {label: given}).deployments[label]
+        table = {**plans.common_keys(plan), "command": text, **({"cwd": folder} if folder else {})}
+        return label, plans.against(plan, {label: table}).deployments[label]
     raise PlanError(
         f"{no_such('deployment', text, plan.deployments)}\n"
         "It may also be a URL, a command with {port}, or the folder of a saved run"

@@ -362,6 +362,21 @@ def against(plan: Plan, deployments: dict[str, Any]) -> Plan:
     return _checked({**_data(plan), "deployments": deployments, "slos": {}}, Path())
 
 
+def common_keys(plan: Plan) -> dict[str, Any]:
+    """
+    The keys of a command deployment that all of the plan's have alike, such as `env` and `ready`;
+    none that belong to one command alone.
+    """
+    tables = [table for table in _data(plan)["deployments"].values() if "command" in table]
+    first, *others = tables or [{}]
+    own = ("command", "cwd", "stop", "limit")
+    return {
+        key: value
+        for key, value in first.items()
+        if key not in own and all(other.get(key) == value for other in others)
+    }
+
+
 def _name_of(url: str) -> str:
     """Host and port of a service."""
     parts = parts_of(url)

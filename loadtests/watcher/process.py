@@ -48,7 +48,8 @@ class Watcher:
         self._early = False
 
     def __enter__(self) -> Self:
-        words = [sys.executable, "-I", "-S", "-c", _CODE, _ROOT, *map(str, sorted(self._cores))]
+        flags = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]  # -I hides the variable
+        words = [sys.executable, *flags, "-c", _CODE, _ROOT, *map(str, sorted(self._cores))]
         try:
             self._process = subprocess.Popen(
                 words,

@@ -41,7 +41,7 @@ def grouped(points: Sequence[Point]) -> list[Remark]:
 
 def _remark(noted: bool, kind: str, found: Sequence[tuple[Point, str]]) -> Remark:
     (point, text), *others = found
-    first = f"{point.deployment} at {point.level:,}: {_short(text)}"
+    first = f"{point.deployment} at {point.level:,}: {short(text)}"
     if not others:
         return Remark(first, valid=noted)
     if _ANY in kind:  # its numbers are those of each point
@@ -70,8 +70,8 @@ def _kind(text: str) -> str:
     return _NUMBER.sub(_ANY, text.partition(": ")[0].partition("; ")[0])
 
 
-def _short(text: str) -> str:
-    """A remark without what follows its second colon, which the report has."""
+def short(text: str) -> str:
+    """Return a remark without what follows its second colon, which the report has."""
     first, *rest = text.split(": ")
     short = ": ".join([first, *rest[:1]])
     if len(short) > _LONGEST:

@@ -14,6 +14,16 @@ def test_an_unstable_level_has_no_quantile_and_says_why():
     )
 
 
+def test_an_invalid_level_names_the_reason_and_leaves_the_details_to_the_report():
+    point = example().of("async-aiohttp")[0]
+    busy = "the machine was busy: others took 10 % of a core: python (pid 7) used 9 %, and more"
+    few = "3 successful requests are too few for p99"
+    point = point.model_copy(update={"valid": False, "problems": [busy, few]})
+    assert described(point).endswith(
+        f", INVALID: the machine was busy: others took 10 % of a core, note: {few}"
+    )
+
+
 def test_a_drifting_level_says_so():
     run = moving(example(), "async-aiohttp", {1: "drifting"})
     assert "at 1 user: " in described(run.of("async-aiohttp")[0])

@@ -71,6 +71,22 @@ def test_the_level_is_that_of_an_slo_on_the_metric_or_the_usual_one() -> None:
     assert contest(PLAN, "threads", "async", metric="p99")[1].at == (80,)
 
 
+def test_a_command_takes_the_keys_in_which_all_commands_of_the_plan_agree(tmp_path) -> None:
+    file = tmp_path / "plan.toml"
+    service = 'env = {{ URL = "{{upstream}}", N = "{n}" }}\nready = "/up"\nstop = "true"\n'
+    text = 'name = "a"\n[[requests]]\npath = "/"\n'
+    for n, timeout in ((1, "5s"), (1, "6s")):
+        text += f'[deployments.of{timeout}]\ncommand = "x {{port}}"\nready_timeout = "{timeout}"\n'
+        text += service.format(n=n)
+    file.write_text(text, encoding="utf-8")
+    found, _ = contest(plans.read(file), "y --port {port}", "z --port {port}", at="1")
+    for deployment in found.deployments.values():
+        assert deployment.env == {"URL": "{upstream}", "N": "1"}
+        assert deployment.ready.path == "/up"
+        assert deployment.ready_timeout == 30.0
+        assert deployment.stop is None
+
+
 def test_urls_and_commands_may_be_compared_too(tmp_path) -> None:
     chosen, terms = contest(PLAN, "http://127.0.0.1:9001", "http://127.0.0.1:9002/v2")
     assert list(chosen.deployments) == ["127.0.0.1:9001", "127.0.0.1:9002"]

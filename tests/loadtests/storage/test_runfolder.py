@@ -24,6 +24,7 @@ from loadtests.recording.messages import Change, GeneratorLost, Usage
 from loadtests.storage import run_folder, saved_runs
 from loadtests.storage.run_folder import RunFolder, StorageFailed
 from tests.support.brownout_runs import COMMAND, PLAN, called, started
+from tests.support.documents import ROOT
 from tests.support.simulated_engine import SimulatedEngine, constant, stage, threads
 
 FULL = Path("/dev/full")  # every write to it fails as on a full disk
@@ -331,6 +332,7 @@ def test_a_disk_that_becomes_full_on_the_way_ends_the_run_and_is_told(tmp_path):
     assert "[1/12" in invocation.output
     assert "[12/12" not in invocation.output
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]  # half a report
+    assert not [file for file in ROOT.glob("*/*/__pycache__/*.pyc") if file.stat().st_size == 9_000]
 
     code, again = called("report", str(folder), cwd=tmp_path)  # where there is room
     assert code == 0, again.output
