@@ -5,15 +5,15 @@ of the run: while it is blocked it hardly ever does.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import NonNegativeInt, ValidationError
 
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample
+from loadtests.analysis.inputs.sample_parts import Sample, SamplePart
 from loadtests.analysis.numbers import load, percent, rounded
 from loadtests.recording.slices import LENGTH
 from loadtests.results import Outside, Point
@@ -43,19 +43,15 @@ DOES = {
 }
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Process(_Part):
+class _Threads(SamplePart):
     main: dict[str, NonNegativeInt]
     sweeps: NonNegativeInt = 0
-    others: dict[str, NonNegativeInt] = {}
+    others: Mapping[str, NonNegativeInt] = {}
     most: NonNegativeInt = 0
 
 
-class _Quarter(_Part):
-    processes: dict[str, _Process]
+class _Quarter(SamplePart):
+    processes: dict[str, _Threads]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ def of_level(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Outsi
     if not windows:
         return None
     loops: Counter[str] = Counter()
-    within: dict[str, list[_Process]] = defaultdict(list)
+    within: dict[str, list[_Threads]] = defaultdict(list)
     for quarter in _quarters(records[0].stage.deployment, samples):
         with suppress(ValidationError, KeyError, TypeError, AttributeError):
             for pid, process in quarter["processes"].items():
@@ -97,7 +93,7 @@ def of_level(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Outsi
     )
 
 
-def _together(parts: Sequence[_Process]) -> _Seen:
+def _together(parts: Sequence[_Threads]) -> _Seen:
     main, others = Counter[str](), Counter[str]()
     for one in parts:
         main.update(one.main)

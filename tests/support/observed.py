@@ -1,7 +1,7 @@
 """Levels of a service as analysis would observe them, made of plain arithmetic."""
 
 from loadtests.analysis.causes.observations import Observation
-from loadtests.analysis.causes.service_gauges import Pool, ServiceGauges, Threads
+from loadtests.analysis.causes.service_gauges import PoolGauges, ServiceGauges, ThreadGauges
 from loadtests.analysis.causes.upstream_ledger import UpstreamUse
 from loadtests.results import Errors, Estimate, Point
 
@@ -53,8 +53,8 @@ def level(
     flight = rate * call
     own = {
         "processes": 1,
-        "threads": Threads(total=40, busy=0.0, waiting=0.0),
-        "pools": (Pool(client="httpx2", limit=100, used=min(flight, 100), waiting=0.0),),
+        "threads": ThreadGauges(total=40, busy=0.0, waiting=0.0),
+        "pools": (PoolGauges(client="httpx2", limit=100, used=min(flight, 100), waiting=0.0),),
         "lag": 0.001,
         "loop_cpu": min(rate * cpu, 1.0),
         "cpu": min(rate * cpu, 1.0),
@@ -85,9 +85,9 @@ def level(
 
 
 def full(total, waiting):
-    """Threads that are all busy."""
-    return Threads(total=total, busy=total - 0.1, waiting=waiting)
+    """ThreadGauges that are all busy."""
+    return ThreadGauges(total=total, busy=total - 0.1, waiting=waiting)
 
 
 def used_up(limit, waiting, client="httpx2"):
-    return (Pool(client=client, limit=limit, used=limit - 0.1, waiting=waiting),)
+    return (PoolGauges(client=client, limit=limit, used=limit - 0.1, waiting=waiting),)

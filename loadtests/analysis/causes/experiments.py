@@ -14,7 +14,7 @@ from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.causes.upstream import REFUSING
 from loadtests.analysis.checks.mock import CHANGED
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample
+from loadtests.analysis.inputs.sample_parts import Sample
 from loadtests.analysis.numbers import duration, percent, rounded
 from loadtests.analysis.stats import elasticity
 from loadtests.analysis.stats.elasticity import Verdict

@@ -14,7 +14,8 @@ from loadtests.analysis.causes.upstream_ledger import UpstreamUse
 from loadtests.analysis.checks import disturbances, quotas
 from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample, under_load
+from loadtests.analysis.inputs.resources import under_load
+from loadtests.analysis.inputs.sample_parts import Sample
 from loadtests.results import Point
 
 REST = 1.0  # seconds after a stage in which what it began may still go on

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from loadtests.analysis.inputs.ledgers import Lenient
-from loadtests.analysis.inputs.resources import Sample
+from loadtests.analysis.inputs.sample_parts import Lenient, Sample, SamplePart
 
 OVERFULL = 1.2  # what is used is not more than this part of what there is, or it is nonsense
 SEMAPHORE = "semaphore"  # the client of a pool that is none
@@ -19,21 +18,31 @@ GAUGED = ("sqlalchemy", "asyncio", "executor", "anyio.CapacityLimiter", "anyio.S
 Pairs = Sequence[tuple[Sample, Sample]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Threads:
-    total: float
-    busy: float
-    waiting: float
+Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class ThreadGauges(SamplePart):
+    total: Number
+    busy: Number
+    waiting: Number
+
+
+class PoolGauges(SamplePart):
     """Connections of one client; `limit` is None where there is none."""
 
-    client: str
-    limit: float | None
-    used: float
-    waiting: float
+    client: str = ""
+    limit: Number | None = None
+    used: Number
+    waiting: Number = 0.0
+
+
+class _LoopGauges(SamplePart):
+    lag: Number
+    cpu: Number
+
+
+class _CollectorGauges(SamplePart):
+    seconds: Number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +58,8 @@ class ServiceGauges:
     """
 
     processes: int
-    threads: Threads | None = None
-    pools: tuple[Pool, ...] = ()
+    threads: ThreadGauges | None = None
+    pools: tuple[PoolGauges, ...] = ()
     lag: float | None = None
     loop_cpu: float | None = None
     cpu: float | None = None
@@ -67,62 +76,33 @@ class ServiceGauges:
     constructing: float | None = None
 
     @property
-    def fullest(self) -> Pool | None:
+    def fullest(self) -> PoolGauges | None:
         """The pool of connections that most wait for, or else the one that is used up most."""
         return _fullest(one for one in self.pools if one.client not in (SEMAPHORE, *GAUGED))
 
     @property
-    def semaphore(self) -> Pool | None:
+    def semaphore(self) -> PoolGauges | None:
         """The semaphore with the most waiters; services report it as a pool."""
         return _fullest(one for one in self.pools if one.client == SEMAPHORE)
 
-    def gauged(self, client: str) -> Pool | None:
+    def gauged(self, client: str) -> PoolGauges | None:
         """Return the pool of one of GAUGED that is used up most."""
         return _fullest(one for one in self.pools if one.client == client)
 
 
-def _fullest(pools: Iterable[Pool]) -> Pool | None:
+def _fullest(pools: Iterable[PoolGauges]) -> PoolGauges | None:
     limited = [pool for pool in pools if pool.limit]
     return max(limited, key=lambda one: (one.waiting, one.used / (one.limit or 1)), default=None)
 
 
-Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Threads(_Part):
-    total: Number
-    busy: Number
-    waiting: Number
-
-
-class _Pool(_Part):
-    client: str = ""
-    limit: Number | None = None
-    used: Number
-    waiting: Number = 0.0
-
-
-class _Loop(_Part):
-    lag: Number
-    cpu: Number
-
-
-class _Collections(_Part):
-    seconds: Number
-
-
-class _Gauges(_Part):
+class _Gauges(SamplePart):
     """The gauges of one process in one sample; missing or impossible values are None."""
 
     at: Number
-    threads: Annotated[_Threads | None, Lenient] = None
-    pools: Annotated[list[_Pool] | None, Lenient] = None
-    loop: Annotated[_Loop | None, Lenient] = None
-    gc: Annotated[_Collections | None, Lenient] = None
+    threads: Annotated[ThreadGauges | None, Lenient] = None
+    pools: Annotated[list[PoolGauges] | None, Lenient] = None
+    loop: Annotated[_LoopGauges | None, Lenient] = None
+    gc: Annotated[_CollectorGauges | None, Lenient] = None
     in_flight: Annotated[Number | None, Lenient] = None
     cpu: Annotated[Number | None, Lenient] = None
     counts: Annotated[dict[str, Number] | None, Lenient] = None
@@ -132,13 +112,9 @@ class _Gauges(_Part):
         """The gauges of a sample by process id."""
         gauges = sample.get("gauges")
         processes = gauges.get(name) if isinstance(gauges, dict) else None
-        found = {}
-        for pid, told in processes.items() if isinstance(processes, dict) else ():
-            try:
-                found[str(pid)] = cls.model_validate(told)
-            except ValidationError:
-                continue
-        return found
+        if not isinstance(processes, dict):
+            return {}
+        return {str(pid): read for pid, told in processes.items() if (read := cls.read(told))}
 
 
 def service(name: str, pairs: Pairs) -> ServiceGauges | None:
@@ -267,7 +243,7 @@ def _usual(counts: Iterable[float]) -> float:
     return ranked[len(ranked) // 4]
 
 
-def _threads(looks: Sequence[Sequence[_Gauges]]) -> Threads | None:
+def _threads(looks: Sequence[Sequence[_Gauges]]) -> ThreadGauges | None:
     seen = [[one.threads for one in look if one.threads] for look in looks]
     seen = [look for look in seen if look]
     if not seen:
@@ -277,14 +253,14 @@ def _threads(looks: Sequence[Sequence[_Gauges]]) -> Threads | None:
     waiting = fmean(sum(one.waiting for one in look) for look in seen)
     if not total or busy > OVERFULL * total:
         return None
-    return Threads(total=total, busy=busy, waiting=waiting)
+    return ThreadGauges(total=total, busy=busy, waiting=waiting)
 
 
-def _pools(looks: Sequence[Sequence[_Gauges]]) -> tuple[Pool, ...]:
+def _pools(looks: Sequence[Sequence[_Gauges]]) -> tuple[PoolGauges, ...]:
     """A pool is known by its client and by its place among those of this client."""
-    same: dict[tuple[str, int], list[list[_Pool]]] = defaultdict(list)
+    same: dict[tuple[str, int], list[list[PoolGauges]]] = defaultdict(list)
     for look in looks:
-        here: dict[tuple[str, int], list[_Pool]] = defaultdict(list)
+        here: dict[tuple[str, int], list[PoolGauges]] = defaultdict(list)
         for one in look:
             places: Counter[str] = Counter()
             for pool in one.pools or ():
@@ -299,5 +275,5 @@ def _pools(looks: Sequence[Sequence[_Gauges]]) -> tuple[Pool, ...]:
         used = fmean(sum(pool.used for pool in pools) for pools in seen)
         waiting = fmean(sum(pool.waiting for pool in pools) for pools in seen)
         if limit is None or used <= OVERFULL * limit:
-            found.append(Pool(client=client, limit=limit, used=used, waiting=waiting))
+            found.append(PoolGauges(client=client, limit=limit, used=used, waiting=waiting))
     return tuple(found)

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample
+from loadtests.analysis.inputs.sample_parts import Sample
 from loadtests.analysis.numbers import duration, load, percent
 from loadtests.results import Point
 

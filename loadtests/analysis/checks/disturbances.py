@@ -9,16 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadtests.analysis.inputs import stops
 from loadtests.analysis.inputs.records import StageRecord
+from loadtests.analysis.inputs.sample_parts import Sample, SampledProcesses, SamplePart
 from loadtests.recording.histograms import merged
 from loadtests.recording.slices import LENGTH
 
-Sample = Mapping[str, Any]
 GENERATOR, MOCK = "generator", "mock"
 
 LARGE = 0.2
@@ -40,41 +37,25 @@ _TICK = 0.01  # seconds: the system counts what cores do in these
 _SECOND = 1.5  # the most seconds that a sample covers, where it does not say so itself
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Process(_Part):
-    cpu: float = 0.0
-    wait: float | None = None
-    affinity: frozenset[int] = frozenset()
-
-
-class _Looked(_Part):
+class _Looked(SamplePart):
     """See samples.quarters."""
 
     at: float
     worked: tuple[float, ...] = ()
     niced: tuple[float, ...] = ()
     stolen: tuple[float, ...] = ()
-    used: dict[str, float] = {}
-    waited: dict[str, float] = {}
+    used: Mapping[str, float] = {}
+    waited: Mapping[str, float] = {}
 
 
-class _Sampled(_Part):
-    """What a sample says of cores and processes; see samples.Sampler."""
+class _Sampled(SampledProcesses):
+    """What a sample says of cores and processes."""
 
     at: float
     worked: tuple[float, ...] = ()
     stolen: tuple[float, ...] = ()
-    processes: dict[str, _Process] = {}
-    harness: _Process | None = None
     quarters: tuple[_Looked, ...] = ()
     gave_way: tuple[float, ...] = ()
-
-    @property
-    def ours(self) -> Mapping[str, _Process]:
-        return {**self.processes, **({"": self.harness} if self.harness else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +234,7 @@ def _looks(
         for before, sample in pairwise(samples)
         if before["at"] < end and sample["at"] > start
     ]
-    read = [(before["at"], _read(sample)) for before, sample in near]
+    read = [(before["at"], _Sampled.read(sample)) for before, sample in near]
     seen = [one for _, one in read if one is not None]
     here = next((one.processes[deployment] for one in seen if deployment in one.processes), None)
     used = [one.processes[deployment].cpu for one in seen if deployment in one.processes]
@@ -302,11 +283,3 @@ def _whole(one: _Sampled, before: float) -> Iterator[tuple[float, _Looked]]:
 
 def _waits(one: _Sampled) -> Mapping[str, float | None]:
     return {name: process.wait for name, process in one.ours.items()}
-
-
-def _read(sample: Sample) -> _Sampled | None:
-    """None: it is of another version and cannot be read."""
-    try:
-        return _Sampled.model_validate(sample)
-    except ValidationError:
-        return None

@@ -6,16 +6,14 @@ the cores of ours is not judged here: see noise.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadtests.analysis.checks import other_work, quotas, sampling
 from loadtests.analysis.checks.disturbances import GENERATOR, MOCK, UNSEEN
 from loadtests.analysis.checks.generator import BUSY, Validity, spoilt
 from loadtests.analysis.checks.other_work import OtherProcess
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample, inside
+from loadtests.analysis.inputs.resources import inside
+from loadtests.analysis.inputs.sample_parts import Sample, SampledProcesses, SamplePart
 from loadtests.analysis.numbers import percent
 
 OTHERS = 0.25
@@ -34,7 +32,7 @@ def of_host(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Validi
         host
         for record in records
         for _, sample in inside(record, samples)
-        if (host := _Host.of(sample)) is not None
+        if (host := _Host.read(sample)) is not None
     ]
     sampled = sampling.of_windows(records, samples)
     if not hosts:
@@ -68,42 +66,18 @@ def of_mock(used: Mapping[str, float]) -> Validity:
     return Validity(False, (why,), spoilt("mock", [why]))
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Process(_Part):
-    cpu: float = 0.0
-    spare_descriptors: int | None = None
-    affinity: frozenset[int] = frozenset()
-
-
-class _Ports(_Part):
+class _Ports(SamplePart):
     time_wait: int
     of: int
 
 
-class _Host(_Part):
-    """What one sample says of the machine; see samples.Sampler."""
+class _Host(SampledProcesses):
+    """What one sample says of the machine."""
 
     cores: tuple[float, ...] = ()
     worked: tuple[float, ...] = ()
-    processes: dict[str, _Process] = {}
-    harness: _Process | None = None
     ports: _Ports | None = None
     others: tuple[OtherProcess, ...] = ()
-
-    @classmethod
-    def of(cls, sample: Sample) -> Self | None:
-        """None: it is of another version and cannot be read."""
-        try:
-            return cls.model_validate(sample)
-        except ValidationError:
-            return None
-
-    @property
-    def ours(self) -> Mapping[str, _Process]:
-        return {**self.processes, **({"": self.harness} if self.harness else {})}
 
 
 class _Means:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from loadtests.analysis.checks.generator import Validity, spoilt
 from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample
+from loadtests.analysis.inputs.sample_parts import Sample
 from loadtests.analysis.numbers import duration
 
 SECOND = 1.0  # the mock judges itself once in it, and is sampled once in it

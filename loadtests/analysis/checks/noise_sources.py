@@ -8,7 +8,7 @@ from loadtests.analysis.checks import other_work
 from loadtests.analysis.checks.disturbances import GENERATOR, MOCK, Disturbances, Look, TakenTime
 from loadtests.analysis.checks.mock import lateness
 from loadtests.analysis.checks.noise import Noise, Source
-from loadtests.analysis.inputs.resources import Sample
+from loadtests.analysis.inputs.sample_parts import Sample
 from loadtests.analysis.numbers import duration, percent
 from loadtests.recording.slices import LENGTH
 from loadtests.results import Resource

@@ -4,18 +4,17 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from loadtests.analysis.inputs.sample_parts import SamplePart
 from loadtests.analysis.numbers import percent
 
 MOST = 2  # that a sentence names
 LEAST = 0.01  # of a core, in the mean of the windows: less is not named
 
 
-class OtherProcess(BaseModel):
-    """One of those that a sample names; see samples.Sampler."""
-
-    model_config = ConfigDict(frozen=True)
+class OtherProcess(SamplePart):
+    """One of those that a sample names."""
 
     name: str
     pid: int

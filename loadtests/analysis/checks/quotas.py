@@ -3,19 +3,18 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample, inside
+from loadtests.analysis.inputs.resources import inside
+from loadtests.analysis.inputs.sample_parts import Sample, SamplePart
 from loadtests.analysis.numbers import percent, rounded
 
 THROTTLED = 0.01  # of the periods: with less it is not worth a word
 
 
-class QuotaUse(BaseModel):
-    """The CPU quota since the last sample; see samples.Sampler. `stopped` in seconds."""
-
-    model_config = ConfigDict(frozen=True)
+class QuotaUse(SamplePart):
+    """The CPU quota since the last sample. `stopped` in seconds."""
 
     cores: float
     periods: int
@@ -23,9 +22,7 @@ class QuotaUse(BaseModel):
     stopped: float = 0.0
 
 
-class _Process(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Limited(SamplePart):
     quota: QuotaUse | None = None
 
 
@@ -51,7 +48,7 @@ def _quotas(name: str, samples: Sequence[Sample]) -> Iterator[QuotaUse]:
     for sample in samples:
         processes = sample.get("processes")
         try:
-            found = _Process.model_validate(processes[name]) if processes else None
+            found = _Limited.model_validate(processes[name]) if processes else None
         except (KeyError, TypeError, ValidationError):  # none, or of another version
             continue
         if found and found.quota and 0 < found.quota.cores < math.inf:

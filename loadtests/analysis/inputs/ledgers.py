@@ -3,40 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import Field
 
-
-def _or_nothing(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
-    """A part that cannot be read is not there; the others are."""
-    try:
-        return handler(value)
-    except ValidationError:
-        return None
-
+from loadtests.analysis.inputs.sample_parts import Lenient, SamplePart
 
 Count = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Lenient = WrapValidator(_or_nothing)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class LedgerInFlight(_Part):
+class LedgerInFlight(SamplePart):
     seconds: float
     """Spent in the mock by all requests so far."""
     peak: Annotated[Count | None, Lenient] = None
     """Since the sample before."""
 
 
-class LedgerFidelity(_Part):
+class LedgerFidelity(SamplePart):
     """How exact the mock was in its last full second."""
 
     reasons: tuple[str, ...] = ()
@@ -45,18 +26,18 @@ class LedgerFidelity(_Part):
     """Seconds with a reason, of all since the counts began."""
 
 
-class LedgerConnections(_Part):
+class LedgerConnections(SamplePart):
     accepted: Count
 
 
-class LedgerDelays(_Part):
+class LedgerDelays(SamplePart):
     """How many there were, and their seconds in all."""
 
     count: Count
     total: Count
 
 
-class Queue(_Part):
+class Queue(SamplePart):
     """The queue of the upstream's servers."""
 
     servers: Annotated[int, Field(ge=1)]
@@ -64,7 +45,7 @@ class Queue(_Part):
     busy_seconds: Count = 0.0
 
 
-class LedgerReading(_Part):
+class LedgerReading(SamplePart):
     """All counts go on from sample to sample; what is None was not told."""
 
     epoch: str
@@ -93,10 +74,7 @@ class LedgerReading(_Part):
     @classmethod
     def of(cls, sample: Mapping[str, Any]) -> Self | None:
         """None: the mock was not asked, or did not answer."""
-        try:
-            return cls.model_validate(sample.get("mock"))
-        except ValidationError:
-            return None
+        return cls.read(sample.get("mock"))
 
     def continues(self, before: "LedgerReading") -> bool:
         """Whether its counts go on from those before; otherwise they began again."""

@@ -1,15 +1,14 @@
 """What processes, host and mock did while a level was measured: means over its windows."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import StageRecord
-
-Sample = Mapping[str, Any]
+from loadtests.analysis.inputs.sample_parts import Sample
 
 
 def resources(records: Sequence[StageRecord], samples: Sequence[Sample]) -> dict[str, float]:

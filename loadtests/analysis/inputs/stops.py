@@ -1,19 +1,12 @@
 """When processes were stopped by a signal, as samples tell it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-Sample = Mapping[str, Any]
+from loadtests.analysis.inputs.sample_parts import Sample, SamplePart
 
 
-class _Stops(BaseModel):
-    """What a sample says of it; see samples.Sampler."""
-
-    model_config = ConfigDict(frozen=True)
-
-    stopped: dict[str, tuple[tuple[float, float], ...]] = {}
+class _Stops(SamplePart):
+    stopped: Mapping[str, tuple[tuple[float, float], ...]] = {}
 
 
 def within(
@@ -31,11 +24,7 @@ def within(
 def stops(samples: Sequence[Sample]) -> Iterator[tuple[str, float, float]]:
     """Who was stopped, from when to when; monotonic seconds."""
     for sample in samples:
-        if "stopped" in sample:
-            try:
-                told = _Stops.model_validate(sample)
-            except ValidationError:  # of another version
-                continue
+        if "stopped" in sample and (told := _Stops.read(sample)):
             for name, spells in told.stopped.items():
                 for begin, end in spells:
                     yield name, begin, end

@@ -9,7 +9,8 @@ from loadtests.analysis.checks.noise import disturbance
 from loadtests.analysis.checks.noise_sources import noise
 from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.resources import Sample, resources
+from loadtests.analysis.inputs.resources import resources
+from loadtests.analysis.inputs.sample_parts import Sample
 from loadtests.analysis.inputs.windows import Quarter, Window, pieces, throughput, together, window
 from loadtests.analysis.stats.sample_size import enough
 from loadtests.analysis.verdicts import covariates

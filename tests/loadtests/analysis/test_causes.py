@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.analysis.causes import limits
 from loadtests.analysis.causes.ceilings import ceilings
-from loadtests.analysis.causes.service_gauges import Threads
+from loadtests.analysis.causes.service_gauges import ThreadGauges
 from loadtests.analysis.runs import run_of
 from loadtests.report.charts.ceilings import origin
 from loadtests.results import Estimate, Limit
@@ -41,7 +41,7 @@ def blocking(users, permits=None, *, threads=10, waiting=0.0, pool=20, queued=0.
     here = level(users, permits)
     busy = min(here.rate * CALL, threads)
     held = {
-        "threads": Threads(total=threads, busy=threads if waiting else busy, waiting=waiting),
+        "threads": ThreadGauges(total=threads, busy=threads if waiting else busy, waiting=waiting),
         "pools": used_up(pool, queued, "requests")
         if queued
         else replace_pool(here, pool, min(busy, pool)),
@@ -50,7 +50,8 @@ def blocking(users, permits=None, *, threads=10, waiting=0.0, pool=20, queued=0.
 
 
 def replace_pool(here, limit, used):
-    return (replace(here.gauges.pools[0], client="requests", limit=limit, used=used),)
+    pool = {"client": "requests", "limit": limit, "used": used}
+    return (here.gauges.pools[0].model_copy(update=pool),)
 
 
 def test_a_level_that_follows_the_load_has_no_limit():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.analysis.causes import ceilings
-from loadtests.analysis.causes.service_gauges import Pool, Threads
+from loadtests.analysis.causes.service_gauges import PoolGauges, ThreadGauges
 from loadtests.results import Estimate, Limit
 from mock_upstream.profiles.profile import Profile
 from tests.support.observed import CALL, CPU, level
@@ -22,7 +22,9 @@ def of(*seen, settings=None, profile=None):
 
 def blocking(users, threads=10, **more):
     busy = min(users, threads)
-    return level(users, gauges={"threads": Threads(total=threads, busy=busy, waiting=0)}, **more)
+    return level(
+        users, gauges={"threads": ThreadGauges(total=threads, busy=busy, waiting=0)}, **more
+    )
 
 
 @given(threads=st.integers(1, 1000), seconds=st.floats(0.01, 2))
@@ -42,23 +44,23 @@ def test_threads_that_no_request_holds_are_no_ceiling():
 def test_a_thread_is_held_for_what_it_does_after_the_answer_too():
     """A call before the answer and one after it, as long as six of these."""
     calls = {"calls": 2.0, "call": 0.2, "thread": 0.4}
-    threads = {"threads": Threads(total=10, busy=1, waiting=0)}
+    threads = {"threads": ThreadGauges(total=10, busy=1, waiting=0)}
     found = of(level(1, gauges=calls | threads, upstream={"asked": 0.2}, call=0.1))
     assert found["threads"].throughput == pytest.approx(25, rel=0.01)
 
 
 def test_a_thread_is_held_by_work_that_calls_no_upstream():
-    gauges = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.151}
+    gauges = {"threads": ThreadGauges(total=10, busy=1, waiting=0), "thread": 0.151}
     assert of(level(1, gauges=gauges))["threads"].throughput == pytest.approx(10 / 0.151, rel=0.01)
 
 
 def test_threads_that_validate_answers_are_no_ceiling():
-    gauges = {"threads": Threads(total=10, busy=0.1, waiting=0), "thread": 0.0001}
+    gauges = {"threads": ThreadGauges(total=10, busy=0.1, waiting=0), "thread": 0.0001}
     assert "threads" not in of(level(1, gauges=gauges), level(20, gauges=gauges))
 
 
 def test_a_thread_that_waits_for_its_pool_or_a_core_holds_what_it_needs():
-    gauges = {"threads": Threads(total=10, busy=1, waiting=0), "thread": 0.250}
+    gauges = {"threads": ThreadGauges(total=10, busy=1, waiting=0), "thread": 0.250}
     found = of(level(1, gauges=gauges, phases={"pool_wait": 0.2}))
     assert found["threads"].throughput == pytest.approx(10 / 0.05, rel=0.02)
     busy = of(level(60, 150, gauges=gauges | {"cpu": 0.95}))
@@ -113,7 +115,7 @@ def test_settings_describe_a_service_without_telemetry():
 
 
 def test_a_pool_without_a_limit_is_no_ceiling():
-    endless = (Pool(client="aiohttp", limit=None, used=1.0, waiting=0.0),)
+    endless = (PoolGauges(client="aiohttp", limit=None, used=1.0, waiting=0.0),)
     assert "pool" not in of(level(1, gauges={"pools": endless}))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from loadtests.analysis.causes import gauged
-from loadtests.analysis.causes.service_gauges import Pool, Threads
+from loadtests.analysis.causes.service_gauges import PoolGauges, ThreadGauges
 from tests.loadtests.analysis.test_causes import blocking, named
 from tests.support.observed import CALL, CPU, level, used_up
 
@@ -14,7 +14,7 @@ def with_pool(users, client, limit, permits=None, waiting=0.0, **more):
     """A level of a service that holds a place of the limit for as long as a call takes."""
     here = level(users, permits)
     used = limit if waiting else min(here.rate * CALL, limit)
-    pool = Pool(client=client, limit=limit, used=used, waiting=waiting)
+    pool = PoolGauges(client=client, limit=limit, used=used, waiting=waiting)
     return level(users, permits, gauges={"pools": (*here.gauges.pools, pool)} | more)
 
 
@@ -42,7 +42,7 @@ def test_a_limit_of_the_service_is_named_as_its_library_is_called(client, limit,
 
 def test_a_limit_with_room_is_not_named():
     def holding(here):
-        pool = Pool(client="sqlalchemy", limit=15, used=9.9, waiting=0.0)
+        pool = PoolGauges(client="sqlalchemy", limit=15, used=9.9, waiting=0.0)
         return replace(here, gauges=replace(here.gauges, pools=(*here.gauges.pools, pool)))
 
     beyond = [holding(blocking(n, 198, waiting=n - 10)) for n in (20, 40)]
@@ -83,7 +83,7 @@ def test_connections_for_one_host_are_said_to_be_for_it():
 
 
 def locked(users, **upstream):
-    held = Threads(total=4, busy=4, waiting=users - 4)
+    held = ThreadGauges(total=4, busy=4, waiting=users - 4)
     idle = {"calls": 0.2, "in_flight": 0.0, "peaks": (1.0,)} | upstream
     return level(users, 2, cpu=CPU, gauges={"threads": held}, upstream=idle)
 
