@@ -16,7 +16,7 @@ RETRY_AFTER = "1"  # seconds; of our own overload, which lasts as long as a queu
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CallFailure:
     """What the caller is told."""
 
     status: int
@@ -25,39 +25,48 @@ class Failure:
     retry_after: str | None = None  # as in RFC 9110, 10.2.3: seconds or a date
 
 
-Failures = Mapping[type[Exception], Callable[[Any], Failure]]
+Failures = Mapping[type[Exception], Callable[[Any], CallFailure]]
 
 
-def no_connection(error: Exception) -> Failure:
-    return Failure(502, "no_connection", f"the upstream took no connection: {said(error)}")
+def no_connection(error: Exception) -> CallFailure:
+    return CallFailure(502, "no_connection", f"the upstream took no connection: {said(error)}")
 
 
-def broken(error: Exception) -> Failure:
-    return Failure(502, "broken", f"the upstream's answer broke off: {said(error)}")
+def broken(error: Exception) -> CallFailure:
+    return CallFailure(502, "broken", f"the upstream's answer broke off: {said(error)}")
 
 
-def bad_body(error: Exception) -> Failure:
-    return Failure(502, "bad_body", f"the upstream's body is not JSON: {said(error)}")
+def bad_body(error: Exception) -> CallFailure:
+    return CallFailure(502, "bad_body", f"the upstream's body is not JSON: {said(error)}")
 
 
-def too_slow(error: Exception) -> Failure:
-    return Failure(504, "timeout", f"the upstream did not answer in time: {said(error)}")
+def too_slow(error: Exception) -> CallFailure:
+    return CallFailure(504, "timeout", f"the upstream did not answer in time: {said(error)}")
 
 
-def no_free_connection(error: Exception) -> Failure:
+def no_free_connection(error: Exception) -> CallFailure:
     detail = "every connection to the upstream is in use, and none came free in time"
-    return Failure(503, "pool", detail, RETRY_AFTER)
+    return CallFailure(503, "pool", detail, RETRY_AFTER)
 
 
-def overloaded(error: Exception) -> Failure:
-    return Failure(503, "overloaded", f"too many calls are under way: {said(error)}", RETRY_AFTER)
+def overloaded(error: Exception) -> CallFailure:
+    return CallFailure(
+        503, "overloaded", f"too many calls are under way: {said(error)}", RETRY_AFTER
+    )
 
 
-def refused(status: int, retry_after: str | None) -> Failure:
+def refused(status: int, retry_after: str | None) -> CallFailure:
     """The upstream answered, with a status that is not a success."""
     if status in (429, 503):
-        return Failure(503, "upstream_overloaded", f"the upstream answered {status}", retry_after)
-    return Failure(502, "upstream_status", f"the upstream answered {status}")
+        return CallFailure(
+            503, "upstream_overloaded", f"the upstream answered {status}", retry_after
+        )
+    return CallFailure(502, "upstream_status", f"the upstream answered {status}")
+
+
+def status_failure(error: Any) -> CallFailure:
+    """The same, of an exception with the `response` of requests or httpx."""
+    return refused(error.response.status_code, error.response.headers.get("Retry-After"))
 
 
 def said(error: Exception) -> str:
@@ -76,7 +85,7 @@ def install(app: FastAPI, failures: Failures) -> None:
         app.add_exception_handler(error, answering(failure))
 
 
-def answering(failure: Callable[[Any], Failure]) -> Callable[..., Any]:
+def answering(failure: Callable[[Any], CallFailure]) -> Callable[..., Any]:
     # A plain `def` handler would need a thread, and these answers come when there is none.
     async def answer(request: Request, error: Exception) -> JSONResponse:
         told = failure(error)

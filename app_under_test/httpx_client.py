@@ -7,12 +7,11 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 from app_under_test.errors import (
-    Failure,
     Failures,
     broken,
     no_connection,
     no_free_connection,
-    refused,
+    status_failure,
     too_slow,
 )
 from app_under_test.settings import Settings
@@ -61,7 +60,3 @@ def failures(library: Any) -> Failures:
         library.HTTPStatusError: status_failure,
         library.HTTPError: broken,
     }
-
-
-def status_failure(error: Any) -> Failure:
-    return refused(error.response.status_code, error.response.headers.get("Retry-After"))

@@ -16,13 +16,13 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import EmptyPoolError, ReadTimeoutError
 
 from app_under_test.errors import (
-    Failure,
+    CallFailure,
     Failures,
     bad_body,
     broken,
     no_connection,
     no_free_connection,
-    refused,
+    status_failure,
     too_slow,
 )
 from app_under_test.settings import Settings
@@ -67,7 +67,7 @@ def session(settings: Settings) -> Iterator[requests.Session]:
         yield shared
 
 
-def connection_failure(error: requests.ConnectionError) -> Failure:
+def connection_failure(error: requests.ConnectionError) -> CallFailure:
     """`requests` has one name for a refused connection, a reset, and a body that stops coming."""
     cause = error.args[0] if error.args else None
     if isinstance(cause, ReadTimeoutError):
@@ -75,10 +75,6 @@ def connection_failure(error: requests.ConnectionError) -> Failure:
     if isinstance(getattr(cause, "reason", None), Exception):
         return no_connection(error)  # urllib3 gave up before there was a connection
     return broken(error)
-
-
-def status_failure(error: Any) -> Failure:
-    return refused(error.response.status_code, error.response.headers.get("Retry-After"))
 
 
 FAILURES: Failures = {

@@ -45,7 +45,7 @@ def serve(variant: str, upstream: str, settings: Settings, listener: socket.sock
     }
     line = json.dumps(ready)
     if settings.workers > 1:
-        Supervisor(config, listener, line).run()
+        WorkerSupervisor(config, listener, line).run()
     else:
         Server(config, line).run([listener])
 
@@ -112,7 +112,7 @@ class Server(uvicorn.Server):
             _say(self.line)
 
 
-class Supervisor(Multiprocess):
+class WorkerSupervisor(Multiprocess):
     """Starts the workers, says when all of them serve, and replaces one that dies."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, line: str) -> None:

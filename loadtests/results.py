@@ -469,6 +469,11 @@ class Run(Result):
     changes: list[UpstreamChange] = []  # of the upstream, by time
     apart: list[EventsApart] = []
 
+    @property
+    def names(self) -> list[str]:
+        """The deployments that were started or measured, in the order of the plan."""
+        return list(dict.fromkeys([*self.deployments, *(one.deployment for one in self.points)]))
+
     def of(self, deployment: str, request: str = "all") -> list[Point]:
         """The points of one deployment by rising level."""
         found = (p for p in self.points if (p.deployment, p.request) == (deployment, request))

@@ -16,7 +16,7 @@ from loadtests.dashboard.upstream_control import ChangeRefused, UpstreamControl
 from loadtests.outcomes import Ending, Outcome, endings_of
 from loadtests.plans import Plan, UrlDeployment, overrides
 from loadtests.processes import interrupts, open_files
-from loadtests.processes.interrupts import Held
+from loadtests.processes.interrupts import HeldSignals
 from loadtests.processes.pids import descendants
 from loadtests.recording import messages
 from loadtests.recording.messages import ON_START, Finish, Hello, Probe, Raised, Started
@@ -31,7 +31,7 @@ from loadtests.run.engine_process import (
     ControllerSocket,
     Engine,
     EngineFailed,
-    LocustfileFailed,
+    LocustfileError,
 )
 from loadtests.run.strays import Strays
 from loadtests.samples import Sampler
@@ -92,11 +92,11 @@ class RunRecorder:
             except EngineFailed:
                 return None
             if isinstance(message, messages.LocustfileFailed):
-                raise LocustfileFailed(message.text)
+                raise LocustfileError(message.text)
             if isinstance(message, Started):
                 try:
                     return self._record(overrides.applied(self._plan, message.options))
-                except (plans.PlanError, StorageFailed, LocustfileFailed) as error:
+                except (plans.PlanError, StorageFailed, LocustfileError) as error:
                     if self._dashboard is None:
                         raise
                     self._dashboard.refused(str(error))
@@ -134,7 +134,7 @@ class RunRecorder:
         return Outcome(path, found, frozenset(endings))
 
     def _played(
-        self, plan: Plan, urls: dict[str, str], folder: run_folder.RunFolder, held: Held
+        self, plan: Plan, urls: dict[str, str], folder: run_folder.RunFolder, held: HeldSignals
     ) -> tuple[str, set[Ending], list[str]]:
         """The run's status, what became of it, and what went wrong in it."""
         status, endings = "interrupted", set[Ending]()
@@ -186,7 +186,7 @@ class RunRecorder:
                         endings.add(ending)
             except (KeyboardInterrupt, StoppedByHand):
                 endings.add(Ending.INTERRUPTED)
-            except LocustfileFailed as error:
+            except LocustfileError as error:
                 if not any(one.begun for one in folder.record.stages):
                     raise
                 complaints.append(str(error))

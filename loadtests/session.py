@@ -16,7 +16,7 @@ from loadtests.processes import leftovers
 from loadtests.processes.groups import uninterrupted
 from loadtests.processes.interrupts import interruptible
 from loadtests.recording.messages import Hello
-from loadtests.run.deployments import Launch, Mock, launched
+from loadtests.run.deployments import Launch, RunningMock, launched
 from loadtests.run.engine_process import ControllerSocket, EngineFailed, engine
 from loadtests.schedules import Schedule, ladder
 from loadtests.storage import run_folder
@@ -51,7 +51,7 @@ def run(
     observer: "Observer",
     arguments: Sequence[str],
     schedule: Schedule = ladder,
-    lent: Mock | None = None,
+    lent: RunningMock | None = None,
     pinged: "Pinged | None" = None,
     words: Sequence[str] = (),
 ) -> Outcome:
@@ -183,7 +183,7 @@ def _nothing_began(log: Path) -> Outcome:
 
 
 @contextmanager
-def _launched(plan: Plan, folder: Path, lent: Mock | None = None) -> Iterator[Launch]:
+def _launched(plan: Plan, folder: Path, lent: RunningMock | None = None) -> Iterator[Launch]:
     run_folder.write_plan(folder, plans.to_toml(plan))
     for text in leftovers.found(folder.parent):
         _log.warning(text)

@@ -19,7 +19,7 @@ from loadtests.plans.errors import explain
 from loadtests.plans.slos import Slo, parse
 from loadtests.processes.interrupts import interruptible
 from loadtests.results import Point, Run, SloResult
-from loadtests.run.deployments import DeploymentFailed, Mock
+from loadtests.run.deployments import DeploymentFailed, RunningMock
 from loadtests.run.engine_process import EngineFailed
 from loadtests.schedules import Step
 from mock_upstream import Upstream
@@ -99,7 +99,7 @@ def check(asked: SloCheck, upstream: Upstream, place: TestContext) -> Outcome:
         if asked.plan is not None:
             upstream.configure(plan.upstream)
         upstream.reset()
-        mock = Mock(upstream.url, upstream.control, upstream.pid)
+        mock = RunningMock(upstream.url, upstream.control, upstream.pid)
         outcome = session.run(plan, place.out, _Silent(), [], lent=mock)
     except (PlanError, DeploymentFailed, ProfileError) as error:
         raise SloMissed(str(error)) from None

@@ -8,7 +8,7 @@ from math import ceil
 from mock_upstream import faults
 from mock_upstream.admission.queues import CallAt, Reservation, Station, open_station
 from mock_upstream.admission.rate_limiter import Limiter, Permit
-from mock_upstream.admission.rate_limiter import Refusal as Limitation
+from mock_upstream.admission.rate_limiter import RefusalAnswer as Limitation
 from mock_upstream.faults import Fault
 from mock_upstream.latency.draws import Stream
 from mock_upstream.overrides import OverrideError, Overrides

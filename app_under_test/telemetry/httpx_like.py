@@ -90,7 +90,7 @@ def streams(library: Any) -> tuple[Any, Any]:
             self.call.ends()
             await self.stream.aclose()
 
-    class Stream(library.SyncByteStream):  # type: ignore[misc]
+    class TracedStream(library.SyncByteStream):  # type: ignore[misc]
         def __init__(self, stream: Any, call: ClientCall) -> None:
             self.stream, self.call = stream, call
 
@@ -101,7 +101,7 @@ def streams(library: Any) -> tuple[Any, Any]:
             self.call.ends()
             self.stream.close()
 
-    return AsyncStream, Stream
+    return AsyncStream, TracedStream
 
 
 class Transports:

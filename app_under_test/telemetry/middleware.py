@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import clients, repeats, threads
 from .address import address, asked, every
 from .process import PROCESS
-from .sampler import Sampler, start_sampler
+from .sampler import GaugeSampler, start_sampler
 from .tracing import TRACK, RequestTrace, TaskTrace, critical_path, measure_steps
 
 _STAMP = b"x-sent-mono"
@@ -59,7 +59,7 @@ class Telemetry:
         self.address = address(os.environ)
         self.on = asked(os.environ)
         self.every = every(os.environ)
-        self.sampler: Sampler | None = None
+        self.sampler: GaugeSampler | None = None
         self.started = False
         if self.on:
             threads.observe()

@@ -26,13 +26,13 @@ _LARGEST = 8192  # bytes of a datagram
 _POOLS = 16  # in a datagram
 
 
-def start_sampler(address: Address) -> "Sampler":
+def start_sampler(address: Address) -> "GaugeSampler":
     """Start the sampler of the running event loop; it ends with the loop."""
     try:
         limiter: Any = anyio.to_thread.current_default_thread_limiter()
     except Exception:  # no event loop of those that anyio knows
         limiter = None
-    sampler = Sampler(address, Loop(asyncio.get_running_loop()), limiter)
+    sampler = GaugeSampler(address, Loop(asyncio.get_running_loop()), limiter)
     sampler.start()
     return sampler
 
@@ -98,7 +98,7 @@ class Mean:
         return mean
 
 
-class Sampler(Thread):
+class GaugeSampler(Thread):
     def __init__(self, address: Address, loop: Loop, limiter: Any) -> None:
         super().__init__(name="brownout telemetry", daemon=True)
         self.address = address

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from app_under_test.contract import Answer, Calls, async_service, gathered
 from app_under_test.errors import (
-    Failure,
+    CallFailure,
     Failures,
     broken,
     no_connection,
@@ -81,7 +81,7 @@ def create_app(upstream: str, settings: Settings) -> FastAPI:
     return async_service(settings, calls(), FAILURES)
 
 
-def response_failure(error: aiohttp.ClientResponseError) -> Failure:
+def response_failure(error: aiohttp.ClientResponseError) -> CallFailure:
     if isinstance(error.__cause__, HttpProcessingError):
         return broken(error)  # what came was no HTTP; the status 400 in it is aiohttp's invention
     return refused(error.status, error.headers.get("Retry-After") if error.headers else None)

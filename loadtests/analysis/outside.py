@@ -43,7 +43,7 @@ DOES = {
 }
 
 
-class _Threads(SamplePart):
+class _WatchedThreads(SamplePart):
     main: dict[str, NonNegativeInt]
     sweeps: NonNegativeInt = 0
     others: Mapping[str, NonNegativeInt] = {}
@@ -51,11 +51,11 @@ class _Threads(SamplePart):
 
 
 class _Quarter(SamplePart):
-    processes: dict[str, _Threads]
+    processes: dict[str, _WatchedThreads]
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _ThreadStates:
     main: Counter[str]
     others: Counter[str]
     sweeps: int
@@ -68,7 +68,7 @@ def of_level(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Outsi
     if not windows:
         return None
     loops: Counter[str] = Counter()
-    within: dict[str, list[_Threads]] = defaultdict(list)
+    within: dict[str, list[_WatchedThreads]] = defaultdict(list)
     for quarter in _quarters(records[0].stage.deployment, samples):
         with suppress(ValidationError, KeyError, TypeError, AttributeError):
             for pid, process in quarter["processes"].items():
@@ -93,12 +93,12 @@ def of_level(records: Sequence[StageRecord], samples: Sequence[Sample]) -> Outsi
     )
 
 
-def _together(parts: Sequence[_Threads]) -> _Seen:
+def _together(parts: Sequence[_WatchedThreads]) -> _ThreadStates:
     main, others = Counter[str](), Counter[str]()
     for one in parts:
         main.update(one.main)
         others.update(one.others)
-    return _Seen(main, others, sum(p.sweeps for p in parts), max(p.most for p in parts))
+    return _ThreadStates(main, others, sum(p.sweeps for p in parts), max(p.most for p in parts))
 
 
 def _quarters(name: str, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:

@@ -105,14 +105,14 @@ def level_pieces(records: Iterable[StageRecord]) -> tuple[Sequence[Quarter], Seq
     return seen.batches, seen.parts
 
 
-def _seen(records: Iterable[StageRecord]) -> "_Seen":
+def _seen(records: Iterable[StageRecord]) -> "_LevelData":
     """All requests of one level."""
     usable = _usable(list(records))
     windows = [window(record) for record in usable]
-    return _Seen.of(windows, [one.settled for one in _states(usable, windows)])
+    return _LevelData.of(windows, [one.settled for one in _states(usable, windows)])
 
 
-def _slow(seen: "_Seen") -> dict[str, Estimate | None]:
+def _slow(seen: "_LevelData") -> dict[str, Estimate | None]:
     failures = [batch.failed.count for batch in seen.batches]
     times = intervals.Times([batch.response for batch in seen.batches], failures, seen.parts)
     return {name: times.quantile(q) for name, q in QUANTILES.items()}
@@ -140,7 +140,7 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     windows = [window(record) for record in usable]
     states = _states(usable, windows)
     settled = [one.settled for one in states]
-    seen = _Seen.of(windows, settled)
+    seen = _LevelData.of(windows, settled)
     used = resources.resources(usable, samples)
     stage = usable[0].stage
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
@@ -163,7 +163,12 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
     several = len(names) > 1  # a single one is all of them
     parts = (
-        (name, _Seen.of([window(record, name) for record in usable], settled) if several else seen)
+        (
+            name,
+            _LevelData.of([window(record, name) for record in usable], settled)
+            if several
+            else seen,
+        )
         for name in names
     )
     of_all = _throughput(stage, seen, seen)
@@ -177,7 +182,7 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     return found
 
 
-def _cycle(records: Sequence[StageRecord], seen: "_Seen") -> float | None:
+def _cycle(records: Sequence[StageRecord], seen: "_LevelData") -> float | None:
     """Seconds from one request of a user to the next; None in the open model."""
     stage, started = records[0].stage, seen.whole.started
     if stage.model == "open":
@@ -191,7 +196,7 @@ def _usable(repeats: list[StageRecord]) -> list[StageRecord]:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _LevelData:
     """One kind of request in all windows of a level."""
 
     windows: Sequence[Window]
@@ -200,7 +205,7 @@ class _Seen:
     parts: Sequence[int]  # how many of them each window has
 
     @classmethod
-    def of(cls, uncut: Sequence[Window], settled: Sequence[int]) -> "_Seen":
+    def of(cls, uncut: Sequence[Window], settled: Sequence[int]) -> "_LevelData":
         windows = [one.after(cut) for one, cut in zip(uncut, settled, strict=True)]
         whole = together([quarter for one in windows for quarter in one.quarters])
         cut = pieces(windows)
@@ -247,7 +252,7 @@ def _states(records: Sequence[StageRecord], windows: Sequence[Window]) -> list[S
     ]
 
 
-def _point(level: _Level, request: str, seen: _Seen, answered: Estimate) -> Point:
+def _point(level: _Level, request: str, seen: _LevelData, answered: Estimate) -> Point:
     stage = level.records[0].stage
     whole = seen.whole
     less = _noise_of_times(level.noise, whole.response)
@@ -354,7 +359,7 @@ def _finite(estimate: Estimate | None) -> Estimate | None:
     return estimate.model_copy(update={"high": None}) if unbounded else estimate
 
 
-def _throughput(stage: Stage, seen: _Seen, every: _Seen) -> Estimate:
+def _throughput(stage: Stage, seen: _LevelData, every: _LevelData) -> Estimate:
     if not seen.batches:
         return Estimate(value=0.0)  # of a lost stage, whose point is not valid
     rate = throughput(stage, seen.batches, every.batches, every.windows)

@@ -26,6 +26,7 @@ from loadtests.analysis.checks import canaries, sampling, siblings
 from loadtests.analysis.inputs import records
 from loadtests.analysis.inputs.ledgers import with_ledgers
 from loadtests.analysis.inputs.records import Record, StageRecord
+from loadtests.analysis.inputs.sample_parts import json_table
 from loadtests.analysis.knees import knees
 from loadtests.analysis.points import ALL, points
 from loadtests.analysis.slo_metrics import Evidence
@@ -142,7 +143,7 @@ def _explained(
             *gauged.ceilings(levels),
         ]
         bounds[name] = sorted(found_of, key=lambda one: one.throughput)
-        table = _table(_table(header.plan, "deployments"), name)
+        table = json_table(header.plan, "deployments", name)
         limits[name] = causes.limits(levels, bounds[name], table)
         bounds[name] = ceilings.explained(bounds[name], limits[name].values())
     each = {(name, one.level): one.cpu_each for name, levels in seen.items() for one in levels}
@@ -188,7 +189,7 @@ def _tried(
     for name in dict.fromkeys(one.stage.deployment for one in record.probes):
         mine = [p for p in found if (p.deployment, p.request) == (name, ALL)]
         mine.sort(key=lambda point: point.level)
-        table = _table(_table(header.plan, "deployments"), name)
+        table = json_table(header.plan, "deployments", name)
         service = Service(name, mine, bends.get(name), bounds.get(name, []), table)
         probes = [one for one in record.probes if one.stage.deployment == name]
         these, points = of_service(service, probes, samples, observe)
@@ -206,7 +207,7 @@ def _slos(
     """The results, and a problem for each SLO that cannot be read."""
     plan = record.header.plan
     results, problems = [], []
-    for name, text in _table(plan, "slos").items():
+    for name, text in json_table(plan, "slos").items():
         try:
             slo = slos.parse(str(text))
         except ValueError as error:
@@ -224,7 +225,7 @@ def _skipped(record: Record, found: Sequence[Point]) -> list[str]:
     header = record.header
     if header.comparison is not None or header.capacity_search is not None:
         return []
-    levels = _table(header.plan, "load").get("levels", [])
+    levels = json_table(header.plan, "load").get("levels", [])
     texts = []
     for name in _deployments(record):
         mine = [one for one in found if (one.deployment, one.request) == (name, ALL)]
@@ -238,7 +239,7 @@ def _evidence(
 ) -> Evidence:
     return Evidence(
         deployment=deployment,
-        levels=_table(record.header.plan, "load").get("levels", []),
+        levels=json_table(record.header.plan, "load").get("levels", []),
         points={
             point.level: point
             for point in found
@@ -251,13 +252,8 @@ def _evidence(
 
 def _deployments(record: Record) -> list[str]:
     """Those of the plan; of a run without one, those that were measured."""
-    planned = _table(record.header.plan, "deployments") or record.header.deployments
+    planned = json_table(record.header.plan, "deployments") or record.header.deployments
     return list(planned) or list(dict.fromkeys(one.stage.deployment for one in record.stages))
-
-
-def _table(plan: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = plan.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def _refused(record: Record) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtests.analysis.inputs.records import Record
+from loadtests.analysis.inputs.sample_parts import json_table
 from loadtests.results import Point
 from mock_upstream.profiles.profile import Profile
 
@@ -27,10 +28,9 @@ def marked(points: Sequence[Point], record: Record) -> list[Point]:
 
 def _calls_the_mock(plan: Mapping[str, Any], name: str) -> bool:
     """Whether the deployment is told the mock's URL, or the plan describes its upstream."""
-    deployments = plan.get("deployments")
-    table = deployments.get(name) if isinstance(deployments, dict) else None
-    if not isinstance(table, dict) or "url" in table:
+    described = json_table(plan, "deployments", name)
+    if not described or "url" in described:
         return False
-    told = "{upstream}" in str((table.get("command"), table.get("env")))
+    told = "{upstream}" in str((described.get("command"), described.get("env")))
     usual = Profile().model_dump(mode="json", exclude_none=True)
-    return "variant" in table or told or plan.get("upstream", usual) != usual
+    return "variant" in described or told or plan.get("upstream", usual) != usual

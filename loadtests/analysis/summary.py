@@ -10,6 +10,7 @@ from loadtests.analysis import knees, law
 from loadtests.analysis.causes import headline
 from loadtests.analysis.checks.generator import DESCRIPTORS, NO_PORTS
 from loadtests.analysis.checks.noise import NOTABLE
+from loadtests.analysis.collapse import unstable
 from loadtests.analysis.numbers import duration, load, loads, percent, rate, rounded
 from loadtests.results import Capacity, Knee, Point, Run
 
@@ -63,7 +64,7 @@ def _degradation(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
     if not answered:
         return f"no request succeeded within the window, from {_at(valid[0])} on"
     ends = f"{_silent(valid)}{_failing(valid)}"
-    if any(map(_unstable, answered)):
+    if any(map(unstable, answered)):
         return _with_unstable(answered, knee) + ends
     seen = law.usable(points) or answered
     if knee is None or _tells_nothing(knee, answered):
@@ -192,7 +193,7 @@ def _silent(valid: Sequence[Point]) -> str:
 
 def _with_unstable(answered: Sequence[Point], knee: Knee | None) -> str:
     """The summary of the open model: the rate above which arrivals outnumber answers."""
-    first = next(point for point in answered if _unstable(point))
+    first = next(point for point in answered if unstable(point))
     below = [point for point in answered if point.level < first.level]
     told = f"unstable from {_at(first)} on: answers {rate(first.throughput.value)}"
     if below:
@@ -269,7 +270,7 @@ def _service_failures(point: Point) -> float:
 def _moving(points: Sequence[Point]) -> str:
     """The levels whose numbers had not come to rest. An unstable level is reported separately."""
     valid = [point for point in points if point.counts]
-    moving = [p for p in valid if p.steady not in ("steady", None) and not _unstable(p)]
+    moving = [p for p in valid if p.steady not in ("steady", None) and not unstable(p)]
     if not moving:
         return ""
     states = {point.steady for point in moving}
@@ -311,10 +312,6 @@ def _moved(point: Point) -> float:
     """The part of its throughput by which disturbances can have lowered it."""
     value = point.throughput.value
     return point.noise.get("throughput", 0.0) / value if value else 0.0
-
-
-def _unstable(point: Point) -> bool:
-    return point.model == "open" and point.steady == "over-saturated"
 
 
 def _at(point: Point) -> str:

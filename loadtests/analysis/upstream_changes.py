@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from loadtests.analysis.inputs.records import Record, StageRecord
-from loadtests.recording.messages import Change
+from loadtests.recording.messages import UpstreamChanged
 from loadtests.results import Point, UpstreamChange
 
 
@@ -72,13 +72,13 @@ def _upstreams(record: Record, stages: Iterable[StageRecord]) -> set[str]:
     return {_played(record.changes, one.window[0]) for one in stages if one.window}
 
 
-def _played(changes: Sequence[Change], at: float) -> str:
+def _played(changes: Sequence[UpstreamChanged], at: float) -> str:
     before = [change for change in changes if change.at <= at]
     last = before[-1].profile if before else None
     return "" if last is None else json.dumps(last, sort_keys=True)
 
 
-def _placed(change: Change, record: Record) -> UpstreamChange:
+def _placed(change: UpstreamChanged, record: Record) -> UpstreamChange:
     then = next((s for s in record.stages if s.window and change.at < s.window[1]), None)
     start = record.header.origin
     if start is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from loadtests import plans, session
 from loadtests.analysis.inputs import records
 from loadtests.claims import page
-from loadtests.claims.experiment import Experiment, Finding, all_experiments
+from loadtests.claims.experiment import ClaimExperiment, Finding, all_experiments
 from loadtests.claims.measurements import Measurement
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 from loadtests.processes import interrupts
@@ -39,7 +39,7 @@ class ClaimOutcome:
     code: int
 
 
-def chosen(names: str) -> list[Experiment]:
+def chosen(names: str) -> list[ClaimExperiment]:
     """
     The experiments of these names, with commas between them; all of them for an empty text.
 
@@ -59,7 +59,7 @@ def chosen(names: str) -> list[Experiment]:
 
 
 def check(
-    wanted: Sequence[Experiment],
+    wanted: Sequence[ClaimExperiment],
     out: Path,
     observer: Observer,
     begins: Callable[[str], None],
@@ -103,14 +103,14 @@ def plan_of(name: str) -> plans.Plan:
     return plans.read(PLANS / f"{name}.toml")
 
 
-def probed(name: str, wanted: Sequence[Experiment]) -> list[str]:
+def probed(name: str, wanted: Sequence[ClaimExperiment]) -> list[str]:
     """Return the deployments of a plan whose upstream these experiments make faster in turns."""
     asked = {deployment for one in wanted if name in one.plans for deployment in one.probed}
     return [deployment for deployment in plan_of(name).deployments if deployment in asked]
 
 
 def _played(
-    name: str, wanted: Sequence[Experiment], out: Path, observer: Observer
+    name: str, wanted: Sequence[ClaimExperiment], out: Path, observer: Observer
 ) -> Measurement | str:
     """Return what the plan showed, or why it showed nothing."""
     plan = plan_of(name)

@@ -25,7 +25,7 @@ NEAR = 0.25  # a measurement within a quarter of what was predicted is as predic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class ClaimCase:
     """
     One measurement for or against. `predicted` comes from the model: settings, delays and, where
     it takes the cost of a request, that at the lowest level.
@@ -75,14 +75,14 @@ class Case:
 class Finding:
     """What became of an experiment; without a verdict, `why` says what was missing."""
 
-    experiment: "Experiment"
+    experiment: "ClaimExperiment"
     verdict: Verdict | None
-    cases: Sequence[Case] = ()
+    cases: Sequence[ClaimCase] = ()
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
+class ClaimExperiment:
     """
     `claim` is the statement in our words, `theory` what the model says of it. `judge` takes what
     was seen of each of the plans, in their order, and has no other source. `probed` are the
@@ -93,7 +93,7 @@ class Experiment:
     claim: str
     theory: str
     plans: tuple[str, ...]
-    judge: Callable[..., list[Case]]
+    judge: Callable[..., list[ClaimCase]]
     probed: tuple[str, ...] = ()
 
     def finding(self, seen: Mapping[str, Measurement | str]) -> Finding:
@@ -107,7 +107,7 @@ class Experiment:
             return Finding(self, None, why=str(error))
 
 
-def judged(experiment: Experiment, cases: Sequence[Case]) -> Finding:
+def judged(experiment: ClaimExperiment, cases: Sequence[ClaimCase]) -> Finding:
     """The verdict that follows from the cases."""
     open_cases = [case for case in cases if case.holds is None]
     if open_cases or not cases:
@@ -123,13 +123,13 @@ def judged(experiment: Experiment, cases: Sequence[Case]) -> Finding:
     return Finding(experiment, "true only when", cases, why)
 
 
-def all_experiments() -> dict[str, Experiment]:
+def all_experiments() -> dict[str, ClaimExperiment]:
     """All, by name; each module of the table brings some."""
-    found: list[Experiment] = []
+    found: list[ClaimExperiment] = []
     for module in iter_modules(shelf.__path__):
         found += import_module(f"{shelf.__name__}.{module.name}").EXPERIMENTS
     return {one.name: one for one in found}
 
 
-def _list(cases: Sequence[Case]) -> str:
+def _list(cases: Sequence[ClaimCase]) -> str:
     return ", ".join(dict.fromkeys(case.when for case in cases))

@@ -11,6 +11,7 @@ from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.inputs.resources import inside
 from loadtests.analysis.stats.intervals import proportion
+from loadtests.analysis.stats.ratios import ratio
 from loadtests.analysis.stats.sample_size import TAIL
 from loadtests.plans import Plan
 from loadtests.recording.slices import LENGTH
@@ -214,6 +215,11 @@ class Measurement:
 def counted(value: float) -> Estimate:
     """What was counted is known exactly."""
     return Estimate(value=value, low=value, high=value)
+
+
+def measured_ratio(before: Estimate, after: Estimate) -> Estimate:
+    """Return after / before; zero where there is none."""
+    return ratio(before, after) or Estimate(value=0.0)
 
 
 def _started(record: StageRecord, begin: float, end: float) -> float:

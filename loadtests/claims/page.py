@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from loadtests.claims import picture, text
-from loadtests.claims.experiment import Case, Finding
+from loadtests.claims.experiment import ClaimCase, Finding
 from loadtests.claims.measurements import Measurement
 from loadtests.report import writing
 from loadtests.report.charts import figures
@@ -92,7 +92,7 @@ def _because(finding: Finding) -> str:
     return f": {escaped(finding.why)}." if finding.why else "."
 
 
-def _row(case: Case) -> list[str]:
+def _row(case: ClaimCase) -> list[str]:
     numbers = (case.if_true, case.if_false, case.predicted)
     off = "" if case.as_predicted else " (not as predicted)"
     texts = [text.value(case.unit, number) for number in numbers]

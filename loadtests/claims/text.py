@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from loadtests.claims.experiment import Case, Finding, Unit
+from loadtests.claims.experiment import ClaimCase, Finding, Unit
 from loadtests.report.text import numbers
 from loadtests.results import Estimate
 
@@ -53,7 +53,7 @@ def value(unit: Unit, number: float) -> str:
             return f"{number:.3g}"
 
 
-def measured(case: Case) -> str:
+def measured(case: ClaimCase) -> str:
     """The measured value, with its interval if there is more than one value."""
     found = case.measured
     if found.low is None or found.high is None or found.low == found.high:

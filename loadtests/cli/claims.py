@@ -14,7 +14,7 @@ from loadtests.cli.playing import shown
 from loadtests.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
-    from loadtests.claims.experiment import Case, Finding
+    from loadtests.claims.experiment import ClaimCase, Finding
 
 
 def claims(
@@ -56,7 +56,7 @@ def claims(
     raise typer.Exit(outcome.code)
 
 
-def _case(case: Case) -> dict[str, Any]:
+def _case(case: ClaimCase) -> dict[str, Any]:
     return asdict(case) | {"measured": case.measured.model_dump(), "holds": case.holds}
 
 

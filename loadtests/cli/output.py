@@ -26,14 +26,14 @@ errors = consoles.console(stderr=True)
 
 
 @dataclass(slots=True)
-class Settings:
+class OutputSettings:
     """How much is printed: "least", "usual" or "full"; and whether a program reads the output."""
 
     detail: Literal["least", "usual", "full"] = "usual"
     as_json: bool = False
 
 
-settings = Settings()
+settings = OutputSettings()
 
 
 def use(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:

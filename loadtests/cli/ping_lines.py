@@ -6,7 +6,7 @@ from loadtests.analysis.numbers import duration
 from loadtests.characters import printable
 from loadtests.plans import Plan
 from loadtests.redaction import masked
-from loadtests.run.pings import Calls, Ping, Pings
+from loadtests.run.pings import Ping, Pings, UpstreamCalls
 
 MOST = 12
 """Requests that are listed; of more, those with a problem alone."""
@@ -58,7 +58,7 @@ def described(ping: Ping) -> str:
     return printable(masked(", ".join(parts)))
 
 
-def _calls(calls: Calls) -> str:
+def _calls(calls: UpstreamCalls) -> str:
     if not calls.arrivals:
         return "no upstream call"
     answers = ", ".join(

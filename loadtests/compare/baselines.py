@@ -16,7 +16,6 @@ from loadtests.compare.saved_runs import (
     check_alike,
     check_common,
     compare,
-    deployments,
     paired,
 )
 from loadtests.processes.affinity import Cores
@@ -77,7 +76,7 @@ def chosen(
         environment=environment.facts(plan.seed) | {"cores_used": Cores.here().described()},
         plan=tomllib.loads(plans.to_toml(plan)),
     )
-    known = deployments(run)
+    known = run.names
     check_common(known, [*plan.deployments])
     check_alike(differences(run, ahead), anyway)
     levels = {

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from loadtests.analysis.inputs.sample_parts import json_table
 from loadtests.results import Run
 from mock_upstream.units.documents import from_json
 
@@ -32,10 +33,12 @@ def differences(a: Run, b: Run) -> list[str]:
     return [
         *_unlike("upstream", _profile(a.plan), _profile(b.plan)),
         *_requests(a.plan, b.plan),
-        *_load(_table(a.plan, "load"), _table(b.plan, "load")),
+        *_load(json_table(a.plan, "load"), json_table(b.plan, "load")),
         *_unlike("plan", {"telemetry": _tells(a.plan)}, {"telemetry": _tells(b.plan)}),
         *_unlike("environment", _machine(a.environment, b), _machine(b.environment, a)),
-        *_unlike("version", _table(a.environment, "versions"), _table(b.environment, "versions")),
+        *_unlike(
+            "version", json_table(a.environment, "versions"), json_table(b.environment, "versions")
+        ),
         *(f"run {n} was interrupted" for n, run in (("A", a), ("B", b)) if _cut(run)),
     ]
 
@@ -143,8 +146,3 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "not given" if _empty(value) else str(value)
-
-
-def _table(of: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = of.get(name)
-    return value if isinstance(value, dict) else {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadtests.analysis.stats.ratios import ratio
+from loadtests.analysis.stats.ratios import of_points
 from loadtests.analysis.verdicts import stored
 from loadtests.analysis.verdicts.stored import MARGIN
 from loadtests.compare.differences import differences
@@ -73,7 +73,7 @@ def compare(a: Run, b: Run, level: int | None = None, margin: float = MARGIN) ->
     Args:
         level, margin: of the verdicts; see analysis.stored.
     """
-    in_a, in_b = deployments(a), deployments(b)
+    in_a, in_b = a.names, b.names
     pairs = paired(in_a, in_b)
     paired_a, paired_b = {one for one, _ in pairs}, {other for _, other in pairs}
     found = differences(a, b)
@@ -108,7 +108,7 @@ def check(found: Comparison, anyway: bool = False, level: int | None = None) -> 
     for side, run in (("A", a), ("B", b)):
         if not run.points:
             raise NotComparable(f"Run {side}, {run.id or run.name}, holds no measurement at all.")
-    check_common(deployments(a), deployments(b))
+    check_common(a.names, b.names)
     if a.points == b.points and not anyway:
         raise NotComparable(
             f"A and B are one and the same run, {a.id}: every ratio would be 1. Give two runs; "
@@ -150,11 +150,6 @@ def paired(in_a: Sequence[str], in_b: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, name) for name in in_a if name in in_b]
 
 
-def deployments(run: Run) -> list[str]:
-    """Those that were started or measured: one that died before its first level is none less."""
-    return list(dict.fromkeys([*run.deployments, *(point.deployment for point in run.points)]))
-
-
 def _pair(
     a: Run,
     b: Run,
@@ -186,12 +181,5 @@ def _ratios(a: Point, b: Point) -> LevelRatios:
         for name, point in (("A", a), ("B", b))
         if not point.valid
     ]
-    ratios = {
-        metric: None if invalid else ratio(_estimate(a, metric), _estimate(b, metric))
-        for metric in METRICS
-    }
+    ratios = {metric: None if invalid else of_points(a, b, metric) for metric in METRICS}
     return LevelRatios(level=a.level, ratios=ratios, problems=invalid)
-
-
-def _estimate(point: Point, metric: str) -> Estimate | None:
-    return point.throughput if metric == "throughput" else point.response_time.get(metric)

@@ -198,7 +198,7 @@ class Dashboard:
                 problem = str(error)
         self._line.send(messages.CommandResult(number=ask.number, problem=problem))
 
-    def _changed(self, change: messages.Change | None) -> None:
+    def _changed(self, change: messages.UpstreamChanged | None) -> None:
         """The upstream plays something else; None: it only tells something new of itself."""
         # Errors here surface to the next caller that waits for the engine or writes.
         with suppress(EngineFailed, StorageFailed):

@@ -6,7 +6,7 @@ from typing import Any
 
 from loadtests.report import page
 from loadtests.report.charts import figures, palette
-from loadtests.report.charts.curves import Curve, names, of_run
+from loadtests.report.charts.curves import Curve, of_run
 from loadtests.report.outputs import html
 from loadtests.report.text import numbers, states
 from loadtests.results import QUANTILES, Estimate, Run
@@ -75,7 +75,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
             if point.valid
             else f"invalid: {'; '.join(point.problems[:1])}",
         }
-        for name in names(run)
+        for name in run.names
         for point in run.of(name)
     ]
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from loadtests.recording.messages import Change
-from loadtests.run.deployments import Mock
+from loadtests.recording.messages import UpstreamChanged
+from loadtests.run.deployments import RunningMock
 from mock_upstream.client import Control, ControlError
 from mock_upstream.latency.parser import parse
 from mock_upstream.profiles.merge_patch import difference
@@ -33,13 +33,13 @@ class ChangeRefused(Exception):
 class UpstreamControl:
     """Every change is told as it is made, with what is played from then on."""
 
-    def __init__(self, mock: Mock, profile: Profile) -> None:
+    def __init__(self, mock: RunningMock, profile: Profile) -> None:
         """
         Args:
             profile: that it plays already.
         """
         self._control = Control(mock.control, owner=mock.owner, timeout=TIMEOUT)
-        self.changed: Callable[[Change | None], None] = lambda _: None
+        self.changed: Callable[[UpstreamChanged | None], None] = lambda _: None
         """Takes each change, from another thread when an outage ends; None: it could not end."""
         self._lock = threading.RLock()
         self._planned: JsonProfile = profile.model_dump(mode="json")
@@ -167,7 +167,7 @@ class UpstreamControl:
     def _tell(self, text: str) -> None:
         planned = self._played == self._planned
         profile = None if planned else self._played
-        self.changed(Change(at=monotonic(), text=text, profile=profile))
+        self.changed(UpstreamChanged(at=monotonic(), text=text, profile=profile))
 
     def _put(self, profile: JsonProfile) -> None:
         """Change what is played to it; draws and the counts of faults go on."""

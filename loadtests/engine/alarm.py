@@ -21,7 +21,7 @@ class Alarm:
     """
 
     def __init__(self) -> None:
-        self._timer: _TimerFd | None = _TimerFd() if timerfd.AVAILABLE else None
+        self._timer: _GreenletTimer | None = _GreenletTimer() if timerfd.AVAILABLE else None
 
     def sleep_until(self, moment: float) -> None:
         """Sleep until `moment` (seconds, `perf_counter`) has come; not at all if it has."""
@@ -39,7 +39,7 @@ class Alarm:
             self._timer.close()
 
 
-class _TimerFd:
+class _GreenletTimer:
     def __init__(self) -> None:
         self._fd = timerfd.create()
         self._watcher = get_hub().loop.io(self._fd, _READ)

@@ -19,7 +19,7 @@ class Sink(Protocol):
         """Take the next bytes. Raises RequestFailed when they are not what the head says."""
 
 
-class Answer:
+class AnswerParser:
     """
     The answers that come on one connection, one at a time; llhttp calls the methods `on_...`.
 

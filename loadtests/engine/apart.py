@@ -23,7 +23,7 @@ class _Row:
     failed: int = 0
 
 
-class EventsApart:
+class EventSorter:
     """
     Sorts events, and keeps the rows of those that are no requests of a task.
 

@@ -9,7 +9,7 @@ from loadtests.recording.messages import Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class GeneratorShare:
     """Which of the generators this one is: number `index` of `of`, counted from 0."""
 
     index: int = 0
@@ -36,7 +36,7 @@ def first_starts(stage: Stage, answer: float | None) -> float:
     return half - half % cycle if 0 < cycle < half else cycle
 
 
-def arrivals(stage: Stage, share: Share, beyond: float = 0.0) -> Iterator[float]:
+def arrivals(stage: Stage, share: GeneratorShare, beyond: float = 0.0) -> Iterator[float]:
     """
     This generator's intended starts in an open stage: seconds from its beginning, rising.
 
@@ -52,12 +52,12 @@ def arrivals(stage: Stage, share: Share, beyond: float = 0.0) -> Iterator[float]
     return takewhile(lambda moment: moment < end, moments)
 
 
-def _even(stage: Stage, share: Share) -> Iterator[float]:
+def _even(stage: Stage, share: GeneratorShare) -> Iterator[float]:
     # The generators take turns. A product, since a sum of periods would drift.
     return (number / stage.level for number in count(share.index, share.of))
 
 
-def _poisson(stage: Stage, share: Share) -> Iterator[float]:
+def _poisson(stage: Stage, share: GeneratorShare) -> Iterator[float]:
     draw = random.Random(f"arrivals/{stage.seed}/{stage.number}/{share.index}/{share.of}")
     rate, moment = stage.level / share.of, 0.0
     while True:

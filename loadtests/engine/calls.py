@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from time import monotonic_ns
 
 from loadtests import redaction
-from loadtests.engine.answers import Answer
+from loadtests.engine.answers import AnswerParser
 from loadtests.engine.bodies import Text
 from loadtests.engine.connection import Endpoint
 from loadtests.engine.failures import RequestFailed
@@ -41,7 +41,7 @@ class Bodies:
         if spec.contains is not None or any("html" in text for text in accepts):
             self.json = None  # whatever it is, the plan says what is in it
 
-    def wrong(self, answer: Answer) -> bool:
+    def wrong(self, answer: AnswerParser) -> bool:
         """Return whether a page came in place of JSON."""
         if self.json:
             return answer.is_of(b"text/html")
@@ -96,13 +96,13 @@ class Call:
             return b"%b%d%b" % (self._before, monotonic_ns(), self._after)
         return self._before
 
-    def sink(self, answer: Answer) -> Text | None:
+    def sink(self, answer: AnswerParser) -> Text | None:
         """What looks into the body of the answer; None: nothing does."""
         if self._needle is None:
             return None
         return Text(self._needle.encode(), lambda: answer.header(b"content-encoding"))
 
-    def unexpected(self, answer: Answer) -> RequestFailed | None:
+    def unexpected(self, answer: AnswerParser) -> RequestFailed | None:
         """What is wrong with an answer that came, by the plan."""
         status = answer.status
         if status not in self.spec.statuses if self.spec.statuses else status >= 300:
@@ -115,7 +115,7 @@ class Call:
             return RequestFailed("HTML page", f"status {status} with an HTML page, not with JSON")
         return None
 
-    def _refused(self, answer: Answer) -> RequestFailed:
+    def _refused(self, answer: AnswerParser) -> RequestFailed:
         """An answer whose status is not expected. The work that a redirect asks for is not done."""
         status = answer.status
         places = answer.header(b"location") if 300 <= status < 400 else []

@@ -4,7 +4,7 @@ import random
 from collections import deque
 from time import perf_counter
 
-from loadtests.engine.arrivals import Share
+from loadtests.engine.arrivals import GeneratorShare
 from loadtests.recording.messages import RequestSpec, Stage
 from loadtests.recording.server_timing import SENT
 from loadtests.recording.slices import LENGTH
@@ -32,7 +32,7 @@ class Coin:
 
     __slots__ = ("_draw", "_due", "_looks", "_origin", "_target", "_tossed", "share")
 
-    def __init__(self, stage: Stage, share: Share) -> None:
+    def __init__(self, stage: Stage, share: GeneratorShare) -> None:
         self._draw = random.Random(
             f"stamps/{stage.seed}/{stage.number}/{share.index}/{share.of}"
         ).random

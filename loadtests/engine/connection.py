@@ -14,7 +14,7 @@ import gevent.socket
 import gevent.ssl
 
 from loadtests import tls
-from loadtests.engine.answers import Answer, Sink
+from loadtests.engine.answers import AnswerParser, Sink
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.wires import Plain, Secured, Wire
 from loadtests.recording.messages import Trust
@@ -112,7 +112,7 @@ class Endpoint:
         raise refused
 
 
-class Request(Protocol):
+class PreparedRequest(Protocol):
     """
     What is sent, again and again.
 
@@ -129,11 +129,11 @@ class Request(Protocol):
     def data(self) -> bytes:
         """The whole request, to be sent now."""
 
-    def sink(self, answer: Answer) -> Sink | None:
+    def sink(self, answer: AnswerParser) -> Sink | None:
         """What takes the body of the answer; None: nothing does."""
 
 
-class Connection:
+class ClientConnection:
     """
     Sends one request at a time, and is opened when it is needed.
 
@@ -146,10 +146,10 @@ class Connection:
         self.answered = 0.0
         """When the last answer was complete (seconds, `perf_counter`)."""
         self._wire: Wire | None = None
-        self._answer = Answer()
+        self._answer = AnswerParser()
         self._late = False
 
-    def exchange(self, request: Request) -> Answer:
+    def exchange(self, request: PreparedRequest) -> AnswerParser:
         """
         Send a request and read its answer, which is valid until the next call.
 
@@ -182,13 +182,13 @@ class Connection:
             RECONNECTIONS.reopened += 1
             RECONNECTIONS.resent += 1
 
-    def _exchange(self, request: Request, deadline: float) -> Answer:
+    def _exchange(self, request: PreparedRequest, deadline: float) -> AnswerParser:
         wire, answer = self._wire, self._answer
         if wire is None:
-            answer = self._answer = Answer()
+            answer = self._answer = AnswerParser()
             wire = self._wire = self.endpoint.connect(deadline)
         elif answer.bodiless:
-            answer = self._answer = Answer()  # its parser still waits for the body of a HEAD
+            answer = self._answer = AnswerParser()  # its parser still waits for the body of a HEAD
         answer.begin(request.bodiless, request.sink(answer))
         rest: bytes | memoryview = request.data()
         refused = False

@@ -9,9 +9,9 @@ from typing import Any
 import gevent
 
 from loadtests.engine.alarm import Alarm
-from loadtests.engine.arrivals import Share, arrivals
+from loadtests.engine.arrivals import GeneratorShare, arrivals
 from loadtests.engine.calls import Call
-from loadtests.engine.connection import Connection
+from loadtests.engine.connection import ClientConnection
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.recording.histograms import Histogram
@@ -40,7 +40,7 @@ class Dispatcher:
     def __init__(
         self,
         stage: Stage,
-        share: Share,
+        share: GeneratorShare,
         recorder: Recorder,
         sender: Sender,
         choose: Callable[[random.Random], Call],
@@ -50,7 +50,7 @@ class Dispatcher:
         self._bound = most_in_flight(share.of)
         self._playing: gevent.Greenlet[..., None] | None = None
         self._sending: set[Any] = set()  # greenlets
-        self._idle: list[Connection] = []
+        self._idle: list[ClientConnection] = []
         self._length = stage.settle + stage.measure
         self._moment = 0.0  # intended start of the request that is sent next
         self._hushed = False
@@ -109,7 +109,7 @@ class Dispatcher:
                     self._sending.add(gevent.spawn(self._send, call, intended, moment))
 
     def _send(self, call: Call, intended: float, moment: float) -> None:
-        connection = self._idle.pop() if self._idle else Connection(self._sender.endpoint)
+        connection = self._idle.pop() if self._idle else ClientConnection(self._sender.endpoint)
         if self._stage.settle <= moment < self._length:
             self.late.record(perf_counter() - intended)
         try:

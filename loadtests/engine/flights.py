@@ -5,12 +5,12 @@ from time import perf_counter
 import gevent
 from gevent.event import Event
 
-from loadtests.engine.connection import Connection
+from loadtests.engine.connection import ClientConnection
 
 TICK = 0.02  # seconds between two looks at who is late: a timeout is at most so much longer
 
 
-Flight = tuple[str, float, Connection, float, float]
+Flight = tuple[str, float, ClientConnection, float, float]
 """
 Name of the request; its start, which is the intended one in the open model; connection; departure
 (these two in seconds, `perf_counter`); timeout in seconds.
@@ -52,7 +52,7 @@ class Flights:
             self._watching.kill()
             self._watching = None
 
-    def departs(self, name: str, start: float, connection: Connection, timeout: float) -> int:
+    def departs(self, name: str, start: float, connection: ClientConnection, timeout: float) -> int:
         """Returns the number that `returns` takes when the request has ended."""
         self._departed = number = self._departed + 1
         self._flying[number] = (name, start, connection, perf_counter(), timeout)

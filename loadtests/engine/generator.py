@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from loadtests.engine.arrivals import Share, first_starts
+from loadtests.engine.arrivals import GeneratorShare, first_starts
 from loadtests.engine.calls import Call
 from loadtests.engine.connection import RECONNECTIONS
 from loadtests.engine.dispatcher import Dispatcher
@@ -65,7 +65,7 @@ class Generator:
         self._gate = Event()
         self._shut = Event()  # the gate's opposite, which ends a pause
         self._stage: Stage | None = None
-        self._share = Share()
+        self._share = GeneratorShare()
         self._length = 0.0  # of the stage: seconds from its beginning to its end
         self._shortened = Event()
         self._answers: dict[str, float] = {}  # mean seconds, of each deployment's last stage
@@ -107,7 +107,7 @@ class Generator:
 
     # What the conductor calls.
 
-    def prepare(self, stage: Stage, share: Share) -> None:
+    def prepare(self, stage: Stage, share: GeneratorShare) -> None:
         """Take a stage up, or this generator's share of it; the gate stays closed."""
         self.abandon()
         self._stage, self._share = stage, share

@@ -23,10 +23,10 @@ import gevent
 from locust import User
 from requests.structures import CaseInsensitiveDict
 
-from loadtests.engine.answers import Answer
+from loadtests.engine.answers import AnswerParser
 from loadtests.engine.bodies import decoder
 from loadtests.engine.calls import SAFE, head
-from loadtests.engine.connection import Connection, Endpoint
+from loadtests.engine.connection import ClientConnection, Endpoint
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.recorder import PHASES
 from loadtests.engine.stamps import STAMPS
@@ -62,7 +62,7 @@ class LeanClient:
 
     def __init__(self, host: str, request_event: Any, timeout: float, user: Any = None) -> None:
         self._endpoint = Endpoint(host)
-        self._connection = Connection(self._endpoint)
+        self._connection = ClientConnection(self._endpoint)
         self._event, self._timeout, self._user = request_event, timeout, user
         self._resolved = False
 
@@ -294,7 +294,7 @@ class _Sent:
     def data(self) -> bytes:
         return self._data
 
-    def sink(self, _: Answer) -> "_Sent":
+    def sink(self, _: AnswerParser) -> "_Sent":
         self.body.clear()
         return self
 

@@ -19,8 +19,8 @@ from locust.util.load_locustfile import load_locustfile, load_locustfile_pytest
 
 from loadtests import plans
 from loadtests.engine import egress, keepalive, locations, options, stamps, webui, workers
-from loadtests.engine.apart import EventsApart
-from loadtests.engine.arrivals import Share
+from loadtests.engine.apart import EventSorter
+from loadtests.engine.arrivals import GeneratorShare
 from loadtests.engine.conductor import (
     END,
     FAILED,
@@ -192,7 +192,7 @@ def _add_generator(
 
     generator = Generator(runner.client_id, send, users, environment, guard.drain, handlers.drain)
     table = scenario.plan.locust
-    generator.recorder.apart = EventsApart(table.requests, table.metrics, users.starting)
+    generator.recorder.apart = EventSorter(table.requests, table.metrics, users.starting)
     if distributed:
         handlers.failed = lambda text: runner.send_message(FAILED, {"text": text})
     PlanUser.generator = generator
@@ -203,7 +203,7 @@ def _add_generator(
     def prepare(msg: Any, **_: Any) -> None:
         stage = placeholders.filled_stage(Stage.model_validate(msg.data["stage"]))
         guard.allow(urlsplit(stage.target).hostname)  # the controller has checked it
-        generator.prepare(stage, Share(*msg.data["share"]))
+        generator.prepare(stage, GeneratorShare(*msg.data["share"]))
         if stage.own_tasks and distributed:
             environment.host = stage.target
             handlers.begin_stage(environment)

@@ -140,8 +140,8 @@ class OwnUsers:
         place.sent += 1
         return True
 
-    def watch(self) -> "Watch":
-        return Watch(self)
+    def watch(self) -> "UserWatch":
+        return UserWatch(self)
 
     def _followed(self, run: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(run)
@@ -192,7 +192,7 @@ class OwnUsers:
 
 
 @dataclass(slots=True)
-class Watch:
+class UserWatch:
     """Looks at the users while a stage is measured."""
 
     users: OwnUsers

@@ -10,7 +10,7 @@ from typing import Any
 
 import gevent
 
-from loadtests.engine.apart import EventsApart
+from loadtests.engine.apart import EventSorter
 from loadtests.engine.failures import kind_of
 from loadtests.recording.histograms import Histogram, merged
 from loadtests.recording.slices import LENGTH, Slice
@@ -42,7 +42,7 @@ class Recorder:
         self._slices: dict[tuple[int, str], Slice] = {}
         self._times = Histogram()  # of the stage's slices that were drained
         self._measured = 0.0  # when the window began (seconds, `perf_counter`)
-        self.apart = EventsApart()
+        self.apart = EventSorter()
         self.beyond = 0
         """Requests of the stage that started after its end, and are not recorded."""
 

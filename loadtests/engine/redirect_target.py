@@ -3,10 +3,10 @@
 import re
 
 from loadtests import redaction
-from loadtests.engine.answers import Answer
+from loadtests.engine.answers import AnswerParser
 
 
-def place(answer: Answer) -> str:
+def place(answer: AnswerParser) -> str:
     """Return where an answer leads to, with no part that differs from request to request."""
     places = answer.header(b"location")
     if not places:

@@ -3,9 +3,9 @@
 from urllib.parse import urljoin, urlsplit
 
 from loadtests import redaction
-from loadtests.engine.answers import Answer
+from loadtests.engine.answers import AnswerParser
 from loadtests.engine.calls import SAFE, Call
-from loadtests.engine.connection import Connection
+from loadtests.engine.connection import ClientConnection
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.redirect_target import place
 
@@ -14,11 +14,13 @@ _KEPT = 100  # requests that are made once for each place; a place can hold an i
 _OF_BODY = ("content-length", "content-type", "content-encoding", "transfer-encoding")
 
 
-def is_redirect(answer: Answer) -> bool:
+def is_redirect(answer: AnswerParser) -> bool:
     return 300 <= answer.status < 400 and bool(answer.header(b"location"))
 
 
-def followed(connection: Connection, call: Call, answer: Answer) -> tuple[Answer, Call]:
+def followed(
+    connection: ClientConnection, call: Call, answer: AnswerParser
+) -> tuple[AnswerParser, Call]:
     """
     Send what the redirects ask for, on the same connection; the last answer and its request.
 
@@ -37,11 +39,11 @@ def followed(connection: Connection, call: Call, answer: Answer) -> tuple[Answer
     return answer, call
 
 
-def _location(answer: Answer) -> str:
+def _location(answer: AnswerParser) -> str:
     return answer.header(b"location")[0].decode("latin-1")
 
 
-def _onward(call: Call, answer: Answer) -> Call:
+def _onward(call: Call, answer: AnswerParser) -> Call:
     """Return the request that follows the redirect (RFC 9110, 15.4)."""
     location, status = _location(answer), answer.status
     made = call.onward.get((status, location))

@@ -4,10 +4,10 @@ from time import perf_counter, time
 from types import SimpleNamespace
 from typing import Any
 
-from loadtests.engine.arrivals import Share
+from loadtests.engine.arrivals import GeneratorShare
 from loadtests.engine.calls import Bodies, Call
 from loadtests.engine.coin import Coin, left_alone
-from loadtests.engine.connection import Connection, Endpoint
+from loadtests.engine.connection import ClientConnection, Endpoint
 from loadtests.engine.failures import RequestFailed, kind_of
 from loadtests.engine.flights import Flights
 from loadtests.engine.recorder import PHASES, SERVICE_TIME, Recorder
@@ -39,7 +39,7 @@ class Sender:
         self._heard = False
         self._bodies: dict[tuple[str, str], Bodies] = {}  # by deployment and request
 
-    def prepare(self, stage: Stage, share: Share) -> list[Call]:
+    def prepare(self, stage: Stage, share: GeneratorShare) -> list[Call]:
         """The requests of a stage, ready to be sent; the name of its host is looked up here."""
         self.endpoint = Endpoint(stage.target, stage.trust)
         self.endpoint.resolve()
@@ -60,7 +60,7 @@ class Sender:
     def _bodies_of(self, stage: Stage, request: RequestSpec) -> Bodies:
         return self._bodies.setdefault((stage.deployment, request.name), Bodies(request))
 
-    def send(self, call: Call, connection: Connection, intended: float | None = None) -> None:
+    def send(self, call: Call, connection: ClientConnection, intended: float | None = None) -> None:
         """
         Send, wait, judge the answer and record it.
 

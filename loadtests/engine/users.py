@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from locust import User, constant, task
 
-from loadtests.engine.connection import Connection
+from loadtests.engine.connection import ClientConnection
 from loadtests.engine.generator import Generator
 from loadtests.plans import overrides
 from loadtests.recording.messages import Stage
@@ -24,7 +24,7 @@ class PlanUser(User):
         self._number = PlanUser._born
         self._draw = random.Random()
         self._stage: Stage | None = None
-        self._connections: dict[str, Connection] = {}  # one for each deployment
+        self._connections: dict[str, ClientConnection] = {}  # one for each deployment
 
     def on_stop(self) -> None:
         """Close the connections."""
@@ -47,12 +47,12 @@ class PlanUser(User):
             if stage.think_time:
                 generator.pause(stage.think_time)
 
-    def _connection(self, stage: Stage) -> Connection:
+    def _connection(self, stage: Stage) -> ClientConnection:
         """That to the stage's deployment; one that was started again has a new one."""
         endpoint = self.generator.sender.endpoint
         connection = self._connections.get(stage.deployment)
         if connection is None:
-            connection = self._connections[stage.deployment] = Connection(endpoint)
+            connection = self._connections[stage.deployment] = ClientConnection(endpoint)
         elif connection.endpoint.target != endpoint.target:
             connection.close()
         connection.endpoint = endpoint

@@ -116,7 +116,7 @@ def install(allow: Callable[[str], None]) -> None:
         allow: is called with the host that one of them is to connect to, or to listen on.
     """
 
-    class Server(zmqrpc.Server):
+    class WorkerServer(zmqrpc.Server):
         def __init__(self, host: str, port: int) -> None:
             if _family is None:
                 allow(host)
@@ -158,7 +158,7 @@ def install(allow: Callable[[str], None]) -> None:
     # At each change of level a worker calls it once for every option, 5 ms of CPU each time: on a
     # busy machine it is silent for so long that the master gives it up.
     argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
-    zmqrpc.Server, zmqrpc.Client = Server, Client  # type: ignore[misc]
+    zmqrpc.Server, zmqrpc.Client = WorkerServer, Client  # type: ignore[misc]
     MasterRunner.handle_message = handle_message  # type: ignore[method-assign]
 
 

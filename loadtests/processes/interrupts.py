@@ -79,7 +79,7 @@ def interruptible(*, until_exit: bool = False) -> Iterator[None]:
             raise KeyboardInterrupt
 
 
-class Held:
+class HeldSignals:
     """The state of a `held` block."""
 
     def __init__(self, signals: _Signals) -> None:
@@ -108,7 +108,7 @@ class Held:
 
 
 @contextmanager
-def held() -> Iterator[Held]:
+def held() -> Iterator[HeldSignals]:
     """
     No signal raises in this block, but in what it releases: its end is always reached.
 
@@ -118,7 +118,7 @@ def held() -> Iterator[Held]:
         signals = _signals or _Signals()  # those of another thread than the main one never come
         before, signals.raises = signals.raises, False
         try:
-            yield Held(signals)
+            yield HeldSignals(signals)
         finally:
             signals.handled = signals.came
             signals.raises = before

@@ -440,7 +440,7 @@ class Usage(Message):
     late: Amount | None = None
 
 
-class Change(Message):
+class UpstreamChanged(Message):
     """
     The upstream was changed by hand; `profile` is what it plays from then on, None: the plan's.
 
@@ -504,7 +504,7 @@ AnyMessage = Annotated[
     | LocustfileFailed
     | OwnExitCode
     | Usage
-    | Change
+    | UpstreamChanged
     | PageContent
     | PageCommand
     | CommandResult

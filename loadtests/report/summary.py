@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.analysis.summary import sentence
-from loadtests.report.charts import curves
 from loadtests.results import Point, Run
 
 
@@ -28,7 +27,7 @@ def summary(run: Run, folder: Path, exit_code: int) -> dict[str, Any]:
                 "knee": knee.model_dump(mode="json") if (knee := run.knees.get(name)) else None,
                 "points": [_point(point) for point in run.of(name)],
             }
-            for name in curves.names(run)
+            for name in run.names
         },
         "slos": [slo.model_dump(mode="json") for slo in run.slos],
         "capacities": {n: one.model_dump(mode="json") for n, one in run.capacities.items()},

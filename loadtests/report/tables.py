@@ -97,7 +97,7 @@ def points(
     Args:
         main: how the intervals of throughput and p95 are written; `intervals` is of the others.
     """
-    lines, names = curves.of_run(run), curves.names(run)
+    lines, names = curves.of_run(run), run.names
     found = [point for point in run.points if point.request == request]
     found.sort(key=lambda point: (point.level, names.index(point.deployment)))
     is_open = curves.is_open(lines)

@@ -16,7 +16,7 @@ from loadtests.plans import CommandDeployment, Plan, UrlDeployment
 from loadtests.recording import messages as stages
 from loadtests.results import Point
 from loadtests.run.barrier import Barrier
-from loadtests.run.engine_process import Engine, EngineFailed, LocustfileFailed
+from loadtests.run.engine_process import Engine, EngineFailed, LocustfileError
 from loadtests.run.late_samples import LateSamples
 from loadtests.run.service_remarks import ServiceRemarks
 from loadtests.schedules import Played, Schedule, Step, ladder
@@ -222,7 +222,7 @@ def _play_stage(
             case stages.Stopped(reason=reason):
                 raise EngineFailed(reason)
             case stages.LocustfileFailed(text=text):
-                raise LocustfileFailed(text)
+                raise LocustfileError(text)
             case (
                 stages.StageStarted()
                 | stages.Measured()

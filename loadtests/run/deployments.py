@@ -79,7 +79,7 @@ class Deployed:
 
 
 @dataclass(frozen=True, slots=True)
-class Mock:
+class RunningMock:
     """The upstream that runs. Who asks `control` as its `owner` may name files in a profile."""
 
     url: str
@@ -108,7 +108,7 @@ class Mock:
 class Fleet:
     """All that runs for a plan. `gauges`: receives the telemetry of deployments, if it is on."""
 
-    mock: Mock
+    mock: RunningMock
     deployments: Mapping[str, Deployed]
     cores: Cores
     gauges: Collector | None
@@ -165,7 +165,7 @@ class Launch:
 
 @contextmanager
 def running(
-    plan: Plan, folder: Path, only: Collection[str] | None = None, lent: Mock | None = None
+    plan: Plan, folder: Path, only: Collection[str] | None = None, lent: RunningMock | None = None
 ) -> Iterator[Fleet]:
     """
     Start what the plan needs, wait until it is ready, and stop it whatever happens.
@@ -178,7 +178,7 @@ def running(
 
 @contextmanager
 def launched(
-    plan: Plan, folder: Path, only: Collection[str] | None = None, lent: Mock | None = None
+    plan: Plan, folder: Path, only: Collection[str] | None = None, lent: RunningMock | None = None
 ) -> Iterator[Launch]:
     """
     Start what the plan needs, all at once, and stop it whatever happens.
@@ -273,7 +273,7 @@ class _Starter:
         self._ports: set[int] = set()
         self._starts = 1
 
-    def mock(self, plan: Plan, profile: Path, issued: Certificates | None = None) -> Mock:
+    def mock(self, plan: Plan, profile: Path, issued: Certificates | None = None) -> RunningMock:
         """
         The mock is given sockets that listen already, so its URL is known before it is ready, and
         a deployment that calls it while both start waits instead of being refused.
@@ -289,10 +289,10 @@ class _Starter:
             group = self._start("mock", words, owned(owner), None, self.cores.mock, descriptors)
             self._awaited.append(_Awaited("mock", ready, STARTING, ""))
             url = _url_of(data, "https" if issued else "http")
-            return Mock(url, _url_of(control), group.pid, owner, issued)
+            return RunningMock(url, _url_of(control), group.pid, owner, issued)
 
     def start(
-        self, wanted: Mapping[str, Deployment], upstream: Mock
+        self, wanted: Mapping[str, Deployment], upstream: RunningMock
     ) -> Callable[[], dict[str, Deployed]]:
         """Start all of them; what is returned waits until they, and the mock, are ready."""
         started: dict[str, dict[str, Any]] = {}
@@ -317,7 +317,9 @@ class _Starter:
 
         return deployed
 
-    def restarted(self, wanted: Mapping[str, Deployment], upstream: Mock) -> dict[str, Deployed]:
+    def restarted(
+        self, wanted: Mapping[str, Deployment], upstream: RunningMock
+    ) -> dict[str, Deployed]:
         """Stop and start those that do not run elsewhere, on other ports."""
         ours = {name: one for name, one in wanted.items() if not isinstance(one, UrlDeployment)}
         with uninterrupted():
@@ -326,7 +328,7 @@ class _Starter:
         return self.start(ours, upstream)()
 
     def _variant(
-        self, name: str, deployment: VariantDeployment, upstream: Mock
+        self, name: str, deployment: VariantDeployment, upstream: RunningMock
     ) -> tuple[_Awaited, dict[str, Any]]:
         words = [sys.executable, "-P", "-m", "app_under_test", deployment.variant]
         words += ["--upstream", upstream.url, "--port", "0", *to_flags(deployment.settings)]
@@ -337,7 +339,7 @@ class _Starter:
         return _Awaited(name, ready, STARTING, "", group), how
 
     def _command(
-        self, name: str, deployment: CommandDeployment, upstream: Mock
+        self, name: str, deployment: CommandDeployment, upstream: RunningMock
     ) -> tuple[_Awaited, dict[str, Any]]:
         host = deployment.host
         port = self._free_port(name, host)
@@ -362,7 +364,7 @@ class _Starter:
         return waiting, how
 
     def _environment(
-        self, name: str, own: Mapping[str, str], upstream: Mock, **values: object
+        self, name: str, own: Mapping[str, str], upstream: RunningMock, **values: object
     ) -> dict[str, str | None]:
         """The environment of a deployment's processes; the plan's values come before brownout's."""
         asked = self._collector.environment(name) if self._collector else gauges.OFF

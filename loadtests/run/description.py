@@ -11,7 +11,7 @@ from loadtests.plans import Plan, PlanError
 from loadtests.processes.interrupts import interruptible
 from loadtests.recording.messages import RequestSpec
 from loadtests.run.deployments import running
-from loadtests.run.ping import Reply, send
+from loadtests.run.ping import PingReply, send
 
 PATH = "/openapi.json"
 _SECONDS = 10.0
@@ -81,16 +81,16 @@ def of_command(command: str, variables: Sequence[str], ready: Sequence[str]) -> 
         return Description(document, next(iter([*answered, *known]), None))
 
 
-def _get(url: str, path: str) -> Reply:
+def _get(url: str, path: str) -> PingReply:
     spec = RequestSpec(name=path, method="GET", path=path, weight=1, timeout=_SECONDS)
     return send(url.rstrip("/"), spec, _SECONDS, keep=_LARGEST)
 
 
-def _is_up(reply: Reply) -> bool:
+def _is_up(reply: PingReply) -> bool:
     return reply.status is not None and 200 <= reply.status < 300 and not reply.error
 
 
-def _json(reply: Reply) -> Any:
+def _json(reply: PingReply) -> Any:
     """The document of an answer; None where it is none."""
     if not _is_up(reply):
         return None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from loadtests.environment import LOCUST_WORDS
@@ -38,7 +37,7 @@ class Engine(Protocol):
         """
 
 
-class LocustfileFailed(Failure):
+class LocustfileError(Failure):
     """The user's locustfile cannot be played; the message says why, and where."""
 
     exit_code = USAGE
@@ -165,12 +164,7 @@ class ControllerSocket:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -236,7 +230,7 @@ def engine(
     except EngineFailed as error:
         how = group.ended()
         if hello is None and how == ended_with(USAGE):
-            raise LocustfileFailed(
+            raise LocustfileError(
                 f"Locust cannot play this locustfile with these options.{group.last_words()}"
             ) from error
         raise EngineFailed(f"{error}{f': it {how}' if how else ''}.{group.last_words()}") from error

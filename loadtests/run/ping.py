@@ -26,7 +26,7 @@ _PART = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class PingReply:
     """
     What came back. `status` is None where no answer came; `error` says what went wrong, also where
     an answer broke off.
@@ -59,7 +59,7 @@ def send(
     timeout: float,
     context: ssl.SSLContext | None = None,
     keep: int = _MOST,
-) -> Reply:
+) -> PingReply:
     """
     Send the request to the deployment at `target` and wait for the whole answer.
 
@@ -106,7 +106,9 @@ def send(
     finally:
         connection.close()
     body = _decoded(bytes(kept), headers.get("content-encoding", ""), keep)
-    return Reply(status, headers, body, size, first, perf_counter() - begun, error, late, arrived)
+    return PingReply(
+        status, headers, body, size, first, perf_counter() - begun, error, late, arrived
+    )
 
 
 def _request(connection: http.client.HTTPConnection, target: str, spec: RequestSpec) -> None:

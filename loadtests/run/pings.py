@@ -22,7 +22,7 @@ from loadtests.plans.deployments import Deployment
 from loadtests.recording.messages import RequestSpec
 from loadtests.run import reply_check
 from loadtests.run.deployments import Fleet
-from loadtests.run.ping import Reply, send
+from loadtests.run.ping import PingReply, send
 from loadtests.samples.mock import LedgerReader
 from mock_upstream.client import Upstream
 from mock_upstream.profiles.profile import Profile
@@ -34,7 +34,7 @@ _MOST = 3  # requests without a route that are named
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class UpstreamCalls:
     """What a request made arrive at the upstream. `unmatched`: no route of the profile has them."""
 
     arrivals: int
@@ -49,8 +49,8 @@ class Ping:
 
     deployment: str
     spec: RequestSpec
-    reply: Reply
-    calls: Calls | None
+    reply: PingReply
+    calls: UpstreamCalls | None
     problem: str | None
     """A sentence without a subject, and the way out; None: the answer is what the plan expects."""
     last_words: str = ""
@@ -185,7 +185,7 @@ def context_of(deployment: Deployment) -> ssl.SSLContext | None:
     return context
 
 
-def _calls(before: Any, after: Any) -> Calls | None:
+def _calls(before: Any, after: Any) -> UpstreamCalls | None:
     """What arrived between two readings of the ledger; None: they cannot be read."""
     try:
         if any(before[key] != after[key] for key in ("epoch", "generation")):
@@ -195,7 +195,7 @@ def _calls(before: Any, after: Any) -> Calls | None:
         strays = int(after["unmatched"]) - int(before["unmatched"])
         recent = after["recent_unmatched"][-strays:] if strays > 0 else []
         names = dict.fromkeys(f"{one['method']} {one['path']}" for one in recent)
-        return Calls(
+        return UpstreamCalls(
             int(after["arrivals"]) - int(before["arrivals"]),
             {status: count for status, count in sorted(answers.items()) if count},
             tuple(names)[:_MOST],

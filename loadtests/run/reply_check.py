@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from loadtests import redaction
 from loadtests.characters import printable
 from loadtests.recording.messages import RequestSpec
-from loadtests.run.ping import Reply
+from loadtests.run.ping import PingReply
 
 _LONGEST = 160  # characters of an answer that are quoted
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
@@ -17,7 +17,7 @@ _TITLE = re.compile(r"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
 
 def problem(
-    target: str, spec: RequestSpec, reply: Reply, known_paths: Collection[str] = ()
+    target: str, spec: RequestSpec, reply: PingReply, known_paths: Collection[str] = ()
 ) -> str | None:
     """
     Return what is wrong with the answer, and what to change; None: it is what the plan expects.
@@ -51,7 +51,7 @@ def problem(
 
 
 def _unexpected(
-    target: str, spec: RequestSpec, reply: Reply, known_paths: Collection[str]
+    target: str, spec: RequestSpec, reply: PingReply, known_paths: Collection[str]
 ) -> Iterator[str]:
     status = reply.status or 0
     if 300 <= status < 400 and "location" in reply.headers:
@@ -81,7 +81,7 @@ def _unexpected(
             yield "It limits the rate of requests: turn that off for the test."
 
 
-def _redirected(target: str, spec: RequestSpec, reply: Reply) -> Iterator[str]:
+def _redirected(target: str, spec: RequestSpec, reply: PingReply) -> Iterator[str]:
     place = reply.headers["location"]
     shown = printable(redaction.text(place))
     yield (
@@ -135,7 +135,7 @@ def _expected(spec: RequestSpec) -> str:
     return f", not {' or '.join(map(str, spec.statuses))} as the plan expects"
 
 
-def _quoted(reply: Reply) -> str:
+def _quoted(reply: PingReply) -> str:
     """The beginning of a body that is text; begins with a colon, or is a full stop."""
     if not reply.body or b"\0" in reply.body[:_LONGEST] or _is_page(reply):
         return "."
@@ -144,7 +144,7 @@ def _quoted(reply: Reply) -> str:
     return f": {cut}" + ("" if cut.endswith((".", "...")) else ".")
 
 
-def _is_page(reply: Reply) -> bool:
+def _is_page(reply: PingReply) -> bool:
     kind = reply.headers.get("content-type", "")
     return kind.startswith(("text/html", "application/xhtml")) or bool(_HTML.match(reply.body))
 

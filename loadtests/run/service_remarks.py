@@ -15,7 +15,7 @@ FAILING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class ServiceRemark:
     """`now`: it is printed at once, and not only with the results."""
 
     text: str
@@ -35,7 +35,7 @@ class ServiceRemarks:
         self._failing = set[str]()
         self._answered = set[str]()
 
-    def after(self, point: Point, usage: Usage | None) -> Iterator[Remark]:
+    def after(self, point: Point, usage: Usage | None) -> Iterator[ServiceRemark]:
         """
         Args:
             point: of all requests of the stage.
@@ -52,7 +52,7 @@ class ServiceRemarks:
                 kinds = ", ".join(
                     f"{kind}: {count}" for kind, count in sorted(errors.kinds.items())
                 )
-                yield Remark(
+                yield ServiceRemark(
                     f"{name} fails {percent(errors.rate)} of its requests at "
                     f"{load(point.level, point.model)} ({kinds}).{words}"
                 )
@@ -60,4 +60,6 @@ class ServiceRemarks:
             self._answered.add(name)
             if not usage.calls and expects_calls(self._plan, name):
                 # Requests of a plan were tried before the run, and this was said then.
-                yield Remark(no_calls(self._plan, name), now=self._plan.locustfile is not None)
+                yield ServiceRemark(
+                    no_calls(self._plan, name), now=self._plan.locustfile is not None
+                )

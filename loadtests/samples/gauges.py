@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from hmac import compare_digest
 from secrets import token_urlsafe
 from statistics import fmean
-from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
@@ -111,12 +110,7 @@ class Collector:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with uninterrupted():
             self._stopping = True
             self._thread.join()

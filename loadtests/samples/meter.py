@@ -22,7 +22,7 @@ _ONE_AT_A_TIME = re.compile(r"(python|pypy)[\d.]*|ruby[\d.]*|uwsgi.*")
 _LOCKED = 1.02  # cores: a process that used more was not held back by such a lock
 
 Named = Mapping[str, Collection[int]]
-Looks = Mapping[str, Mapping[int, "_Look"]]
+Looks = Mapping[str, Mapping[int, "_CpuReading"]]
 
 
 class Meter:
@@ -97,7 +97,7 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _CpuReading:
     """What a process has used since its start; seconds of CPU. `children` are those that ended."""
 
     process: psutil.Process
@@ -108,8 +108,8 @@ class _Look:
     threads: Mapping[int, float]
 
 
-def _look(named: Named) -> dict[str, dict[int, _Look]]:
-    found: dict[str, dict[int, _Look]] = {}
+def _look(named: Named) -> dict[str, dict[int, _CpuReading]]:
+    found: dict[str, dict[int, _CpuReading]] = {}
     for name, pids in named.items():
         found[name] = {}
         for pid in pids:
@@ -119,7 +119,7 @@ def _look(named: Named) -> dict[str, dict[int, _Look]]:
                     times = process.cpu_times()
                     children = times.children_user + times.children_system
                     threads = dict(_threads(pid)) if process.num_threads() <= MOST_THREADS else {}
-                    found[name][pid] = _Look(
+                    found[name][pid] = _CpuReading(
                         process,
                         process.ppid(),
                         _program(process),
@@ -175,7 +175,7 @@ def _threads(pid: int) -> Iterator[tuple[int, float]]:
 
 
 def _grown(
-    before: Mapping[int, _Look], now: Mapping[int, _Look], seconds: float
+    before: Mapping[int, _CpuReading], now: Mapping[int, _CpuReading], seconds: float
 ) -> dict[int, ProcessUsage]:
     known = {pid: before[pid] for pid in now if pid in before and _same(before[pid], now[pid])}
     found = {}
@@ -204,12 +204,12 @@ def _grown(
     return found
 
 
-def _same(before: _Look, now: _Look) -> bool:
+def _same(before: _CpuReading, now: _CpuReading) -> bool:
     """Whether it is one process, and not a later one with its number."""
     return before.process == now.process
 
 
-def _role(pid: int, looks: Mapping[int, _Look]) -> str:
+def _role(pid: int, looks: Mapping[int, _CpuReading]) -> str:
     names = []
     seen: set[int] = set()
     while pid in looks and pid not in seen:

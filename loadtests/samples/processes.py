@@ -58,7 +58,7 @@ class Processes:
 
     def _look(
         self, name: str, pid: int, used: "dict[tuple[str, psutil.Process], _Use]"
-    ) -> "_Part | None":
+    ) -> "_ProcessReading | None":
         """What one process did since the last look; None if it is new, or gone. Fills `used`."""
         with suppress(psutil.Error, OSError):
             process = psutil.Process(pid)  # equal to an earlier one if that is still the same
@@ -68,7 +68,7 @@ class Processes:
                 use = _Use(times.user + times.system, *_scheduled(pid), switches)
                 used[name, process] = use
                 if (then := self._used.get((name, process))) is not None:
-                    return _Part(
+                    return _ProcessReading(
                         cpu=use.cpu - then.cpu,
                         wait=use.wait - then.wait,
                         runs=use.runs - then.runs,
@@ -99,7 +99,7 @@ class _Use:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _ProcessReading:
     """One of the processes that have a name together; all but sizes since the last look."""
 
     cpu: float
@@ -113,7 +113,7 @@ class _Part:
     affinity: frozenset[int]
 
 
-def _together(parts: list[_Part], elapsed: float) -> dict[str, Any]:
+def _together(parts: list[_ProcessReading], elapsed: float) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cpu": round(sum(part.cpu for part in parts) / elapsed, 4),
         "rss": sum(part.rss for part in parts),

@@ -8,7 +8,7 @@ from loadtests.run.controller import Observer
 from loadtests.run.deployments import DeploymentFailed
 from loadtests.run.engine_process import EngineFailed
 from loadtests.selfcheck import ceilings, distribution, generator, pair, stall
-from loadtests.selfcheck.bench import Bench, NotMeasured
+from loadtests.selfcheck.bench import Bench, RunFailed
 from loadtests.selfcheck.findings import Findings, not_measured, sentence, table
 
 __all__ = ["CHECKS", "Findings", "check", "sentence", "table"]
@@ -32,6 +32,6 @@ def check(out: Path, observer: Observer, begins: Callable[[str], None]) -> Findi
         begins(module.TITLE)
         try:
             found += module.check(bench)
-        except (NotMeasured, DeploymentFailed, EngineFailed) as error:
+        except (RunFailed, DeploymentFailed, EngineFailed) as error:
             found += Findings((not_measured(module.TITLE, "a measurement", str(error)),))
     return found

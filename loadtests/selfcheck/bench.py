@@ -23,7 +23,7 @@ from loadtests.schedules import Step
 from mock_upstream.client import Control, ControlError, serving
 
 
-class NotMeasured(Exception):
+class RunFailed(Exception):
     """A run came to nothing; the message says why."""
 
 
@@ -44,7 +44,7 @@ class PlayedRun:
             if level in (None, point.level):
                 return point
         reasons = "; ".join(self.run.problems) or "no stage of it came to an end"
-        raise NotMeasured(f"{deployment}: {reasons}; see {self.folder}")
+        raise RunFailed(f"{deployment}: {reasons}; see {self.folder}")
 
     def record(self) -> Record:
         return records.read(self.folder)
@@ -138,17 +138,17 @@ class Target:
                 process = psutil.Process(pid)
                 if str(self._port) in process.cmdline():
                     return process
-        raise NotMeasured("the mock upstream is gone")
+        raise RunFailed("the mock upstream is gone")
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:
         """Raises NotMeasured: it does not answer, or another process, without the token, does."""
         if other := stranger("127.0.0.1", self._port, [self.process().pid]):
-            raise NotMeasured(f"{other} listens on the mock upstream's control port; start again")
+            raise RunFailed(f"{other} listens on the mock upstream's control port; start again")
         control = Control(f"http://127.0.0.1:{self._port}", token=self._token)
         try:
             found: dict[str, Any] = json.loads(control.ask(method, path))
         except ControlError as error:
-            raise NotMeasured(f"the mock upstream answers no {method} {path}: {error}") from None
+            raise RunFailed(f"the mock upstream answers no {method} {path}: {error}") from None
         return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from loadtests.analysis.inputs.records import Record
 from loadtests.results import Point
-from loadtests.selfcheck.bench import Bench, NotMeasured, invalid, plan
+from loadtests.selfcheck.bench import Bench, RunFailed, invalid, plan
 from loadtests.selfcheck.findings import Check, Findings, not_measured
 
 TITLE = "known ceilings"
@@ -51,7 +51,7 @@ def mean_delays(record: Record) -> dict[str, float]:
     found = {}
     for one in record.stages:
         if one.begun is None:
-            raise NotMeasured(f"{one.stage.deployment} was not played")
+            raise RunFailed(f"{one.stage.deployment} was not played")
         begin = one.begun.at + one.stage.settle
         ledgers = [
             sample["mock"]["delivered"]

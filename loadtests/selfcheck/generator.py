@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from loadtests.results import Point
-from loadtests.selfcheck.bench import Bench, NotMeasured, Target, plan
+from loadtests.selfcheck.bench import Bench, RunFailed, Target, plan
 from loadtests.selfcheck.findings import Check, Findings, Limits
 
 TITLE = "the load generator's own limits"
@@ -39,7 +39,7 @@ def check(bench: Bench) -> Findings:
     }
     median = next((p.response_time["p50"] for p in fast if p.level == 1), None)
     if median is None:
-        raise NotMeasured("one user without a delay gave no median")
+        raise RunFailed("one user without a delay gave no median")
     return judged(max(point.throughput.value for point in fast), median.value, own)
 
 

@@ -2,8 +2,8 @@
 
 import math
 
-from loadtests.analysis.stats.ratios import ratio
-from loadtests.results import Estimate, Point
+from loadtests.analysis.stats.ratios import of_points
+from loadtests.results import Point
 from loadtests.selfcheck.bench import Bench, invalid, plan
 from loadtests.selfcheck.findings import Check, Findings, not_measured
 
@@ -37,7 +37,7 @@ def _ratio(name: str, a: Point, b: Point) -> Check:
     title, expected = f"{name} of B over A, the same service", "1"
     if why := invalid([a, b]):
         return not_measured(title, expected, why)
-    found = ratio(_estimate(a, name), _estimate(b, name))
+    found = of_points(a, b, name)
     if found is None or found.low is None or found.high is None:
         return not_measured(title, expected, "no interval: the machine is too slow or too noisy")
     low = found.value * (found.low / found.value) ** WIDENED
@@ -46,7 +46,3 @@ def _ratio(name: str, a: Point, b: Point) -> Check:
     if math.log(high / low) / 2 > WIDEST:
         return Check(title, expected, f"{measured}: too noisy to tell", passed=False)
     return Check(title, expected, measured, low <= 1 <= high)
-
-
-def _estimate(point: Point, name: str) -> Estimate | None:
-    return point.throughput if name == "throughput" else point.response_time.get(name)

@@ -18,7 +18,7 @@ from pathlib import Path
 from loadtests.analysis.inputs.records import Record
 from loadtests.recording.histograms import Histogram, merged
 from loadtests.recording.slices import LENGTH
-from loadtests.selfcheck.bench import Bench, NotMeasured, Target, plan
+from loadtests.selfcheck.bench import Bench, RunFailed, Target, plan
 from loadtests.selfcheck.findings import Check, Findings, not_measured
 
 TITLE = "a stalled server"
@@ -59,7 +59,7 @@ def judged(times: Histogram, stall: float) -> Findings:
         stall: how long the server really stood still; seconds.
     """
     if not stall:
-        raise NotMeasured("the server was never stopped")
+        raise RunFailed("the server was never stopped")
     checks = []
     for name, quantile in QUANTILES.items():
         title, true = f"{name} of a server that stalled {stall:.1f} s", expected(quantile, stall)

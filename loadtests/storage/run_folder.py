@@ -17,13 +17,13 @@ from loadtests.characters import printable
 from loadtests.exit_codes import NOT_MEASURABLE, USAGE, Failure
 from loadtests.processes import open_files
 from loadtests.recording.messages import (
-    Change,
     GeneratorDone,
     GeneratorLost,
     Measured,
     Report,
     Stage,
     StageStarted,
+    UpstreamChanged,
     Usage,
 )
 
@@ -85,7 +85,7 @@ class RunFolder:
         | GeneratorDone
         | GeneratorLost
         | Usage
-        | Change,
+        | UpstreamChanged,
     ) -> None:
         """
         Raises:
@@ -96,7 +96,7 @@ class RunFolder:
             case Stage():
                 message = redaction.of_stage(message)
                 self.record.begin(message)
-            case Change():
+            case UpstreamChanged():
                 self.record.changes.append(message)
             case _:
                 assert self.record.latest is not None  # a stage comes first

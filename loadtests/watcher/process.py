@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from loadtests.processes.groups import uninterrupted
@@ -67,12 +66,7 @@ class Watcher:
             os.set_blocking(pipe.fileno(), False)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if (process := self._process) is None:
             return
         self._early = process.poll() is not None

@@ -66,7 +66,7 @@ class Slowdown(BaseModel):
         return 1 + (self.alpha + self.beta * busy) * (busy - 1)
 
 
-class Capacity(BaseModel):
+class ServerCapacity(BaseModel):
     """How much an upstream can do at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -20,13 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from mock_upstream.admission.capacity import Capacity
+from mock_upstream.admission.capacity import ServerCapacity
 
 CallAt = Callable[[float, Callable[[], None]], object]
 """Calls a function once a time, in monotonic seconds, has come."""
 
 
-def open_station(capacity: Capacity, call_at: CallAt | None = None) -> "Station":
+def open_station(capacity: ServerCapacity, call_at: CallAt | None = None) -> "Station":
     """
     The servers, idle, and the queue, empty.
 
@@ -92,7 +92,7 @@ class Station(ABC):
     To drop everybody, make a new station: slots of the old one stay harmless.
     """
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: ServerCapacity) -> None:
         self.capacity = capacity
         self._now = float("-inf")  # the latest time seen
         self._waiting_peak = 0
@@ -113,7 +113,7 @@ class Station(ABC):
         """Its client has gone away. Nothing changes for one that was served, or told before."""
 
     @abstractmethod
-    def adopt(self, capacity: Capacity, now: float) -> None:
+    def adopt(self, capacity: ServerCapacity, now: float) -> None:
         """
         Go on with other settings.
 
@@ -128,7 +128,7 @@ class Station(ABC):
     def load(self, now: float, reset_peak: bool = False) -> QueueLoad:
         """What it is doing; `reset_peak` lets the peak start again from who waits now."""
 
-    def _check(self, capacity: Capacity) -> None:
+    def _check(self, capacity: ServerCapacity) -> None:
         if capacity.on_disconnect != self.capacity.on_disconnect:
             raise ValueError(
                 f"a station that started with on_disconnect = {self.capacity.on_disconnect!r} "
@@ -148,7 +148,7 @@ class RunToCompletionQueue(Station):
     servers will be free holds it (Kiefer and Wolfowitz's workload, 1955, with ends for rests).
     """
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: ServerCapacity) -> None:
         super().__init__(capacity)
         self._ends: list[float] = []
         """A heap: of each busy server, the end of the last request planned for it."""
@@ -194,7 +194,7 @@ class RunToCompletionQueue(Station):
             self._count_abandonments(now)
             self._abandonments_most = 2 * len(self._abandonments) + 64
 
-    def adopt(self, capacity: Capacity, now: float) -> None:
+    def adopt(self, capacity: ServerCapacity, now: float) -> None:
         self._check(capacity)
         self.capacity = capacity
         now = self._now = max(now, self._now)
@@ -276,7 +276,7 @@ class CancelOnDisconnectQueue(Station):
     comes: by an alarm, or before it rings by what another does.
     """
 
-    def __init__(self, capacity: Capacity, call_at: CallAt | None = None) -> None:
+    def __init__(self, capacity: ServerCapacity, call_at: CallAt | None = None) -> None:
         super().__init__(capacity)
         self._call_at = call_at
         self._alarm = float("inf")
@@ -331,7 +331,7 @@ class CancelOnDisconnectQueue(Station):
             heapq.heapify(self._running)
         self._fill(now)
 
-    def adopt(self, capacity: Capacity, now: float) -> None:
+    def adopt(self, capacity: ServerCapacity, now: float) -> None:
         self._check(capacity)
         self._advance(now)
         self.capacity = capacity

@@ -34,7 +34,7 @@ Headers = Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalAnswer:
     """What a request gets that was not admitted."""
 
     status: int
@@ -85,7 +85,9 @@ class Limiter:
         self._gates: list[_Gate] = []
         self.adopt(limits)
 
-    def admit(self, now: float, route: str, address: str, headers: Headers) -> Permit | Refusal:
+    def admit(
+        self, now: float, route: str, address: str, headers: Headers
+    ) -> Permit | RefusalAnswer:
         """
         A request that arrived at `now`, in monotonic seconds; `headers` have lower-case names.
 
@@ -160,7 +162,7 @@ class _Gate(ABC):
         """It is admitted."""
 
     @abstractmethod
-    def refuse(self, key: str, at: int) -> Refusal:
+    def refuse(self, key: str, at: int) -> RefusalAnswer:
         """It is refused, after `ask` said so."""
 
     @abstractmethod
@@ -201,7 +203,7 @@ class _TimedGate(_Gate):
         meter.promised = at  # it is back in favour: what comes next is not a retry
         meter.take(at, self.limit)
 
-    def refuse(self, key: str, at: int) -> Refusal:
+    def refuse(self, key: str, at: int) -> RefusalAnswer:
         self.refused += 1
         limit, meter = self.limit, self._meters[key]
         honest = _whole_seconds(meter.ready(at, limit) - at)
@@ -217,7 +219,7 @@ class _TimedGate(_Gate):
                 (b"ratelimit-remaining", b"0"),
                 (b"ratelimit-reset", b"%d" % honest),
             ]
-        return Refusal(limit.status, headers)
+        return RefusalAnswer(limit.status, headers)
 
     def adopt(self, limit: Limit) -> bool:
         if isinstance(limit, Concurrency) or _counts(limit) != _counts(self.limit):
@@ -265,9 +267,9 @@ class _ConcurrencyGate(_Gate):
         if not self._at_once[key]:
             del self._at_once[key]
 
-    def refuse(self, key: str, at: int) -> Refusal:
+    def refuse(self, key: str, at: int) -> RefusalAnswer:
         self.refused += 1
-        return Refusal(self.limit.status, [])
+        return RefusalAnswer(self.limit.status, [])
 
     def adopt(self, limit: Limit) -> bool:
         if not isinstance(limit, Concurrency) or limit.key != self.limit.key:

@@ -81,7 +81,7 @@ class CompiledTimeline(Generic[Played]):
         self._base = base
         self._before = State(BEFORE, base)
         self._starts: list[float] = []
-        self._stretches: list[_Stretch[Played]] = []
+        self._stretches: list[_StateCycle[Played]] = []
         end = 0.0
         for (name, start, following), phase in zip(timeline.spans(), timeline.phases, strict=True):
             if start > end:
@@ -104,14 +104,14 @@ class CompiledTimeline(Generic[Played]):
         place = bisect_right(self._starts, elapsed) - 1
         return self._stretches[place].at(elapsed - self._starts[place])
 
-    def _add(self, start: float, stretch: "_Stretch[Played]") -> None:
+    def _add(self, start: float, stretch: "_StateCycle[Played]") -> None:
         self._starts.append(start)
         self._stretches.append(stretch)
 
-    def _outside(self, name: str) -> "_Stretch[Played]":
-        return _Stretch(inf, [0.0], [State(name, self._base)])
+    def _outside(self, name: str) -> "_StateCycle[Played]":
+        return _StateCycle(inf, [0.0], [State(name, self._base)])
 
-    def _stretch(self, phase: Phase, duration: float) -> "_Stretch[Played]":
+    def _stretch(self, phase: Phase, duration: float) -> "_StateCycle[Played]":
         moving = {}
         for path, motion in phase.motions():
             span, values = motion.steps(duration)
@@ -139,7 +139,7 @@ class CompiledTimeline(Generic[Played]):
                 for path, (span, values) in moving.items()
             }
             states.append(self._state(phase, now))
-        return _Stretch(cycle, starts, states)
+        return _StateCycle(cycle, starts, states)
 
     def _state(self, phase: Phase, now: Mapping[str, JsonValue]) -> State[Played]:
         changes = {
@@ -199,7 +199,7 @@ class CompiledTimeline(Generic[Played]):
         return values
 
 
-class _Stretch(Generic[Played]):
+class _StateCycle(Generic[Played]):
     """States that follow each other and, after `cycle` seconds, begin again."""
 
     __slots__ = ("_cycle", "_starts", "_states")

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from mock_upstream.admission.capacity import Capacity
+from mock_upstream.admission.capacity import ServerCapacity
 from mock_upstream.admission.rate_limits import Limit
 from mock_upstream.faults import FaultTable
 from mock_upstream.latency.distributions import Latency
@@ -192,7 +192,7 @@ class Profile(BaseModel):
     """Times every latency and network delay, so that a whole upstream is made faster or slower."""
     errors: Errors = {}
     """Error status -> probability; such an answer takes as long as a good one."""
-    capacity: Capacity | None = None
+    capacity: ServerCapacity | None = None
     """None: no request ever waits for another."""
     limits: tuple[Limit, ...] = ()
     """A request must pass all of them."""

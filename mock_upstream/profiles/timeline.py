@@ -191,7 +191,7 @@ ValuePath = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class Brownout(BaseModel):
+class BrownoutSpell(BaseModel):
     """Everything is slower, and a share of the requests is refused at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -217,7 +217,7 @@ class Phase(BaseModel):
     """Dotted path in the profile, or `latency_factor` -> value, ramp or wave."""
     outage: Overflow | None = None
     """What every request meets at once: an error status, or a broken connection."""
-    brownout: Brownout | None = None
+    brownout: BrownoutSpell | None = None
 
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:

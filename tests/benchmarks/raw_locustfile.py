@@ -6,9 +6,9 @@ from time import perf_counter
 
 from locust import events
 
-from loadtests.engine.answers import Answer
+from loadtests.engine.answers import AnswerParser
 from loadtests.engine.conductor import UserCountShape as UserCountShape
-from loadtests.engine.connection import Connection, Request
+from loadtests.engine.connection import ClientConnection, PreparedRequest
 from loadtests.engine.locust_hooks import install
 from loadtests.engine.users import PlanUser
 
@@ -16,7 +16,7 @@ install()
 stamps: list[tuple[int, float, float]] = []  # stage, start, end
 
 
-def stamped(connection: Connection, request: Request) -> Answer:
+def stamped(connection: ClientConnection, request: PreparedRequest) -> AnswerParser:
     """Stamp right before and right after the exchange."""
     stage = PlanUser.generator._stage.number
     start = perf_counter()
@@ -25,8 +25,8 @@ def stamped(connection: Connection, request: Request) -> Answer:
     return answer
 
 
-exchange = Connection.exchange
-Connection.exchange = stamped  # type: ignore[method-assign]
+exchange = ClientConnection.exchange
+ClientConnection.exchange = stamped  # type: ignore[method-assign]
 
 
 @events.quitting.add_listener

@@ -46,7 +46,7 @@ from scipy import stats
 from app_under_test import variants
 from app_under_test.telemetry import Telemetry
 from loadtests import plans, results, session
-from loadtests.engine.arrivals import Share
+from loadtests.engine.arrivals import GeneratorShare
 from loadtests.engine.coin import TARGET, Coin
 from loadtests.engine.recorder import Recorder
 from loadtests.recording import messages, server_timing
@@ -323,7 +323,7 @@ def recording(arguments):
         number=0, deployment="a", target="http://a", level=1, think_time=0, settle=0,
         measure=3600, requests=(), seed=1,
     )  # fmt: skip
-    recorder, coin = Recorder(), Coin(stage, Share())
+    recorder, coin = Recorder(), Coin(stage, GeneratorShare())
     begun = perf_counter()
     recorder.begin(0, begun, 3600.0)
     told = ", ".join(

@@ -13,7 +13,7 @@ from loadtests import claims
 from loadtests.analysis.inputs.records import Header, Record
 from loadtests.claims import page, picture
 from loadtests.claims import text as telling
-from loadtests.claims.experiment import Case, Experiment, all_experiments, judged
+from loadtests.claims.experiment import ClaimCase, ClaimExperiment, all_experiments, judged
 from loadtests.claims.measurements import Measurement, NotMeasured, RequestCounts, counted
 from loadtests.claims.naive_service import create_app
 from loadtests.plans import UrlDeployment
@@ -62,7 +62,7 @@ def cases(experiment):
 def case(measured=1.0, if_true=1.0, if_false=4.0, **values):
     found = measured if isinstance(measured, Estimate) else counted(measured)
     texts = {"when": "with 1 user", "what": "time", "unit": "seconds", "predicted": 1.0}
-    return Case(if_true=if_true, if_false=if_false, measured=found, **{**texts, **values})
+    return ClaimCase(if_true=if_true, if_false=if_false, measured=found, **{**texts, **values})
 
 
 def verdict(*measured):
@@ -195,7 +195,7 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are():
 
 
 def test_the_page_tells_every_statement_its_verdict_and_its_cases():
-    experiment = Experiment(
+    experiment = ClaimExperiment(
         name="one", claim="It is so.", theory="It is.", plans=("threads",), judge=list
     )
     found = [

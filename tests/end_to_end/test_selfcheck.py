@@ -10,7 +10,7 @@ import pytest
 from loadtests.recording.histograms import Histogram
 from loadtests.results import Estimate
 from loadtests.selfcheck import ceilings, distribution, generator, pair, sentence, stall, table
-from loadtests.selfcheck.bench import Bench, NotMeasured, Target, plan
+from loadtests.selfcheck.bench import Bench, RunFailed, Target, plan
 from loadtests.selfcheck.findings import Check, Findings, Limits
 from tests.support.brownout_runs import brownout
 from tests.support.example_runs import point
@@ -128,7 +128,7 @@ def test_a_generator_that_waits_with_the_server_does_not_pass_the_stall():
     waiting.record(1.5)
     assert passed(stall.judged(waiting, 1.5)) == [False, False]
     assert passed(stall.judged(Histogram(), 1.5)) == [False, False]
-    with pytest.raises(NotMeasured):
+    with pytest.raises(RunFailed):
         stall.judged(stalled(1.5), 0.0)
 
 
@@ -162,7 +162,7 @@ def test_a_server_that_does_not_do_what_it_says_is_found_out(tmp_path):
     assert math.isclose(times.value, delivered["p50"], rel_tol=0.2)
     said = {name: value * 0.5 for name, value in delivered.items()}
     assert not distribution.judged(played.point("known"), said).checks[0].passed
-    with pytest.raises(NotMeasured):
+    with pytest.raises(RunFailed):
         played.point("another")
 
 
@@ -182,7 +182,7 @@ def test_another_process_on_the_control_port_gets_no_token(monkeypatch):
         words = [sys.executable, "-c", "import time; time.sleep(600)", str(target._port)]
         with subprocess.Popen(words) as mock:
             try:
-                with pytest.raises(NotMeasured, match=rf"^process {os.getpid()} \(.* control port"):
+                with pytest.raises(RunFailed, match=rf"^process {os.getpid()} \(.* control port"):
                     target.ledger()
             finally:
                 mock.kill()

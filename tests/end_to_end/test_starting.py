@@ -17,7 +17,7 @@ from loadtests import plans, session
 from loadtests.processes import leftovers
 from loadtests.run import deployments
 from loadtests.run.deployments import DeploymentFailed, running
-from loadtests.run.engine_process import LocustfileFailed
+from loadtests.run.engine_process import LocustfileError
 from tests.support.servers import LONGEST_WAIT, eventually
 
 pytestmark = pytest.mark.processes
@@ -142,7 +142,7 @@ def test_where_both_fail_the_deployment_is_the_one_to_mend(tmp_path):
 
 
 def test_a_locust_that_fails_ends_the_deployments_and_its_last_words_are_told(tmp_path):
-    with pytest.raises(LocustfileFailed, match=r"(?s)with these options\..*--no-such"):
+    with pytest.raises(LocustfileError, match=r"(?s)with these options\..*--no-such"):
         session.run(plan_of(SERVE), tmp_path, Quiet(), ["--no-such"])
 
 

@@ -3,18 +3,18 @@
 import pytest
 from pydantic import ValidationError
 
-from mock_upstream.admission.capacity import Capacity, Slowdown
+from mock_upstream.admission.capacity import ServerCapacity, Slowdown
 from mock_upstream.profiles.profile import describe
 
 
 def refused(**values: object) -> str:
     with pytest.raises(ValidationError) as error:
-        Capacity.model_validate({"servers": 2, **values})
+        ServerCapacity.model_validate({"servers": 2, **values})
     return describe(error.value, values)
 
 
 def test_the_number_of_servers_is_all_that_must_be_said() -> None:
-    capacity = Capacity(servers=8)
+    capacity = ServerCapacity(servers=8)
     assert (capacity.queue, capacity.overflow, capacity.on_disconnect) == (1000, 503, "keep")
     assert capacity.slowdown.factor(8) == 1
 
@@ -28,9 +28,9 @@ def test_a_capacity_reads_back_what_it_writes(overflow: object) -> None:
         "slowdown": {"alpha": 0.1, "beta": 0.001},
         "on_disconnect": "release",
     }
-    capacity = Capacity.model_validate(values)
+    capacity = ServerCapacity.model_validate(values)
     assert capacity.model_dump(mode="json") == {**values, "retry_after": None}
-    assert Capacity.model_validate_json(capacity.model_dump_json()) == capacity
+    assert ServerCapacity.model_validate_json(capacity.model_dump_json()) == capacity
 
 
 def test_values_that_cannot_be_are_refused_with_their_place() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from mock_upstream.admission.rate_limiter import Limiter, Permit, Refusal, _Log
+from mock_upstream.admission.rate_limiter import Limiter, Permit, RefusalAnswer, _Log
 from mock_upstream.admission.rate_limits import Limit, SlidingWindow
 
 LIMITS: TypeAdapter[list[Limit]] = TypeAdapter(list[Limit])
@@ -27,7 +27,7 @@ def limiter(*limits: dict[str, Any], start: float = 0.0) -> Limiter:
 
 def ask(
     limiter: Limiter, now: float, address: str = "", route: str = "GET /", client: bytes = b""
-) -> Permit | Refusal:
+) -> Permit | RefusalAnswer:
     return limiter.admit(now, route, address, {b"x-client": client} if client else {})
 
 
@@ -35,8 +35,8 @@ def admitted(limiter: Limiter, now: float, address: str = "") -> bool:
     return isinstance(ask(limiter, now, address), Permit)
 
 
-def retry_after(answer: Permit | Refusal) -> int:
-    assert isinstance(answer, Refusal)
+def retry_after(answer: Permit | RefusalAnswer) -> int:
+    assert isinstance(answer, RefusalAnswer)
     return int(dict(answer.headers)[b"retry-after"])
 
 
@@ -138,7 +138,7 @@ def test_an_honest_retry_after_is_the_first_whole_second_that_admits(
     for gap in [0, 0, 0, 0, 0, 0, *gaps]:
         now += gap  # milliseconds
         answer = ask(kept, now / 1000)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, RefusalAnswer):
             wait = retry_after(answer)
             assert wait >= 1
             assert admitted(deepcopy(kept), now / 1000 + wait)
@@ -196,7 +196,7 @@ def test_a_late_retry_after_is_later_and_an_absent_one_absent() -> None:
         kept = limiter({**BUCKET, "retry_after": how, "late_by": "2500ms", "status": 503})
         ask(kept, 0.0)
         refusal = ask(kept, 0.25)
-        assert isinstance(refusal, Refusal)
+        assert isinstance(refusal, RefusalAnswer)
         assert refusal.status == 503
         assert dict(refusal.headers).get(b"retry-after") == expected
 
@@ -205,7 +205,7 @@ def test_the_ratelimit_headers_are_honest_however_retry_after_is() -> None:
     kept = limiter({**WINDOW, "per": "1m", "retry_after": "late", "ratelimit_headers": True})
     ask(kept, 0.0)
     refusal = ask(kept, 15.5)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RefusalAnswer)
     assert dict(refusal.headers) == {
         b"retry-after": b"55",
         b"ratelimit-limit": b"1",
@@ -218,7 +218,7 @@ def test_nobody_knows_when_a_place_will_be_free() -> None:
     kept = limiter(AT_ONCE, BUCKET)
     ask(kept, 0.0)
     refusal = ask(kept, 0.0)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RefusalAnswer)
     assert refusal.headers == []  # though the bucket alone would know
 
 
@@ -285,7 +285,7 @@ def test_a_long_log_leaves_room_for_fewer_keys() -> None:
 def test_a_key_with_requests_in_hand_is_never_forgotten() -> None:
     kept = limiter({**AT_ONCE, "key": "address"})
     inside = [ask(kept, 0.0, str(address)) for address in range(20_000)]
-    assert not any(isinstance(permit, Refusal) for permit in inside)
+    assert not any(isinstance(permit, RefusalAnswer) for permit in inside)
     assert not admitted(kept, 0.0, "0")
     for permit in inside:
         assert isinstance(permit, Permit)
@@ -362,7 +362,7 @@ def test_another_limit_starts_afresh_and_others_go_on() -> None:
     assert isinstance(permit, Permit)
     kept.adopt(LIMITS.validate_python([{**WINDOW, "per": "2s"}, AT_ONCE]))
     refusal = ask(kept, 0.0)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RefusalAnswer)
     assert [limit.refused for limit in kept.account()] == [0, 1]
     permit.release()
     assert admitted(kept, 0.0)

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from mock_upstream.admission.capacity import Capacity, Slowdown
+from mock_upstream.admission.capacity import ServerCapacity, Slowdown
 from mock_upstream.admission.queues import QueueLoad, Reservation, Station, open_station
 
 Discipline = Literal["keep", "release"]
@@ -61,7 +61,7 @@ class Played:
 
 
 def play(
-    capacity: Capacity,
+    capacity: ServerCapacity,
     requests: Sequence[Request],
     *,
     reads: Sequence[float] = (),
@@ -139,7 +139,7 @@ def crowds(draw: st.DrawFn) -> list[Request]:
 
 
 capacities = st.builds(
-    Capacity,
+    ServerCapacity,
     servers=st.integers(1, 4),
     queue=st.integers(0, 6),
     slowdown=st.sampled_from([{}, {"alpha": 0.5, "beta": 0.25}]),
@@ -154,7 +154,7 @@ changes = st.lists(st.tuples(seconds, st.integers(1, 5)), max_size=3, unique_by=
 @given(capacities, crowds(), changes, st.lists(seconds, max_size=4))
 @settings(max_examples=300)  # fewer do not always find one server too many
 def test_servers_neither_idle_nor_serve_two_and_what_they_did_is_accounted_for(
-    capacity: Capacity,
+    capacity: ServerCapacity,
     crowd: list[Request],
     changes: list[tuple[float, int]],
     reads: list[float],
@@ -166,7 +166,7 @@ def test_servers_neither_idle_nor_serve_two_and_what_they_did_is_accounted_for(
 
 
 def no_server_idles_while_somebody_waits_and_none_serves_two(
-    capacity: Capacity, played: Played, changes: list[tuple[float, int]]
+    capacity: ServerCapacity, played: Played, changes: list[tuple[float, int]]
 ) -> None:
     admitted = [request for request in played.requests if request.slot]
     discipline = capacity.on_disconnect
@@ -204,7 +204,7 @@ def first_come_first_served(played: Played) -> None:
 
 @given(capacities, crowds())
 def test_a_request_is_refused_only_by_a_full_queue(
-    capacity: Capacity, crowd: list[Request]
+    capacity: ServerCapacity, crowd: list[Request]
 ) -> None:
     played = play(capacity, crowd)
     for place, request in enumerate(played.requests):
@@ -216,7 +216,7 @@ def test_a_request_is_refused_only_by_a_full_queue(
             assert len(waiting) >= capacity.queue
 
 
-def the_account_is_what_became_of_the_requests(capacity: Capacity, played: Played) -> None:
+def the_account_is_what_became_of_the_requests(capacity: ServerCapacity, played: Played) -> None:
     discipline = capacity.on_disconnect
     final = played.loads[-1][1]
     admitted = [request for request in played.requests if request.slot]
@@ -243,12 +243,12 @@ def the_account_is_what_became_of_the_requests(capacity: Capacity, played: Playe
 
 @given(capacities, crowds(), changes)
 @example(
-    Capacity(servers=1, queue=2, slowdown=Slowdown(alpha=0.5, beta=0.25)),
+    ServerCapacity(servers=1, queue=2, slowdown=Slowdown(alpha=0.5, beta=0.25)),
     [Request(0.0, 1.0), Request(0.0, 0.0), Request(0.0, 1.0)],
     [(0.0, 3)],
 )
 def test_with_patient_clients_keeping_and_releasing_are_the_same(
-    capacity: Capacity, crowd: list[Request], changes: list[tuple[float, int]]
+    capacity: ServerCapacity, crowd: list[Request], changes: list[tuple[float, int]]
 ) -> None:
     schedules = []
     for discipline in DISCIPLINES:
@@ -261,7 +261,7 @@ def test_with_patient_clients_keeping_and_releasing_are_the_same(
 
 @given(capacities, crowds(), changes)
 def test_a_waiting_request_is_woken_when_its_turn_comes_though_nobody_reports(
-    capacity: Capacity, crowd: list[Request], changes: list[tuple[float, int]]
+    capacity: ServerCapacity, crowd: list[Request], changes: list[tuple[float, int]]
 ) -> None:
     """Those ahead may be busy with a slow body, and leave long after they were due."""
     reported = play(capacity, [replace(request) for request in crowd], changes=changes)
@@ -275,7 +275,7 @@ def test_a_waiting_request_is_woken_when_its_turn_comes_though_nobody_reports(
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_a_late_report_delays_nobody(discipline: Discipline) -> None:
     crowd = [Request(place / 8, 1.0) for place in range(20)]
-    capacity = Capacity(servers=2, on_disconnect=discipline)
+    capacity = ServerCapacity(servers=2, on_disconnect=discipline)
     prompt = [r.slot and r.slot.due for r in play(capacity, crowd).requests]
     station = open_station(capacity)
     slots = [station.enter(request.arrival, request.service) for request in crowd]
@@ -343,7 +343,7 @@ def test_waiting_is_what_erlang_c_says(
     servers: int, utilisation: float, discipline: Discipline
 ) -> None:
     load = servers * utilisation
-    capacity = Capacity(servers=servers, queue=1_000_000, on_disconnect=discipline)
+    capacity = ServerCapacity(servers=servers, queue=1_000_000, on_disconnect=discipline)
     waits, shares = [], []
     for seed in range(RUNS):
         entered = poisson(open_station(capacity), seed, load, 6_000, exponential)[1000:]
@@ -362,7 +362,7 @@ def test_a_bounded_queue_refuses_as_many_as_theory_says(
 ) -> None:
     shares = []
     for seed in range(RUNS):
-        station = open_station(Capacity(servers=servers, queue=queue))
+        station = open_station(ServerCapacity(servers=servers, queue=queue))
         entered = poisson(station, seed, load, 6_000, exponential)[1000:]
         shares.append(fmean(slot is None for _, slot in entered))
     assert within(shares, blocking(servers, queue, load))
@@ -371,7 +371,7 @@ def test_a_bounded_queue_refuses_as_many_as_theory_says(
 def test_without_a_queue_the_distribution_of_service_does_not_matter() -> None:
     shares = []
     for seed in range(RUNS):
-        station = open_station(Capacity(servers=5, queue=0))
+        station = open_station(ServerCapacity(servers=5, queue=0))
         entered = poisson(station, seed, 4.0, 6_000, lambda _: 1.0)[1000:]
         shares.append(fmean(slot is None for _, slot in entered))
     assert within(shares, erlang_b(5, 4.0))
@@ -384,7 +384,7 @@ def test_without_a_queue_the_distribution_of_service_does_not_matter() -> None:
 def test_throughput_ends_at_servers_over_service_time(
     slowdown: dict[str, float], throughput: float
 ) -> None:
-    capacity = Capacity.model_validate({"servers": 4, "queue": 20, "slowdown": slowdown})
+    capacity = ServerCapacity.model_validate({"servers": 4, "queue": 20, "slowdown": slowdown})
     station = open_station(capacity)
     slots = [station.enter(place / 1000, 0.05) for place in range(20_000)]
     served = sum(slot is not None and slot.due is not None and slot.due <= 20.0 for slot in slots)
@@ -395,7 +395,7 @@ def test_throughput_ends_at_servers_over_service_time(
 def test_with_coherence_more_servers_do_less() -> None:
     def served(servers: int) -> int:
         capacity: dict[str, Any] = {"servers": servers, "slowdown": {"beta": 0.01}}
-        station = open_station(Capacity.model_validate(capacity))
+        station = open_station(ServerCapacity.model_validate(capacity))
         slots = [station.enter(place / 1000, 0.1) for place in range(10_000)]
         return sum(slot is not None and slot.due is not None and slot.due <= 10.0 for slot in slots)
 
@@ -408,7 +408,7 @@ def test_after_a_burst_only_a_station_that_releases_serves_the_living() -> None:
     calm = [(1.5 + place / 5, 1.0) for place in range(35)]
     answered = {}
     for discipline in DISCIPLINES:
-        capacity = Capacity(servers=1, on_disconnect=discipline)
+        capacity = ServerCapacity(servers=1, on_disconnect=discipline)
         crowd = [Request(arrival, 0.1, timeout) for arrival, timeout in burst + calm]
         played = play(capacity, crowd)
         answered[discipline] = sum(r.slot.gone is None for r in played.requests[100:] if r.slot)
@@ -422,7 +422,7 @@ def test_after_a_burst_only_a_station_that_releases_serves_the_living() -> None:
 
 
 def test_a_released_server_turns_to_the_next_at_that_moment() -> None:
-    station = open_station(Capacity(servers=1, on_disconnect="release"))
+    station = open_station(ServerCapacity(servers=1, on_disconnect="release"))
     first, second = station.enter(0.0, 10.0), station.enter(1.0, 2.0)
     assert first
     assert second
@@ -437,7 +437,7 @@ def test_a_released_server_turns_to_the_next_at_that_moment() -> None:
 def test_who_leaves_the_queue_makes_room_when_released_and_none_when_kept() -> None:
     room = {}
     for discipline in DISCIPLINES:
-        station = open_station(Capacity(servers=1, queue=1, on_disconnect=discipline))
+        station = open_station(ServerCapacity(servers=1, queue=1, on_disconnect=discipline))
         station.enter(0.0, 10.0)
         waiting = station.enter(1.0, 1.0)
         assert waiting
@@ -448,7 +448,7 @@ def test_who_leaves_the_queue_makes_room_when_released_and_none_when_kept() -> N
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_going_away_after_the_end_or_twice_changes_nothing(discipline: Discipline) -> None:
-    station = open_station(Capacity(servers=1, on_disconnect=discipline))
+    station = open_station(ServerCapacity(servers=1, on_disconnect=discipline))
     served, impatient = station.enter(0.0, 1.0), station.enter(0.5, 1.0)
     assert served
     assert impatient
@@ -463,7 +463,7 @@ def test_going_away_after_the_end_or_twice_changes_nothing(discipline: Disciplin
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_more_servers_turn_at_once_to_those_who_wait(discipline: Discipline) -> None:
-    capacity = Capacity(servers=1, on_disconnect=discipline)
+    capacity = ServerCapacity(servers=1, on_disconnect=discipline)
     station = open_station(capacity)
     slots = [station.enter(0.0, 10.0) for _ in range(4)]
     station.adopt(capacity.model_copy(update={"servers": 3}), 1.0)
@@ -473,7 +473,7 @@ def test_more_servers_turn_at_once_to_those_who_wait(discipline: Discipline) -> 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_servers_that_are_taken_away_finish_what_they_do(discipline: Discipline) -> None:
-    capacity = Capacity(servers=3, on_disconnect=discipline)
+    capacity = ServerCapacity(servers=3, on_disconnect=discipline)
     station = open_station(capacity)
     for service in (2.0, 3.0, 4.0):
         station.enter(0.0, service)
@@ -487,14 +487,14 @@ def test_servers_that_are_taken_away_finish_what_they_do(discipline: Discipline)
 
 def test_another_treatment_of_abandoned_work_takes_another_station() -> None:
     for discipline, other in (DISCIPLINES, DISCIPLINES[::-1]):
-        station = open_station(Capacity(servers=1, on_disconnect=discipline))
+        station = open_station(ServerCapacity(servers=1, on_disconnect=discipline))
         with pytest.raises(ValueError, match="make a new one"):
-            station.adopt(Capacity(servers=1, on_disconnect=other), 0.0)
+            station.adopt(ServerCapacity(servers=1, on_disconnect=other), 0.0)
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_the_peak_of_waiting_starts_again_where_it_is_read(discipline: Discipline) -> None:
-    station = open_station(Capacity(servers=1, on_disconnect=discipline))
+    station = open_station(ServerCapacity(servers=1, on_disconnect=discipline))
     for _ in range(5):
         station.enter(0.0, 1.0)
     assert station.load(2.5, reset_peak=True).waiting_peak == 4
@@ -504,7 +504,7 @@ def test_the_peak_of_waiting_starts_again_where_it_is_read(discipline: Disciplin
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_clients_that_come_and_go_leave_no_memory_behind(discipline: Discipline) -> None:
     """An hour of service each, and a timeout of a second: a client that scans, or attacks."""
-    station = open_station(Capacity(servers=5, queue=5, on_disconnect=discipline))
+    station = open_station(ServerCapacity(servers=5, queue=5, on_disconnect=discipline))
     for place in range(20_000):
         slot = station.enter(place, 3600.0)
         if slot:

@@ -239,7 +239,7 @@ def engine() -> Target:
         messages.PageCommand(number=1, what="upstream", values={"latency": "5ms"}),
         messages.CommandResult(number=1),
         messages.PageContent(name="now", content="{}"),
-        messages.Change(at=1.5, text="slower", profile={"latency": "5ms"}),
+        messages.UpstreamChanged(at=1.5, text="slower", profile={"latency": "5ms"}),
         messages.Finish(),
         messages.Stopped(reason="by hand"),
         messages.GeneratorLost(stage=0, generator="g", reason="gone"),

@@ -23,8 +23,8 @@ import gevent.ssl
 from gevent.event import Event
 from locust.env import Environment
 
-from loadtests.engine.arrivals import Share
-from loadtests.engine.connection import Connection
+from loadtests.engine.arrivals import GeneratorShare
+from loadtests.engine.connection import ClientConnection
 from loadtests.engine.generator import Generator
 from loadtests.engine.lean import LeanUser
 from loadtests.engine.own_users import OwnUsers
@@ -136,9 +136,9 @@ class Client:
         self.environment.events.request.add_listener(recorder.on_request)
         statistics = Statistics(self.environment, recorder.on_request)
         self.sender = Sender(recorder, self.environment.events.request, statistics)
-        self.calls = self.sender.prepare(stage_of(url, *requests, **values), Share())
+        self.calls = self.sender.prepare(stage_of(url, *requests, **values), GeneratorShare())
         recorder.begin(0, perf_counter(), 600)
-        self.connection = Connection(self.sender.endpoint)
+        self.connection = ClientConnection(self.sender.endpoint)
 
     def send(self, *numbers):
         for number in numbers or (0,):
@@ -472,7 +472,7 @@ class Load:
         self.environment.events.request.add_listener(generator.recorder.on_request)
         if listener is not None:
             self.environment.events.request.add_listener(listener)
-        generator.prepare(stage, Share())
+        generator.prepare(stage, GeneratorShare())
         generator.go(perf_counter() + 0.05)
         done.wait(60)
 

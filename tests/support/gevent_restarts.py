@@ -12,7 +12,7 @@ import gevent.server
 from locust.env import Environment
 from locust.exception import StopUser
 
-from loadtests.engine.arrivals import Share
+from loadtests.engine.arrivals import GeneratorShare
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
@@ -73,7 +73,7 @@ class Stages:
             number=self.number, deployment="b" if place == -1 else "a", target=target, level=1,
             think_time=0, settle=0, measure=1, requests=(REQUEST,), seed=1,
         )  # fmt: skip
-        self.calls = self.sender.prepare(self.stage, Share())
+        self.calls = self.sender.prepare(self.stage, GeneratorShare())
         return self.stage
 
     def choose(self, draw):

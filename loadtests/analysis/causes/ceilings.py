@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.inputs.sample_parts import json_table
 from loadtests.analysis.law import Law, law
 from loadtests.analysis.numbers import duration, load, percent, rate, rounded
 from loadtests.results import Ceiling, Limit, Resource
@@ -236,10 +237,7 @@ def profile_of(plan: Mapping[str, Any]) -> Profile | None:
 
 def settings_of(plan: Mapping[str, Any], deployment: str) -> dict[str, Any]:
     """What the plan sets of a variant; empty for a service of the user's own."""
-    found: Any = plan
-    for key in ("deployments", deployment, "settings"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
+    return json_table(plan, "deployments", deployment, "settings")
 
 
 def number(settings: Mapping[str, Any], name: str) -> int | None:

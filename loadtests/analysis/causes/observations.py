@@ -15,7 +15,7 @@ from loadtests.analysis.checks import disturbances, quotas
 from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.resources import under_load
-from loadtests.analysis.inputs.sample_parts import Sample
+from loadtests.analysis.inputs.sample_parts import Sample, json_table
 from loadtests.results import Point
 
 REST = 1.0  # seconds after a stage in which what it began may still go on
@@ -192,20 +192,14 @@ def _taken(
 
 def _sampled(name: str, pairs: Pairs, what: str = "cpu") -> float | None:
     """Cores that the processes used, or waited for, by the system's count."""
-    values = [_process(name, sample).get(what) for _, sample in pairs]
+    values = [json_table(sample, "processes", name).get(what) for _, sample in pairs]
     seen = [one for one in values if isinstance(one, int | float) and 0 <= one < math.inf]
     return fmean(seen) if seen else None
 
 
-def _process(name: str, sample: Sample) -> Mapping[str, Any]:
-    processes = sample.get("processes")
-    process = processes.get(name) if isinstance(processes, dict) else None
-    return process if isinstance(process, dict) else {}
-
-
 def _cores(name: str, pairs: Pairs, how: Mapping[str, Any]) -> int | None:
     for _, sample in pairs:
-        affinity = _process(name, sample).get("affinity")
+        affinity = json_table(sample, "processes", name).get("affinity")
         if isinstance(affinity, list) and affinity:
             return len(affinity)
     given = how.get("cores")
@@ -240,10 +234,8 @@ def _idle(name: str, records: Sequence[StageRecord], samples: Sequence[Sample]) 
 
 def _spent(name: str, sample: Sample) -> dict[str, tuple[float, float]]:
     """The time of each process's CPU reading, and the CPU seconds."""
-    gauges = sample.get("gauges")
-    processes = gauges.get(name) if isinstance(gauges, dict) else None
     found = {}
-    for pid, one in processes.items() if isinstance(processes, dict) else ():
+    for pid, one in json_table(sample, "gauges", name).items():
         at, cpu = (one.get("at"), one.get("cpu")) if isinstance(one, dict) else (None, None)
         if isinstance(at, int | float) and isinstance(cpu, int | float):
             found[pid] = float(at), float(cpu)

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from loadtests.analysis.inputs.sample_parts import Lenient, Sample, SamplePart
+from loadtests.analysis.inputs.sample_parts import Lenient, Sample, SamplePart, json_table
 
 OVERFULL = 1.2  # what is used is not more than this part of what there is, or it is nonsense
 SEMAPHORE = "semaphore"  # the client of a pool that is none
@@ -110,10 +110,7 @@ class _Gauges(SamplePart):
     @classmethod
     def of(cls, sample: Sample, name: str) -> dict[str, Self]:
         """The gauges of a sample by process id."""
-        gauges = sample.get("gauges")
-        processes = gauges.get(name) if isinstance(gauges, dict) else None
-        if not isinstance(processes, dict):
-            return {}
+        processes = json_table(sample, "gauges", name)
         return {str(pid): read for pid, told in processes.items() if (read := cls.read(told))}
 
 

@@ -38,13 +38,13 @@ def noise(
         calls: of the upstream, for each request.
         cycle: seconds from one request of a user to the next; None in the open model.
     """
-    level = _Level(seen, samples, calls, both_ways=cycle is None)
+    level = _LevelNoise(seen, samples, calls, both_ways=cycle is None)
     if not level.seconds:
         return Noise(cycle=cycle)
     return Noise([one for one in level.sources() if one.mean > 0], level.paused, cycle)
 
 
-class _Level:
+class _LevelNoise:
     """The windows of one level, as far as they are not left out."""
 
     def __init__(

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from loadtests.recording import messages as stages
 from loadtests.recording.messages import (
-    Change,
     GeneratorDone,
     GeneratorLost,
     Measured,
     Report,
     Stage,
     StageStarted,
+    UpstreamChanged,
     Usage,
 )
 from loadtests.recording.slices import Slice
@@ -141,7 +141,7 @@ class Record:
     stages: list[StageRecord] = field(default_factory=list)
     probes: list[StageRecord] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[UpstreamChanged] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     dead: dict[str, str] = field(default_factory=dict)
     status: Literal["complete", "interrupted"] = "interrupted"
@@ -264,7 +264,7 @@ def _take(
             if isinstance(message, Stage):
                 if message.number not in by_number:
                     by_number[message.number] = record.begin(message)
-            elif isinstance(message, Change):
+            elif isinstance(message, UpstreamChanged):
                 record.changes.append(message)
             elif isinstance(
                 message, StageStarted | Measured | Report | GeneratorDone | GeneratorLost | Usage

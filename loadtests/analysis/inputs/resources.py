@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.sample_parts import Sample
+from loadtests.analysis.inputs.sample_parts import Sample, json_table
 
 
 def resources(records: Sequence[StageRecord], samples: Sequence[Sample]) -> dict[str, float]:
@@ -76,7 +75,5 @@ def _values(before: Sample, sample: Sample, deployment: str) -> Iterator[tuple[s
 
 def _number(sample: Sample, process: str, name: str) -> float | None:
     """Files of other versions may hold anything."""
-    found: Any = sample
-    for key in ("processes", process, name):
-        found = found.get(key) if isinstance(found, dict) else None
+    found = json_table(sample, "processes", process).get(name)
     return found if isinstance(found, int | float) else None

@@ -14,6 +14,13 @@ from pydantic import (
 Sample = Mapping[str, Any]
 
 
+def json_table(value: Any, *keys: str) -> dict[str, Any]:
+    """Return the JSON object under these keys; empty where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, dict) else {}
+
+
 def _or_nothing(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
     """A part that cannot be read is not there; the others are."""
     try:

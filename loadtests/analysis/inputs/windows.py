@@ -185,7 +185,7 @@ def _empty(closed: bool) -> Quarter:
     return Quarter(times, Histogram(), times if closed else Histogram(), seconds=0.0)
 
 
-def _add_started(quarter: Quarter, part: Slice) -> None:
+def _add_started(quarter: Quarter, part: Slice | Quarter) -> None:
     quarter.ok.add(part.ok)
     quarter.failed.add(part.failed)
     if not quarter.closed:
@@ -278,18 +278,11 @@ def together(quarters: Sequence[Quarter]) -> Quarter:
     """Quarters of one or of several windows as a single one."""
     whole = _empty(all(quarter.closed for quarter in quarters))
     for quarter in quarters:
-        whole.ok.add(quarter.ok)
-        whole.failed.add(quarter.failed)
-        if not whole.closed:
-            whole.response.add(quarter.response)
-        whole.unsent += quarter.unsent
+        _add_started(whole, quarter)
         whole.ended += quarter.ended
         whole.succeeded += quarter.succeeded
         whole.in_flight += quarter.in_flight
         whole.seconds += quarter.seconds
-        whole.followed += quarter.followed
-        whole.idle += quarter.idle
-        whole.bytes += quarter.bytes
     return whole
 
 

@@ -43,7 +43,7 @@ _REMAINS = 3.0  # how much of what is dependent is added once more, since it is 
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class SpectrumFamily:
     """A weighted family of spectra; `scales` are the standard errors of what is asked, one each."""
 
     weights: NDArray[np.float64]
@@ -126,7 +126,7 @@ def half_width(
     fit = -shapes.logarithms / 2 - count / 2 * np.log(total)
     expected = shapes.prior + _RELATED * _evidence(related, shapes)
     weights = _weights(expected + fit * freedom / count)
-    noise = Noise(weights, np.sqrt(total / count * terms), freedom)
+    noise = SpectrumFamily(weights, np.sqrt(total / count * terms), freedom)
     inflation = max(float(weights @ total) / count / float(squares.mean()), 1.0)
     half = noise.half() * (1 + _REMAINS * (inflation - 1) / terms)
     independent = terms / inflation
@@ -169,7 +169,7 @@ def slope_interval(series: Series) -> tuple[float, float]:
     return found - half, found + half
 
 
-def _slope(series: Series) -> tuple[float, Noise | None]:
+def _slope(series: Series) -> tuple[float, SpectrumFamily | None]:
     """The slope and what it is off by; None for a straight line."""
     steps = np.arange(len(series), dtype=np.float64) - (len(series) - 1) / 2
     line, coefficients = _coefficients(steps)[1:], _coefficients(series)[1:]
@@ -185,7 +185,7 @@ def _slope(series: Series) -> tuple[float, Noise | None]:
     fit = -shapes.logarithms / 2 - (len(squares) - 1) / 2 * np.log(total)
     weights = _weights(shapes.prior + fit * freedom / (len(squares) - 1))
     variances = total / (len(squares) - 1) * (shapes.spectra @ line**2) / length**2
-    return found, Noise(weights, np.sqrt(variances), freedom)
+    return found, SpectrumFamily(weights, np.sqrt(variances), freedom)
 
 
 def _coefficients(series: Series) -> Series:

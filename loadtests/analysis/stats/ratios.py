@@ -2,7 +2,7 @@
 
 import math
 
-from loadtests.results import Estimate
+from loadtests.results import Estimate, Point
 
 
 def ratio(a: Estimate | None, b: Estimate | None) -> Estimate | None:
@@ -19,6 +19,13 @@ def ratio(a: Estimate | None, b: Estimate | None) -> Estimate | None:
     if low is None or high is None:
         return Estimate(value=value)
     return Estimate(value=value, low=low, high=high)
+
+
+def of_points(a: Point, b: Point, metric: str) -> Estimate | None:
+    """Return `ratio` of the throughput, or of a response time, of two points."""
+    if metric == "throughput":
+        return ratio(a.throughput, b.throughput)
+    return ratio(a.response_time.get(metric), b.response_time.get(metric))
 
 
 def ends(a: Estimate, b: Estimate) -> tuple[float | None, float | None]:

@@ -64,7 +64,9 @@ def verdict(
     pairs = {at: _Pair(a, side_b[at], margin) for at, a in side_a.items() if at in side_b}
     at = _highest(pairs) if level is None else level
     seen = pairs.get(at) if at is not None else None
-    found = seen.judged() if seen else _Judged("INVALID", _missing(side_a, side_b, pairs, level))
+    found = (
+        seen.judged() if seen else _StoredFinding("INVALID", _missing(side_a, side_b, pairs, level))
+    )
     decided = found.kind != "INVALID"
     unsaid = Verdict(
         verdict=found.kind,
@@ -102,7 +104,7 @@ def _said(verdict: Verdict, told: str) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _StoredFinding:
     """
     `told`: why, in sentences. `unsure`: what is said besides when nothing else decides. `more`:
     seconds that would probably decide it.
@@ -163,61 +165,61 @@ class _Pair:
         sure = max(_z(EACH) * half / _USUAL, math.log1p(self.margin))
         return math.expm1(sure + float(special.ndtri(POWER)) * half / _USUAL)
 
-    def judged(self) -> _Judged:
+    def judged(self) -> _StoredFinding:
         if not self.valid:
             failures = [self._failing()] if abs(self._rise) >= failure_shares.LARGE else []
-            return _Judged("INVALID", " ".join([*failures, *self._invalid()]))
+            return _StoredFinding("INVALID", " ".join([*failures, *self._invalid()]))
         found = self._judged()
         if found.kind == "BETTER" and (differing := self.answers):
             told = f"{found.told} {answers.other_work(differing)}"
-            return _Judged("INVALID", told)
+            return _StoredFinding("INVALID", told)
         return found
 
-    def _judged(self) -> _Judged:
+    def _judged(self) -> _StoredFinding:
         times, errors = self._times(), self._errors()
         if errors:
             # Fewer failures that come with slower answers are a regression, too: one of the two is.
             worse = errors > 0 or times.kind == "WORSE"
             told = f"{self._failing()} {times.told}{self._seen()}"
-            return _Judged("WORSE" if worse else "BETTER", told)
+            return _StoredFinding("WORSE" if worse else "BETTER", told)
         told = f"{times.told}{times.unsure}{self._seen()}"
-        return _Judged(times.kind, told, seconds_needed=times.seconds_needed)
+        return _StoredFinding(times.kind, told, seconds_needed=times.seconds_needed)
 
-    def _times(self) -> _Judged:
+    def _times(self) -> _StoredFinding:
         """What p95 alone says."""
         endless = [point for point in (self.a, self.b) if _endless(point)]
         if len(endless) == 2:
-            return _Judged("INVALID", self._endless())
+            return _StoredFinding("INVALID", self._endless())
         if endless:
             return self._one_endless(endless[0])
         if self.ratio is None:
             few = min((self.a, self.b), key=lambda p: (_time(p, METRIC) is not None, p.requests))
             side = BASELINE if few is self.a else NEW
             told = f"{few.requests:,} requests at {self.at} in {side} are too few for {METRIC}."
-            return _Judged("UNRESOLVED", told)
+            return _StoredFinding("UNRESOLVED", told)
         told = self._change(self.ratio)
         if self.ratio.low is None or self.ratio.high is None:
-            return _Judged("UNRESOLVED", told, " It has no interval: measure for longer.")
+            return _StoredFinding("UNRESOLVED", told, " It has no interval: measure for longer.")
         edge = math.log1p(self.margin)
         if max(-math.log(self.ratio.low), math.log(self.ratio.high)) <= edge:
-            return _Judged("EQUIVALENT", f"{told} The margin is {percent(self.margin)}.")
+            return _StoredFinding("EQUIVALENT", f"{told} The margin is {percent(self.margin)}.")
         if sign := apart(self.ratio, self.margin):
-            return _Judged("WORSE" if sign > 0 else "BETTER", told)
+            return _StoredFinding("WORSE" if sign > 0 else "BETTER", told)
         more = self._more(self.ratio)
         unsure = f" That is neither within {percent(self.margin)} nor surely a change."
         if more is None:
             unsure += " An hour more in both would not decide it."
         else:
             unsure += f" About {minutes(more)} more at {self.at} in both would decide it."
-        return _Judged("UNRESOLVED", told, unsure, more)
+        return _StoredFinding("UNRESOLVED", told, unsure, more)
 
-    def _one_endless(self, endless: Point) -> _Judged:
+    def _one_endless(self, endless: Point) -> _StoredFinding:
         """Response times grow without end in one run, or more than p95 allows for fail."""
         sign: Sign = 1 if endless is self.b else -1
         answered = of_metric(self.a, self.b, "throughput")
         if _unstable(endless) and answered and apart(answered, 0.0) == -sign:
-            return _Judged("WORSE" if sign > 0 else "BETTER", self._endless())
-        return _Judged("UNRESOLVED", self._endless(), " That may be chance.")
+            return _StoredFinding("WORSE" if sign > 0 else "BETTER", self._endless())
+        return _StoredFinding("UNRESOLVED", self._endless(), " That may be chance.")
 
     def _endless(self) -> str:
         why = []

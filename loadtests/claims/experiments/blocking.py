@@ -1,17 +1,15 @@
 """What blocks what: `requests` in `def`, in `async def`, and awaited calls."""
 
-from loadtests.analysis.stats.ratios import ratio
-from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.measurements import Measurement
+from loadtests.claims.experiment import ClaimCase, ClaimExperiment
+from loadtests.claims.measurements import Measurement, measured_ratio
 from loadtests.claims.model import HEALTHY, THREADS, response_time, throughput
-from loadtests.results import Estimate
 
 CALL, HEALTH, HEALTH_SYNC = "/external-data", "/health", "/health-sync"
 
 
-def blocks_the_loop(seen: Measurement) -> list[Case]:
+def blocks_the_loop(seen: Measurement) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when=f"with {users} users",
             what="time of /health (async def)",
             unit="seconds",
@@ -25,13 +23,13 @@ def blocks_the_loop(seen: Measurement) -> list[Case]:
     ]
 
 
-def holds_up_others(seen: Measurement) -> list[Case]:
+def holds_up_others(seen: Measurement) -> list[ClaimCase]:
     def waiting(users: int) -> float:
         """Requests ahead of one in the queue for a thread, of which one in nine makes no call."""
         return max(users - THREADS, 0) * seen.delay * 8 / 9 / THREADS
 
     return [
-        Case(
+        ClaimCase(
             when=f"with {users} users and {THREADS} threads",
             what="time of /health-sync (def)",
             unit="seconds",
@@ -44,9 +42,9 @@ def holds_up_others(seen: Measurement) -> list[Case]:
     ]
 
 
-def one_at_a_time(seen: Measurement) -> list[Case]:
+def one_at_a_time(seen: Measurement) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when=f"with {users} users",
             what="calls answered",
             unit="per second",
@@ -59,9 +57,9 @@ def one_at_a_time(seen: Measurement) -> list[Case]:
     ]
 
 
-def grows_linearly(seen: Measurement) -> list[Case]:
+def grows_linearly(seen: Measurement) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when=f"from {few} to {many} users",
             what="growth of the response time",
             unit="number",
@@ -69,20 +67,20 @@ def grows_linearly(seen: Measurement) -> list[Case]:
             if_false=1.0,
             predicted=response_time(many, seen.delay, THREADS)
             / response_time(few, seen.delay, THREADS),
-            measured=_ratio(seen.mean("def", few, CALL), seen.mean("def", many, CALL)),
+            measured=measured_ratio(seen.mean("def", few, CALL), seen.mean("def", many, CALL)),
         )
         for few, many in ((10, 40), (80, 120))
     ]
 
 
-def awaiting_blocks_nobody(seen: Measurement) -> list[Case]:
+def awaiting_blocks_nobody(seen: Measurement) -> list[ClaimCase]:
     cpu = seen.cpu("async", 10).value
 
     def waiting(users: int) -> float:
         return response_time(users, seen.delay, cpu=cpu) - seen.delay
 
     return [
-        Case(
+        ClaimCase(
             when=f"with {users} users",
             what="time of /health (async def)",
             unit="seconds",
@@ -95,10 +93,10 @@ def awaiting_blocks_nobody(seen: Measurement) -> list[Case]:
     ]
 
 
-def freezes(seen: Measurement) -> list[Case]:
+def freezes(seen: Measurement) -> list[ClaimCase]:
     name = "blocking-in-async"
     calls = [
-        Case(
+        ClaimCase(
             when=f"with {users} users",
             what="calls answered",
             unit="per second",
@@ -110,7 +108,7 @@ def freezes(seen: Measurement) -> list[Case]:
         for users in (10, 20)
     ]
     bystanders = [
-        Case(
+        ClaimCase(
             when=f"with {users} users",
             what="time of /health (async def)",
             unit="seconds",
@@ -124,47 +122,43 @@ def freezes(seen: Measurement) -> list[Case]:
     return [*calls, *bystanders]
 
 
-def _ratio(before: Estimate, after: Estimate) -> Estimate:
-    return ratio(before, after) or Estimate(value=0.0)
-
-
 EXPERIMENTS = (
-    Experiment(
+    ClaimExperiment(
         name="def-blocks-the-loop",
         claim="`requests` in a `def` route blocks the event loop.",
         theory=f"FastAPI runs `def` routes in {THREADS} threads; the loop only waits for them.",
         plans=("threads",),
         judge=blocks_the_loop,
     ),
-    Experiment(
+    ClaimExperiment(
         name="one-at-a-time",
         claim="A synchronous call in a `def` route keeps other requests from being processed.",
         theory=f"{THREADS} calls are under way at a time: min(N, {THREADS}) / L a second.",
         plans=("threads",),
         judge=one_at_a_time,
     ),
-    Experiment(
+    ClaimExperiment(
         name="def-holds-up-others",
         claim="While synchronous calls wait, other `def` routes wait, too.",
         theory=f"Only for a thread, and only when all {THREADS} are taken.",
         plans=("threads",),
         judge=holds_up_others,
     ),
-    Experiment(
+    ClaimExperiment(
         name="grows-linearly",
         claim="With synchronous calls response time grows linearly with each request.",
         theory=f"It is flat up to {THREADS} requests at a time, and N L / {THREADS} from there on.",
         plans=("threads",),
         judge=grows_linearly,
     ),
-    Experiment(
+    ClaimExperiment(
         name="blocking-in-async",
         claim="Blocking code inside `async def` freezes the loop and takes the benefit away.",
         theory="The loop makes one call at a time: 1/L a second, and every route waits in line.",
         plans=("blocked",),
         judge=freezes,
     ),
-    Experiment(
+    ClaimExperiment(
         name="awaiting-blocks-nobody",
         claim="While an async call waits, other requests are not held up.",
         theory="Waiting costs nothing, but each call costs CPU: from 1/c calls a second on, all "

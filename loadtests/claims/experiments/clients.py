@@ -1,7 +1,7 @@
 """Which client, how many of them, and what async gains."""
 
 from loadtests.analysis.stats.ratios import ratio
-from loadtests.claims.experiment import Case, Experiment
+from loadtests.claims.experiment import ClaimCase, ClaimExperiment
 from loadtests.claims.measurements import Measurement, counted
 from loadtests.claims.model import THREADS, TLS_CONTEXT, throughput
 from loadtests.results import Estimate
@@ -10,10 +10,10 @@ FASTER = 0.8  # of the time: what one would notice
 KEPT_BY_HTTPX = 20  # connections at most, above which 0.28.1 keeps none at all
 
 
-def faster_alone(seen: Measurement) -> list[Case]:
+def faster_alone(seen: Measurement) -> list[ClaimCase]:
     alone = seen.mean("requests", 1)
     return [
-        Case(
+        ClaimCase(
             when=f"with {name}",
             what="time of one request, against `requests`",
             unit="number",
@@ -26,9 +26,9 @@ def faster_alone(seen: Measurement) -> list[Case]:
     ]
 
 
-def reuses_connections(seen: Measurement) -> list[Case]:
+def reuses_connections(seen: Measurement) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when=f"with {name} at {users} users",
             what="connections opened for each call",
             unit="number",
@@ -42,11 +42,11 @@ def reuses_connections(seen: Measurement) -> list[Case]:
     ]
 
 
-def new_client_wastes(seen: Measurement) -> list[Case]:
+def new_client_wastes(seen: Measurement) -> list[ClaimCase]:
     shared = seen.cpu("httpx", 1).value
     own = shared + TLS_CONTEXT
     return [
-        Case(
+        ClaimCase(
             when="with 1 user",
             what="CPU of one request",
             unit="seconds",
@@ -55,7 +55,7 @@ def new_client_wastes(seen: Measurement) -> list[Case]:
             predicted=own,
             measured=seen.cpu("client-per-request", 1),
         ),
-        Case(
+        ClaimCase(
             when="with 40 users",
             what="answers",
             unit="per second",
@@ -64,7 +64,7 @@ def new_client_wastes(seen: Measurement) -> list[Case]:
             predicted=throughput(40, seen.delay, cpu=own),
             measured=seen.throughput("client-per-request", 40),
         ),
-        Case(
+        ClaimCase(
             when="beyond the knee",
             what="elasticity of throughput to the upstream's delay",
             unit="number",
@@ -76,7 +76,7 @@ def new_client_wastes(seen: Measurement) -> list[Case]:
     ]
 
 
-def async_page_is_better(seen: Measurement) -> list[Case]:
+def async_page_is_better(seen: Measurement) -> list[ClaimCase]:
     """Throughput against that of `requests.get` twice."""
     cost = seen.cpu("requests-get", 1).value
     own = seen.cpu("new-async-client", 1).value
@@ -87,7 +87,7 @@ def async_page_is_better(seen: Measurement) -> list[Case]:
         return throughput(users, both + own, cpu=own) / threads
 
     return [
-        Case(
+        ClaimCase(
             when=f"with {users} user{'s' if users > 1 else ''}",
             what="throughput, against `requests.get` twice",
             unit="number",
@@ -103,11 +103,11 @@ def async_page_is_better(seen: Measurement) -> list[Case]:
     ]
 
 
-def async_scales_better(seen: Measurement) -> list[Case]:
+def async_scales_better(seen: Measurement) -> list[ClaimCase]:
     users = 100
     gain = users / THREADS
     return [
-        Case(
+        ClaimCase(
             when=f"against {threads} threads",
             what=f"throughput of async with {users} users, against threads",
             unit="number",
@@ -124,21 +124,21 @@ def async_scales_better(seen: Measurement) -> list[Case]:
 
 
 EXPERIMENTS = (
-    Experiment(
+    ClaimExperiment(
         name="faster-alone",
         claim="Async makes one request faster.",
         theory="One request waits for its call, in any client: L and about a millisecond.",
         plans=("clients",),
         judge=faster_alone,
     ),
-    Experiment(
+    ClaimExperiment(
         name="client-reuses",
         claim="A shared async client keeps connections alive and reuses them.",
         theory=f"It does, but httpx 0.28.1 keeps none while more than {KEPT_BY_HTTPX} are open.",
         plans=("clients",),
         judge=reuses_connections,
     ),
-    Experiment(
+    ClaimExperiment(
         name="new-client-wastes",
         claim="A new client for each request wastes resources.",
         theory="Each builds a TLS context, 17 ms of CPU on the loop: 1/c is some 50 a second.",
@@ -146,7 +146,7 @@ EXPERIMENTS = (
         judge=new_client_wastes,
         probed=("client-per-request",),
     ),
-    Experiment(
+    ClaimExperiment(
         name="good-page",
         claim="A new AsyncClient with gather in `async def` is the good pattern, and `requests` in "
         "`def` the bad one.",
@@ -155,7 +155,7 @@ EXPERIMENTS = (
         plans=("pages",),
         judge=async_page_is_better,
     ),
-    Experiment(
+    ClaimExperiment(
         name="async-scales-better",
         claim="Async carries more waiting calls than threads do.",
         theory="The limit is the number of threads, T / L, and not that they are threads.",

@@ -2,7 +2,7 @@
 
 import math
 
-from loadtests.claims.experiment import Case, Experiment
+from loadtests.claims.experiment import ClaimCase, ClaimExperiment
 from loadtests.claims.measurements import Measurement, counted
 from loadtests.claims.model import THREADS, TIMEOUT
 from loadtests.results import Estimate
@@ -12,9 +12,9 @@ NO_SERVICE = ("connection refused", "connection reset", "closed without an answe
 SERVICE = "as-printed"
 
 
-def waits_for_ever(seen: Measurement) -> list[Case]:
+def waits_for_ever(seen: Measurement) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when=f"with {name}",
             what="calls that still wait after 8 s",
             unit="share",
@@ -27,9 +27,9 @@ def waits_for_ever(seen: Measurement) -> list[Case]:
     ]
 
 
-def timeout_bounds(seen: Measurement) -> list[Case]:
+def timeout_bounds(seen: Measurement) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when=when,
             what="calls that httpx ends after its 5 s",
             unit="share",
@@ -45,14 +45,14 @@ def timeout_bounds(seen: Measurement) -> list[Case]:
     ]
 
 
-def safe_fetch_handles(seen: Measurement) -> list[Case]:
+def safe_fetch_handles(seen: Measurement) -> list[ClaimCase]:
     route = seen.plan.upstream.routes[0]
     broken = sum(fault.probability or 0.0 for fault in route.faults or ())
     refused = (1 - broken) * sum((route.errors or {}).values())
     by_status = seen.share(SERVICE, 12, "/safe-fetch/flaky")
     by_content = seen.share(SERVICE, 12, "safe-fetch, by its content")
     return [
-        Case(
+        ClaimCase(
             when="when the upstream answers 500",
             what="requests that fail all the same",
             unit="share",
@@ -61,7 +61,7 @@ def safe_fetch_handles(seen: Measurement) -> list[Case]:
             predicted=refused,
             measured=by_status,
         ),
-        Case(
+        ClaimCase(
             when="when the connection breaks",
             what="failures that are answered with 200",
             unit="share",
@@ -73,9 +73,9 @@ def safe_fetch_handles(seen: Measurement) -> list[Case]:
     ]
 
 
-def unhandled_crashes(seen: Measurement) -> list[Case]:
+def unhandled_crashes(seen: Measurement) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when="with an upstream that fails four in ten calls",
             what="requests that find no service",
             unit="share",
@@ -87,13 +87,13 @@ def unhandled_crashes(seen: Measurement) -> list[Case]:
     ]
 
 
-def never_retries(seen: Measurement) -> list[Case]:
+def never_retries(seen: Measurement) -> list[ClaimCase]:
     closed = sum(fault.probability or 0.0 for fault in seen.plan.upstream.routes[1].faults or ())
     # The first call of a connection is never hit, and after a hit the connection is a new one.
     lost = closed / (1 + closed)
     attempts = {"httpx": 1, "requests": 1, "urllib3": 4, "aiohttp": 2}  # on kept connections, too
     return [
-        Case(
+        ClaimCase(
             when=f"with {name}",
             what="calls lost with a kept connection",
             unit="share",
@@ -106,11 +106,11 @@ def never_retries(seen: Measurement) -> list[Case]:
     ]
 
 
-def internal_benefits(seen: Measurement) -> list[Case]:
+def internal_benefits(seen: Measurement) -> list[ClaimCase]:
     few, many = 10, 100
     alone = seen.throughput(SERVICE, few).value
     return [
-        Case(
+        ClaimCase(
             when=f"with {few} users",
             what="requests that fail",
             unit="share",
@@ -119,7 +119,7 @@ def internal_benefits(seen: Measurement) -> list[Case]:
             predicted=0.0,
             measured=seen.share(SERVICE, few),
         ),
-        Case(
+        ClaimCase(
             when=f"with {many} users",
             what="requests answered",
             unit="per second",
@@ -131,10 +131,10 @@ def internal_benefits(seen: Measurement) -> list[Case]:
     ]
 
 
-def cancelling_leaks(seen: Measurement) -> list[Case]:
+def cancelling_leaks(seen: Measurement) -> list[ClaimCase]:
     pool = 10
     return [
-        Case(
+        ClaimCase(
             when=f"with {name}",
             what=f"connections of {pool} in use after seconds of timeouts",
             unit="number",
@@ -147,10 +147,10 @@ def cancelling_leaks(seen: Measurement) -> list[Case]:
     ]
 
 
-def retries_help(seen: Measurement) -> list[Case]:
+def retries_help(seen: Measurement) -> list[ClaimCase]:
     failing = _failing(seen)
     return [
-        Case(
+        ClaimCase(
             when=when,
             what="requests that fail",
             unit="share",
@@ -166,11 +166,11 @@ def retries_help(seen: Measurement) -> list[Case]:
     ]
 
 
-def retries_are_free(seen: Measurement) -> list[Case]:
+def retries_are_free(seen: Measurement) -> list[ClaimCase]:
     failing = _failing(seen)
     amplified = 1 + failing + failing**2
     return [
-        Case(
+        ClaimCase(
             when=when,
             what="calls of one request",
             unit="number",
@@ -208,21 +208,21 @@ def _less(whole: Estimate, part: Estimate) -> Estimate:
 
 
 EXPERIMENTS = (
-    Experiment(
+    ClaimExperiment(
         name="waits-for-ever",
         claim="Without a timeout of your own, a call to a stuck server hangs for ever.",
         theory="`requests` has no limit; httpx has 5 s, aiohttp 5 min.",
         plans=("stuck",),
         judge=waits_for_ever,
     ),
-    Experiment(
+    ClaimExperiment(
         name="timeout-bounds",
         claim="A client's timeout keeps a call from waiting for ever.",
         theory="httpx counts each read apart: an upstream that drips never trips it.",
         plans=("stuck",),
         judge=timeout_bounds,
     ),
-    Experiment(
+    ClaimExperiment(
         name="safe-fetch",
         claim="Catching `httpx.RequestError` around the call handles its failures.",
         theory="An error status raises HTTPStatusError, which is none, and is answered with 500; "
@@ -230,14 +230,14 @@ EXPERIMENTS = (
         plans=("failing",),
         judge=safe_fetch_handles,
     ),
-    Experiment(
+    ClaimExperiment(
         name="unhandled-crashes",
         claim="An unhandled failure of the upstream crashes the app.",
         theory="The framework answers 500, and the process goes on.",
         plans=("failing",),
         judge=unhandled_crashes,
     ),
-    Experiment(
+    ClaimExperiment(
         name="never-retries",
         claim="Clients do not retry by themselves.",
         theory="aiohttp repeats a GET once when a kept connection turns out to be closed, urllib3 "
@@ -245,28 +245,28 @@ EXPERIMENTS = (
         plans=("failing",),
         judge=never_retries,
     ),
-    Experiment(
+    ClaimExperiment(
         name="internal-benefits",
         claim="A call to a route of one's own FastAPI service benefits as well.",
         theory=f"In the same process {THREADS} threads soon wait for a thread.",
         plans=("internal",),
         judge=internal_benefits,
     ),
-    Experiment(
+    ClaimExperiment(
         name="cancelling-leaks",
         claim="Timeouts and cancellation leak resources unless managed with care.",
         theory="httpx 0.28.1 loses a place in its pool now and then, for good; httpx2 does not.",
         plans=("cancelled",),
         judge=cancelling_leaks,
     ),
-    Experiment(
+    ClaimExperiment(
         name="retries-help",
         claim="A retry policy keeps the service up when the upstream fails.",
         theory="With three attempts f^3 of the requests fail, if failures are independent.",
         plans=("retries",),
         judge=retries_help,
     ),
-    Experiment(
+    ClaimExperiment(
         name="retries-are-free",
         claim="Retries need not be limited.",
         theory="Three attempts load a failing upstream 1 + f + f^2 times as much.",

@@ -1,19 +1,17 @@
 """Several calls at once, and what is done to limit them."""
 
-from loadtests.analysis.stats.ratios import ratio
-from loadtests.claims.experiment import Case, Experiment
-from loadtests.claims.measurements import Measurement, counted
+from loadtests.claims.experiment import ClaimCase, ClaimExperiment
+from loadtests.claims.measurements import Measurement, counted, measured_ratio
 from loadtests.claims.model import THREADS, response_time, usl_throughput
-from loadtests.results import Estimate
 
 CALLS = 5  # of each request of the plan "gather"
 
 
-def gather_costs_one(seen: Measurement) -> list[Case]:
+def gather_costs_one(seen: Measurement) -> list[ClaimCase]:
     longest, added = seen.longest_of(CALLS), CALLS * seen.delay
 
-    def case(name: str, users: int, pool: int) -> Case:
-        return Case(
+    def case(name: str, users: int, pool: int) -> ClaimCase:
+        return ClaimCase(
             when=f"with {users} user{'s' if users > 1 else ''} and a pool of {pool}",
             what=f"time of {CALLS} gathered calls",
             unit="seconds",
@@ -26,10 +24,10 @@ def gather_costs_one(seen: Measurement) -> list[Case]:
     return [case("gathered", 1, 100), case("gathered", 10, 100), case("small-pool", 10, 10)]
 
 
-def semaphore_protects(seen: Measurement) -> list[Case]:
+def semaphore_protects(seen: Measurement) -> list[ClaimCase]:
     users, each, shared = 10, 2, 4
     return [
-        Case(
+        ClaimCase(
             when="made in the handler",
             what=f"calls in flight at most, {users} users",
             unit="number",
@@ -38,7 +36,7 @@ def semaphore_protects(seen: Measurement) -> list[Case]:
             predicted=users * each,
             measured=counted(seen.counts("in-the-handler", users).peak),
         ),
-        Case(
+        ClaimCase(
             when="made once for the process",
             what=f"calls in flight at most, {users} users",
             unit="number",
@@ -50,28 +48,29 @@ def semaphore_protects(seen: Measurement) -> list[Case]:
     ]
 
 
-def one_is_synchronous(seen: Measurement) -> list[Case]:
+def one_is_synchronous(seen: Measurement) -> list[ClaimCase]:
     both = 2 * seen.delay
 
     def predicted(users: int) -> float:
         return both / response_time(users, both, THREADS)
 
     return [
-        Case(
+        ClaimCase(
             when=f"with {users} users",
             what="response time, against two calls in a `def` route",
             unit="number",
             if_true=1.0,
             if_false=0.5 if users <= THREADS else predicted(users),
             predicted=predicted(users),
-            measured=ratio(seen.mean("synchronous", users), seen.mean("semaphore-of-one", users))
-            or Estimate(value=0.0),
+            measured=measured_ratio(
+                seen.mean("synchronous", users), seen.mean("semaphore-of-one", users)
+            ),
         )
         for users in (20, 80)
     ]
 
 
-def limiting_helps(steady: Measurement, degrading: Measurement) -> list[Case]:
+def limiting_helps(steady: Measurement, degrading: Measurement) -> list[ClaimCase]:
     bound, users = 10, 60
     capacity = degrading.plan.upstream.capacity
     beta = capacity.slowdown.beta if capacity else 0.0
@@ -79,56 +78,54 @@ def limiting_helps(steady: Measurement, degrading: Measurement) -> list[Case]:
     gain = usl_throughput(bound, alone, beta) / usl_throughput(users, alone, beta)
     loss = bound / 40
     return [
-        Case(
+        ClaimCase(
             when="with an upstream that is as fast under load",
             what=f"throughput with {bound} calls at a time, against no limit",
             unit="number",
             if_true=1 / loss,
             if_false=loss,
             predicted=loss,
-            measured=_ratio(steady.throughput("httpx2", 40), steady.throughput("bounded", 40)),
+            measured=measured_ratio(
+                steady.throughput("httpx2", 40), steady.throughput("bounded", 40)
+            ),
         ),
-        Case(
+        ClaimCase(
             when="with an upstream that slows down under load",
             what=f"throughput with {bound} calls at a time, against no limit",
             unit="number",
             if_true=gain,
             if_false=1 / gain,
             predicted=gain,
-            measured=_ratio(
+            measured=measured_ratio(
                 degrading.throughput("unlimited", users), degrading.throughput("bounded", users)
             ),
         ),
     ]
 
 
-def _ratio(before: Estimate, after: Estimate) -> Estimate:
-    return ratio(before, after) or Estimate(value=0.0)
-
-
 EXPERIMENTS = (
-    Experiment(
+    ClaimExperiment(
         name="gather-costs-one",
         claim="With gather, several calls take as long as the longest and not as all together.",
         theory="While users times calls fit into the pool; beyond, calls wait: N k L / P.",
         plans=("gather",),
         judge=gather_costs_one,
     ),
-    Experiment(
+    ClaimExperiment(
         name="semaphore-protects",
         claim="A semaphore around the calls keeps the upstream from being overwhelmed.",
         theory="Made in the handler there is one for each request: N m calls at a time.",
         plans=("semaphore",),
         judge=semaphore_protects,
     ),
-    Experiment(
+    ClaimExperiment(
         name="semaphore-of-one",
         claim="A semaphore of 1 is the synchronous model.",
         theory=f"For one request it is; but {THREADS} threads end what others may do meanwhile.",
         plans=("one-at-a-time",),
         judge=one_is_synchronous,
     ),
-    Experiment(
+    ClaimExperiment(
         name="limiting-helps",
         claim="Limiting concurrent calls is a further optimisation.",
         theory="It moves the queue from the upstream into the service, and gains only what the "

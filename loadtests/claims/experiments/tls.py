@@ -2,7 +2,7 @@
 
 import math
 
-from loadtests.claims.experiment import Case, Experiment
+from loadtests.claims.experiment import ClaimCase, ClaimExperiment
 from loadtests.claims.measurements import Measurement
 from loadtests.results import Estimate
 
@@ -15,9 +15,9 @@ AUTHORITIES = 0.021  # to read those of a system again, as requests does for eac
 
 def tls_costs(
     plain_kept: Measurement, tls_kept: Measurement, plain_new: Measurement, tls_new: Measurement
-) -> list[Case]:
+) -> list[ClaimCase]:
     return [
-        Case(
+        ClaimCase(
             when=f"with {name} and {connections}",
             what="CPU that TLS adds to a call",
             unit="seconds",
@@ -45,7 +45,7 @@ def _added(plain: Estimate, secured: Estimate) -> Estimate:
 
 
 EXPERIMENTS = (
-    Experiment(
+    ClaimExperiment(
         name="tls-costs",
         claim="TLS to the upstream costs a service much CPU.",
         theory="A handshake takes 2 ms, the records of a small call a tenth of one: so it does "

@@ -22,11 +22,6 @@ class Curve:
     changes: Sequence[tuple[int, UpstreamChange]] = ()
 
 
-def names(run: Run) -> list[str]:
-    """The deployments in the order in which the plan has them."""
-    return list(dict.fromkeys([*run.deployments, *(point.deployment for point in run.points)]))
-
-
 def of_run(run: Run, label: str = "") -> list[Curve]:
     return [
         Curve(
@@ -38,7 +33,7 @@ def of_run(run: Run, label: str = "") -> list[Curve]:
             run=label,
             changes=[each for each in enumerate(run.changes, 1) if each[1].deployment == name],
         )
-        for name in names(run)
+        for name in run.names
     ]
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from loadtests.analysis import collapse
 from loadtests.report.charts import asymptotes, axes, ceilings, pictures, rows
 from loadtests.report.charts.chart import USUAL, Background, PlotSize, chart
 from loadtests.report.charts.curves import Curve, is_open, of_run
 from loadtests.report.charts.marks import Layer
 from loadtests.report.charts.palette import LIGHT, Theme, config
-from loadtests.report.text import states
 from loadtests.results import Run
 
 Chart = Callable[..., Layer]
@@ -55,7 +55,7 @@ def key(curves: Sequence[Curve]) -> list[str]:
         "unsteady": "in a square: not steady",
     }
     phrases = [phrase for state, phrase in said.items() if state in shown]
-    if any(states.unstable(point) for curve in curves for point in curve.points):
+    if any(collapse.unstable(point) for curve in curves for point in curve.points):
         phrases.append("arrow: unstable, no p95")
     if rows.service(curves, "p95"):
         phrases.append("dashed: service time")

@@ -49,7 +49,7 @@ def render(run: Run) -> str:
 
 def values(run: Run) -> dict[str, Any]:
     """What the templates of a run's sections show."""
-    names = curves.names(run)
+    names = run.names
     lines = curves.of_run(run)
     return {
         "run": run,

@@ -23,7 +23,7 @@ PICTURE = "![p95 and throughput against the level](curves.svg)"
 
 
 def render(run: Run, *, picture: bool = True) -> str:
-    names = curves.names(run)
+    names = run.names
     blocks = [f"## brownout: {escaped(run.name)}"]
     if run.status == "interrupted":
         blocks.append("**Interrupted**: this is what was measured until then.")

@@ -77,7 +77,7 @@ class PrintedRun:
             yield from _verdict(one, next((p.model for p in run.points), "closed"))
 
     def _sentences(self) -> Iterator[RenderableType]:
-        for name in curves.names(self.run):
+        for name in self.run.names:
             yield _named(sentence(self.run, name), name)
             seen = outside.line(self.run.of(name))
             if seen and self.detail != "least":
@@ -105,7 +105,7 @@ class PrintedRun:
                 yield _named(f"{named}: {row.cells['why'].text}", named)
 
     def _details(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        run, names = self.run, curves.names(self.run)
+        run, names = self.run, self.run.names
         wide = options.max_width >= _WIDE
         yield Text()
         yield _points(run, names, console, options)

@@ -1,5 +1,6 @@
 """How a point's state is said and drawn: a number that was still moving never looks like others."""
 
+from loadtests.analysis import collapse
 from loadtests.report.text import numbers
 from loadtests.report.text.numbers import Interval
 from loadtests.results import Point, Run
@@ -48,15 +49,10 @@ def remarks(point: Point) -> list[str]:
     return [*point.problems, *([sentence] if sentence and not known else [])]
 
 
-def unstable(point: Point) -> bool:
-    """More arrives than is answered: its response times grow for as long as one measures."""
-    return point.model == "open" and point.steady == "over-saturated"
-
-
 def response_time(point: Point, name: str, interval: Interval = "fitting") -> str:
     """The quantile of response time, "unstable" where there cannot be one."""
     estimate = point.response_time.get(name)
-    if estimate is None and unstable(point):
+    if estimate is None and collapse.unstable(point):
         return UNSTABLE
     return numbers.duration_estimate(estimate, interval)
 

@@ -12,7 +12,7 @@ from loadtests.analysis import runs, upstream_changes
 from loadtests.analysis.inputs import records
 from loadtests.analysis.inputs.records import Header, Record, StageRecord
 from loadtests.analysis.runs import analyse
-from loadtests.recording.messages import Change, StageStarted
+from loadtests.recording.messages import StageStarted, UpstreamChanged
 from loadtests.results import UpstreamChange
 from loadtests.storage.run_folder import RunFolder
 from tests.support.simulated_engine import SimulatedEngine, constant, record, stage, threads
@@ -46,7 +46,7 @@ LADDER = ladder()
 def changed(*made, stages=LADDER, origin=ORIGIN):
     """The record of a run in which these changes were made: (when, profile)."""
     told = [
-        Change(at=at, text=f"change {number}", profile=profile)
+        UpstreamChanged(at=at, text=f"change {number}", profile=profile)
         for number, (at, profile) in enumerate(made, 1)
     ]
     return Record(
@@ -293,7 +293,7 @@ def played(folder, *made, status="complete"):
 
 
 def at_stage(number, profile, text="latency 50ms → 200ms"):
-    return number, Change(at=LADDER[number].begun.at - 0.1, text=text, profile=profile)
+    return number, UpstreamChanged(at=LADDER[number].begun.at - 0.1, text=text, profile=profile)
 
 
 FULL = {"latency": "2ms", "errors": {"503": 0.5}, "capacity": None, "faults": [{"fault": "hang"}]}

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from loadtests import claims, results, selfcheck
 from loadtests.claims.checking import ClaimOutcome
-from loadtests.claims.experiment import Case, all_experiments, judged
+from loadtests.claims.experiment import ClaimCase, all_experiments, judged
 from loadtests.cli import commands, console, output, progress
 from loadtests.outcomes import Ending, Outcome
 from loadtests.report.outputs import comparison
@@ -125,7 +125,7 @@ def test_json_of_a_check_of_the_machine_has_its_checks_and_limits(tmp_path, monk
 
 
 def test_json_of_the_statements_has_verdicts_and_cases(tmp_path, monkeypatch):
-    one = Case(
+    one = ClaimCase(
         when="with 1 user",
         what="time",
         unit="seconds",

@@ -17,7 +17,6 @@ from loadtests.dashboard.live import MOST_LAID_OVER, Dashboard
 from loadtests.dashboard.upstream_control import UpstreamControl
 from loadtests.plans import Plan, Request, UrlDeployment
 from loadtests.recording.messages import (
-    Change,
     CommandResult,
     Finish,
     PageCommand,
@@ -25,10 +24,11 @@ from loadtests.recording.messages import (
     Report,
     Stage,
     Stopped,
+    UpstreamChanged,
 )
 from loadtests.report import writing
 from loadtests.run.controller import StoppedByHand, Targets, play
-from loadtests.run.deployments import Mock
+from loadtests.run.deployments import RunningMock
 from loadtests.run.engine_process import EngineFailed
 from loadtests.schedules import Step
 from loadtests.storage.run_folder import RunFolder, StorageFailed
@@ -37,7 +37,7 @@ from mock_upstream.profiles.profile import Profile
 from tests.support import example_runs
 from tests.support.simulated_engine import SimulatedEngine, constant, threads
 
-NOBODY = Mock("http://127.0.0.1:1", "http://127.0.0.1:1", 0)  # a port where nobody listens
+NOBODY = RunningMock("http://127.0.0.1:1", "http://127.0.0.1:1", 0)  # a port where nobody listens
 PLAN = Plan(
     name="shop",
     deployments={
@@ -487,7 +487,7 @@ def test_a_run_that_cannot_begin_shows_why_and_nothing_of_the_one_before(desk):
 @pytest.mark.processes
 def test_a_change_by_a_page_is_in_the_files_of_the_run_and_on_the_page(tmp_path):
     with client.running("1ms") as mock:
-        desk = Desk(tmp_path, Mock(mock.url, mock.control, mock.pid))
+        desk = Desk(tmp_path, RunningMock(mock.url, mock.control, mock.pid))
         profile = mock.profile()
         desk.upstream.begin(profile)
         folder = desk.folder()
@@ -522,7 +522,7 @@ def test_a_change_that_finds_the_disk_full_or_the_engine_gone_raises_nothing(des
     folder = desk.folder(full=True)
     desk.dashboard.began(folder)
     folder.sample({"at": 1.0})
-    change = Change(at=1.0, text="latency 1ms → 2ms", profile={"latency": "2ms"})
+    change = UpstreamChanged(at=1.0, text="latency 1ms → 2ms", profile={"latency": "2ms"})
     desk.upstream.changed(change)
     assert folder.record.changes == [change]
     desk.line.gone = True

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from loadtests.dashboard import upstream_control as module
 from loadtests.dashboard.upstream_control import ChangeRefused, UpstreamControl
 from loadtests.plans import Plan, Request, VariantDeployment
-from loadtests.recording.messages import Change
-from loadtests.run.deployments import Fleet, Mock, running
+from loadtests.recording.messages import UpstreamChanged
+from loadtests.run.deployments import Fleet, RunningMock, running
 from mock_upstream.profiles.profile import Profile, load
 from tests.support.servers import eventually
 
@@ -37,20 +37,20 @@ class Hand:
         self.put(QUICK.model_dump(mode="json")).raise_for_status()
         self.upstream = UpstreamControl(fleet.mock, QUICK)
         self.upstream.changed = self.changed
-        self._told: Queue[Change | None] = Queue()
+        self._told: Queue[UpstreamChanged | None] = Queue()
 
     def put(self, profile: dict[str, object]) -> httpx.Response:
         """Put a profile to the mock itself, not through the control."""
         return self.client.put(f"{self.fleet.mock.control}/profile", json=profile)
 
-    def changed(self, change: Change | None) -> None:
+    def changed(self, change: UpstreamChanged | None) -> None:
         self._told.put(change)
 
-    def next(self) -> Change | None:
+    def next(self) -> UpstreamChanged | None:
         """What it tells next, waited for."""
         return self._told.get(timeout=30)
 
-    def told(self) -> list[Change | None]:
+    def told(self) -> list[UpstreamChanged | None]:
         """What it has told since, without waiting."""
         return [self._told.get_nowait() for _ in range(self._told.qsize())]
 
@@ -627,7 +627,7 @@ def test_an_outage_that_cannot_end_is_told(tmp_path, monkeypatch):
 
 
 def test_who_does_not_own_the_mock_names_no_files(fleet, recorded):
-    lent = Mock(fleet.mock.url, fleet.mock.control, fleet.mock.pid)
+    lent = RunningMock(fleet.mock.url, fleet.mock.control, fleet.mock.pid)
     with watched(fleet) as hand, hand.refused("no file is read here"):
         UpstreamControl(lent, QUICK).begin(recorded)
 
@@ -635,5 +635,5 @@ def test_who_does_not_own_the_mock_names_no_files(fleet, recorded):
 def test_a_change_is_a_line_of_json(hand):
     hand.upstream.change({"errors": "503 = 0.5"})
     (change,) = hand.told()
-    assert Change.model_validate_json(change.model_dump_json()) == change
+    assert UpstreamChanged.model_validate_json(change.model_dump_json()) == change
     assert json.loads(change.model_dump_json())["profile"] == hand.played

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.engine.answers import LONGEST_HEAD, Answer
+from loadtests.engine.answers import LONGEST_HEAD, AnswerParser
 from loadtests.engine.bodies import Text
 from loadtests.engine.failures import RequestFailed
 
@@ -26,7 +26,7 @@ class Read:
     """What became of an answer: fed in parts, and ended where the stream ends."""
 
     def __init__(self, *parts, bodiless=False, ends=False, wanted=None):
-        self.answer = answer = Answer()
+        self.answer = answer = AnswerParser()
         text = None
         if wanted is not None:
             text = Text(wanted, lambda: answer.header(b"content-encoding"))
@@ -141,7 +141,7 @@ def test_text_is_found_in_a_body_however_it_is_coded_and_split(body, coding, chu
 @given(st.lists(st.sampled_from(sorted(BODIES)), min_size=1, max_size=4), st.data())
 def test_answers_follow_each_other_on_one_connection(names, data):
     kept = [name for name in names if BODIES[name][4] and not BODIES[name][1]]
-    answer = Answer()
+    answer = AnswerParser()
     for name in kept:
         whole, _, status, size, _ = BODIES[name]
         answer.begin(False, None)
@@ -245,7 +245,7 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_what_never_ends_fails_after_a_bounded_number_of_bytes(name):
     first, more = ENDLESS[name]
-    answer = Answer()
+    answer = AnswerParser()
     answer.begin(False, None)
     fed = len(first)
     with pytest.raises(RequestFailed, match="do not end") as failed:  # noqa: PT012
@@ -261,7 +261,7 @@ def test_what_never_ends_fails_after_a_bounded_number_of_bytes(name):
 @pytest.mark.parametrize("wanted", [None, b"not in there"])
 def test_a_long_body_is_not_kept(wanted):
     part = b"x" * 65_536
-    answer = Answer()
+    answer = AnswerParser()
     answer.begin(False, Text(wanted, list) if wanted else None)
     tracemalloc.start()
     try:
@@ -276,7 +276,7 @@ def test_a_long_body_is_not_kept(wanted):
 
 
 def test_a_part_of_a_body_that_came_with_the_head_is_not_kept():
-    answer = Answer()
+    answer = AnswerParser()
     answer.begin(False, None)
     answer.feed(HEAD + b"Content-Length: 100000\r\nX: y\r\n\r\n" + b"x" * 60_000)
     assert len(answer._head) < 100
@@ -306,7 +306,7 @@ def test_a_decompression_bomb_is_a_named_failure_and_takes_little_memory(coding)
     else:
         body = brotli.compress(bytes(300 << 20), quality=1, lgwin=24)
     head = HEAD + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
-    answer = Answer()
+    answer = AnswerParser()
     answer.begin(False, Text(b"text", lambda: [coding]))
     answer.feed(head)
     tracemalloc.start()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.engine.apart import MOST, OTHERS, EventsApart
+from loadtests.engine.apart import MOST, OTHERS, EventSorter
 from loadtests.engine.recorder import Recorder
 from loadtests.recording.histograms import Histogram
 
@@ -13,16 +13,16 @@ def rows(apart):
 
 @pytest.mark.parametrize("method", ["GET", "post", "Patch", "HEAD", "OPTIONS", "DELETE", "PUT"])
 def test_http_methods_are_requests_in_any_case_of_letters(method):
-    assert EventsApart().kind(method, "/data") is None
+    assert EventSorter().kind(method, "/data") is None
 
 
 @pytest.mark.parametrize("request_type", ["METRIC", "JOURNEY", "grpc", "WSR", ""])
 def test_other_request_types_are_timings(request_type):
-    assert EventsApart().kind(request_type, "/data") == "timing"
+    assert EventSorter().kind(request_type, "/data") == "timing"
 
 
 def test_the_plan_says_which_types_and_names_are_requests_and_which_are_none():
-    apart = EventsApart(requests=["grpc", "hello"], metrics=["TOKENS", "GET"])
+    apart = EventSorter(requests=["grpc", "hello"], metrics=["TOKENS", "GET"])
     assert apart.kind("grpc", "any") is None
     assert apart.kind("custom", "hello") is None
     assert apart.kind("POST", "TOKENS") == "timing"
@@ -31,13 +31,13 @@ def test_the_plan_says_which_types_and_names_are_requests_and_which_are_none():
 
 
 def test_requests_of_users_in_on_start_are_apart_and_their_timings_stay_timings():
-    apart = EventsApart(starting=lambda: True)
+    apart = EventSorter(starting=lambda: True)
     assert apart.kind("POST", "/login") == "on_start"
     assert apart.kind("METRIC", "tokens") == "timing"
 
 
 def test_rows_hold_counts_failures_and_the_numbers_as_they_were_reported():
-    apart = EventsApart()
+    apart = EventSorter()
     for tokens in (500, 512, 524):
         apart.record("timing", "METRIC", "tokens", tokens, failed=tokens == 524)
     [row] = apart.rows()
@@ -48,7 +48,7 @@ def test_rows_hold_counts_failures_and_the_numbers_as_they_were_reported():
 
 
 def test_rows_are_bounded_where_names_have_numbers_in_them():
-    apart = EventsApart()
+    apart = EventSorter()
     for number in range(2 * MOST):
         apart.record("on_start", "POST", f"/login/{number}", 1, failed=False)
     found = rows(apart)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.engine.arrivals import Share, arrivals, first_starts
+from loadtests.engine.arrivals import GeneratorShare, arrivals, first_starts
 from loadtests.recording.messages import Stage
 
 
@@ -19,7 +19,7 @@ def stage(rate, come, *, seconds=10.0, seed=0, number=0):
 
 
 def union(one, generators):
-    shares = [Share(index, generators) for index in range(generators)]
+    shares = [GeneratorShare(index, generators) for index in range(generators)]
     return sorted(moment for share in shares for moment in arrivals(one, share))
 
 
@@ -33,7 +33,7 @@ def test_the_same_stage_and_share_give_the_same_rising_moments_inside_the_stage(
     rate, of, come, seed, number
 ):
     one = stage(rate, come, seconds=1.0, seed=seed, number=number)
-    share = Share(of - 1, of)
+    share = GeneratorShare(of - 1, of)
     moments = list(arrivals(one, share))
     assert moments == list(arrivals(one, share))
     assert moments == sorted(moments)
@@ -60,9 +60,9 @@ def test_random_arrivals_of_all_generators_are_a_poisson_process_of_the_rate(of,
 
 @given(generators)
 def test_generators_stages_and_seeds_draw_apart(of):
-    drawn = [list(arrivals(stage(50, "poisson"), Share(index, of))) for index in range(of)]
-    drawn.append(list(arrivals(stage(50, "poisson", number=1), Share(0, of))))
-    drawn.append(list(arrivals(stage(50, "poisson", seed=1), Share(0, of))))
+    drawn = [list(arrivals(stage(50, "poisson"), GeneratorShare(index, of))) for index in range(of)]
+    drawn.append(list(arrivals(stage(50, "poisson", number=1), GeneratorShare(0, of))))
+    drawn.append(list(arrivals(stage(50, "poisson", seed=1), GeneratorShare(0, of))))
     assert len({tuple(moments) for moments in drawn}) == of + 2
 
 
@@ -97,6 +97,6 @@ def test_only_users_that_pause_start_after_the_settling_time(settle, think_time,
 
 def test_arrivals_go_on_beyond_the_stage_as_they_were_in_it():
     one = stage(50, "poisson", seconds=1.5)
-    longer = list(arrivals(one, Share(), beyond=2.0))
-    assert [moment for moment in longer if moment < 2] == list(arrivals(one, Share()))
+    longer = list(arrivals(one, GeneratorShare(), beyond=2.0))
+    assert [moment for moment in longer if moment < 2] == list(arrivals(one, GeneratorShare()))
     assert 3 < longer[-1] < 4

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from loadtests.engine.answers import Answer
+from loadtests.engine.answers import AnswerParser
 from loadtests.engine.calls import Call
 from loadtests.engine.connection import Endpoint
 from loadtests.recording.messages import RequestSpec
@@ -106,7 +106,7 @@ def test_only_methods_that_change_nothing_may_be_sent_twice(method, safe):
 
 
 def answered(made, data):
-    answer = Answer()
+    answer = AnswerParser()
     answer.begin(made.bodiless, made.sink(answer))
     answer.feed(data)
     assert answer.done

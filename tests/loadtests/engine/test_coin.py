@@ -4,13 +4,13 @@ import itertools
 
 import pytest
 
-from loadtests.engine.arrivals import Share
+from loadtests.engine.arrivals import GeneratorShare
 from loadtests.engine.coin import TARGET, Coin
 from loadtests.recording.messages import Stage
 from loadtests.recording.slices import LENGTH
 
 
-def coin(seed=1, share=Share(), at=100.0):  # noqa: B008  # frozen
+def coin(seed=1, share=GeneratorShare(), at=100.0):  # noqa: B008  # frozen
     made = Coin(
         Stage(
             number=0, deployment="a", target="http://a", level=1, think_time=0, settle=2,
@@ -44,7 +44,7 @@ def test_a_few_a_second_are_stamped_at_any_rate(rate):
 
 
 def test_generators_share_them():
-    shares = [Share(index, 3) for index in range(3)]
+    shares = [GeneratorShare(index, 3) for index in range(3)]
     found = [stamped(coin(share=one), evenly(500)) for one in shares]
     assert sum(map(len, found)) == pytest.approx(10 * TARGET, rel=0.25)
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from loadtests.analysis.inputs import records
-from loadtests.engine.answers import Answer
+from loadtests.engine.answers import AnswerParser
 from loadtests.engine.calls import Bodies, Call
 from loadtests.engine.connection import Endpoint
 from loadtests.engine.redirect_target import place
@@ -88,8 +88,8 @@ def test_a_redirect_is_followed_within_the_service_alone(tmp_path):
     assert seen == {("POST", b'{"a": 1}'), ("GET", b"")}
 
 
-def answer(status: int = 200, **headers: str) -> Answer:
-    made = Answer()
+def answer(status: int = 200, **headers: str) -> AnswerParser:
+    made = AnswerParser()
     made.begin(False, None)
     lines = [f"HTTP/1.1 {status} X", "Content-Length: 0"]
     lines += [f"{name.replace('_', '-')}: {text}" for name, text in headers.items()]

@@ -27,7 +27,7 @@ from loadtests.processes.affinity import Cores
 from loadtests.processes.interrupts import held, interruptible
 from loadtests.recording.messages import Hello, Stage, Started
 from loadtests.report.charts import pictures
-from loadtests.run.deployments import Fleet, Mock
+from loadtests.run.deployments import Fleet, RunningMock
 from loadtests.run_recorder import RunRecorder
 from loadtests.samples import sampler
 from loadtests.storage import run_folder
@@ -119,7 +119,7 @@ def recorded(folder: Path, observer: Any, engine: Engine) -> RunRecorder:
             "load": {"levels": [1, 2], "settle": "0s", "measure": "1s"},
         }
     )
-    mock = Mock("http://127.0.0.1:1", "http://127.0.0.1:1", os.getpid())
+    mock = RunningMock("http://127.0.0.1:1", "http://127.0.0.1:1", os.getpid())
     cores = Cores.among([0], pinned=False)
     fleet = Fleet(mock, {}, cores, None, {}, dict)
     hello = Hello(token="", pid=os.getpid())

@@ -20,7 +20,7 @@ from loadtests.processes.affinity import Cores
 from loadtests.processes.groups import ProcessGroup, stop, uninterrupted
 from loadtests.processes.readiness import announced
 from loadtests.run import deployments
-from loadtests.run.deployments import DeploymentFailed, Fleet, Mock, running
+from loadtests.run.deployments import DeploymentFailed, Fleet, RunningMock, running
 from tests.support.servers import eventually, scripted_upstream
 
 pytestmark = pytest.mark.processes
@@ -55,10 +55,10 @@ def all_of(fleet: Fleet) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def lent() -> Iterator[Mock]:
+def lent() -> Iterator[RunningMock]:
     """A mock that runs already, for tests that are about a deployment alone."""
     with mock_upstream.running("0ms") as upstream:
-        yield Mock(upstream.url, upstream.control, upstream.pid)
+        yield RunningMock(upstream.url, upstream.control, upstream.pid)
 
 
 def test_a_fleet_answers_through_its_upstream_and_is_gone_afterwards(tmp_path):
@@ -484,7 +484,7 @@ def cores_of(pid: int) -> set[frozenset[int]]:
 
 def test_a_mock_that_runs_already_is_used_on_its_core_and_goes_on_as_it_was(tmp_path):
     with mock_upstream.running("0ms") as upstream:
-        lent = Mock(upstream.url, upstream.control, upstream.pid)
+        lent = RunningMock(upstream.url, upstream.control, upstream.pid)
         before = cores_of(upstream.pid)
         plan = plan_of(variant={"variant": "async-aiohttp"})
         with running(plan, tmp_path, lent=lent) as fleet:
@@ -501,7 +501,7 @@ def test_a_mock_that_runs_already_is_used_on_its_core_and_goes_on_as_it_was(tmp_
 
 def test_a_mock_that_ran_already_and_ends_is_told(tmp_path):
     with mock_upstream.running("0ms") as upstream:
-        lent = Mock(upstream.url, upstream.control, upstream.pid)
+        lent = RunningMock(upstream.url, upstream.control, upstream.pid)
         with running(plan_of(mine={"command": SERVE}), tmp_path, lent=lent) as fleet:
             os.kill(upstream.pid, signal.SIGKILL)
             eventually(fleet.dead)

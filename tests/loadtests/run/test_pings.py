@@ -72,14 +72,14 @@ def of(found, deployment, path):
 
 def test_each_request_has_the_calls_that_it_made(sent):
     found, _, _ = sent
-    assert of(found, "told", "/twice").calls == pings.Calls(2, {201: 2})
-    assert of(found, "told", "/none").calls == pings.Calls(0, {})
+    assert of(found, "told", "/twice").calls == pings.UpstreamCalls(2, {201: 2})
+    assert of(found, "told", "/none").calls == pings.UpstreamCalls(0, {})
     assert of(found, "told", "/twice").problem is None
 
 
 def test_a_call_that_no_route_matches_is_named(sent):
     stray = of(sent[0], "told", "/stray")
-    assert stray.calls == pings.Calls(1, {404: 1}, ("GET /nowhere",))
+    assert stray.calls == pings.UpstreamCalls(1, {404: 1}, ("GET /nowhere",))
     assert "GET /nowhere" in stray.problem
     assert "[[upstream.routes]]" in stray.problem
 

@@ -16,7 +16,7 @@ from loadtests.plans import PlanError
 from loadtests.plans.readiness import Question
 from loadtests.processes.readiness import answers
 from loadtests.run import diagnosis
-from loadtests.run.deployments import DeploymentFailed, Mock, running
+from loadtests.run.deployments import DeploymentFailed, RunningMock, running
 from tests.support.servers import serving
 
 pytestmark = pytest.mark.processes
@@ -40,7 +40,7 @@ if os.environ.get("PEM"):
     server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 """
-MOCK = Mock("http://127.0.0.1:1", "http://127.0.0.1:1", 1)
+MOCK = RunningMock("http://127.0.0.1:1", "http://127.0.0.1:1", 1)
 """Lent, and never called."""
 
 

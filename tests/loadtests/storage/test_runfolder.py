@@ -20,7 +20,7 @@ from loadtests.analysis import runs
 from loadtests.analysis.inputs import records
 from loadtests.cli import output
 from loadtests.exit_codes import USAGE
-from loadtests.recording.messages import Change, GeneratorLost, Usage
+from loadtests.recording.messages import GeneratorLost, UpstreamChanged, Usage
 from loadtests.storage import run_folder, saved_runs
 from loadtests.storage.run_folder import RunFolder, StorageFailed
 from tests.support.brownout_runs import COMMAND, PLAN, called, started
@@ -107,7 +107,7 @@ def test_a_line_is_on_disk_when_the_call_returns(tmp_path, run):
 def test_what_was_written_is_in_the_record_as_it_would_be_read(tmp_path, run):
     for message in messages():
         run.write(message)
-    run.write(Change(at=1.0, text="latency 50ms → 1s", profile={"latency": "1s"}))
+    run.write(UpstreamChanged(at=1.0, text="latency 50ms → 1s", profile={"latency": "1s"}))
     run.sample(SAMPLE)
     run.problem("it died", "shop")
     run.problem("a pity")
@@ -159,7 +159,7 @@ def test_the_files_are_utf_8_whatever_the_locale_says(tmp_path):
         "from loadtests.recording.messages import Change;"
         "print(locale.getpreferredencoding(False));"
         "run = RunFolder(pathlib.Path(sys.argv[1]), {'id': 'a', 'name': 'shop'});"
-        "run.write(Change(at=1.0, text='latency 50ms \\u2192 1s', profile=None));"
+        "run.write(UpstreamChanged(at=1.0, text='latency 50ms \\u2192 1s', profile=None));"
         "run.end('complete')"
     )
     in_ascii(code, str(tmp_path))
@@ -242,7 +242,7 @@ def test_what_was_measured_when_the_disk_became_full_is_in_the_record(tmp_path, 
 def test_nothing_is_written_behind_a_gap_though_there_is_room_again(tmp_path, run):
     filled(run)
     before = (tmp_path / "slices.jsonl").read_bytes()
-    change = Change(at=1.0, text="?", profile=None)
+    change = UpstreamChanged(at=1.0, text="?", profile=None)
     for write in (lambda: run.problem("the disk is full"), lambda: run.write(change)):
         with told(tmp_path, errno.EFBIG):
             write()
