@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.support.servers import LONGEST_WAIT
 ROOT = Path(__file__).parents[2]
 OPENING = {"open": "r", "read_text": "", "write_text": "", "fdopen": "r"}
 READING = ("Popen", "run", "check_output")
+CALLS = re.compile(rf"\b({'|'.join((*OPENING, *READING))})\s*\(")
 
 
 def sources() -> list[Path]:
@@ -27,9 +29,11 @@ def sources() -> list[Path]:
     ]
 
 
-def unsaid(tree: ast.Module) -> Iterator[int]:
+def unsaid(source: str) -> Iterator[int]:
     """The lines on which a text file is opened, or a process read, in the locale's encoding."""
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+    if not CALLS.search(source):  # most files need no parsing
+        return
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
         name = call.func.id if isinstance(call.func, ast.Name) else name
         if name not in OPENING and name not in READING:
@@ -47,12 +51,12 @@ def unsaid(tree: ast.Module) -> Iterator[int]:
 
 
 def test_every_text_file_is_opened_with_its_encoding():
-    assert list(unsaid(ast.parse('open(x); x.read_text(); open(x, "rb"); os.open(x)'))) == [1, 1]
-    assert list(unsaid(ast.parse("run(x, text=True); run(x, text=True, encoding=y)"))) == [1]
+    assert list(unsaid('open(x); x.read_text(); open(x, "rb"); os.open(x)')) == [1, 1]
+    assert list(unsaid("run(x, text=True); run(x, text=True, encoding=y)")) == [1]
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in sources()
-        for line in unsaid(ast.parse(path.read_text(encoding="utf-8")))
+        for line in unsaid(path.read_text(encoding="utf-8"))
     ]
     assert found == []
 
