@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from loadtests.analysis import proposals
 from loadtests.analysis.inputs.records import Record, StageRecord
-from loadtests.analysis.inputs.windows import Quarter, pieces, throughput, together, window
+from loadtests.analysis.inputs.user_time import UserTime
+from loadtests.analysis.inputs.windows import Quarter, pieces, together, window
 from loadtests.analysis.numbers import percent
 from loadtests.analysis.stats import intervals, relaxation
 from loadtests.analysis.stats.sample_size import least
@@ -107,7 +108,7 @@ def _goal(stage: Stage, batches: Sequence[Quarter], whole: Quarter, seconds: flo
     times = intervals.Times([batch.response for batch in batches])
     wanted = [_until(times.quantile(QUANTILES["p95"]), P95, seconds)]
     if stage.model == "closed":  # in the open one it is the rate, which is known
-        rate = throughput(stage, batches)
+        rate = UserTime(stage, batches).throughput(batches)
         wanted.append(_until(intervals.ratio(rate.successes, rate.seconds), THROUGHPUT, seconds))
     usual = seconds * USUAL / whole.response.count
     return max(usual if one is None else one for one in wanted)

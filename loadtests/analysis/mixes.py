@@ -83,7 +83,8 @@ def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
 
 def _told(point: Point, top: Point) -> str:
     here, there = _shares(point), _shares(top)
-    name = max(there.keys() | here.keys(), key=lambda n: abs(here.get(n, 0.0) - there.get(n, 0.0)))
+    names = sorted(there.keys() | here.keys())
+    name = max(names, key=lambda n: abs(here.get(n, 0.0) - there.get(n, 0.0)))
     share = f"{name} is {percent(here.get(name, 0.0))} of {point.level:,}"
     return f"{share} instead of {percent(there.get(name, 0.0))}"
 

@@ -21,15 +21,8 @@ from loadtests.analysis.checks.noise import NEGLIGIBLE, Noise, disturbance, high
 from loadtests.analysis.checks.noise_sources import noise
 from loadtests.analysis.inputs import cpu, resources
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.inputs.windows import (
-    Quarter,
-    Window,
-    pieces,
-    throughput,
-    together,
-    unaccounted,
-    window,
-)
+from loadtests.analysis.inputs.user_time import UserTime
+from loadtests.analysis.inputs.windows import Quarter, Window, pieces, together, window
 from loadtests.analysis.numbers import duration, percent, rate
 from loadtests.analysis.stats import intervals
 from loadtests.analysis.steady import Steadiness, steadiness, worst
@@ -158,8 +151,8 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     # An open queue that grows may have been made to by what was taken, whatever its interval says.
     noisy = stage.model == "closed" and problems.valid and mock.valid and not disturbed_by.valid
     problems = problems.and_of(disturbed_by).and_of(mock)
-    left_out = unaccounted(stage, seen.batches, seen.windows)
-    level = _Level(usable, used, problems, worst(states), amount, noisy, left_out)
+    time = UserTime(stage, seen.batches, seen.windows)
+    level = _Level(usable, used, problems, worst(states), amount, noisy, time.unaccounted)
     names = sorted({part.request for record in usable for part in record.slices} - {ALL})
     several = len(names) > 1  # a single one is all of them
     parts = (
@@ -171,13 +164,13 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
         )
         for name in names
     )
-    of_all = _throughput(stage, seen, seen)
+    of_all = _throughput(time, seen)
     whole = _point(level, ALL, seen, of_all)
     watched = outside.of_level(usable, samples), canaries.of_level(usable, samples)
     found = [whole.model_copy(update=dict(zip(("outside", "canary"), watched, strict=True)))]
     for name, part in parts:
         if part.whole.ended:
-            answered = _throughput(stage, part, seen) if several else of_all
+            answered = _throughput(time, part) if several else of_all
             found.append(_point(level, name, part, answered))
     return found
 
@@ -359,10 +352,10 @@ def _finite(estimate: Estimate | None) -> Estimate | None:
     return estimate.model_copy(update={"high": None}) if unbounded else estimate
 
 
-def _throughput(stage: Stage, seen: _LevelData, every: _LevelData) -> Estimate:
+def _throughput(time: UserTime, seen: _LevelData) -> Estimate:
     if not seen.batches:
         return Estimate(value=0.0)  # of a lost stage, whose point is not valid
-    rate = throughput(stage, seen.batches, every.batches, every.windows)
+    rate = time.throughput(seen.batches)
     found = intervals.ratio(rate.successes, rate.seconds, seen.parts)
     if found.low is None or found.high is None:
         return found

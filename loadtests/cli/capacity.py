@@ -7,44 +7,29 @@ from typing import Annotated
 
 import typer
 
-from loadtests.cli.options import (
-    AsJson,
-    Bounds,
-    Deployments,
-    LocustWords,
-    Measure,
-    Model,
-    NoTelemetry,
-    Out,
-    PlanArgument,
-    Processes,
-    Quiet,
-    Settle,
-    Verbose,
-    WhenUnresolved,
-)
+from loadtests.cli import options
 from loadtests.cli.output import finish, mistakes, use
 from loadtests.cli.playing import locust_words, plan_with, played
 
 
 def capacity(
-    plan: PlanArgument = None,
-    words: LocustWords = None,
-    out: Out = Path("runs"),
-    deployments: Deployments = "",
-    model: Model = "",
-    levels: Bounds = "",
-    settle: Settle = "",
-    measure: Measure = "",
+    plan: options.PlanArgument = None,
+    words: options.LocustWords = None,
+    out: options.Out = Path("runs"),
+    deployments: options.Deployments = "",
+    model: options.Model = "",
+    levels: options.Bounds = "",
+    settle: options.Settle = "",
+    measure: options.Measure = "",
     within: Annotated[
         str, typer.Option(metavar="10m", help="Time limit of the whole command.")
     ] = "10m",
-    no_telemetry: NoTelemetry = False,
-    processes: Processes = 1,
-    unresolved: WhenUnresolved = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    no_telemetry: options.NoTelemetry = False,
+    processes: options.Processes = 1,
+    unresolved: options.WhenUnresolved = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """
     Find the highest level that meets the plan's SLOs, with an interval.
@@ -66,12 +51,12 @@ def capacity(
             settle=settle,
             measure=measure,
         )
-        options = locust_words(chosen, words)
+        locust_options = locust_words(chosen, words)
         from loadtests.cli import arguments
         from loadtests.schedules.search import search_of
 
         search = search_of(
             chosen, arguments.bounds(levels) or chosen.load.levels, arguments.seconds(within)
         )
-        outcome = played(chosen, out, processes, search, options)
+        outcome = played(chosen, out, processes, search, locust_options)
     finish(outcome, unresolved)

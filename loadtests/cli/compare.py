@@ -8,18 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadtests.analysis.verdicts.metrics import METRICS
-from loadtests.cli.options import (
-    Anyway,
-    AsJson,
-    Ats,
-    LocustWords,
-    Margin,
-    PlanOption,
-    Processes,
-    Quiet,
-    Verbose,
-    WhenUnresolved,
-)
+from loadtests.cli import options
 from loadtests.cli.output import (
     console,
     finish,
@@ -41,13 +30,13 @@ def compare(
     b: Annotated[
         str, typer.Argument(metavar="B", help="A deployment of the plan, a command, URL or run.")
     ],
-    words: LocustWords = None,
-    plan: PlanOption = None,
-    at: Ats = "",
+    words: options.LocustWords = None,
+    plan: options.PlanOption = None,
+    at: options.Ats = "",
     metric: Annotated[
         str, typer.Option(metavar="|".join(METRICS), help="The metric that decides.")
     ] = "p95",
-    margin: Margin = "5%",
+    margin: options.Margin = "5%",
     within: Annotated[str, typer.Option(metavar="6m", help="Time limit.")] = "6m",
     cwd_a: Annotated[str, typer.Option(metavar="DIR", help="Where the command A starts.")] = "",
     cwd_b: Annotated[str, typer.Option(metavar="DIR", help="Where the command B starts.")] = "",
@@ -57,12 +46,12 @@ def compare(
         Path | None,
         typer.Option(help="Folder for the runs; of two saved runs, the page.", show_default=False),
     ] = None,
-    processes: Processes = 1,
-    anyway: Anyway = False,
-    unresolved: WhenUnresolved = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    processes: options.Processes = 1,
+    anyway: options.Anyway = False,
+    unresolved: options.WhenUnresolved = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the order and the time, start nothing.")
     ] = False,
@@ -111,7 +100,7 @@ def compare(
             settle=settle,
             measure=measure,
         )
-        options = locust_words(chosen, words)
+        locust_options = locust_words(chosen, words)
         if dry_run:
             from loadtests.cli import dry_run as dry_runs
 
@@ -119,7 +108,7 @@ def compare(
             return
         from loadtests.schedules.interleaved import Interleaved
 
-        outcome = played(chosen, out or Path("runs"), processes, Interleaved(terms), options)
+        outcome = played(chosen, out or Path("runs"), processes, Interleaved(terms), locust_options)
     finish(outcome, unresolved)
 
 

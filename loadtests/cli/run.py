@@ -7,31 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadtests.cli import options
 from loadtests.cli.compare import endings, write_comparison
-from loadtests.cli.options import (
-    Anyway,
-    Arrivals,
-    AsJson,
-    At,
-    Deployments,
-    Levels,
-    LocustWords,
-    Margin,
-    Measure,
-    Model,
-    NoTelemetry,
-    Out,
-    PlanArgument,
-    Processes,
-    Quiet,
-    Repeats,
-    Settle,
-    Slos,
-    ThinkTime,
-    Upstream,
-    Verbose,
-    WhenUnresolved,
-)
 from loadtests.cli.output import finish, mistakes, note, print_lines, use
 from loadtests.cli.playing import locust_words, plan_with, played
 
@@ -43,31 +20,31 @@ if TYPE_CHECKING:
 
 
 def run(
-    plan: PlanArgument = None,
-    words: LocustWords = None,
-    out: Out = Path("runs"),
-    deployments: Deployments = "",
-    upstream: Upstream = "",
-    model: Model = "",
-    arrivals: Arrivals = "",
-    levels: Levels = "",
-    settle: Settle = "",
-    measure: Measure = "",
-    think_time: ThinkTime = "",
-    repeats: Repeats = "",
-    slos: Slos = "",
-    no_telemetry: NoTelemetry = False,
-    processes: Processes = 1,
+    plan: options.PlanArgument = None,
+    words: options.LocustWords = None,
+    out: options.Out = Path("runs"),
+    deployments: options.Deployments = "",
+    upstream: options.Upstream = "",
+    model: options.Model = "",
+    arrivals: options.Arrivals = "",
+    levels: options.Levels = "",
+    settle: options.Settle = "",
+    measure: options.Measure = "",
+    think_time: options.ThinkTime = "",
+    repeats: options.Repeats = "",
+    slos: options.Slos = "",
+    no_telemetry: options.NoTelemetry = False,
+    processes: options.Processes = 1,
     baseline: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN", help="A saved run to compare this one with.", show_default=False
         ),
     ] = None,
-    anyway: Anyway = False,
-    at: At = None,
-    margin: Margin = "",
-    unresolved: WhenUnresolved = None,
+    anyway: options.Anyway = False,
+    at: options.At = None,
+    margin: options.Margin = "",
+    unresolved: options.WhenUnresolved = None,
     why: Annotated[
         str,
         typer.Option(
@@ -76,9 +53,9 @@ def run(
             show_default=False,
         ),
     ] = "",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
     ] = False,
@@ -109,7 +86,7 @@ def run(
             repeats=repeats,
             slos=slos,
         )
-        options = locust_words(chosen, words)
+        locust_options = locust_words(chosen, words)
         from loadtests.plans import overrides
 
         names = overrides.names(why, chosen)
@@ -125,7 +102,7 @@ def run(
         note(*too_short(chosen, asked_only=True))
         if dry_run:
             return
-        outcome = _against(against, played(chosen, out, processes, schedule, options))
+        outcome = _against(against, played(chosen, out, processes, schedule, locust_options))
     finish(outcome, unresolved)
 
 

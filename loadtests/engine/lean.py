@@ -137,30 +137,9 @@ class LeanClient:
         stamped = STAMPS.stamp(url, given)
         sent = _Sent(self._endpoint, method, path, given, body, timeout or self._timeout)
         began_at, began = time(), perf_counter()
-        error: BaseException | None = None
-        answer = None
-        limit = gevent.Timeout.start_new(sent.timeout)
-        try:
-            answer = self._connection.exchange(sent)
-            coded = decoder(answer.header(b"content-encoding"))
-            content = b"".join(coded(bytes(sent.body)))
-        except (RequestFailed, OSError) as failure:
-            error, content = failure, b""
-        except gevent.Timeout as expired:
-            if expired is not limit:
-                raise
-            error, content = TimeoutError("no complete answer in time"), b""
-        finally:
-            limit.close()
-        response = Response(
-            method,
-            name or path,
-            url,
-            answer.status if answer is not None else 0,
-            answer.fields() if answer is not None else [],
-            content,
-            error,
-        )
+        answer, content, error = self._exchange(sent)
+        status, fields = (answer.status, answer.fields()) if answer is not None else (0, [])
+        response = Response(method, name or path, url, status, fields, content, error)
         size = answer.size if answer is not None else 0
         noted = dict(context or {})
 
@@ -186,6 +165,23 @@ class LeanClient:
             noted[PHASES] = server_timing.phases(header, response.seconds, body_took)
         response.catch(count) if catch_response else count(response.error)
         return response
+
+    def _exchange(self, sent: "_Sent") -> tuple[AnswerParser | None, bytes, BaseException | None]:
+        """Return what came, with the body decompressed; and why the request failed."""
+        answer = None
+        limit = gevent.Timeout.start_new(sent.timeout)
+        try:
+            answer = self._connection.exchange(sent)
+            coded = decoder(answer.header(b"content-encoding"))
+            return answer, b"".join(coded(bytes(sent.body))), None
+        except (RequestFailed, OSError) as failure:
+            return answer, b"", failure
+        except gevent.Timeout as expired:
+            if expired is not limit:
+                raise
+            return answer, b"", TimeoutError("no complete answer in time")
+        finally:
+            limit.close()
 
     def close(self) -> None:
         self._connection.close()

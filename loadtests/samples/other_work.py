@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,17 @@ class _Process(NamedTuple):
     gives_way: bool
 
 
+class WorkSeen(NamedTuple):
+    """
+    What one look showed. `named`: {"name", "pid", "cpu": cores used, "core": the last one} of each,
+    the busiest first. `gave_way`: by core, the part of what others used there that processes of a
+    lower priority used: nice above 0, or SCHED_IDLE (sched(7)).
+    """
+
+    named: Sequence[dict[str, Any]] = ()
+    gave_way: Mapping[int, float] = {}
+
+
 class OtherWork:
     """
     Names the processes that used most while others took CPU.
@@ -49,11 +60,6 @@ class OtherWork:
         self._tick = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
         self._before: Mapping[int, _Process] = {}
         self._looked = self._rested = float("-inf")
-        self.gave_way: Mapping[int, float] = {}
-        """
-        By core, the part of what others used there, at the last look, that processes of a lower
-        priority used: nice above 0, or SCHED_IDLE (sched(7)).
-        """
 
     def look(
         self,
@@ -62,9 +68,9 @@ class OtherWork:
         cores: Collection[int],
         now: float,
         elapsed: float,
-    ) -> list[dict[str, Any]]:
+    ) -> WorkSeen:
         """
-        Return {"name", "pid", "cpu": cores used, "core": the last one} of each, the busiest first.
+        Return who used most.
 
         The name is the program's as the system keeps it, without arguments. What children used
         that have ended is their parent's. Where the last look is older than the last sample, what
@@ -77,30 +83,29 @@ class OtherWork:
             now: monotonic seconds.
             elapsed: seconds since the last sample.
         """
-        self.gave_way = {}
         busy = taken > TAKEN
         if now < self._rested or not (busy or now - self._looked >= BASELINE):
-            return []
+            return WorkSeen()
         began = time.thread_time()
         before, after = self._before, self._processes()
         self._before, self._looked = after, now
         self._rested = now + (time.thread_time() - began) / COST
         if not busy or not before:
-            return []
+            return WorkSeen()
         used = {
             pid: cpu
             for pid, cpu in _grown(before, after).items()
             if cpu > 0 and after[pid].core in cores and not _belongs(pid, ours, after)
         }
-        self.gave_way = _giving_way(used, after)
         part = taken / max(sum(used.values()) / elapsed, taken)
         cpu = {pid: round(part * seconds / elapsed, 3) for pid, seconds in used.items()}
         most = sorted(cpu, key=lambda pid: cpu[pid], reverse=True)[:MOST]
-        return [
+        named = [
             {"name": _shown(after[pid].name), "pid": pid, "cpu": cpu[pid], "core": after[pid].core}
             for pid in most
             if cpu[pid] >= LEAST
         ]
+        return WorkSeen(named, _giving_way(used, after))
 
     def _processes(self) -> dict[int, _Process]:
         found = {}

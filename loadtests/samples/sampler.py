@@ -199,10 +199,10 @@ class Sampler:
         worked = sum(spent[core].worked for core in cores if core < len(spent))
         taken = max(worked - sum(one["cpu"] for one in processes.values()), 0.0)
         ours = {pid for pids in named.values() for pid in pids}
-        others = self._others.look(taken, ours, cores, now, elapsed)
+        others, gave_way = self._others.look(taken, ours, cores, now, elapsed)
         told: dict[str, Any] = {"others": others} if others else {}
-        if any(self._others.gave_way.values()):
-            told["gave_way"] = [self._others.gave_way.get(core, 0.0) for core in range(len(spent))]
+        if any(gave_way.values()):
+            told["gave_way"] = [gave_way.get(core, 0.0) for core in range(len(spent))]
         return told
 
     def _limits(

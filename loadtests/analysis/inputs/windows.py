@@ -11,7 +11,6 @@ from scipy import special
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.histograms import merged as merged_times
-from loadtests.recording.messages import Stage
 from loadtests.recording.phases import PhaseSums, merged
 from loadtests.recording.slices import LENGTH, Slice, seconds_in_flight
 
@@ -284,126 +283,6 @@ def together(quarters: Sequence[Quarter]) -> Quarter:
         whole.in_flight += quarter.in_flight
         whole.seconds += quarter.seconds
     return whole
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """
-    Throughput as a ratio of sums over pieces, for `intervals.ratio`: successes a second are
-    sum(successes) / sum(seconds).
-    """
-
-    successes: Sequence[float]
-    seconds: Sequence[float]
-
-    @property
-    def value(self) -> float:
-        """Successes a second; 0 where nothing was measured."""
-        total = math.fsum(self.seconds)
-        return math.fsum(self.successes) / total if total else 0.0
-
-
-def throughput(
-    stage: Stage,
-    quarters: Sequence[Quarter],
-    every: Sequence[Quarter] = (),
-    windows: Sequence[Window] = (),
-) -> Rate:
-    """
-    Successes a second of a stage, or of several of one level.
-
-    In the closed model each of N users takes a cycle for each request: the answer, then a pause.
-    So N / (R + Z), with the mean answer R and the mean pause Z, is the throughput (Little's law;
-    Glynn and Whitt, Indirect estimation via L = lambda W, Operations Research 1989). It differs
-    from counting by what the window's two ends cut off, which is much where all answer at the same
-    time: windows of 1.25 s hold two or three whole waves of answers of 0.5 s. Where the two differ
-    by more than the ends can cut off, some users had no part in what started in the window (they
-    hang), or few very long answers reach far out of it, and the successes are counted. So they are
-    where quick answers overtake the others, in the open model, and where users of an own locustfile
-    pause as they like.
-
-    Args:
-        stage: one of those that were measured; `level`, `think_time` and the model are read.
-        quarters: of one kind of request or of all, in order.
-        every: the same quarters of all requests, where the others are of one kind.
-        windows: those that the quarters are of.
-    """
-    every = every or quarters
-    counted = Rate([one.succeeded for one in quarters], [one.seconds for one in quarters])
-    if not _cycles_are_known(stage, every):
-        return counted
-    cycles = _cycles(stage, every)
-    missing = abs(_missing(stage, every, cycles))
-    if missing > _cut_off(stage, every, cycles, windows) or unaccounted(stage, every, windows):
-        return counted
-    return Rate([one.ok.count for one in quarters], [cycle / stage.level for cycle in cycles])
-
-
-def unaccounted(stage: Stage, quarters: Sequence[Quarter], windows: Sequence[Window]) -> float:
-    """
-    Return the share of its users' time that what started in a window leaves out, where that is more
-    than the ends of the window cut off; 0 otherwise.
-
-    A request that began before the window and took most of it is in no number, and those that began
-    in the window are the quick ones. One that failed would be in no response time anyway. A window
-    of fewer than two cycles can be cut off by as much as it has; there, requests that began before
-    it and took much longer show that they were overtaken.
-    """
-    if not _cycles_are_known(stage, quarters) or any(one.hung or one.unanswered for one in windows):
-        return 0.0
-    cycles = _cycles(stage, quarters)
-    missing = _missing(stage, quarters, cycles) - math.fsum(one.failing for one in windows)
-    share = missing / (stage.level * math.fsum(one.seconds for one in quarters))
-    if share <= _MUCH:
-        return 0.0
-    if missing > _cut_off(stage, quarters, cycles, windows) or _overtakes(stage, quarters, windows):
-        return share
-    return 0.0
-
-
-def _overtakes(stage: Stage, quarters: Sequence[Quarter], windows: Sequence[Window]) -> bool:
-    count = sum(one.ok.count for one in quarters)
-    earlier = sum(one.before[0] for one in windows)
-    if not count or not earlier or count >= 2 * stage.level * len(windows):
-        return False
-    before = math.fsum(one.before[1] for one in windows) / earlier
-    return before > _LONGER * math.fsum(one.ok.total() for one in quarters) / count
-
-
-def _cycles_are_known(stage: Stage, quarters: Sequence[Quarter]) -> bool:
-    closed = stage.model == "closed" and not stage.own_tasks
-    return closed and any(one.started for one in quarters)
-
-
-def _cycles(stage: Stage, quarters: Sequence[Quarter]) -> list[float]:
-    """Seconds that the cycles take which started in each quarter, all users together."""
-    followed = sum(one.followed for one in quarters)
-    pause = sum(one.idle for one in quarters) / followed if followed else stage.think_time
-    return [one.ok.total() + one.failed.total() + pause * one.started for one in quarters]
-
-
-def _missing(stage: Stage, quarters: Sequence[Quarter], cycles: Sequence[float]) -> float:
-    """Seconds of users that are in no cycle; negative where cycles reach out of the windows."""
-    return stage.level * math.fsum(one.seconds for one in quarters) - math.fsum(cycles)
-
-
-def _cut_off(
-    stage: Stage, quarters: Sequence[Quarter], cycles: Sequence[float], windows: Sequence[Window]
-) -> float:
-    """
-    Seconds of users by which the ends of windows can make cycles and time differ.
-
-    Where all users answer at the same time that is one cycle of each. Where they do not, the rests
-    at the two ends differ by chance: 2 N of them, each of a cycle in the mean and as variable.
-    """
-    cycle = math.fsum(cycles) / sum(one.started for one in quarters)
-    stretches = sum(one.stretches for one in windows) or 1
-    return stretches * cycle * max(stage.level, _SCATTER * math.sqrt(2 * stage.level))
-
-
-_SCATTER = 3.0  # standard errors
-_MUCH = 0.25  # of the users' time
-_LONGER = 1.25  # times; a queue that builds up has its short answers first
 
 
 _CHANCE = 1e-4  # that as many hang although all that start are alike

@@ -11,7 +11,8 @@ from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.resources import resources
 from loadtests.analysis.inputs.sample_parts import Sample
-from loadtests.analysis.inputs.windows import Quarter, Window, pieces, throughput, together, window
+from loadtests.analysis.inputs.user_time import UserTime
+from loadtests.analysis.inputs.windows import Quarter, Window, pieces, together, window
 from loadtests.analysis.stats.sample_size import enough
 from loadtests.analysis.verdicts import covariates
 from loadtests.recording.histograms import Histogram, merged
@@ -98,7 +99,8 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         if (value := slow_quantile(part.response, part.failed.count, q)) is not None
     }
     if whole.seconds and requests:
-        values["throughput"] = throughput(stage, seen.quarters, windows=[seen]).value
+        time = UserTime(stage, seen.quarters, [seen])
+        values["throughput"] = time.throughput(seen.quarters).value
         values["errors"] = whole.failed.count / requests
     values |= _processes(record, used, whole)
     if statuses and whole.ok.count:

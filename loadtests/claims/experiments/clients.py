@@ -2,7 +2,7 @@
 
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.claims.experiment import ClaimCase, ClaimExperiment
-from loadtests.claims.measurements import Measurement, counted
+from loadtests.claims.measurements import Measurement, counted, measured_ratio
 from loadtests.claims.model import THREADS, TLS_CONTEXT, throughput
 from loadtests.results import Estimate
 
@@ -94,10 +94,9 @@ def async_page_is_better(seen: Measurement) -> list[ClaimCase]:
             if_true=2.0,
             if_false=0.5,
             predicted=predicted(users),
-            measured=ratio(
+            measured=measured_ratio(
                 seen.throughput("requests-get", users), seen.throughput("new-async-client", users)
-            )
-            or Estimate(value=0.0),
+            ),
         )
         for users in (1, 30)
     ]
@@ -114,10 +113,9 @@ def async_scales_better(seen: Measurement) -> list[ClaimCase]:
             if_true=gain,
             if_false=1.0,
             predicted=users / min(threads, users),
-            measured=ratio(
+            measured=measured_ratio(
                 seen.throughput(f"threads[{threads}]", users), seen.throughput("async", users)
-            )
-            or Estimate(value=0.0),
+            ),
         )
         for threads in (THREADS, users)
     ]

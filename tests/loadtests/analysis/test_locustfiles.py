@@ -205,7 +205,7 @@ def test_levels_with_another_mix_of_user_classes_say_nothing_of_the_knee():
     assert run.knees["roomy"].low >= 0.9 * 64
     [told] = [text for text in run.problems if "mix of User classes" in text]
     assert "at 1 and 2 users the mix of User classes is another one than at 64" in told
-    assert "B is 0 % of 1 instead of 25 %" in told or "A is 100 % of 1 instead of 75 %" in told
+    assert "A is 100 % of 1 instead of 75 %" in told  # and not B, by whatever order a set has
 
 
 def test_a_fixed_count_leaves_no_knee():

@@ -6,7 +6,8 @@ import statistics
 
 import pytest
 
-from loadtests.analysis.inputs.windows import throughput, window
+from loadtests.analysis.inputs.user_time import UserTime
+from loadtests.analysis.inputs.windows import window
 from loadtests.analysis.points import points
 from loadtests.analysis.verdicts.blocks import block
 from tests.support.simulated_engine import recorded, stage
@@ -76,7 +77,8 @@ def test_the_pause_is_taken_as_it_was_measured():
     record = recorded(stage(0, "a", 40), users(40, 7.0, taking(0.01), pause=0.002))
     for part in record.slices:
         part.followed, part.idle = part.started, 0.002 * part.started
-    found = throughput(record.stage, window(record).quarters)
+    quarters = window(record).quarters
+    found = UserTime(record.stage, quarters).throughput(quarters)
     assert found.value == pytest.approx(40 / 0.012, rel=0.005)
 
 
@@ -85,7 +87,7 @@ def test_where_users_pause_as_they_like_successes_are_counted(altered):
     record = recorded(stage(0, "a", 40), users(40, 7.0, taking(0.5)))
     whole = window(record)
     record.stage = record.stage.model_copy(update=altered)
-    found = throughput(record.stage, whole.quarters)
+    found = UserTime(record.stage, whole.quarters).throughput(whole.quarters)
     assert found.value == sum(quarter.succeeded for quarter in whole.quarters) / 5
 
 

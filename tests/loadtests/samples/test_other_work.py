@@ -36,6 +36,9 @@ class Machine:
         (self.folder / str(pid) / "stat").unlink()
 
     def look(self, taken=0.9, seconds=1.0, cores=(1,)):
+        return [*self.sees(taken, seconds, cores).named]
+
+    def sees(self, taken=0.9, seconds=1.0, cores=(1,)):
         self.now += seconds
         return self.work.look(taken, {HARNESS}, set(cores), self.now, 1.0)
 
@@ -68,12 +71,10 @@ def test_the_part_of_processes_of_a_lower_priority_is_counted_by_core(machine, m
         machine.runs(8, "backup", seconds, policy=other_work.SCHED_IDLE)
         machine.runs(9, "python3", seconds)
         machine.runs(10, "other core", seconds, core=0)
-        return machine.look(cores=(0, 1))
+        return machine.sees(cores=(0, 1)).gave_way
 
-    all_run(1.0)
-    assert machine.work.gave_way == {}
-    all_run(1.3)
-    assert machine.work.gave_way == {1: pytest.approx(2 / 3, abs=0.001), 0: 0.0}
+    assert all_run(1.0) == {}
+    assert all_run(1.3) == {1: pytest.approx(2 / 3, abs=0.001), 0: 0.0}
 
 
 def test_a_name_that_a_process_chose_cannot_hold_markup(machine):
