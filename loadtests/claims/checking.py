@@ -91,7 +91,8 @@ def check(
             interrupted = True
         ordered = [findings[one.name] for one in wanted if one.name in findings]
         played = {name: one for name, one in seen.items() if isinstance(one, Measurement)}
-        written = page.write(ordered, played, folder)
+        with run_folder.writable(folder):
+            written = page.write(ordered, played, folder)
     if interrupted or held.came:
         return ClaimOutcome(written, ordered, INTERRUPTED)
     decided = all(finding.verdict for finding in ordered)

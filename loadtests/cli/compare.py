@@ -128,10 +128,13 @@ def _compare_saved(
     from loadtests.outcomes import exit_code
     from loadtests.report import writing
     from loadtests.report.outputs import comparison
+    from loadtests.storage import run_folder
 
     found = compared(results.read(a), results.read(b), level, margin)
     check(found, anyway, level)
-    writing.replace(out, comparison.html(found).encode(), private=False)
+    page = comparison.html(found).encode()
+    with run_folder.writable(out, "Choose another place with --out."):
+        writing.replace(out, page, private=False)
     console.print(comparison.render(found))
     print_path(out)
     code = exit_code(endings(found), unresolved)

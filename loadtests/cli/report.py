@@ -33,11 +33,13 @@ def report_again(
         from loadtests.compare import baselines
         from loadtests.report import writing
         from loadtests.report.outputs import terminal
+        from loadtests.storage import run_folder
 
         found, against = baselines.judged(runs.analyse(run), run)
-        found = writing.write(found, run)
-        if against:
-            write_comparison(against, run)
+        with run_folder.writable(run, "Copy the run to a folder that you can write."):
+            found = writing.write(found, run)
+            if against:
+                write_comparison(against, run)
     console.print(terminal.render(found, settings.detail))
     print_report(run)
     print_summary(found, run, FINE)

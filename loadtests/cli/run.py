@@ -143,14 +143,17 @@ def _against(baseline: baselines.Baseline | None, outcome: Outcome) -> Outcome:
     from loadtests.outcomes import Ending, Outcome
     from loadtests.processes import interrupts
     from loadtests.report import writing
+    from loadtests.storage import run_folder
 
     folder = outcome.folder
     with interrupts.held() as held:  # Ctrl-C waits for the report, as it does in a session
-        writing.replace(folder / baselines.FILE, baselines.to_json(baseline).encode())
+        with run_folder.writable(folder):
+            writing.replace(folder / baselines.FILE, baselines.to_json(baseline).encode())
         run, found = baselines.judged(outcome.run, folder)
         if found is None:
             return outcome
-        run = writing.write(run, folder)
-        write_comparison(found, folder)
+        with run_folder.writable(folder):
+            run = writing.write(run, folder)
+            write_comparison(found, folder)
     interrupted = {Ending.INTERRUPTED} if held.came else set[Ending]()
     return Outcome(folder, run, outcome.endings | endings(found) | interrupted)

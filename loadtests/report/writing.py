@@ -32,7 +32,7 @@ def write(run: Run, folder: Path) -> Run:
     """
     _put(folder / "run.json", results.to_json(run))
     problems = []
-    for name, render in _renders().items():
+    for name, render in _renders(run).items():
         path = folder / name
         try:
             content = render(run)
@@ -47,7 +47,8 @@ def write(run: Run, folder: Path) -> Run:
     return run
 
 
-def _renders() -> dict[str, Render]:
+def _renders(run: Run) -> dict[str, Render]:
+    """How each file is made; a run without points has no pictures."""
     modules = [
         import_module(f"{outputs.__name__}.{module.name}")
         for module in iter_modules(outputs.__path__)
@@ -58,7 +59,7 @@ def _renders() -> dict[str, Render]:
         texts |= getattr(module, "FILES", {})
         pictures |= getattr(module, "DRAWINGS", {})
     page = texts.pop("report.html")
-    return texts | {"report.html": page} | pictures
+    return texts | {"report.html": page} | (pictures if run.points else {})
 
 
 def _put(path: Path, content: str | bytes) -> None:

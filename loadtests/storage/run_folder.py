@@ -5,7 +5,8 @@ import json
 import os
 import re
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -27,6 +28,7 @@ from loadtests.recording.messages import (
     Usage,
 )
 
+_ELSEWHERE = "Choose another folder with --out."
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,7 +39,7 @@ class StorageFailed(Failure):
 
 
 class OutFolderFailed(StorageFailed):
-    """The folder for the runs is none that can be used; nothing was started."""
+    """The folder is none that can be used; nothing is measured for it."""
 
     exit_code = USAGE
 
@@ -174,18 +176,32 @@ class RunFolder:
                 raise failed(self.path, self._failure)
 
 
-def failed(path: Path, error: OSError) -> StorageFailed:
-    """What to say of it."""
-    hint = "Choose another folder with --out."
+def failed(path: Path, error: OSError, elsewhere: str = _ELSEWHERE) -> StorageFailed:
+    """What to say of it; `elsewhere`: the way out where there is no permission."""
+    hint = elsewhere
     if error.errno in _NO_ROOM:
-        hint = "Make room, or choose another folder with --out."
+        hint = f"Make room, or {elsewhere[0].lower()}{elsewhere[1:]}"
     if open_files.exhausted(error):
         hint = f"To mend it, {open_files.HINT}."
     return StorageFailed(f"{path} cannot be written: {error.strerror or error}. {hint}")
 
 
-def _refused(out: Path, error: OSError) -> StorageFailed:
-    found = failed(out, error)
+@contextmanager
+def writable(path: Path, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
+    """
+    For a block that writes to a path after the measurement, or before it.
+
+    Raises:
+        StorageFailed: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _refused(path, error, elsewhere) from None
+
+
+def _refused(out: Path, error: OSError, elsewhere: str = _ELSEWHERE) -> StorageFailed:
+    found = failed(out, error, elsewhere)
     if error.errno in _NO_ROOM or open_files.exhausted(error):
         return found
     return OutFolderFailed(str(found))

@@ -107,8 +107,9 @@ class PrintedRun:
     def _details(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         run, names = self.run, self.run.names
         wide = options.max_width >= _WIDE
-        yield Text()
-        yield _points(run, names, console, options)
+        if run.points:
+            yield Text()
+            yield _points(run, names, console, options)
         if curves.is_open(curves.of_run(run)):
             yield Text(CLOCKS, style="dim")
         if not wide and (marks := states.legend(run)):

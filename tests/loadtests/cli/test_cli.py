@@ -1,5 +1,6 @@
 """The command line, where it starts nothing: saved runs against each other."""
 
+import errno
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from loadtests import results
 from loadtests.cli import commands, output, playing, ui
 from loadtests.exit_codes import Failure
+from loadtests.report import writing
 from loadtests.report.outputs import comparison
 from loadtests.results import Run
 from tests.support.brownout_runs import PLAN
@@ -121,6 +123,26 @@ def test_what_is_no_run_is_told(tmp_path, saved):
     ended = compared(tmp_path, saved(example(), "a"), str(tmp_path))
     assert ended.exit_code == 2
     assert "holds no run.json" in ended.output
+
+
+def test_a_page_or_a_report_that_cannot_be_written_is_told_with_the_way_out(
+    tmp_path, saved, monkeypatch
+):
+    monkeypatch.setattr(writing, "replace", _denied)
+    words = [saved(example(), "a"), saved(times(2), "b"), "--out", str(tmp_path / "page.html")]
+    ended = CliRunner().invoke(commands.app, ["compare", *words])
+    assert ended.exit_code == 2
+    assert f"{tmp_path / 'page.html'} cannot be written: Permission denied. Choose" in ended.output
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "slices.jsonl").touch()
+    ended = CliRunner().invoke(commands.app, ["report", str(folder)])
+    assert ended.exit_code == 2
+    assert "Permission denied. Copy the run to a folder that you can write." in ended.output
+
+
+def _denied(path, content, private=True):
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 @pytest.mark.parametrize("command", ["report", "compare"])

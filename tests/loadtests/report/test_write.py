@@ -23,8 +23,14 @@ def test_a_run_is_written_as_data_page_summary_and_pictures(tmp_path):
     assert results.read(tmp_path) == run
 
 
+def test_a_run_without_a_point_has_no_pictures_and_no_complaint_about_them(tmp_path):
+    run = example_runs.single_level().model_copy(update={"points": []})
+    assert writing.write(run, tmp_path) == run
+    assert not PICTURES & {path.name for path in tmp_path.iterdir()}
+
+
 def test_texts_are_written_before_what_needs_a_picture(tmp_path):
-    names = list(writing._renders())
+    names = list(writing._renders(example_runs.single_level()))
     assert names[-3:] == ["report.html", "curves.svg", "curves.png"]
     assert set(names[:-3]) == {"summary.md", "junit.xml", "points.csv"}
 
