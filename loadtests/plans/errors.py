@@ -39,6 +39,9 @@ _PHRASES = {
 }
 
 
+_LISTS = ("list_type", "tuple_type")
+
+
 class PlanError(Failure, ValueError):
     """A plan that cannot be played; the message says what, where, which value and the way out."""
 
@@ -133,6 +136,9 @@ def _explained(mistake: ErrorDetails, root: type[BaseModel], data: Any) -> tuple
         text = phrase.format(**mistake.get("ctx", {}))
     else:  # a kind that this table does not know yet
         text = mistake["msg"].replace("Input should be", "must be").replace("Input should", "must")
+    tables = field is not None and any(_models_in(field.annotation))
+    if tables and mistake["type"] in _LISTS and isinstance(mistake["input"], dict):
+        text = f"must be a list of tables: write [[{key}]] in place of [{key}]"
     hidden = any(isinstance(step, str) and redaction.is_secret(step) for step in steps)
     value = redaction.MARK if hidden else shown(mistake["input"])
     return key, f"{value} {text}{_hint(steps, field)}"

@@ -50,7 +50,8 @@ def check_host(url: str, allow_hosts: Collection[str]) -> None:
     try:
         found = socket.getaddrinfo(host, parts.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise PlanError(f"{url}: the host {host!r} cannot be found ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise PlanError(f"{url}: the host {host!r} cannot be found ({why})") from None
     addresses = {address_of(str(entry[4][0])) for entry in found}
     if any(address.is_unspecified for address in addresses):
         raise PlanError(f"{url}: {host} is where a server listens, not a target; use 127.0.0.1")

@@ -189,7 +189,7 @@ def failed(path: Path, error: OSError, elsewhere: str = _ELSEWHERE) -> StorageFa
 @contextmanager
 def writable(path: Path, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
     """
-    For a block that writes to a path after the measurement, or before it.
+    Hold a block that writes to a path before or after what is measured.
 
     Raises:
         StorageFailed: it cannot be written.

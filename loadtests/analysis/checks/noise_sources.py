@@ -172,8 +172,11 @@ class _LevelNoise:
         if found is None or not found.answers or not found.overdue:
             return Source("mock", "", self._calls, self.seconds)
         shares = {at: min(count / found.answers, 1.0) for at, count in found.overdue.items()}
-        worst = max(shares)
-        few = f"{found.overdue[worst]:,.0f} of its {found.answers:,.0f} answers"
+        # A second that lies in the window in part counts in part, and half a late answer is none.
+        several = [at for at, count in found.overdue.items() if count >= 0.5]
+        worst = max(several, default=min(shares))
+        late = max(round(found.overdue[worst]), 1)
+        few = f"{late:,} of its {max(round(found.answers), late):,} answers"
         what = f"the mock upstream gave {few} more than {duration(worst)} late"
         return Source("mock", what, self._calls, self.seconds, late=shares)
 

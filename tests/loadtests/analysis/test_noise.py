@@ -137,6 +137,24 @@ def test_a_mock_that_is_late_for_most_of_its_answers_is_the_bottleneck():
     assert found.limit.resource == "mock"
 
 
+@pytest.mark.parametrize("second", range(1, 9))
+def test_no_answer_is_none_that_was_late(second):
+    """An answer that was very late in a second of which the window has a small part."""
+    played = stage(0, "a", 2, measure=4.0)
+    made = recorded(played, users(played, lognormal(0.25, 0.1), random.Random(1)))
+    begin = made.begun.at
+    taken = [
+        {
+            "at": begin + n + 0.8,
+            "mock": ledger(begin + n, 8 * n, {0.01: 4 * n, 5.0: int(n >= second)}, n),
+        }
+        for n in range(-1, 9)
+    ]
+    (found,) = (p for p in points([made], taken) if p.request == "all")
+    assert any("answers more than" in text for text in found.problems)
+    assert not any("gave 0 of" in text for text in found.problems)
+
+
 def test_timers_that_wake_late_count_for_the_time_that_they_were_late():
     played = stage(0, "a", 4)
     made = recorded(played, users(played, lognormal(0.05, 0.1), random.Random(1)))

@@ -276,6 +276,11 @@ def test_a_plan_that_is_not_there_is_refused_by_name(tmp_path):
         plans.find("defaults")
 
 
+def test_a_table_in_place_of_a_list_of_tables_is_refused_with_its_brackets(refused):
+    message = refused(BASE.replace("[[requests]]", "[requests]"))
+    assert message.endswith("must be a list of tables: write [[requests]] in place of [requests]")
+
+
 def test_a_folder_in_place_of_a_plan_is_refused_with_a_file_in_it(tmp_path):
     with pytest.raises(PlanError) as caught:
         plans.find(str(tmp_path))

@@ -156,7 +156,7 @@ def in_ascii(code, *arguments):
 def test_the_files_are_utf_8_whatever_the_locale_says(tmp_path):
     code = (
         "import locale, pathlib, sys; from loadtests.storage.run_folder import RunFolder;"
-        "from loadtests.recording.messages import Change;"
+        "from loadtests.recording.messages import UpstreamChanged;"
         "print(locale.getpreferredencoding(False));"
         "run = RunFolder(pathlib.Path(sys.argv[1]), {'id': 'a', 'name': 'shop'});"
         "run.write(UpstreamChanged(at=1.0, text='latency 50ms \\u2192 1s', profile=None));"
