@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loadtests.plans.inline_toml import key, value_of
 from loadtests.plans.openapi import Operation
 
 _COMMENTED = 12  # further operations that a plan names
-_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PORT = re.compile(r"(--port|-p)([= ])\d{1,5}(?=\s|$)|(--bind|-b)([= ])\S+:\d{1,5}(?=\s|$)")
 _SERVERS = {"uvicorn": "--port {port}", "fastapi": "--port {port}", "flask": "--port {port}",
             "hypercorn": "--bind 127.0.0.1:{port}", "gunicorn": "--bind 127.0.0.1:{port}",
@@ -41,14 +41,7 @@ def with_port(command: str) -> str | None:
     """
     if "{port}" in command:
         return command
-    replaced, count = _PORT.subn(
-        lambda found: (
-            f"{found[1]}{found[2]}{{port}}"
-            if found[1]
-            else f"{found[3]}{found[4]}127.0.0.1:{{port}}"
-        ),
-        command,
-    )
+    replaced, count = _PORT.subn(_port_in, command)
     if count:
         return replaced
     try:
@@ -120,12 +113,12 @@ def _deployment(plan: NewPlan) -> Iterator[str]:
     yield "# {port} is a free port that brownout chooses."
     yield f"command = {_toml(plan.command)}"
     if plan.variables:
-        names = ", ".join(f'{_key(name)} = "{{upstream}}"' for name in plan.variables)
+        names = ", ".join(f'{key(name)} = "{{upstream}}"' for name in plan.variables)
         yield f"env = {{ {names} }}   # {{upstream}} is the URL of the mock"
     else:
         yield "# The variable that tells the service where its upstream is, here that of the mock:"
         for name in plan.possible or ("PAYMENTS_URL",):
-            yield f'# env = {{ {_key(name)} = "{{upstream}}" }}'
+            yield f'# env = {{ {key(name)} = "{{upstream}}" }}'
     if plan.ready is not None:
         yield f"ready = {_toml(plan.ready)}   # answers 2xx once the service is up"
 
@@ -164,20 +157,4 @@ def _has_null(value: Any) -> bool:
 
 
 def _toml(value: Any) -> str:
-    """A value on one line."""
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(str(key))} = {_toml(item)}" for key, item in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, str):
-        # JSON's escapes are TOML's, but for DEL and half of a surrogate pair.
-        plain = "".join(
-            "\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in value
-        )
-        return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value)
-
-
-def _key(name: str) -> str:
-    return name if _KEY.fullmatch(name) else _toml(name)
+    return value_of(value, " ")

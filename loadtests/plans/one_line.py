@@ -3,7 +3,6 @@
 Nobody makes the program read a file by such a line: it may come from a web form.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from loadtests.plans.errors import PlanError, explain
+from loadtests.plans.inline_toml import inside
 from loadtests.plans.slos import METRICS, Slo, parse
 from mock_upstream.latency.parser import parse as parse_latency
 from mock_upstream.profiles.merge_patch import merged
@@ -28,7 +28,6 @@ _UNSAID = {"routes", "timeline", "seed", "overrides", "caps", "budget"}
 _VALUES = 'latency = "200ms", capacity = {servers = 10}'
 _SLOS = "p95 < 250ms at 40; errors < 1%"
 _OPENING = "upstream = {"
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _KEY = re.compile(r"""(?!(?:p[\d.]+|max)\s*=)["'A-Za-z_][\w."'-]*\s*=""")  # p95=80ms: a latency
 _NAME = re.compile(rf"(?!(?:{'|'.join(METRICS)})\s*=)([\w-]+)\s*=(?!=)")
 
@@ -43,7 +42,7 @@ def upstream_line(profile: Profile) -> str:
     others = profile.model_dump(mode="json", exclude_defaults=True, exclude=_UNSAID | {"latency"})
     if not others:
         return latency
-    line = _inside({"latency": latency, **others})
+    line = inside({"latency": latency, **others})
     return line if len(line) <= _LONGEST else latency
 
 
@@ -159,23 +158,6 @@ def _patch(values: dict[str, Any]) -> dict[str, Any]:
         key: None if value == NONE else _patch(value) if isinstance(value, dict) else value
         for key, value in values.items()
     }
-
-
-def _inside(table: Mapping[str, Any]) -> str:
-    """The content of a TOML inline table."""
-    return ", ".join(
-        f"{key if _BARE_KEY.fullmatch(key) else _toml(key)} = {_toml(value)}"
-        for key, value in table.items()
-    )
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{{{_inside(value)}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    # All else is written as in JSON, where one character needs no escape that does in TOML.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _part(text: str) -> tuple[str, str]:

@@ -193,52 +193,28 @@ class SliceMessage(Message):
     @classmethod
     def of(cls, part: Slice) -> "SliceMessage":
         return cls(
-            index=part.index,
-            request=part.request,
-            started=part.started,
-            start_lead=round(part.start_lead, 7),
-            ended=part.ended,
-            end_lead=round(part.end_lead, 7),
-            succeeded=part.succeeded,
-            ok=part.ok.encode() if part.ok.count else "",
-            response=part.response.encode() if part.response.count else "",
-            failed=part.failed.encode() if part.failed.count else "",
-            kinds=part.kinds,
-            statuses=part.statuses,
-            bytes=part.bytes,
-            followed=part.followed,
-            idle=round(part.idle, 7),
+            **{name: getattr(part, name) for name in _SAME},
+            **{name: round(getattr(part, name), 7) for name in _ROUNDED},
+            **{name: times.encode() for name in _TIMES if (times := getattr(part, name)).count},
             phases=part.phases.encode() if part.phases else "",
-            unsent=part.unsent,
         )
 
     def slice(self, stage: int) -> Slice:
         """Raises ValueError when a histogram, or the phases, are broken."""
-        part = Slice(
-            stage=stage,
-            index=self.index,
-            request=self.request,
-            started=self.started,
-            start_lead=self.start_lead,
-            ended=self.ended,
-            end_lead=self.end_lead,
-            succeeded=self.succeeded,
-            kinds=dict(self.kinds),
-            statuses=dict(self.statuses),
-            bytes=self.bytes,
-            followed=self.followed,
-            idle=self.idle,
-            unsent=self.unsent,
-        )
-        if self.ok:
-            part.ok = Histogram.decode(self.ok)
-        if self.response:
-            part.response = Histogram.decode(self.response)
-        if self.failed:
-            part.failed = Histogram.decode(self.failed)
+        fields: dict[str, Any] = {name: getattr(self, name) for name in (*_SAME, *_ROUNDED)}
+        fields |= {n: Histogram.decode(text) for n in _TIMES if (text := getattr(self, n))}
+        part = Slice(stage=stage, **fields)
+        part.kinds, part.statuses = dict(self.kinds), dict(self.statuses)
         if self.phases:
             part.phases = PhaseSums.decode(self.phases)
         return part
+
+
+# The fields of a Slice, by how they are sent.
+_SAME = ("index", "request", "started", "ended", "succeeded", "kinds", "statuses", "bytes",
+         "followed", "unsent")  # fmt: skip
+_ROUNDED = ("start_lead", "end_lead", "idle")
+_TIMES = ("ok", "response", "failed")
 
 
 class Report(Message):

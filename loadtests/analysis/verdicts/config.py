@@ -16,6 +16,17 @@ switching costs too much of the time: what goes on on a machine lasts for some s
 SWITCHING = 0.15  # seconds between two blocks, as measured
 STARTING = 2.0  # seconds that both take to start again, about; only for telling the time
 
+ERRORS = "errors"  # the metric; compared by its difference: there may be none on one side
+ALARMS = 0.01  # the chance that two equal deployments are called different
+EACH = ALARMS / 2  # of it, for each of the two tests: the metric's, and that of failures
+POWER = 0.9  # of the smallest change that is told
+LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
+RISE = 0.01
+"""
+Of all requests. Where fewer fail more than before, that is no regression by itself; where more do,
+by chance or not, the two are not called equal.
+"""
+
 
 class ComparisonConfig(BaseModel):
     """

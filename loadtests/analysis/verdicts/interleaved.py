@@ -28,17 +28,23 @@ from loadtests.analysis.stats.sequential import looks_so_far, p_value, significa
 from loadtests.analysis.verdicts import answers, block_length, covariates
 from loadtests.analysis.verdicts import text as wording
 from loadtests.analysis.verdicts.blocks import Block
-from loadtests.analysis.verdicts.config import FIRST, ComparisonConfig
+from loadtests.analysis.verdicts.config import (
+    ALARMS,
+    EACH,
+    ERRORS,
+    FIRST,
+    LONGEST,
+    POWER,
+    RISE,
+    ComparisonConfig,
+)
 from loadtests.analysis.verdicts.effects import Effect, of_metric
 from loadtests.analysis.verdicts.metrics import METRICS
 from loadtests.results import QUANTILES, BlockShown, Change, Estimate, Kind, Verdict
 
 T = TypeVar("T")
-ERRORS = "errors"  # compared by their difference: there may be none on one side
 HIGHER_IS_BETTER = ("throughput",)
 
-ALARMS = 0.01  # the chance that two equal deployments are called different
-EACH = ALARMS / 2  # of it, for each of the two tests: the metric's, and that of failures
 EQUAL = 0.05  # the chance that two which differ by the margin are called equivalent, both sides
 INTERVAL = 0.03
 """
@@ -46,14 +52,11 @@ What the intervals leave out on paper. A comparison that stops when it knows sto
 chance has helped: of intervals that would leave out 0.05 of a fixed plan, up to 0.09 miss the truth
 then; of these 0.06 at most (tests/benchmarks/verdicts.py).
 """
-POWER = 0.9  # of the smallest change that is told
-_LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
 _FAILING = 0.5  # of the requests: there is nothing to compare
 _UNUSABLE = 0.5  # of the rounds: then the rest is not a fair choice of them
 _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
 may still be told apart, but not be called equivalent."""
-_RISE = 0.01  # of all requests: more failures than that, chance or not, are not called equal
 _OTHER_RATE = 1.1  # times the throughput: CPU of a request depends on how many come
 _GROWING = 0.02  # of the requests that came, by which those in flight grow in a block
 _GROWS = 8  # blocks that must show it
@@ -219,7 +222,7 @@ class _Seen:
             return _Judged("UNRESOLVED", self.more())
         found = self._decided()
         rise = self.errors.b - self.errors.a
-        if found.kind in ("EQUIVALENT", "BETTER") and rise > _RISE:
+        if found.kind in ("EQUIVALENT", "BETTER") and rise > RISE:
             return _Judged("UNRESOLVED", failures=f"{self._failures()} That may be chance.")
         return found
 
@@ -362,7 +365,7 @@ class _Seen:
             return (FIRST - count) * terms.round_seconds
         mean, spread = abs(found.mean), found.error * math.sqrt(count)
         margin = math.log1p(terms.margin)
-        most = int(_LONGEST / terms.round_seconds) + count
+        most = int(LONGEST / terms.round_seconds) + count
         for wanted in range(count + 1, most + 1):
             difference = _needed(EACH, wanted) * spread / math.sqrt(wanted)
             equality = _needed(EQUAL, wanted) * spread / math.sqrt(wanted)

@@ -20,6 +20,7 @@ from loadtests.analysis.stats.intervals import proportion
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.analysis.stats.sample_size import CONFIDENCE
 from loadtests.analysis.verdicts import answers
+from loadtests.analysis.verdicts.config import ALARMS, EACH, ERRORS, LONGEST, POWER, RISE
 from loadtests.analysis.verdicts.text import amount, change, minutes
 from loadtests.results import QUANTILES, Change, Estimate, Kind, Point, Verdict
 
@@ -27,13 +28,7 @@ NOTE = "A stored baseline: what changes from run to run is not in these interval
 BASELINE, NEW = "the baseline", "the new run"  # A and B
 METRIC = "p95"  # decides
 METRICS = ("p50", "p95", "p99", "throughput")
-ERRORS = "errors"
 MARGIN = 0.05
-ALARMS = 0.01  # the chance, within a run's noise, that two equal ones are called different
-EACH = ALARMS / 2  # of it, for each of the two tests: that of p95, and that of failures
-POWER = 0.9  # of the smallest change that is told
-_RISE = 0.01  # of all requests; fewer failures more than before are no regression by themselves
-_LONGEST = 3600.0  # seconds; a comparison that needs more will not be decided
 _LUCK = 0.5  # standard errors that are allowed for when more time is predicted
 _MOVING = {"drifting": "drifting", "unsteady": "not steady"}
 _USUAL = float(special.ndtri((1 + CONFIDENCE) / 2))
@@ -231,7 +226,7 @@ class _Pair:
         return f"{METRIC} at {self.at} has no end: {' and '.join(why)}."
 
     def _errors(self) -> Sign:
-        """1: more requests fail in B, -1: fewer; by more than _RISE and more than chance."""
+        """1: more requests fail in B, -1: fewer; by more than RISE and more than chance."""
         if sign := _failures_apart(self.a, self.b, 1 - CONFIDENCE):
             return sign
         if abs(self._rise) < failure_shares.LARGE:
@@ -278,7 +273,7 @@ class _Pair:
         if half is None or wanted <= 0:
             return None
         longer = max(self.a.seconds, self.b.seconds) * ((half / _USUAL / wanted) ** 2 - 1)
-        return longer if 0 < longer <= _LONGEST else None
+        return longer if 0 < longer <= LONGEST else None
 
     def _invalid(self) -> Iterator[str]:
         for side, point in self._sides():
@@ -381,7 +376,7 @@ def _effect(point: Point) -> float:
 
 def _failures_apart(a: Point, b: Point, alarms: float) -> Sign:
     rise = b.errors.rate - a.errors.rate
-    if abs(rise) <= _RISE or not (a.requests and b.requests):
+    if abs(rise) <= RISE or not (a.requests and b.requests):
         return 0
     (low_a, high_a), (low_b, high_b) = _failures(a, b, alarms)
     return 1 if low_b > high_a else -1 if high_b < low_a else 0
