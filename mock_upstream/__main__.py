@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import os
 import socket
 import sys
@@ -59,8 +60,12 @@ def _serve(given: argparse.Namespace) -> int:
         guard.check(given.control_host, given.control_token)
     except ValueError as error:
         return _refuse(f"{error}\nPass --control-token, or set {_TOKEN}.")
-    # Only now: uvicorn and FastAPI take most of a second, which a typo need not wait for.
+    # Only now: uvicorn and FastAPI take most of a second, which a typo need not wait for. What is
+    # imported stays: no garbage collection looks through it meanwhile.
+    gc.disable()
     from mock_upstream.server import listen, serve
+
+    gc.enable()
 
     listeners = []
     for inherited, flag, host, port in (

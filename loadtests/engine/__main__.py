@@ -2,10 +2,20 @@
 
 What it needs is imported here, before Locust puts the folder where it was started on `sys.path`:
 a folder that holds a `loadtests`, a `locust` or a `random.py` of its own does not get in the way.
+
+What is imported stays: no garbage collection looks through it, neither during the imports nor
+between two requests.
 """
 
-from locust.main import main  # first: it patches the process
+import gc
 
-import loadtests.engine.locust_hooks  # noqa: F401 - it hooks into Locust
+gc.disable()
+
+from locust.main import main  # noqa: E402 - first: it patches the process
+
+import loadtests.engine.locust_hooks  # noqa: E402, F401 - it hooks into Locust
+
+gc.freeze()
+gc.enable()
 
 main()

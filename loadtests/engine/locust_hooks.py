@@ -1,6 +1,7 @@
 """Hooks the engine into Locust: options, recorder, barrier, the web form."""
 
 import atexit
+import gc
 import logging
 import signal
 import sys
@@ -57,6 +58,7 @@ def install() -> dict[str, type[User]]:
     plan names one.
     """
     atexit.register(exit_signals.ignore_until_exit)
+    atexit.register(gc.freeze)  # garbage ends with the process, and takes long to find
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

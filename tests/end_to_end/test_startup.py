@@ -139,3 +139,32 @@ def test_no_module_of_the_harness_loads_the_slow_half_of_scipy() -> None:
     assert {"loadtests.session", "loadtests.selfcheck", "loadtests.claims.measurements"} <= modules
     slow = {"scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.spatial", "scipy.ndimage"}
     assert not modules & slow
+
+
+FROZEN = """
+import atexit, gc, runpy, sys
+atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count(), file=sys.stderr))
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+PLAIN_LOCUST = ["-f", "loadtests/locustfile.py", "--headless", "--plan", "no-such-plan"]
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "code"),
+    [
+        ("loadtests", ["--version"], 0),
+        ("loadtests.engine", ["--version"], 0),
+        ("locust", PLAIN_LOCUST, 2),
+    ],
+)
+def test_no_garbage_collection_looks_through_what_a_process_imported_at_its_end(
+    module: str, words: list[str], code: int
+) -> None:
+    started = [sys.executable, "-c", FROZEN.format(module=module), *words]
+    ended = subprocess.run(started, capture_output=True, encoding="utf-8", timeout=60)
+    assert ended.returncode == code, ended.stderr
+    enabled, count = ended.stderr.splitlines()[-1].split()
+    assert enabled == "True"
+    assert int(count) > 10_000  # objects
