@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from loadtests import redaction, tls
 from loadtests.characters import printable
+from loadtests.processes.connection_errors import described
 
 TIMEOUT = 1.0  # seconds for one question
 _READ = 8192  # bytes of an answer that is not the expected one
@@ -70,7 +71,7 @@ def answers(
             try:
                 connection.connect()
             except OSError as error:
-                return f"GET {url}{path} gives {error or type(error).__name__}"
+                return f"GET {url}{path} failed: {described(error)}"
             check()
             try:
                 connection.request("GET", urlsplit(url).path + path, headers=dict(headers()))
@@ -80,7 +81,7 @@ def answers(
                     return {"url": url}
                 return f"GET {url}{path} is answered {status}{_shown(response)}"
             except (OSError, http.client.HTTPException) as error:
-                return f"GET {url}{path} gives {error or type(error).__name__}"
+                return f"GET {url}{path} failed: {described(error)}"
 
     return ask
 
@@ -94,7 +95,7 @@ def listens(url: str) -> Ask:
         try:
             socket.create_connection((parts.hostname or "", port), TIMEOUT).close()
         except OSError as error:
-            return f"connecting to {url} gives {error}"
+            return f"connecting to {url} failed: {described(error)}"
         return {"url": url}
 
     return ask

@@ -6,7 +6,6 @@ same target, headers and body. No redirect is followed.
 """
 
 import http.client
-import re
 import ssl
 import zlib
 from contextlib import suppress
@@ -18,6 +17,7 @@ import brotli
 
 from loadtests import tls
 from loadtests.plans import placeholders
+from loadtests.processes import connection_errors
 from loadtests.recording import request_heads
 from loadtests.recording.messages import RequestSpec
 
@@ -102,7 +102,7 @@ def send(
     except TimeoutError:
         error, late = f"no complete answer in {timeout:.3g} s", True
     except (OSError, http.client.HTTPException, ValueError) as failure:
-        error = _words(failure)
+        error = connection_errors.described(failure)
     finally:
         connection.close()
     body = _decoded(bytes(kept), headers.get("content-encoding", ""), keep)
@@ -133,19 +133,3 @@ def _decoded(body: bytes, coding: str, most: int) -> bytes:
             case "br":
                 return bytes(brotli.Decompressor().process(body, output_buffer_limit=most))
     return body
-
-
-def _words(error: Exception) -> str:
-    """What went wrong, in words that a user knows."""
-    match error:
-        case ConnectionRefusedError():
-            return "the connection was refused"
-        case http.client.RemoteDisconnected() | ConnectionResetError() | BrokenPipeError():
-            return "the connection was closed without an answer"
-        case http.client.IncompleteRead():
-            return "the connection was closed in the middle of the answer"
-        case ssl.SSLError():
-            return f"TLS failed: {error.reason or error}"
-        case http.client.BadStatusLine():
-            return "the answer is not HTTP"
-    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__

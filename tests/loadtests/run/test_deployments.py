@@ -144,7 +144,10 @@ def test_a_service_that_does_not_run_is_told_at_once(lent, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
-        pytest.raises(DeploymentFailed, match=rf"'there' did not .* connecting to {url} gives"),
+        pytest.raises(
+            DeploymentFailed,
+            match=rf"'there' did not .* connecting to {url} failed: ",
+        ),
         running(plan_of(there={"url": url}), tmp_path, lent=lent),
     ):
         pass
