@@ -75,7 +75,7 @@ def ui(folder: Path, port: int, *words: str, **env: str) -> Iterator[Pages]:
     with brownout(*command, cwd=folder, **env) as invocation:
         invocation.until(url)
         pages = Pages(invocation, url, folder / "runs")
-        with pages.client:
+        with pages.client, _output_with_failures(invocation):
             yield pages
 
 
@@ -88,8 +88,18 @@ def locust(folder: Path, port: int, *words: str, base: str = "", **env: str) -> 
         pages = Pages(invocation, url, folder / "runs")
         patiently(lambda: answers(url) or invocation.process.poll() is not None)
         assert invocation.process.poll() is None, invocation.output
-        with pages.client:
+        with pages.client, _output_with_failures(invocation):
             yield pages
+
+
+@contextmanager
+def _output_with_failures(invocation: Invocation) -> Iterator[None]:
+    """Where a connection fails, why the process closed it is in what it printed."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        error.add_note(f"exit code {invocation.process.poll()}\n{invocation.output}")
+        raise
 
 
 def patiently(condition: Callable[[], Any], seconds: float = LONGEST_WAIT) -> None:
