@@ -18,6 +18,7 @@ from loadtests.samples.quota import quota
 
 COMMAND = "BROWNOUT_COMMAND"  # set by a Locust that was started by hand: what was typed
 LOCUST_WORDS = "BROWNOUT_LOCUST_WORDS"  # set for Locust: more words of its command line, as JSON
+SAID = "brownout: "  # begins the line of Locust's log that says why it cannot begin
 USER, PASSWORD = "brownout", "BROWNOUT_PASSWORD"  # of the web UI; the variable that has it
 PACKAGES = (
     "brownout",

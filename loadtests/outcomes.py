@@ -79,12 +79,25 @@ def endings_of(run: Run) -> set[Ending]:
     """What the run's SLOs, verdicts and failures say of it, but for its capacities."""
     slos = {_SLOS[slo.status] if slo.valid else Ending.INVALID for slo in run.slos}
     answers = {Ending.FAILED} if answering_nothing_well(run) else set()
-    return slos | verdict_endings(run) | answers
+    unasked = {Ending.INVALID} if getting_no_request(run) else set()
+    return slos | verdict_endings(run) | answers | unasked
 
 
 def verdict_endings(run: Run) -> set[Ending]:
     """What was compared."""
     return {_VERDICTS.get(one.verdict, Ending.FINE) for one in run.verdicts}
+
+
+def getting_no_request(run: Run) -> list[str]:
+    """
+    The deployments that got no request at any level, as when no user of a locustfile gets beyond
+    its log-in.
+    """
+    asked: dict[str, int] = {}
+    for point in run.points:
+        if point.request == "all":
+            asked[point.deployment] = asked.get(point.deployment, 0) + point.requests
+    return [name for name, count in asked.items() if not count]
 
 
 def answering_nothing_well(run: Run) -> list[str]:

@@ -35,6 +35,7 @@ from loadtests.analysis.law import (
 from loadtests.results import Estimate, Knee, Point
 
 LEAST_LEVELS = 3
+COLLAPSED = 0.5  # of the lowest level's throughput: with less at the next one, two levels will do
 BEYOND = 0.95  # a knee must lie below this part of the highest level to have been seen
 UNSEEN = 0.15  # of X_max: where such a loss is within the interval, throughput is not called flat
 APART = 0.02  # of the highest level: with less between two levels, there is no slope
@@ -61,8 +62,9 @@ def knee(points: Sequence[Point]) -> Knee:
     """
     The knee of one deployment.
 
-    `level` is None with fewer than LEAST_LEVELS valid levels, and when the highest level does not
-    lie beyond the knee or the lowest one does; then `low` or `high` bounds it.
+    `level` is None with fewer than LEAST_LEVELS valid levels, unless the second collapses, and when
+    the highest level does not lie beyond the knee or the lowest one does; then `low` or `high`
+    bounds it.
     """
     seen = usable(points)
     found = law(seen)
@@ -71,7 +73,7 @@ def knee(points: Sequence[Point]) -> Knee:
     if found is None:
         return Knee(level=None)
     base = None if found.saturated else _base(seen, found.most.value * found.cycle.value / 2)
-    if len(seen) < LEAST_LEVELS:
+    if len(seen) < LEAST_LEVELS and not _collapses(seen):
         return Knee(level=None, base_response_time=base)
     if found.saturated:
         return _below(seen, found)
@@ -86,7 +88,7 @@ def knee(points: Sequence[Point]) -> Knee:
         level=level,
         low=found.low,
         high=found.high,
-        in_flight=_in_flight(level, found.most.value, base),
+        in_flight=_in_flight(level, level / found.cycle.value, base),
         throughput=found.most.value,
         base_response_time=base,
         cycle=found.cycle.value,
@@ -94,6 +96,14 @@ def knee(points: Sequence[Point]) -> Knee:
         slope=_slope(beyond, [point for point in seen if point.level <= level], level),
         retrograde=_lost(seen[-1], found.most) if then == "falls" else None,
     )
+
+
+def _collapses(seen: Sequence[Point]) -> bool:
+    """Whether the second of two levels loses so much of the first one's throughput that both do."""
+    if len(seen) != 2:
+        return False
+    first, last = (point.throughput for point in seen)
+    return (last.value if last.high is None else last.high) < COLLAPSED * first.value
 
 
 def _below(seen: Sequence[Point], found: ClosedLaw) -> Knee:
@@ -111,11 +121,11 @@ def _below(seen: Sequence[Point], found: ClosedLaw) -> Knee:
     )
 
 
-def _in_flight(level: float, most: float, base: float | None) -> float | None:
-    """The knee in requests in flight, X_max R_0; None where each user has one of them."""
-    if base is None or abs(most * base / level - 1) <= AS_MANY:
+def _in_flight(level: float, rate: float, base: float | None) -> float | None:
+    """The knee in requests in flight, by Little's law; None where each user has one of them."""
+    if base is None or abs(rate * base / level - 1) <= AS_MANY:
         return None
-    return most * base
+    return rate * base
 
 
 _NEAR = 1.1  # times the lowest level

@@ -400,6 +400,8 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     slack = np.array([_slack(point) for point in seen])
     band = Band(users, rates, slack, _errors(seen), _unbound(seen, highest, most, down))
     (low, high), best, (short, long) = band.region()
+    if seen[0].level > 1 and _as_much(band, seen.index(highest[0])):
+        low = short = None  # it may lie beyond the knee: chance alone makes the band say more
     cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
     more = _more_fail(seen)
     if more is not None and low is not None:
@@ -416,6 +418,13 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
         lowest=seen[0].level,
         failing=None if more is None else more[1],
     )
+
+
+def _as_much(band: Band, highest: int) -> bool:
+    """Whether the lowest level cannot be told from the one with the highest throughput."""
+    error = math.hypot(band.errors[0], band.errors[highest])
+    missing = band.rates[highest] - band.rates[0] - band.slack[0]
+    return bool(missing <= _certain(len(band.rates)) * error)
 
 
 def _cycle(seen: Sequence[Point], most: float) -> float:

@@ -7,9 +7,9 @@ here it ends the run, since what the handler was to prepare is missing.
 
 import logging
 import traceback
+from argparse import ArgumentError
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from locust import events, log
@@ -64,42 +64,39 @@ class Handlers:
         """Locust's `user_error` event: a task or on_start raised an exception."""
         self._count(locations.described(exception))
 
-    @contextmanager
-    def stage(self) -> Iterator[None]:
-        """Call the locustfile's handlers of a test's events in the block, and no others."""
-        self._of_stage = True
-        try:
-            yield
-        finally:
-            self._of_stage = False
-
     def begin_stage(self, environment: Any) -> None:
-        """A stage begins on this node: fire `test_start` for the locustfile."""
-        with self.stage():
-            events.test_start.fire(environment=environment)
+        """A stage begins on this node: fire `test_start` for the locustfile, and nobody else."""
+        self._of_stage = True
+        events.test_start.fire(environment=environment)
 
     def end_stage(self, environment: Any) -> None:
-        """Fire the events of a test's end for the locustfile."""
-        with self.stage():
-            events.test_stopping.fire(environment=environment)
-            events.test_stop.fire(environment=environment)
+        """Fire the events of a test's end for the locustfile, and nobody else."""
+        for event in (events.test_stopping, events.test_stop):
+            self._of_stage = True
+            event.fire(environment=environment)
 
     def _fire(self, hook: EventHook, reverse: bool, values: dict[str, Any]) -> None:
         name = next((name for name, one in vars(events).items() if one is hook), "")
         # A copy: handlers add and remove others.
-        for handler in hook._handlers[::-1] if reverse else hook._handlers.copy():
-            theirs = _is_theirs(handler)
-            if not self._is_due(name, theirs, values):
-                continue
+        handlers = hook._handlers[::-1] if reverse else hook._handlers.copy()
+        due = [
+            (one, theirs)
+            for one in handlers
+            if self._is_due(name, theirs := _is_theirs(one), values)
+        ]
+        self._of_stage = False  # an event that one of these fires, as by runner.quit(), is Locust's
+        for handler, theirs in due:
             try:
                 handler(**values)
             except _FOR_LOCUST:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                if isinstance(error, SystemExit) and not theirs:
+                    raise
                 logging.error("Uncaught exception in event handler: \n%s", traceback.format_exc())
                 log.unhandled_greenlet_exception = True
                 if theirs:
-                    self._take(name, error)
+                    self._take(name, error, values)
 
     def _is_due(self, name: str, theirs: bool, values: dict[str, Any]) -> bool:
         if not self._own_tasks or name not in (*_OF_STAGES, "spawning_complete"):
@@ -108,9 +105,13 @@ class Handlers:
             return not theirs or bool(values.get("user_count"))
         return theirs == self._of_stage
 
-    def _take(self, name: str, error: Exception) -> None:
+    def exited(self, error: SystemExit) -> None:
+        """A user of the locustfile ended the process, as by sys.exit()."""
+        self.failed(f"the locustfile ended the load generator: {locations.described(error)}")
+
+    def _take(self, name: str, error: BaseException, values: dict[str, Any]) -> None:
         text = f"the locustfile's handler of {name or 'an event'} failed: "
-        text += locations.described(error)
+        text += locations.described(error) + _way_out(name, error, values)
         if name in _COUNTED:
             self._count(text)
         else:
@@ -119,6 +120,15 @@ class Handlers:
     def _count(self, text: str) -> None:
         if text in self._errors or len(self._errors) < MOST:
             self._errors[text] += 1
+
+
+def _way_out(name: str, error: BaseException, values: dict[str, Any]) -> str:
+    """What the message adds where the mistake is a common one."""
+    if isinstance(error, ArgumentError):
+        return "; Locust has an option of this name itself: give the locustfile's another one"
+    if name == "init" and getattr(values.get("environment"), "host", "") is None:
+        return "; environment.host is not known before the first stage: do this in test_start"
+    return ""
 
 
 def _is_theirs(handler: Any) -> bool:

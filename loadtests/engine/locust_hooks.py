@@ -40,6 +40,7 @@ from loadtests.engine.link import ControllerFailed, EngineSocket, connect
 from loadtests.engine.own_users import OwnUsers
 from loadtests.engine.stamps import STAMPS
 from loadtests.engine.users import PlanUser
+from loadtests.environment import SAID
 from loadtests.exit_codes import USAGE
 from loadtests.plans import overrides, placeholders
 from loadtests.plans.deployments import UrlDeployment
@@ -73,6 +74,7 @@ def install() -> dict[str, type[User]]:
     handlers, own = Handlers(plan.locustfile is not None), OwnUsers()
     handlers.failed = _end_at_start
     handlers.install()
+    own.exited = handlers.exited
     scenario = _Scenario(plan, handlers, own, options.extra_words(plan))
 
     def add_options(parser: Any, **_: Any) -> None:
@@ -148,8 +150,8 @@ def _own_users(locustfile: Path, scenario: _Scenario) -> dict[str, type[User]]:
 
 
 def _end_at_start(text: str) -> NoReturn:
-    """End Locust before it has begun."""
-    print(text, file=sys.stderr)
+    """End Locust before it has begun; the controller reads this line in its log."""
+    print(f"{SAID}{text}", file=sys.stderr)
     sys.exit(USAGE)
 
 

@@ -71,6 +71,8 @@ class OwnUsers:
     def __init__(self) -> None:
         self.runner: Any = None
         """Locust's, of this node."""
+        self.exited: Callable[[SystemExit], None] = lambda _: None
+        """Called when a user raised SystemExit, which would end the process."""
         self._gate = Event()
         self._spread = 0.0
         self._starts: dict[str, _Starts] = {}
@@ -152,7 +154,10 @@ class OwnUsers:
             setattr(user, _PLACE, _Place())
             if hasattr(user, "functions"):  # of pytest: it has neither tasks nor on_start
                 self._begin(user)
-            run(user)
+            try:
+                run(user)
+            except SystemExit as error:
+                self.exited(error)
 
         return follow
 

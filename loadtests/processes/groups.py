@@ -173,6 +173,11 @@ class ProcessGroup:
         full = "\nIts disk is full: make room, or choose another folder with --out."
         return f"{said}\nThe whole log: {self.log}{full if not disk.f_bavail else ''}"
 
+    def said(self, mark: str) -> str:
+        """Return the last line of its log that begins with the mark, without it; else empty."""
+        lines = (line for line in self._end_of_log(_TAIL) if line.startswith(mark))
+        return next((line.removeprefix(mark) for line in reversed(list(lines))), "")
+
     def failure_words(self, *, exceptions_only: bool = False) -> str:
         """
         Return the last exception in its log with the lines of its own code that led there, and

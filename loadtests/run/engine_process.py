@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, Self
 
-from loadtests.environment import LOCUST_WORDS
+from loadtests.environment import LOCUST_WORDS, SAID
 from loadtests.exit_codes import NOT_MEASURABLE, USAGE, Failure
 from loadtests.processes.affinity import Cores
 from loadtests.processes.groups import ProcessGroup, ended_with, stop, uninterrupted
@@ -230,6 +230,8 @@ def engine(
     except EngineFailed as error:
         how = group.ended()
         if hello is None and how == ended_with(USAGE):
+            if said := group.said(SAID):
+                raise LocustfileError(f"{said}\nThe whole log: {log}") from error
             raise LocustfileError(
                 f"Locust cannot play this locustfile with these options.{group.last_words()}"
             ) from error

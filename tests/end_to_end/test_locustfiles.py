@@ -137,6 +137,60 @@ def test_a_locustfile_that_quits_the_runner_leaves_what_was_measured_and_exits_w
     assert not any(point.valid for point in others), others
 
 
+def test_a_handler_that_quits_the_runner_is_told_with_its_line(play):
+    code, invocation = play(
+        USER
+        + "\nstarts = []\n\n@events.test_start.add_listener\ndef enough(environment, **_):\n"
+        + "    starts.append(1)\n    if len(starts) == 2:\n        environment.runner.quit()\n"
+    )
+    assert code == 3, invocation.output
+    assert "the locustfile ended the test (users.py, line 18, in enough)" in invocation.output
+
+
+def test_a_task_that_ends_the_process_is_told_with_its_line(play):
+    code, invocation = play(
+        USER.replace(
+            '        self.client.get("/")\n',
+            '        self.client.get("/")\n        if self.environment.runner.user_count == 2:\n'
+            "            raise SystemExit(7)\n",
+        )
+    )
+    assert code == 3, invocation.output
+    said = "the locustfile ended the load generator: SystemExit: 7 (users.py, line 12, in look)"
+    assert said in invocation.output
+    assert invocation.run().of("there")[0].requests
+
+
+def test_users_that_never_get_beyond_their_log_in_are_no_result(play):
+    code, invocation = play(
+        USER.replace(
+            "    @task", "    def on_start(self):\n        self.key = {}['key']\n\n    @task"
+        )
+    )
+    assert code == 3, invocation.output
+    assert "the level was not held: 0 of 1 user ran" in " ".join(invocation.output.split())
+    assert "KeyError: 'key' (users.py, line 9, in on_start)" in invocation.output
+
+
+def test_an_option_that_locust_has_itself_is_named_without_a_traceback(play):
+    code, invocation = play(USER + OPTIONS.replace("--apikey", "--users"))
+    assert code == 2
+    assert "ArgumentError: argument --users: conflicting option string" in invocation.output
+    assert "Locust has an option of this name itself" in invocation.output
+    assert "raise ArgumentError" not in invocation.output
+
+
+def test_a_handler_of_init_that_wants_the_host_is_told_where_it_is_known(play):
+    code, invocation = play(
+        USER + "\n@events.init.add_listener\ndef token(environment, **_):\n"
+        "    environment.host + '/token'\n"
+    )
+    assert code == 2
+    assert "environment.host is not known before the first stage: do this in test_start" in (
+        invocation.output
+    )
+
+
 def test_a_required_option_that_is_missing_is_told_in_the_words_of_locust(play):
     code, invocation = play(USER + OPTIONS)
     assert code == 2

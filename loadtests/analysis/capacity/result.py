@@ -63,10 +63,12 @@ def capacity(
     if high is not None:
         level = min(level, high)
     if high is None:
-        return result(level, f"{low:,} {unit} meet {_all(slos)}; no level was shown to miss one")
+        return result(
+            level, f"{_do(low, unit, 'meet')} {_all(slos)}; no level was shown to miss one"
+        )
     told = _misses(trials, seen, high + 1, unit)
     late = "" if seen.resolved(bounds) else "; the time was over before the border was narrowed"
-    return result(level, f"{low:,} {unit} meet {_all(slos)}, {told}{_both_ways(trials)}{late}")
+    return result(level, f"{_do(low, unit, 'meet')} {_all(slos)}, {told}{_both_ways(trials)}{late}")
 
 
 def undecided(result: Capacity, bounds: Bounds) -> bool:
@@ -86,6 +88,13 @@ def misses_everywhere(result: Capacity) -> bool:
 # Words
 
 
+def _do(count: int, unit: str, verb: str) -> str:
+    """E.g. "46 users miss", "1 user misses"."""
+    if count == 1 and unit == "users":
+        return f"1 user {verb}{'es' if verb.endswith('s') else 's'}"
+    return f"{count:,} {unit} {verb}"
+
+
 def _misses(trials: Sequence[Trial], seen: Bracket, level: int, unit: str) -> str:
     """E.g. "46 users miss checkout-p95 (p95 212 ms)"."""
     levels = sorted({one.level for one in trials})
@@ -97,9 +106,9 @@ def _misses(trials: Sequence[Trial], seen: Bracket, level: int, unit: str) -> st
         for name in one.margins
     ]
     if not broke:
-        return f"{at:,} {unit} miss {seen.slo}"
+        return f"{_do(at, unit, 'miss')} {seen.slo}"
     _, name, told = min(broke)
-    return f"{at:,} {unit} miss {name} ({told})"
+    return f"{_do(at, unit, 'miss')} {name} ({told})"
 
 
 def _both_ways(trials: Sequence[Trial]) -> str:

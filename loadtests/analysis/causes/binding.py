@@ -63,11 +63,12 @@ def limits(
 
 
 def _limit(case: Case, deployment: Mapping[str, Any]) -> Limit | None:
-    if case.law.follows(case.now.point):
+    found = lock_up(case)  # also where no lower level shows that this one does not follow
+    if found is None and case.law.follows(case.now.point):
         found = next((one for ask in _QUEUES if (one := ask(case))), None)
         if found is None or (found.utilisation or 0.0) < 0.95:
             return None
-    else:
+    if found is None:
         found = next((one for ask in _INSIDE_OUT if (one := ask(case))), None) or _unknown(case)
     ceiling, reached = found.ceiling or case.ceiling(found.resource), highest(case.levels)
     why = found.why + (f"; {_equation(ceiling, reached)}" if ceiling else "")
@@ -142,7 +143,6 @@ def _unknown(case: Case) -> Found:
 _Ask = Callable[[Case], Found | None]
 _QUEUES: Sequence[_Ask] = (servers, pool, gauged, semaphore, threads)
 _INSIDE_OUT: Sequence[_Ask] = (
-    lock_up,
     retries,
     refusing,
     servers,

@@ -1,27 +1,25 @@
 """Whether a service has locked up: hardly a request succeeds, and nothing in it runs."""
 
 from loadtests.analysis.causes.case import FULL, QUEUE, Case, Found
-from loadtests.analysis.numbers import percent, rate, rounded
+from loadtests.analysis.numbers import duration, percent, rate, rounded
 
 STOPPED = 0.05  # of the highest throughput: hardly anything is answered
 IDLE = 0.2  # of the CPU
 QUIET = 0.05  # calls at the upstream for each user: nobody waits for it
+ALONE_IDLE, ALONE_QUIET = 0.05, 0.2  # of the CPU, and calls in all, where no level is to compare
 
 
 def lock_up(case: Case) -> Found | None:
     """Requests that wait for something that only requests which wait could give back."""
-    now, reached = case.now, max(one.throughput for one in case.levels)
-    if now.point.model != "closed" or now.throughput > STOPPED * reached:
+    now, share, upstream = case.now, case.cpu, case.now.upstream
+    if now.point.model != "closed" or share is None or upstream is None:
         return None
-    share, upstream = case.cpu, now.upstream
-    if share is None or share > IDLE or upstream is None:
-        return None
-    if upstream.in_flight > QUIET * now.level:
+    seen = _stopped(case, share, upstream.in_flight)
+    if not seen:
         return None
     why = (
-        f"lock-up: {rate(now.throughput)}, where {rate(reached)} were reached with fewer users, "
-        f"while CPU is used to {percent(share)} and {rounded(upstream.in_flight, 2)} calls are at "
-        "the upstream: requests wait for each other"
+        f"lock-up: {rate(now.throughput)}, {seen}, while CPU is used to {percent(share)} and "
+        f"{rounded(upstream.in_flight, 2)} calls are at the upstream: requests wait for each other"
     )
     gauges = now.gauges
     if gauges and gauges.threads and gauges.threads.busy >= FULL * gauges.threads.total:
@@ -31,3 +29,28 @@ def lock_up(case: Case) -> Found | None:
         of = f"{rounded(pool.used, 3)} of {rounded(pool.limit, 4)}"
         why += f"; {of} connections are in use, {rounded(pool.waiting, 3)} calls wait"
     return Found("lock-up", None, why)
+
+
+def _stopped(case: Case, share: float, calls: float) -> str:
+    """
+    What shows that hardly a request gets through, with nothing going on; empty where it does not.
+
+    With fewer users more did; or, where the lowest level has locked up already, the answers that
+    come are quick, and hardly one of the requests in flight waits for such a one (by Little's law).
+    """
+    now, reached = case.now, max(one.throughput for one in case.levels)
+    if now.throughput <= STOPPED * reached:
+        idle = share <= IDLE and calls <= QUIET * now.level
+        return f"where {rate(reached)} were reached with fewer users" if idle else ""
+    mean = now.point.response_time.get("mean")
+    if mean is None or now.point.in_flight is None:
+        return ""
+    if share > ALONE_IDLE or calls > ALONE_QUIET or now.level == 1:
+        return ""
+    moving, stuck = now.throughput * mean.value, now.point.in_flight
+    if not stuck or moving > STOPPED * stuck:
+        return ""
+    return (
+        f"with {rounded(stuck, 3)} requests in flight, of which those that are answered take "
+        f"{duration(mean.value)}"
+    )

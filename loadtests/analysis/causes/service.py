@@ -1,8 +1,9 @@
 """Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
 
-from loadtests.analysis.causes.case import FULL, QUEUE, Case, Found, full
+from loadtests.analysis.causes.case import FULL, QUEUE, ROOM, Case, Found, full
 from loadtests.analysis.causes.ceilings import STARVED, late, usable_cores
 from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.law import FOLLOWING
 from loadtests.analysis.numbers import duration, percent, rounded
 from loadtests.results import Ceiling
 
@@ -49,9 +50,9 @@ def _taken(now: Observation) -> str:
 
 
 def starved(case: Case) -> Found | None:
-    """Work without a core, while nothing else is used up: others have it."""
+    """Work without a core, while nothing else is used up: others have it, and that is enough."""
     now = case.now
-    if now.starved < STARVED:
+    if now.starved < STARVED or not _explains(case, min(now.starved, 1.0)):
         return None
     share = case.cpu or 0.0
     cores = usable_cores(now)
@@ -63,6 +64,20 @@ def starved(case: Case) -> Found | None:
     if taken := _taken(now):
         why += f"; {taken}: {percent(max(1 - now.host - now.others, 0.0))} was left"
     return Found("cpu", None, why)
+
+
+def _explains(case: Case, waited: float) -> bool:
+    """
+    Whether waits for a core can be what throughput lacks.
+
+    They are when it ran or waited for nearly all of the time, as a server does that is used up.
+    Otherwise, with all of the waited time taken off its cycle, a level has 1 / (1 - waited) times
+    as much at most.
+    """
+    expected = case.law.expected(case.now.point)
+    if expected is None or (case.cpu or 0.0) + waited >= ROOM:
+        return True
+    return case.now.throughput >= (1 - waited) * FOLLOWING * expected
 
 
 def _there(case: Case, each: float | None) -> tuple[Ceiling | None, str]:

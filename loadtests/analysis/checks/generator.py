@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from loadtests.analysis.checks.users import not_held
+from loadtests.analysis.checks.users import NOT_HELD, not_held
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.windows import Quarter, Window
 from loadtests.analysis.numbers import duration, load, percent
@@ -40,6 +40,7 @@ TURN = 0.0003
 CHANCE = 4.0
 """Standard deviations of a Poisson count: one stage in 16,000 is further off by chance."""
 _NOTHING_BUT_FAILURES = "every request failed"
+_NO_REQUEST = "no request started in the window"
 _KINDS = 3  # of failures that are listed
 DESCRIPTORS, NO_PORTS = "out of descriptors", "out of ports"
 """Kinds of failures, as the recorder calls them; both are the generator's own."""
@@ -73,8 +74,16 @@ def answered_with_failures(point: Point) -> float:
 
 
 def failures_first(problems: Sequence[str]) -> list[str]:
-    """The problems with that of a service that fails every request before all others."""
-    return sorted(problems, key=lambda text: not text.startswith(_NOTHING_BUT_FAILURES))
+    """
+    The problems with that of a service that fails every request before all others, then what kept
+    the locustfile from sending any.
+    """
+    foremost = (_NOTHING_BUT_FAILURES, NOT_HELD, _NO_REQUEST)
+
+    def place(text: str) -> int:
+        return next((n for n, start in enumerate(foremost) if text.startswith(start)), 3)
+
+    return sorted(problems, key=place)
 
 
 def spoilt(resource: Resource, reasons: Iterable[str | None]) -> Limit | None:
@@ -169,8 +178,8 @@ def of_request(
         return Validity(
             valid=False,
             problems=(
-                "no request started in the window: measure for longer than an answer and a pause "
-                "take",
+                f"{_NO_REQUEST}: no task sent one, or an answer and a pause take longer than it; "
+                "measure for longer then",
             ),
         )
     if not whole.ok.count:

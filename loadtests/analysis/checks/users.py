@@ -4,10 +4,12 @@ import math
 from collections.abc import Sequence
 
 from loadtests.analysis.inputs.records import StageRecord
+from loadtests.analysis.numbers import users as counted
 from loadtests.recording.messages import UserCounts
 from loadtests.results import Users
 
 MISSING = 0.02  # of a level's users: with more, the level was not held
+NOT_HELD = "the level was not held"
 PARALLEL = 1.2  # requests in flight for each user in a task: with more, it sends several at a time
 ENOUGH = 30  # looks at users in a task, which number differs from look to look
 
@@ -47,7 +49,7 @@ def not_held(record: StageRecord) -> str | None:
             f"{stopped} had stopped" if stopped else "",
         ]
         where_all = f": {' and '.join(filter(None, where))}" if any(where) else ""
-        return f"the level was not held: {found.least} of {level} users ran{where_all}"
+        return f"{NOT_HELD}: {found.least} of {counted(level)} ran{where_all}"
     if found.without > MISSING * level:
         return (
             "the locustfile ran out of something that each user takes in on_start, such as "

@@ -178,6 +178,14 @@ def test_a_loop_that_is_late_because_it_gets_no_core_is_not_blocked():
     )
 
 
+def test_waits_for_a_core_that_cannot_explain_what_is_missing_are_not_named():
+    """A fifth of the time, of a service that gives a tenth of what the load would."""
+    idle = {"lag": 0.01, "loop_cpu": 0.06, "cpu": 0.06}
+    uneven = {"peaks": (30.0, 12.0)}
+    beyond = [level(n, 40, gauges=idle, upstream=uneven, starved=0.2) for n in (20, 40)]
+    assert resource(level(1), *beyond) == "unknown"
+
+
 def test_a_blocking_call_among_async_ones_is_predicted_from_what_is_not_the_upstream():
     def phases(wait):
         return {"pre_app": wait / 2, "loop_wait": wait / 2, "own": CPU, "upstream": CALL}

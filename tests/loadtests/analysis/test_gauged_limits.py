@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from loadtests.analysis.causes import gauged
+from loadtests.analysis.causes.binding import limits
 from loadtests.analysis.causes.service_gauges import PoolGauges, ThreadGauges
+from loadtests.results import Estimate
 from tests.loadtests.analysis.test_causes import blocking, named
 from tests.support.observed import CALL, CPU, level, used_up
 
@@ -100,3 +102,26 @@ def test_a_lock_up_is_named_with_what_is_full():
 def test_a_service_that_waits_for_its_upstream_has_not_locked_up():
     waiting = locked(20, in_flight=19.5)
     assert named(level(1), level(3), waiting).resource != "lock-up"
+
+
+def stuck(users, mean, **upstream):
+    """The lowest level: 0.4 requests a second succeed, in this time, and nothing goes on."""
+    idle = {"calls": 0.4, "in_flight": 0.02, "peaks": (1.0,)} | upstream
+    here = level(users, 0.4, upstream=idle)
+    times = {name: Estimate(value=mean) for name in here.point.response_time}
+    found = here.point.model_copy(update={"response_time": times, "in_flight": float(users)})
+    return replace(here, point=found)
+
+
+def test_a_lock_up_at_the_lowest_level_is_named_without_a_lower_one():
+    [found] = limits([stuck(4, 0.06)], []).values()
+    assert found.resource == "lock-up"
+    assert found.why.startswith("lock-up: 0.4/s, with 4 requests in flight, of which those that "
+                                "are answered take 60 ms, while CPU")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mean", "upstream"), [(9.9, {}), (0.06, {"in_flight": 3.9}), (0.06, {"in_flight": 1.0})]
+)
+def test_slow_answers_and_calls_at_the_upstream_are_no_lock_up(mean, upstream):
+    assert not limits([stuck(4, mean, **upstream)], [])

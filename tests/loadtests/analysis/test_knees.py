@@ -100,6 +100,31 @@ def test_fewer_than_three_valid_levels_give_no_knee():
     assert knee([]).level is None
 
 
+@pytest.mark.parametrize("falling", [0.0, 1.2])
+def test_two_levels_give_a_knee_between_them_where_the_second_collapses(falling):
+    bend = knee([point(1, 16, mean=0.06), point(4, falling, rate=0.7, noise=0.2)])
+    assert 1 <= bend.low <= bend.level <= bend.high <= 4
+    assert bend.beyond in ("falls", "errors")
+    assert bend.in_flight is None, "as many as users"
+    higher = knee([point(4, 62, mean=0.06), point(8, falling, rate=0.7, noise=0.2)])
+    assert (higher.level, higher.low) == (None, None)
+    assert 4 <= higher.high <= 8
+
+
+@pytest.mark.parametrize(
+    ("levels", "blocks"), [((16, 32, 64), 0.1), ((20, 40, 80), 0.1), ((16, 32, 64), 0.2)]
+)
+def test_a_ladder_that_begins_beyond_the_knee_of_a_blocked_loop_says_no_more(levels, blocks):
+    """In windows of three cycles chance makes the lowest level look better, or worse, than others;
+    the knee is then at or below one."""
+    work = uniform(0.8 * blocks, 1.2 * blocks)
+    loop = System([Station(uniform(0.045, 0.055)), Station(work, 1)])
+    measure = 3 * levels[0] * blocks
+    bends = [found(loop, levels, seed, measure=measure) for seed in range(20)]
+    assert sum(bend.level is None and bend.low is None for bend in bends) >= 19
+    assert all(bend.high is None or bend.high >= 1.5 for bend in bends)
+
+
 def test_the_plateau_is_the_mean_of_what_cannot_be_told_apart_rather_than_the_luckiest_level():
     seen = [*rising(1, 5), point(20, 198), point(40, 202), point(80, 200)]
     assert knee(seen).throughput == pytest.approx(200, rel=1e-3)
