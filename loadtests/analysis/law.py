@@ -88,7 +88,9 @@ class ClosedLaw:
     def knee(self) -> float:
         """X_max (R_0 + Z); where the bounds exclude it, the knee that fits best."""
         crossing = self.most.value * self.cycle.value
-        return crossing if (self.low or 0.0) < crossing < (self.high or math.inf) else self.best
+        if not (self.low or 0.0) * (1 - 1e-9) <= crossing < (self.high or math.inf):
+            return self.best
+        return max(crossing, self.low or 0.0)
 
     @property
     def saturated(self) -> bool:

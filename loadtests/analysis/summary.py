@@ -21,6 +21,7 @@ SHORT = 0.75  # of the throughput that the lowest level predicts: it does not fo
 ENOUGH = 30  # requests of a level that predicts what others have
 FEWER = 0.9  # of the throughput of the level before: it does not follow the load
 MANY = 3  # levels; more are counted instead of listed
+TURNS = 5  # of all users that a window should hold
 
 
 def sentence(run: Run, deployment: str) -> str:
@@ -71,10 +72,27 @@ def _degradation(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
         tell = (
             "one level tells" if len(points) == 1 else f"{len(seen)} of {len(points)} levels tell"
         )
-        return f"{tell} too little{cut}: at {_at(seen[-1])} {_numbers(seen[-1])}{ends}"
+        numbers = f"at {_at(seen[-1])} {_numbers(seen[-1])}"
+        return f"{tell} too little{cut}: {numbers}{_longer(seen)}{ends}"
     if knee.level is None and knee.high is None:
         return _following(answered, knee, cut) + ends
     return _with_knee(seen, knee) + _in_flight(knee, seen[0].model) + ends
+
+
+def _longer(seen: Sequence[Point]) -> str:
+    """The `measure` that would tell more, where users hardly took their turn in a window."""
+    turns = [
+        (point.level / point.throughput.value, point.seconds)
+        for point in seen
+        if point.model == "closed" and point.throughput.value
+    ]
+    if not any(turn * TURNS > seconds for turn, seconds in turns):
+        return ""
+    longest = max(turn for turn, _ in turns)
+    return (
+        f"; a turn of all users takes up to {duration(longest)}: measure for "
+        f"{duration(math.ceil(longest * TURNS))} or longer"
+    )
 
 
 def _tells_nothing(knee: Knee, answered: Sequence[Point]) -> bool:

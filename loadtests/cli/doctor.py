@@ -48,6 +48,11 @@ def doctor(
             print_problem(text)
         if not problems:
             print_lines(["No problem was found."])
+            if chosen.locustfile is not None:
+                text = (
+                    "Its tasks were not tried: brownout run with --levels 1 --measure 2s does that."
+                )
+                print_lines([text])
         elif len(problems) > 1:
             print_lines([f"{len(problems)} problems were found."])
         code = DIED if found.dead else FINE if found.pings.fine else FAILED

@@ -97,7 +97,9 @@ class Plan(PlanTable):
             return None
         found = (folder_of_plan(info) / path).absolute()
         if not found.is_file():
-            raise ValueError(f"'{path}' is not a file (looked for {found})")
+            several = "," in str(path) or found.is_dir()
+            way_out = ": name one file, which imports the User classes of others" if several else ""
+            raise ValueError(f"'{path}' is not a file (looked for {found}){way_out}")
         return recordable(found)
 
     @field_validator("upstream", mode="before")

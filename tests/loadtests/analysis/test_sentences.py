@@ -1,5 +1,7 @@
 """The sentence says what happened, in the numbers that the points hold."""
 
+import math
+
 import pytest
 
 from loadtests.analysis import numbers
@@ -124,6 +126,17 @@ def test_a_level_that_moved_and_had_more_than_the_plateau_is_named():
 def test_too_few_levels_tell_too_little():
     text = told(threads(20, uniform(0.04, 0.06)), (1, 5))
     assert text.startswith("a: 2 of 2 levels tell too little: at 5 users p95 ")
+
+
+def test_windows_shorter_than_a_turn_of_the_users_name_the_measure_that_would_tell():
+    loop = System([Station(constant(0.05)), Station(uniform(0.1, 0.3), 1)])
+    found = points(ladder(SimulatedEngine({"a": loop}), "a", (16, 32), measure=3.0))
+    run = Run(id="r", name="r", started="", status="complete", points=found, knees=knees(found))
+    text = sentence(run, "a")
+    assert "2 of 2 levels tell too little" in text
+    turn = 32 / run.of("a")[-1].throughput.value
+    assert f"measure for {numbers.duration(math.ceil(5 * turn))} or longer" in text
+    assert "or longer" not in told(threads(20, uniform(0.04, 0.06)), (1, 5))
 
 
 def test_an_interrupted_run_says_so():

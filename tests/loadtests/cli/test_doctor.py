@@ -64,6 +64,16 @@ def test_a_plan_that_works_gets_levels_a_length_and_a_level_to_compare_at(folder
     assert sorted(path.name for path in folder.iterdir()) == ["brownout.toml", "service.py"]
 
 
+def test_the_tasks_of_a_locustfile_are_said_not_to_be_tried(folder):
+    plan = folder / "brownout.toml"
+    text = plan.read_text(encoding="utf-8").partition("[[requests]]")[0]
+    plan.write_text(f'locustfile = "users.py"\n{text}', encoding="utf-8")
+    (folder / "users.py").write_text("", encoding="utf-8")
+    code, found = called("doctor", cwd=folder)
+    assert code == 0, found.output
+    assert "No problem was found.\nIts tasks were not tried: " in found.output
+
+
 def test_what_would_spoil_a_run_is_named_and_ends_with_1(folder):
     write(folder, "SHOP_UPSTREM", "/checkout", "/moved")
     code, found = called("doctor", cwd=folder)

@@ -255,6 +255,7 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
         ),
         (BASE.replace("checkout", "../x"), ["name: '../x' cannot name a run's folder"]),
         ('locustfile = "no.py"\n' + BASE, ["locustfile: 'no.py' is not a file"]),
+        ('locustfile = "a.py,b.py"\n' + BASE, ["name one file, which imports the User classes"]),
     ],
 )
 def test_a_mistake_is_told_with_its_place_its_value_and_the_way_out(refused, text, expected):
