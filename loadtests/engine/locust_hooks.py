@@ -88,6 +88,8 @@ def install() -> dict[str, type[User]]:
         if plan.locustfile is not None:
             environment.stop_timeout = OWN_TASKS_STOP
             own.runner = runner
+            environment._filter_tasks_by_tags()  # Locust does it later, and once
+            _check_tasks(environment.user_classes)
         if not isinstance(runner, MasterRunner):
             _add_generator(environment, runner, guard, scenario)
         if not isinstance(runner, WorkerRunner):
@@ -147,6 +149,16 @@ def _own_users(locustfile: Path, scenario: _Scenario) -> dict[str, type[User]]:
         for shape in shapes
     )
     return classes
+
+
+def _check_tasks(classes: list[type[User]]) -> None:
+    """Refuse users without a task, as where tags have left none: Locust would try without end."""
+    for kind in classes:
+        if not (kind.tasks or hasattr(kind, "functions")):
+            _end_at_start(
+                f"{kind.__name__} of the locustfile has no task to play: give it one, or change "
+                "tags and exclude_tags of [locust]"
+            )
 
 
 def _end_at_start(text: str) -> NoReturn:

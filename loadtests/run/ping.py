@@ -2,16 +2,16 @@
 One request to a service, as a plan has it, and what came back.
 
 It is sent by this process, which loads nothing of Locust, and as the load generator sends it: the
-same target, headers and body. No redirect is followed.
+same target, headers and body. Redirects are followed where the request says so, within the service.
 """
 
 import http.client
 import ssl
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import brotli
 
@@ -23,6 +23,7 @@ from loadtests.recording.messages import RequestSpec
 
 _MOST = 1 << 20  # bytes of a body that are kept
 _PART = 1 << 16
+MOST_REDIRECTS = 5  # as the load generator follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def send(
     Send the request to the deployment at `target` and wait for the whole answer.
 
     Args:
-        timeout: seconds for all of it.
+        timeout: seconds for each of its exchanges, which are several where redirects are followed.
         context: of TLS; None: as the environment says.
         keep: bytes of the body.
 
@@ -72,6 +73,41 @@ def send(
         PlanError: what a placeholder stands for is not there any more.
     """
     spec = placeholders.filled_request(spec)
+    begun, reply = perf_counter(), _exchanged(target, spec, timeout, context, keep)
+    for _ in range(MOST_REDIRECTS if spec.follow else 0):
+        onward = _onward(target, spec, reply)
+        if onward is None:
+            break
+        spec, before = onward, perf_counter() - begun
+        reply = _exchanged(target, spec, timeout, context, keep)
+        first = None if reply.first_byte is None else before + reply.first_byte
+        reply = replace(reply, first_byte=first, seconds=before + reply.seconds)
+    return reply
+
+
+def _onward(target: str, spec: RequestSpec, reply: PingReply) -> RequestSpec | None:
+    """The request that a redirect within the service asks for (RFC 9110, 15.4); None: none does."""
+    place, status = reply.headers.get("location"), reply.status or 0
+    if not place or not 300 <= status < 400:
+        return None
+    here = urlsplit(target)
+    there = urlsplit(urljoin(target.rstrip("/") + spec.path, place))
+    names = {name.lower(): value for name, value in spec.headers.items()}
+    prefix = here.path.rstrip("/")
+    ours = there.netloc in (here.netloc, names.get("host")) and there.path.startswith(prefix)
+    if not ours or there.scheme != here.scheme:
+        return None
+    path = (there.path.removeprefix(prefix) or "/") + (f"?{there.query}" if there.query else "")
+    changes: dict[str, object] = {"path": path}
+    if status == 303 or (status in (301, 302) and spec.method not in ("GET", "HEAD")):
+        changes |= {"method": "HEAD" if spec.method == "HEAD" else "GET", "body": None}
+    return spec.model_copy(update=changes)
+
+
+def _exchanged(
+    target: str, spec: RequestSpec, timeout: float, context: ssl.SSLContext | None, keep: int
+) -> PingReply:
+    """One request and its answer."""
     begun = perf_counter()
     deadline = begun + timeout
     connection = tls.connection(target, timeout, context or tls.context(None, None))

@@ -30,8 +30,6 @@ def problem(
         return f"gives no answer: {reply.error}."
     if reply.error:
         return f"answers {reply.status}, but {reply.error}."
-    if spec.follow and 300 <= reply.status < 400:
-        return None
     if reply.status not in spec.statuses if spec.statuses else reply.status >= 300:
         return " ".join(_unexpected(target, spec, reply, known_paths))
     if spec.contains is not None and spec.contains.encode() not in reply.body:
@@ -84,6 +82,12 @@ def _unexpected(
 def _redirected(target: str, spec: RequestSpec, reply: PingReply) -> Iterator[str]:
     place = reply.headers["location"]
     shown = printable(redaction.text(place))
+    if spec.follow:
+        yield (
+            f"answers {reply.status}, a redirect to {shown}, which is not followed: it leaves this "
+            "service, or there are too many."
+        )
+        return
     yield (
         f"answers {reply.status}, a redirect to {shown}. Redirects are not followed, unless the "
         'request has redirects = "follow".'

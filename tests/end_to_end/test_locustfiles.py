@@ -191,6 +191,14 @@ def test_a_handler_of_init_that_wants_the_host_is_told_where_it_is_known(play):
     )
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_tags_that_leave_a_user_no_task_are_refused_at_once(play, processes):
+    words = ["--processes", "2"] if processes > 1 else []
+    code, invocation = play(USER, *words, extra='[locust]\ntags = ["nowhere"]')
+    assert code == 2, invocation.output
+    assert "Visitor of the locustfile has no task to play" in invocation.output
+
+
 def test_a_required_option_that_is_missing_is_told_in_the_words_of_locust(play):
     code, invocation = play(USER + OPTIONS)
     assert code == 2
