@@ -115,8 +115,7 @@ def test_two_levels_give_a_knee_between_them_where_the_second_collapses(falling)
     ("levels", "blocks"), [((16, 32, 64), 0.1), ((20, 40, 80), 0.1), ((16, 32, 64), 0.2)]
 )
 def test_a_ladder_that_begins_beyond_the_knee_of_a_blocked_loop_says_no_more(levels, blocks):
-    """In windows of three cycles chance makes the lowest level look better, or worse, than others;
-    the knee is then at or below one."""
+    """Windows of three cycles: chance makes the lowest level look better, or worse, than others."""
     work = uniform(0.8 * blocks, 1.2 * blocks)
     loop = System([Station(uniform(0.045, 0.055)), Station(work, 1)])
     measure = 3 * levels[0] * blocks
