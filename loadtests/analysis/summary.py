@@ -10,6 +10,7 @@ from loadtests.analysis import knees, law
 from loadtests.analysis.causes import headline
 from loadtests.analysis.checks.generator import DESCRIPTORS, NO_PORTS
 from loadtests.analysis.checks.noise import NOTABLE
+from loadtests.analysis.collapse import TOO_MANY_FAILURES
 from loadtests.analysis.collapse import unstable
 from loadtests.analysis.numbers import duration, load, loads, percent, rate, rounded
 from loadtests.results import Capacity, Knee, Point, Run
@@ -79,12 +80,18 @@ def _degradation(points: Sequence[Point], knee: Knee | None, cut: str) -> str:
     return _with_knee(seen, knee) + _in_flight(knee, seen[0].model) + ends
 
 
+def _collapsed(point: Point) -> bool:
+    """Whether a longer window would say no more: it fails, or has locked up."""
+    locked = point.limit is not None and point.limit.resource == "lock-up"
+    return locked or point.errors.rate > TOO_MANY_FAILURES
+
+
 def _longer(seen: Sequence[Point]) -> str:
     """The `measure` that would tell more, where users hardly took their turn in a window."""
     turns = [
         (point.level / point.throughput.value, point.seconds)
         for point in seen
-        if point.model == "closed" and point.throughput.value
+        if point.model == "closed" and point.throughput.value and not _collapsed(point)
     ]
     if not any(turn * TURNS > seconds for turn, seconds in turns):
         return ""
