@@ -10,8 +10,7 @@ from loadtests.analysis import knees, law
 from loadtests.analysis.causes import headline
 from loadtests.analysis.checks.generator import DESCRIPTORS, NO_PORTS
 from loadtests.analysis.checks.noise import NOTABLE
-from loadtests.analysis.collapse import TOO_MANY_FAILURES
-from loadtests.analysis.collapse import unstable
+from loadtests.analysis.collapse import TOO_MANY_FAILURES, unstable
 from loadtests.analysis.numbers import duration, load, loads, percent, rate, rounded
 from loadtests.results import Capacity, Knee, Point, Run
 
