@@ -30,7 +30,7 @@ from loadtests.analysis.causes.refusals import refusals
 from loadtests.analysis.causes.service import blocked, cpu, pool, semaphore, starved, threads
 from loadtests.analysis.causes.upstream import refusing, retries, servers, slower
 from loadtests.analysis.law import law
-from loadtests.analysis.numbers import rate
+from loadtests.analysis.numbers import load, rate
 from loadtests.results import Ceiling, Limit, Resource
 
 
@@ -71,7 +71,7 @@ def _limit(case: Case, deployment: Mapping[str, Any]) -> Limit | None:
     if found is None:
         found = next((one for ask in _INSIDE_OUT if (one := ask(case))), None) or _unknown(case)
     ceiling, reached = found.ceiling or case.ceiling(found.resource), highest(case.levels)
-    why = found.why + (f"; {_equation(ceiling, reached)}" if ceiling else "")
+    why = found.why + (f"; {_equation(case, ceiling, reached)}" if ceiling else "")
     if ceiling:
         ceiling = None if refuted(ceiling, reached) else met(ceiling, reached)
     remedy = _remedy(case, found.resource, ceiling, deployment)
@@ -87,10 +87,13 @@ def _limit(case: Case, deployment: Mapping[str, Any]) -> Limit | None:
     )
 
 
-def _equation(ceiling: Ceiling, reached: float) -> str:
+def _equation(case: Case, ceiling: Ceiling, reached: float) -> str:
     told = rate(predicted(ceiling))
     if not exceeded(ceiling, reached):
         return f"{ceiling.how} = {told} is the ceiling"
+    # What a request takes at this level, as churn makes it dearer, says nothing of another level.
+    if ceiling not in case.ceilings and not refuted(ceiling, case.now.throughput):
+        return f"{ceiling.how} predicts {told} at {load(case.now.level, case.now.point.model)}"
     then = f"{ceiling.how} predicts {told}, and {rate(reached)} was measured"
     less = ": so a request takes less of it than was counted"
     return then + (less if refuted(ceiling, reached) else "")

@@ -214,6 +214,14 @@ def test_connections_that_are_no_longer_kept_are_churn_where_a_request_costs_mor
     assert resource(low, *beyond) == "churn"
 
 
+def test_what_a_request_takes_at_one_level_predicts_nothing_of_another():
+    low = level(1, cpu=0.0015)
+    near = level(80, 590, cpu=0.00165)
+    top = level(160, 310, cpu=0.003, upstream={"connections": 0.97})
+    why = limits([low, near, top], ceilings([low, near, top], {}, None))[160].why
+    assert why.endswith("; 1 core / 3 ms predicts 333/s at 160 users")
+
+
 def test_a_connection_for_each_call_is_not_churn_while_threads_bind():
     opened = {"connections": 1.0}
     beyond = [blocking(n, 198, waiting=n - 10, upstream=opened) for n in (20, 40)]
