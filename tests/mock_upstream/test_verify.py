@@ -1,12 +1,13 @@
 """Whether verify can be believed: when it says yes, and above all when it must say no."""
 
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import cycle
 from random import Random
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -176,31 +177,32 @@ def test_servers_and_faults_are_verified_too(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @contextmanager
-def on_a_busy_core(profile: Profile) -> Iterator[Upstream]:
-    """A mock that shares its core, or each that it may use, with a process that goes before it."""
-    busy = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
-    with running(profile) as upstream, ExitStack() as ended:
-        # Among equals the scheduler may well give the mock, which sleeps most of the time, its
-        # moments.
-        os.setpriority(os.PRIO_PROCESS, upstream.pid, 19)
-        # It is a session of its own. Where the scheduler shares cores among sessions, a process's
-        # priority counts within its session only, and the session has one, too.
-        group = Path(f"/proc/{upstream.pid}/autogroup")
-        if group.exists():
-            group.write_text("19", encoding="utf-8")
-        for core in os.sched_getaffinity(upstream.pid):
-            burner = subprocess.Popen([sys.executable, "-c", busy, str(core)])
-            ended.callback(burner.wait)
-            ended.callback(burner.kill)
-        yield upstream
+def on_a_busy_machine(profile: Profile) -> Iterator[Upstream]:
+    """A mock whose core is taken for a tenth of a second, again and again."""
+    over = Event()
+
+    def take(pid: int) -> None:
+        for number in cycle((signal.SIGSTOP, signal.SIGCONT)):
+            os.kill(pid, number)
+            if over.wait(0.1):
+                break
+        os.kill(pid, signal.SIGCONT)
+
+    with running(profile) as upstream, ThreadPoolExecutor(1) as other:
+        taking = other.submit(take, upstream.pid)
+        try:
+            yield upstream
+        finally:
+            over.set()
+            taking.result()
 
 
 @pytest.mark.processes
 def test_a_machine_that_is_busy_with_something_else_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "running", on_a_busy_core)
-    code = verify.main(SPREAD, rate=50, seconds=1)  # more take minutes on a core that is this busy
+    monkeypatch.setattr(verify, "running", on_a_busy_machine)
+    code = verify.main(SPREAD, rate=50, seconds=1)
     assert code == 3
     *_, verdict, reasons = capsys.readouterr().out.splitlines()
     assert verdict == "This machine does not deliver the profile at 50 requests a second."
