@@ -11,8 +11,7 @@ from loadtests.engine.failures import RequestFailed
 from loadtests.engine.redirect_target import place
 from loadtests.recording import request_heads, server_timing
 from loadtests.recording.messages import RequestSpec
-
-SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1
+from loadtests.recording.redirects import SAFE
 
 
 def head(

@@ -25,12 +25,13 @@ from requests.structures import CaseInsensitiveDict
 
 from loadtests.engine.answers import AnswerParser
 from loadtests.engine.bodies import decoder
-from loadtests.engine.calls import SAFE, head
+from loadtests.engine.calls import head
 from loadtests.engine.connection import ClientConnection, Endpoint
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.recorder import PHASES
 from loadtests.engine.stamps import STAMPS
 from loadtests.recording import server_timing
+from loadtests.recording.redirects import SAFE
 
 
 class LeanUser(User):

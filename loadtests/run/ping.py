@@ -11,19 +11,18 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import brotli
 
 from loadtests import tls
 from loadtests.plans import placeholders
 from loadtests.processes import connection_errors
-from loadtests.recording import request_heads
+from loadtests.recording import redirects, request_heads
 from loadtests.recording.messages import RequestSpec
 
 _MOST = 1 << 20  # bytes of a body that are kept
 _PART = 1 << 16
-MOST_REDIRECTS = 5  # as the load generator follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def send(
     """
     spec = placeholders.filled_request(spec)
     begun, reply = perf_counter(), _exchanged(target, spec, timeout, context, keep)
-    for _ in range(MOST_REDIRECTS if spec.follow else 0):
+    for _ in range(redirects.MOST if spec.follow else 0):
         onward = _onward(target, spec, reply)
         if onward is None:
             break
@@ -86,22 +85,11 @@ def send(
 
 
 def _onward(target: str, spec: RequestSpec, reply: PingReply) -> RequestSpec | None:
-    """The request that a redirect within the service asks for (RFC 9110, 15.4); None: none does."""
+    """The request that a redirect within the service asks for; None: the answer asks for none."""
     place, status = reply.headers.get("location"), reply.status or 0
     if not place or not 300 <= status < 400:
         return None
-    here = urlsplit(target)
-    there = urlsplit(urljoin(target.rstrip("/") + spec.path, place))
-    names = {name.lower(): value for name, value in spec.headers.items()}
-    prefix = here.path.rstrip("/")
-    ours = there.netloc in (here.netloc, names.get("host")) and there.path.startswith(prefix)
-    if not ours or there.scheme != here.scheme:
-        return None
-    path = (there.path.removeprefix(prefix) or "/") + (f"?{there.query}" if there.query else "")
-    changes: dict[str, object] = {"path": path}
-    if status == 303 or (status in (301, 302) and spec.method not in ("GET", "HEAD")):
-        changes |= {"method": "HEAD" if spec.method == "HEAD" else "GET", "body": None}
-    return spec.model_copy(update=changes)
+    return redirects.onward(spec, target, status, place)
 
 
 def _exchanged(
