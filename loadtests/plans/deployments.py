@@ -26,9 +26,10 @@ from app_under_test import variants
 from app_under_test.tuning import Tuning, to_flags
 from loadtests.plans import placeholders
 from loadtests.plans.errors import mistakes, no_such, shown
-from loadtests.plans.fields import PlanTable, PositiveDuration, recordable
+from loadtests.plans.fields import PositiveDuration, recordable
 from loadtests.plans.hosts import is_local, parts_of
 from loadtests.plans.readiness import Question, Ready
+from mock_upstream.units.tables import StrictTable
 
 MOST = 1000
 """Deployments of a plan; each takes a process, a log and a line in every table."""
@@ -143,7 +144,7 @@ Variables = Annotated[dict[str, str], AfterValidator(placeholders.strict("port",
 VariablesOfVariant = Annotated[dict[str, str], AfterValidator(placeholders.strict(*_OF_THE_MOCK))]
 
 
-class VariantDeployment(PlanTable):
+class VariantDeployment(StrictTable):
     """The service of `app_under_test`, written one way."""
 
     variant: Annotated[str, AfterValidator(_variant)]
@@ -151,14 +152,14 @@ class VariantDeployment(PlanTable):
     env: VariablesOfVariant = Field(default_factory=dict)
 
 
-class LimitSetting(PlanTable):
+class LimitSetting(StrictTable):
     """What sets the size of the limit of a service, for an experiment that raises it."""
 
     env: str = Field(examples=["POOL_SIZE"])
     """The name of a variable in the deployment's `env`, whose value is a whole number."""
 
 
-class CommandDeployment(PlanTable):
+class CommandDeployment(StrictTable):
     """
     A service that a command starts. `{port}`, `{upstream}` and `{upstream_ca}` are filled in; other
     names in braces are refused, and `{{name}}` is the text `{name}`.
@@ -214,7 +215,7 @@ class CommandDeployment(PlanTable):
         return self
 
 
-class UrlDeployment(PlanTable):
+class UrlDeployment(StrictTable):
     """A service that runs already."""
 
     url: Annotated[str, AfterValidator(_url)]

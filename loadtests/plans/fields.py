@@ -1,21 +1,15 @@
-"""What the fields of a plan are made of: durations, names, and the table that holds them."""
+"""What the fields of a plan are made of: durations, names, paths."""
 
 import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from loadtests.recording.slices import LENGTH
 from mock_upstream.units.durations import format_duration, parse_duration
 
 _NAME = re.compile(r"[\w\[][\w.,:+\[\]-]{0,79}")
-
-
-class PlanTable(BaseModel):
-    """A table of a plan; a key that it does not have is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 def _seconds(value: object) -> float:

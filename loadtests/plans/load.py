@@ -5,9 +5,10 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from loadtests.plans.fields import Duration, PlanTable, SlicesDuration, Whole
+from loadtests.plans.fields import Duration, SlicesDuration, Whole
 from loadtests.plans.pace import LONGEST
 from mock_upstream.units.durations import format_duration
+from mock_upstream.units.tables import StrictTable
 
 Model = Literal["closed", "open"]
 Arrivals = Literal["poisson", "even"]
@@ -30,7 +31,7 @@ def _at_least_a_second(seconds: float) -> float:
     return seconds
 
 
-class Load(PlanTable):
+class Load(StrictTable):
     """
     How hard, and for how long. In the closed model a level is a number of users, in the open one
     requests per second.

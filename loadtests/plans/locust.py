@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from loadtests.plans import placeholders
-from loadtests.plans.fields import PlanTable
+from mock_upstream.units.tables import StrictTable
 
 Scalar = str | int | float | bool
 
@@ -18,7 +18,7 @@ def _options(options: Mapping[str, object], info: ValidationInfo) -> Mapping[str
     return placeholders.checked(dict(options), info)
 
 
-class Locust(PlanTable):
+class Locust(StrictTable):
     """
     Options of the locustfile, the tasks that are played, and which of its events are requests.
     """

@@ -32,7 +32,7 @@ from loadtests.plans.deployments import (
     folder_of_plan,
 )
 from loadtests.plans.errors import PlanError, explain, mistakes, no_such
-from loadtests.plans.fields import PlanTable, Whole, name_of_deployment, recordable
+from loadtests.plans.fields import Whole, name_of_deployment, recordable
 from loadtests.plans.hosts import check_host, parts_of
 from loadtests.plans.load import Load
 from loadtests.plans.locust import Locust
@@ -42,6 +42,7 @@ from mock_upstream.profiles.profile import Profile
 from mock_upstream.profiles.profile import load as load_profile
 from mock_upstream.units.documents import from_toml, shortened
 from mock_upstream.units.durations import format_duration
+from mock_upstream.units.tables import StrictTable
 
 
 def _slo(value: object, info: ValidationInfo) -> object:
@@ -59,7 +60,7 @@ def _slo(value: object, info: ValidationInfo) -> object:
 SloText = Annotated[InstanceOf[Slo], BeforeValidator(_slo), PlainSerializer(lambda slo: slo.text)]
 
 
-class Plan(PlanTable):
+class Plan(StrictTable):
     """A whole plan, resolved: no matrix, and no other file but the user's own locustfile."""
 
     name: str = Field(examples=["checkout"])

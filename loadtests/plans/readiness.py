@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from loadtests.plans.fields import PlanTable
 from loadtests.plans.http_fields import Headers, PathText, Statuses
+from mock_upstream.units.tables import StrictTable
 
 _PASSED_ON = ("host", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-for")
 
 
-class Question(PlanTable):
+class Question(StrictTable):
     """A GET whose answer says that a service is up; as text, its path alone."""
 
     path: PathText = "/health"

@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from loadtests import redaction
 from loadtests.plans import placeholders
 from loadtests.plans.errors import no_such
-from loadtests.plans.fields import PlanTable, PositiveDuration
+from loadtests.plans.fields import PositiveDuration
 from loadtests.plans.http_fields import Headers, Statuses
 from loadtests.recording.messages import RequestSpec
+from mock_upstream.units.tables import StrictTable
 
 
 def _method(method: str) -> str:
@@ -55,7 +56,7 @@ def _json(payload: JsonValue) -> JsonValue:
     return payload
 
 
-class Expect(PlanTable):
+class Expect(StrictTable):
     """What makes an answer a good one."""
 
     status: Statuses = Field(default=(), examples=[[200, 201]])
@@ -64,7 +65,7 @@ class Expect(PlanTable):
     """Text that the body must hold."""
 
 
-class Request(PlanTable):
+class Request(StrictTable):
     """One kind of request."""
 
     method: Annotated[str, AfterValidator(_method)] = Field(default="GET", examples=["POST"])

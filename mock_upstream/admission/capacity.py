@@ -7,15 +7,14 @@ What an upstream can do at once, and what happens beyond it: the settings.
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     model_validator,
 )
 
 from mock_upstream.units.durations import Duration
+from mock_upstream.units.tables import StrictTable
 
 _TRANSPORT = ("reset", "close", "hang")
 
@@ -47,14 +46,12 @@ Overflow = Annotated[
 Coefficient = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
-class Slowdown(BaseModel):
+class Slowdown(StrictTable):
     """
     Service times grow with the number of busy servers: the universal scalability law.
 
     n servers do the work of n / factor(n) (Gunther, Guerrilla Capacity Planning, 2007, ch. 4).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: Coefficient = 0.0
     """Contention: what cannot be done in parallel."""
@@ -66,10 +63,8 @@ class Slowdown(BaseModel):
         return 1 + (self.alpha + self.beta * busy) * (busy - 1)
 
 
-class ServerCapacity(BaseModel):
+class ServerCapacity(StrictTable):
     """How much an upstream can do at once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     servers: Annotated[int, Field(ge=1, le=100_000)]
     """Requests in service at once; throughput ends at servers / mean service time."""

@@ -7,9 +7,10 @@ A request must pass all limits of a list; one that is refused uses up none of th
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mock_upstream.units.durations import PositiveDuration, format_duration
+from mock_upstream.units.tables import StrictTable
 
 NANOSECONDS = 1_000_000_000
 
@@ -35,10 +36,8 @@ Key = Annotated[str, AfterValidator(_key)]
 Period = Annotated[PositiveDuration, AfterValidator(_a_microsecond)]
 
 
-class _Limit(BaseModel):
+class _Limit(StrictTable):
     """What all kinds have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)]
     """Requests."""

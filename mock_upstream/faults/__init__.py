@@ -11,9 +11,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     InstanceOf,
     PlainSerializer,
@@ -22,14 +20,14 @@ from pydantic import (
     model_validator,
 )
 
+from mock_upstream.units.tables import StrictTable
+
 if TYPE_CHECKING:  # a profile is checked without what it takes to play it
     from mock_upstream.responses.exchange import Exchange, Reply
 
 
-class When(BaseModel):
+class When(StrictTable):
     """Which requests it happens to. Without any of these: to all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
     every: PositiveInt | None = None

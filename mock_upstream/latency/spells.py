@@ -10,12 +10,13 @@ from bisect import bisect_right
 from math import floor, log1p
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mock_upstream.latency.distributions import Latency
 from mock_upstream.latency.draws import Stream
 from mock_upstream.latency.field import LatencyText
 from mock_upstream.units.durations import LONGEST, Duration, format_duration
+from mock_upstream.units.tables import StrictTable
 
 _SHORTEST = 0.001  # seconds
 _BLOCK = 1024  # pairs of a good and a bad spell
@@ -31,10 +32,8 @@ def _long_enough(seconds: float) -> float:
 _SpellLength = Annotated[Duration, AfterValidator(_long_enough)]
 
 
-class Spells(BaseModel):
+class Spells(StrictTable):
     """How long the upstream is well and browned out, and how slow it is then."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     good: _SpellLength
     """Mean length of a good spell; lengths are exponential."""

@@ -2,15 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mock_upstream.units.durations import PositiveDuration
+from mock_upstream.units.tables import StrictTable
 
 
-class Budget(BaseModel):
+class Budget(StrictTable):
     """The bounds beyond which the mock is no longer the upstream that its profile describes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     late: PositiveDuration = 0.005
     """One answer in a hundred may be later than this, and more as far as chance explains it."""

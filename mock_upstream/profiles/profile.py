@@ -9,8 +9,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     PositiveInt,
@@ -48,6 +46,7 @@ from mock_upstream.units.documents import from_json, from_toml, listed
 from mock_upstream.units.durations import LONGEST, Duration, PositiveDuration, format_duration
 from mock_upstream.units.files import FileName
 from mock_upstream.units.sizes import PositiveBytes, format_bytes
+from mock_upstream.units.tables import StrictTable
 
 DEFAULT_LATENCY = "p50=50ms p95=80ms p99=150ms"
 
@@ -89,12 +88,11 @@ def _json(payload: JsonValue) -> JsonValue:
 
 
 Errors = Annotated[dict[int, float], AfterValidator(_errors)]
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 
 
-class Caps(BaseModel):
+class Caps(StrictTable):
     """How much a profile, or an override, may ask for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     delay: PositiveDuration = LONGEST
     """Longer ones are cut to it."""
@@ -102,17 +100,15 @@ class Caps(BaseModel):
     chunks: PositiveInt = 10_000
 
 
-class Route(BaseModel):
+class Route(StrictTable):
     """What is answered to one method and path; the first route that matches wins."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     path: Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(checked_path)]
     """As the service asks for it; `{name}` stands for one part of it."""
     method: Annotated[str, AfterValidator(checked_method)] | None = None
     """None: any method."""
     status: Annotated[int, Field(ge=200, le=599)] = 200
-    headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
+    headers: Headers = Field(default_factory=dict)
     payload: Annotated[JsonValue, AfterValidator(_json)] = Field(default_factory=_ok, alias="json")
     """The body. `{name}` in its strings is filled from the path, `{query.name}` from the query."""
     file: FileName | None = None
@@ -171,10 +167,8 @@ def route_name(method: str | None, path: str) -> str:
     return f"{method or 'ANY'} {path}"
 
 
-class Profile(BaseModel):
+class Profile(StrictTable):
     """One upstream."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     tls: bool = False
     """HTTPS, with a certificate of its own authority; decided when the mock starts."""
@@ -190,7 +184,7 @@ class Profile(BaseModel):
     """On the way: half before the server and half after it, and added to the latency."""
     scale: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     """Times every latency and network delay, so that a whole upstream is made faster or slower."""
-    errors: Errors = {}
+    errors: Errors = Field(default_factory=dict)
     """Error status -> probability; such an answer takes as long as a good one."""
     capacity: ServerCapacity | None = None
     """None: no request ever waits for another."""

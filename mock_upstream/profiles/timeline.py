@@ -32,8 +32,6 @@ from math import cos, inf, isfinite, pi
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     FiniteFloat,
@@ -46,6 +44,7 @@ from pydantic import (
 from mock_upstream.admission.capacity import Overflow
 from mock_upstream.units.durations import Duration, PositiveDuration, format_duration
 from mock_upstream.units.grammar import NUMBER, format_number
+from mock_upstream.units.tables import StrictTable
 
 FACTOR = "latency_factor"
 REFUSED = "brownout.refused"
@@ -73,7 +72,7 @@ _LONGEST_TEXT = 1000
 Pair = tuple[JsonValue, JsonValue] | None
 
 
-class Motion(BaseModel):
+class Motion(StrictTable):
     """
     A value on its way from the first of a pair to the second, as its shape says.
 
@@ -84,8 +83,6 @@ class Motion(BaseModel):
     Numbers move, and so do the numbers in two texts that are alike in all else:
     `ramp = ["p50=50ms p95=80ms", "p50=200ms p95=900ms"]`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ramp: Pair = None
     sine: Pair = None
@@ -191,10 +188,8 @@ ValuePath = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class BrownoutSpell(BaseModel):
+class BrownoutSpell(StrictTable):
     """Everything is slower, and a share of the requests is refused at once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     factor: Number = 10.0
     """On every latency."""
@@ -203,17 +198,15 @@ class BrownoutSpell(BaseModel):
     status: Annotated[int, Field(ge=400, le=599)] = 503
 
 
-class Phase(BaseModel):
+class Phase(StrictTable):
     """A stretch of time with a name. Changes hold during their phase alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     name: Name
     at: Duration | None = None
     """When it begins, on the timeline's clock. None: when the one before ends."""
     duration: PositiveDuration | None = Field(default=None, alias="for")
     """None: until the next begins, or for ever."""
-    changes: Annotated[dict[ValuePath, Change], Field(max_length=100)] = {}
+    changes: dict[ValuePath, Change] = Field(default_factory=dict, max_length=100)
     """Dotted path in the profile, or `latency_factor` -> value, ramp or wave."""
     outage: Overflow | None = None
     """What every request meets at once: an error status, or a broken connection."""
@@ -241,10 +234,8 @@ class Phase(BaseModel):
         return ((path, value) for path, value in values.items() if isinstance(value, Motion))
 
 
-class Timeline(BaseModel):
+class Timeline(StrictTable):
     """Phases, one after another."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     start: Literal["control", "serve"] = "control"
     """Whether the clock waits for the control API or starts with the server."""

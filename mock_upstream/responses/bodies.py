@@ -7,10 +7,11 @@ from string import ascii_letters, digits
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mock_upstream.units.durations import PositiveDuration
 from mock_upstream.units.sizes import Bandwidth, SizeText
+from mock_upstream.units.tables import StrictTable
 
 if TYPE_CHECKING:  # a profile is checked without what it takes to play it
     from mock_upstream.responses.exchange import Exchange, Reply
@@ -27,7 +28,7 @@ _JSON = (b"content-type", b"application/json")
 _OPAQUE = (b"content-type", b"application/octet-stream")
 
 
-class Body(BaseModel):
+class Body(StrictTable):
     """
     How long the body is and in what time it comes.
 
@@ -35,8 +36,6 @@ class Body(BaseModel):
     it that takes. A body's time is the rest of the delay, or what its bandwidth asks, or
     (chunks - 1) intervals; without any of them, as fast as the client reads.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: SizeText | None = None
     """None: the route's own body as it is."""
