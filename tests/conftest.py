@@ -27,9 +27,10 @@ WORKERS = 16  # of pytest-xdist, at most; each has ports of its own
 
 # Modules of more than half a minute, the longest first.
 LONGEST = (
-    *("test_runs", "test_webui", "test_webui_browser", "test_pytest_plugin", "test_ci_files"),
-    *("test_compare_runs", "test_chaos", "test_workers", "test_telemetry", "test_exit_codes"),
-    *("test_egress", "test_own_folder", "test_open_model", "test_deployments"),
+    *("test_runs", "test_webui", "test_locustfiles", "test_pytest_plugin", "test_webui_browser"),
+    *("test_ci_files", "test_chaos", "test_workers", "test_compare_runs", "test_telemetry"),
+    *("test_exit_codes", "test_watcher", "test_own_folder", "test_open_model", "test_egress"),
+    *("test_encodings", "test_locust", "test_deployments", "test_fuzz", "test_open_files"),
 )
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

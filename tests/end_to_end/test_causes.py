@@ -7,7 +7,7 @@ from rich.console import Console
 
 from loadtests import plans, session
 from loadtests.cli.progress import shown
-from tests.support.seeded_faults import Group, blocked, drawn, pool, threads
+from tests.support.seeded_faults import Group, blocked, drawn, pool
 
 
 def test_the_same_seed_draws_the_same_faults():
@@ -26,7 +26,7 @@ def test_every_drawn_group_is_a_plan(tmp_path):
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    faults = [threads(4), pool(random.Random(1), 4), blocked()]
+    faults = [pool(random.Random(1), 4), blocked()]  # few threads: tests/loadtests/test_why_runs
     group = Group(0, '[upstream]\nlatency = "40ms"', (1, 20), faults, 0.04)
     folder = tmp_path_factory.mktemp("causes")
     (folder / "plan.toml").write_text(group.plan(), encoding="utf-8")
@@ -35,7 +35,7 @@ def played(tmp_path_factory):
 
 
 @pytest.mark.quiet
-@pytest.mark.parametrize("index", range(3), ids=["threads", "pool", "blocked"])
+@pytest.mark.parametrize("index", range(2), ids=["pool", "blocked"])
 def test_the_resource_that_was_made_scarce_is_named(played, index):
     group, run = played
     points = run.of(group.name(index))

@@ -78,14 +78,13 @@ def counted(folder, *words, load="", locustfiles=""):
     return service.arrivals, rows
 
 
-@pytest.mark.parametrize(("words", "load"), [(("--processes", "2"), ""), ((), 'model = "open"')])
-def test_locusts_table_has_as_many_requests_as_came_to_the_service(tmp_path, words, load):
-    agree(*counted(tmp_path, *words, load=load))
+def test_locusts_table_has_as_many_requests_as_came_to_the_service_in_the_open_model(tmp_path):
+    agree(*counted(tmp_path, load='model = "open"'))
 
 
-def test_a_listener_of_a_users_module_hears_of_each_request_in_locusts_table(tmp_path):
+def test_locusts_table_and_a_users_listener_have_each_request_of_each_process(tmp_path):
     (tmp_path / "listener.py").write_text(LISTENER, encoding="utf-8")
-    arrivals, rows = counted(tmp_path, locustfiles=",listener.py")
+    arrivals, rows = counted(tmp_path, "--processes", "2", locustfiles=",listener.py")
     agree(arrivals, rows)
     heard = Counter((tmp_path / "heard.txt").read_text(encoding="utf-8").splitlines())
     good, bad = arrivals["GET", "/good"], arrivals["POST", "/bad"]
