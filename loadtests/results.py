@@ -3,6 +3,7 @@
 Seconds, requests per second, bytes, ratios. What was not measured is null, never zero.
 """
 
+import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -501,7 +502,7 @@ def read(path: Path) -> Run:
     Raises:
         UnreadableRun: there is none, or it is not of this format.
     """
-    file = path / "run.json" if path.is_dir() else path
+    file = path / "run.json" if os.path.isdir(path) else path
     try:
         data = from_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

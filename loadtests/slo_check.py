@@ -1,6 +1,7 @@
 """Whether a service meets its SLOs in a short run, for a test: what is played, and what is said."""
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -175,7 +176,7 @@ def _extended(asked: SloCheck, slos: Mapping[str, Slo], place: TestContext) -> P
             "the test has a marker mock_upstream, and its plan an upstream; keep one of them"
         )
     file = place.root / str(asked.plan)
-    plan = plans.read(file if file.is_file() else plans.find(str(asked.plan)))
+    plan = plans.read(file if os.path.isfile(file) else plans.find(str(asked.plan)))
     taken = {**{f"test-{name}": slo for name, slo in slos.items()}, **plan.slos}
     if not taken:
         raise PlanError(f"neither the test nor {asked.plan} has an SLO, such as p95 < 200ms at 40")
@@ -217,7 +218,7 @@ def _of_this_environment(command: Any) -> Any:
         program = Path(sys.executable).with_name(words[0])
     except (TypeError, ValueError, IndexError):
         return command  # refused as it stands
-    if "/" in words[0] or words[0] == "python" or not program.is_file():
+    if "/" in words[0] or words[0] == "python" or not os.path.isfile(program):
         return command
     if isinstance(command, str) and command.startswith(words[0]):
         return shlex.quote(str(program)) + command[len(words[0]) :]

@@ -80,7 +80,7 @@ def init(
         from loadtests.plans import new_plan
         from loadtests.plans.hosts import check_host
 
-        if not force and (file.exists() or file.is_symlink()):
+        if not force and os.path.lexists(file):
             raise UsageError(
                 f"{file} exists and was not changed. --force overwrites it, --file NAME writes "
                 "another file."

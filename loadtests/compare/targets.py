@@ -1,5 +1,6 @@
 """Who is compared with whom: from what was typed to a plan with two deployments, and the terms."""
 
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +33,8 @@ def is_run(text: str) -> bool:
     """
     path = Path(text)
     if "/" in text or text.startswith("."):
-        return path.exists()
-    return any((path / name).is_file() for name in ("run.json", "slices.jsonl"))
+        return os.path.exists(path)
+    return any(os.path.isfile(path / name) for name in ("run.json", "slices.jsonl"))
 
 
 def contest(

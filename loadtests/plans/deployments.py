@@ -1,5 +1,6 @@
 """What may be measured: a variant, a command of the user's, or something that runs already."""
 
+import os
 import re
 import shlex
 import ssl
@@ -129,7 +130,7 @@ def _folder(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
     folder = (folder_of_plan(info) / value).absolute()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ValueError(f"{value!r} is not a folder (looked for {folder})")
     return recordable(folder)
 

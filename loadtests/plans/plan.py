@@ -3,6 +3,7 @@
 Imports nothing heavy: the load generator's process reads plans, too.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -97,8 +98,8 @@ class Plan(StrictTable):
         if path is None:
             return None
         found = (folder_of_plan(info) / path).absolute()
-        if not found.is_file():
-            several = "," in str(path) or found.is_dir()
+        if not os.path.isfile(found):
+            several = "," in str(path) or os.path.isdir(found)
             way_out = ": name one file, which imports the User classes of others" if several else ""
             raise ValueError(f"'{path}' is not a file (looked for {found}){way_out}")
         return recordable(found)
@@ -267,11 +268,11 @@ def find(text: str) -> Path:
         PlanError: there is neither.
     """
     path, known, near = Path(text), shipped(), list[str]()
-    if path.is_file():
+    if os.path.isfile(path):  # False where pathlib raises: a name can be too long
         return path
     if text in known:
         return known[text]
-    if path.is_dir():
+    if os.path.isdir(path):
         raise PlanError(
             f"{text} is a folder, and a plan is a file, such as {path / 'brownout.toml'}"
         )

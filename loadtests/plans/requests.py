@@ -4,6 +4,7 @@ import json
 import re
 from http import HTTPMethod
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
@@ -37,14 +38,17 @@ def _path(path: str) -> str:
 
 
 def _name(name: str) -> str:
-    if name == "all" or not name.strip() or not name.isprintable():
+    if name == "all" or not name.strip():
         raise ValueError(f'{name!r} cannot name a request ("all" is what they are together)')
+    if not name.isprintable():
+        raise ValueError(f"{name!r} cannot name a request: it has characters without a shape")
     return name
 
 
 def _default_name(request: dict[str, Any]) -> str:
     method, path = request["method"], request["path"]
-    shown = redaction.text(str(path))  # names stand in all that is written
+    secretless = redaction.text(str(path))  # names stand in all that is written
+    shown = "".join(each if each.isprintable() else quote(each) for each in secretless)
     return shown if method == "GET" else f"{method} {shown}"
 
 

@@ -1,6 +1,7 @@
 """Earlier runs: those whose folders lie in the folder of the runs, and no others."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def folder(out: Path, name: str) -> Path:
         NoSuchRun: there is none; a name that leads out of the folder of the runs is among these.
     """
     path = out / name
-    if not _NAME.fullmatch(name) or path.is_symlink() or not path.is_dir():
+    if not _NAME.fullmatch(name) or os.path.islink(path) or not os.path.isdir(path):
         raise NoSuchRun(f"there is no run {name!r:.120}")
     return path
 

@@ -1,12 +1,16 @@
 """TOML and JSON of others: any that cannot be read is a ValueError that says why."""
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 LONGEST_LINE = 500  # characters of a message
 MOST_LINES = 50
+_NAME = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+# A key of a hundred names: reading one takes time with the square of their number.
+_DEEP = re.compile(rf"(?:^|[\[{{,])[ \t]*+(?:{_NAME}\.[ \t]*+){{100}}", re.MULTILINE)
 
 
 def from_toml(text: str) -> dict[str, Any]:
@@ -16,6 +20,8 @@ def from_toml(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is not TOML, is nested too deep, or has a number of thousands of digits.
     """
+    if _DEEP.search(text):
+        raise ValueError("it is nested too deep")
     table: dict[str, Any] = _read(tomllib.loads, text)
     return table
 

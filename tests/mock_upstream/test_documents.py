@@ -27,6 +27,17 @@ def test_whatever_cannot_be_read_is_a_value_error(read) -> None:
         assert "sys." not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a-0", '"a b"', "'.'"])
+def test_a_key_of_thousands_of_names_is_refused_and_not_read(name) -> None:
+    """Reading it takes time with the square of their number."""
+    for key in (".".join([name] * 20_000), " . ".join([name] * 200)):
+        for text in (f"{key} = 1", f"[{key}]", f"[[ {key}]]", f"x = {{ y = 1, {key} = 2 }}"):
+            with pytest.raises(ValueError, match="nested too deep"):
+                from_toml(f"first = 1\n{text}\n")
+    assert from_toml(f"{'.'.join(['a'] * 50)} = 1")
+    assert from_toml(f'x = "{"a." * 500}"')
+
+
 def test_a_long_line_of_a_message_keeps_both_ends() -> None:
     assert shortened("x" * LONGEST_LINE) == "x" * LONGEST_LINE
     cut = shortened("first " + "x" * 10_000 + " last")

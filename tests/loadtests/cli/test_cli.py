@@ -125,6 +125,22 @@ def test_what_is_no_run_is_told(tmp_path, saved):
     assert "holds no run.json" in ended.output
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["run"], ["doctor"], ["capacity"], ["ui"], ["report"], ["compare", "async-httpx"]),
+        *(["compare", "a", "b", "--plan"], ["run", "quick", "--dry-run", "--baseline"]),
+        ["init", "--url", "http://127.0.0.1:1", "--path", "/", "--file"],
+    ],
+)
+def test_a_name_that_no_file_system_takes_is_refused(words):
+    name = "n" * 300
+    for typed in (name, f"{name}/x", f"./{name}"):
+        ended = CliRunner().invoke(commands.app, [*words, typed])
+        assert ended.exit_code == 2, (typed, ended.output, ended.exception)
+        assert "nnn" in ended.output
+
+
 def test_a_page_or_a_report_that_cannot_be_written_is_told_with_the_way_out(
     tmp_path, saved, monkeypatch
 ):

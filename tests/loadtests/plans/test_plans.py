@@ -26,6 +26,7 @@ variant = "async-httpx"
 [[requests]]
 path = "/external-data"
 """
+LONG = "n" * 300  # characters, and no file system takes a name of more than 255
 JARGON = re.compile(
     r"Input should|Extra inputs|Value error|validation|pydantic|expected tags|NoneType|<class"
 )
@@ -234,6 +235,7 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
         (BASE + 'timeout = "0s"\n', ["requests[0].timeout: '0s' is too short"]),
         (BASE + "expect = { status = 99 }\n", ["requests[0].expect.status: 99 must be 100"]),
         (BASE + 'name = "all"\n', ["requests[0].name: 'all' cannot name a request"]),
+        (BASE + 'name = "a\\u202E"\n', ["requests[0].name:", "has characters without a shape"]),
         (BASE + '[[requests]]\npath = "http://x/y"\n', ["requests[1].path:", "leave the deploy"]),
         (BASE + '[[requests]]\npath = "//x/y"\n', ["requests[1].path:", "leave the deployment"]),
         (BASE + '[[requests]]\npath = "x"\n', ["requests[1].path: 'x' is not a path"]),
@@ -255,6 +257,11 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
         ),
         (BASE.replace("checkout", "../x"), ["name: '../x' cannot name a run's folder"]),
         ('locustfile = "no.py"\n' + BASE, ["locustfile: 'no.py' is not a file"]),
+        (f'locustfile = "{LONG}"\n' + BASE, ["locustfile: 'nnnn"]),
+        (
+            BASE + f'[deployments.b]\ncommand = "x {{port}}"\ncwd = "{LONG}"\n',
+            ["deployments.b.cwd: 'nnn"],
+        ),
         ('locustfile = "a.py,b.py"\n' + BASE, ["name one file, which imports the User classes"]),
     ],
 )
@@ -270,11 +277,25 @@ def test_all_mistakes_are_told_at_once(refused):
     assert len(message.splitlines()) == 4
 
 
+def test_a_path_with_characters_without_a_shape_names_its_request_as_it_is_sent(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(
+        BASE.replace("/external-data", r"/gr\u00FC\u00DFe\u202E\u007F"), encoding="utf-8"
+    )
+    plan = plans.read(file)
+    assert plan.requests[0].name == "/grüße%E2%80%AE%7F"
+    file.write_text(plans.to_toml(plan), encoding="utf-8")
+    assert plans.read(file) == plan
+
+
 def test_a_plan_that_is_not_there_is_refused_by_name(tmp_path):
     with pytest.raises(PlanError, match="cannot be read: No such file"):
         plans.read(tmp_path / "none.toml")
     with pytest.raises(PlanError, match=r"neither a file nor one of .*Did you mean 'default'"):
         plans.find("defaults")
+    for name in (LONG, f"{LONG}/plan.toml"):
+        with pytest.raises(PlanError, match="there is no plan 'nnn"):
+            plans.find(name)
 
 
 def test_a_table_in_place_of_a_list_of_tables_is_refused_with_its_brackets(refused):
