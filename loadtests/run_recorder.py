@@ -26,7 +26,7 @@ from loadtests.results import Capacity, Run
 from loadtests.run import log_sizes
 from loadtests.run.barrier import Barrier
 from loadtests.run.controller import Observer, StoppedByHand, Targets, play
-from loadtests.run.deployments import DeploymentFailed, Fleet
+from loadtests.run.deployments import Fleet
 from loadtests.run.engine_process import (
     ControllerSocket,
     Engine,
@@ -34,6 +34,7 @@ from loadtests.run.engine_process import (
     LocustfileError,
 )
 from loadtests.run.strays import Strays
+from loadtests.run.waiting import DeploymentFailed
 from loadtests.samples import Sampler
 from loadtests.samples.mock import LedgerReader
 from loadtests.schedules import Schedule, ladder

@@ -16,8 +16,9 @@ from loadtests.processes import leftovers
 from loadtests.processes.groups import uninterrupted
 from loadtests.processes.interrupts import interruptible
 from loadtests.recording.messages import Hello
-from loadtests.run.deployments import Launch, RunningMock, launched
+from loadtests.run.deployments import Launch, launched
 from loadtests.run.engine_process import ControllerSocket, EngineFailed, engine
+from loadtests.run.starter import RunningMock
 from loadtests.schedules import Schedule, ladder
 from loadtests.storage import run_folder
 
@@ -67,7 +68,7 @@ def run(
         words: options of the user's locustfile, in addition to those of the plan.
 
     Raises:
-        deployments.DeploymentFailed, EngineFailed, LocustfileFailed: nothing was measured.
+        waiting.DeploymentFailed, EngineFailed, LocustfileFailed: nothing was measured.
     """
     since = monotonic()
     plans.check(plan)
@@ -91,7 +92,7 @@ def examine(plan: Plan, folder: Path) -> "Examination":
         folder: takes the logs.
 
     Raises:
-        deployments.DeploymentFailed: it did not come up.
+        waiting.DeploymentFailed: it did not come up.
     """
     plans.check(plan)
     with interruptible(), _launched(plan, folder) as launch:
@@ -126,7 +127,7 @@ def ui(
         pinged: as for `run`.
 
     Raises:
-        deployments.DeploymentFailed, EngineFailed: it did not come up.
+        waiting.DeploymentFailed, EngineFailed: it did not come up.
     """
     plans.check(plan)
     folder = run_folder.make(out, plan.name)
@@ -160,7 +161,7 @@ def control(
         pinged: as for `run`.
 
     Raises:
-        deployments.DeploymentFailed: it did not come up.
+        waiting.DeploymentFailed: it did not come up.
     """
     plans.check(plan)
     folder = run_folder.make(out, plan.name)

@@ -20,8 +20,9 @@ from loadtests.plans.errors import explain
 from loadtests.plans.slos import Slo, parse
 from loadtests.processes.interrupts import interruptible
 from loadtests.results import Point, Run, SloResult
-from loadtests.run.deployments import DeploymentFailed, RunningMock
 from loadtests.run.engine_process import EngineFailed
+from loadtests.run.starter import RunningMock
+from loadtests.run.waiting import DeploymentFailed
 from loadtests.schedules import Step
 from mock_upstream import Upstream
 from mock_upstream.profiles.profile import ProfileError

@@ -18,8 +18,8 @@ from loadtests.claims.measurements import Measurement
 from loadtests.exit_codes import FINE, INTERRUPTED, NOT_MEASURABLE, Failure
 from loadtests.processes import interrupts
 from loadtests.run.controller import Observer
-from loadtests.run.deployments import DeploymentFailed
 from loadtests.run.engine_process import EngineFailed
+from loadtests.run.waiting import DeploymentFailed
 from loadtests.schedules import ladder, why
 from loadtests.storage import run_folder
 

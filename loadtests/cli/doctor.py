@@ -63,7 +63,7 @@ def doctor(
 def _examined(plan: Plan) -> Examination:
     """What was found; the folder with the logs stays only where a message names it."""
     from loadtests import session
-    from loadtests.run.deployments import DeploymentFailed
+    from loadtests.run.waiting import DeploymentFailed
 
     folder = Path(tempfile.mkdtemp(prefix="brownout-doctor-"))
     kept = False

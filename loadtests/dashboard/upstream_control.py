@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from loadtests.recording.messages import UpstreamChanged
-from loadtests.run.deployments import RunningMock
+from loadtests.run.starter import RunningMock
 from mock_upstream.client import Control, ControlError
 from mock_upstream.latency.parser import parse
 from mock_upstream.profiles.merge_patch import difference

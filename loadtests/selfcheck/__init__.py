@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 from loadtests.run.controller import Observer
-from loadtests.run.deployments import DeploymentFailed
 from loadtests.run.engine_process import EngineFailed
+from loadtests.run.waiting import DeploymentFailed
 from loadtests.selfcheck import ceilings, distribution, generator, pair, stall
 from loadtests.selfcheck.bench import Bench, RunFailed
 from loadtests.selfcheck.findings import Findings, not_measured, sentence, table

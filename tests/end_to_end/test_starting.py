@@ -15,9 +15,10 @@ import pytest
 
 from loadtests import plans, session
 from loadtests.processes import leftovers
-from loadtests.run import deployments
-from loadtests.run.deployments import DeploymentFailed, running
+from loadtests.run import waiting
+from loadtests.run.deployments import running
 from loadtests.run.engine_process import LocustfileError
+from loadtests.run.waiting import DeploymentFailed
 from tests.support.servers import LONGEST_WAIT, eventually
 
 pytestmark = pytest.mark.processes
@@ -69,16 +70,16 @@ def nothing_is_left():
 
 
 def test_locust_starts_before_mock_and_deployments_are_ready(tmp_path, monkeypatch):
-    wait = deployments._all_ready
+    wait = waiting.all_ready
 
     def words() -> set[str]:
         return {word for one in children() for word in one.cmdline()}
 
-    def waiting(*args):
+    def all_started(*args):
         eventually(lambda: {"mock_upstream", "http.server", "loadtests.engine"} <= words())
         return wait(*args)
 
-    monkeypatch.setattr(deployments, "_all_ready", waiting)
+    monkeypatch.setattr(waiting, "all_ready", all_started)
     outcome = session.run(plan_of(SERVE), tmp_path, Quiet(), [])
     assert outcome.run.status == "complete"
 

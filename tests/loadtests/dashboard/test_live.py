@@ -28,8 +28,8 @@ from loadtests.recording.messages import (
 )
 from loadtests.report import writing
 from loadtests.run.controller import StoppedByHand, Targets, play
-from loadtests.run.deployments import RunningMock
 from loadtests.run.engine_process import EngineFailed
+from loadtests.run.starter import RunningMock
 from loadtests.schedules import Step
 from loadtests.storage.run_folder import RunFolder, StorageFailed
 from mock_upstream import client

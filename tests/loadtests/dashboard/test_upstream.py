@@ -18,7 +18,8 @@ from loadtests.dashboard import upstream_control as module
 from loadtests.dashboard.upstream_control import ChangeRefused, UpstreamControl
 from loadtests.plans import Plan, Request, VariantDeployment
 from loadtests.recording.messages import UpstreamChanged
-from loadtests.run.deployments import Fleet, RunningMock, running
+from loadtests.run.deployments import Fleet, running
+from loadtests.run.starter import RunningMock
 from mock_upstream.profiles.profile import Profile, load
 from tests.support.servers import eventually
 

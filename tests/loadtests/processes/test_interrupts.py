@@ -27,7 +27,8 @@ from loadtests.processes.affinity import Cores
 from loadtests.processes.interrupts import held, interruptible
 from loadtests.recording.messages import Hello, Stage, Started
 from loadtests.report.charts import pictures
-from loadtests.run.deployments import Fleet, RunningMock
+from loadtests.run.deployments import Fleet
+from loadtests.run.starter import RunningMock
 from loadtests.run_recorder import RunRecorder
 from loadtests.samples import sampler
 from loadtests.storage import run_folder

@@ -19,8 +19,10 @@ from loadtests.processes import groups, listeners
 from loadtests.processes.affinity import Cores
 from loadtests.processes.groups import ProcessGroup, stop, uninterrupted
 from loadtests.processes.readiness import announced
-from loadtests.run import deployments
-from loadtests.run.deployments import DeploymentFailed, Fleet, RunningMock, running
+from loadtests.run import starter
+from loadtests.run.deployments import Fleet, running
+from loadtests.run.starter import RunningMock
+from loadtests.run.waiting import DeploymentFailed
 from tests.support.servers import eventually, scripted_upstream
 
 pytestmark = pytest.mark.processes
@@ -296,7 +298,7 @@ def test_another_process_on_the_chosen_port_is_named_and_gets_nothing_of_the_pla
 ):
     with scripted_upstream() as other:
         port = int(other.url.rpartition(":")[2])
-        monkeypatch.setattr(deployments._Starter, "_free_port", lambda *_: port)
+        monkeypatch.setattr(starter.Starter, "_free_port", lambda *_: port)
         late = {"command": python("import time; time.sleep(60)")}
         with (
             pytest.raises(DeploymentFailed) as caught,
@@ -399,7 +401,7 @@ def test_an_interrupt_in_the_middle_of_starting_leaves_nothing_behind(tmp_path, 
             if log.stem == phase:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(deployments, "ProcessGroup", Interrupted)
+    monkeypatch.setattr(starter, "ProcessGroup", Interrupted)
     plan = plan_of(command={"command": python("import time; time.sleep(60)")})
     with pytest.raises(KeyboardInterrupt), running(plan, tmp_path):
         pass

@@ -16,7 +16,9 @@ from loadtests.plans import PlanError
 from loadtests.plans.readiness import Question
 from loadtests.processes.readiness import answers
 from loadtests.run import diagnosis
-from loadtests.run.deployments import DeploymentFailed, RunningMock, running
+from loadtests.run.deployments import running
+from loadtests.run.starter import RunningMock
+from loadtests.run.waiting import DeploymentFailed
 from tests.support.servers import serving
 
 pytestmark = pytest.mark.processes
