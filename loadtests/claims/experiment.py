@@ -107,6 +107,20 @@ class ClaimExperiment:
             return Finding(self, None, why=str(error))
 
 
+def experiment(
+    *, claim: str, theory: str, plans: tuple[str, ...], probed: tuple[str, ...] = ()
+) -> Callable[[Callable[..., list[ClaimCase]]], ClaimExperiment]:
+    """Make an experiment, named as the function is, of the function that judges it."""
+    return lambda judge: ClaimExperiment(
+        name=judge.__name__.replace("_", "-"),
+        claim=claim,
+        theory=theory,
+        plans=plans,
+        judge=judge,
+        probed=probed,
+    )
+
+
 def judged(experiment: ClaimExperiment, cases: Sequence[ClaimCase]) -> Finding:
     """The verdict that follows from the cases."""
     open_cases = [case for case in cases if case.holds is None]
@@ -124,11 +138,10 @@ def judged(experiment: ClaimExperiment, cases: Sequence[ClaimCase]) -> Finding:
 
 
 def all_experiments() -> dict[str, ClaimExperiment]:
-    """All, by name; each module of the table brings some."""
-    found: list[ClaimExperiment] = []
-    for module in iter_modules(shelf.__path__):
-        found += import_module(f"{shelf.__name__}.{module.name}").EXPERIMENTS
-    return {one.name: one for one in found}
+    """All, by name; each module of `experiments` has some."""
+    modules = [import_module(f"{shelf.__name__}.{m.name}") for m in iter_modules(shelf.__path__)]
+    every = [one for module in modules for one in vars(module).values()]
+    return {one.name: one for one in every if isinstance(one, ClaimExperiment)}
 
 
 def _list(cases: Sequence[ClaimCase]) -> str:

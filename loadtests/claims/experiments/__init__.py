@@ -1,1 +1,1 @@
-"""The experiments: each module has some about one subject, as `EXPERIMENTS`."""
+"""The experiments: each module has some about one subject, each next to what judges it."""

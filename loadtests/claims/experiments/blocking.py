@@ -1,13 +1,18 @@
 """What blocks what: `requests` in `def`, in `async def`, and awaited calls."""
 
-from loadtests.claims.experiment import ClaimCase, ClaimExperiment
+from loadtests.claims.experiment import ClaimCase, experiment
 from loadtests.claims.measurements import Measurement, measured_ratio
 from loadtests.claims.model import HEALTHY, THREADS, response_time, throughput
 
 CALL, HEALTH, HEALTH_SYNC = "/external-data", "/health", "/health-sync"
 
 
-def blocks_the_loop(seen: Measurement) -> list[ClaimCase]:
+@experiment(
+    claim="`requests` in a `def` route blocks the event loop.",
+    theory=f"FastAPI runs `def` routes in {THREADS} threads; the loop only waits for them.",
+    plans=("threads",),
+)
+def def_blocks_the_loop(seen: Measurement) -> list[ClaimCase]:
     return [
         ClaimCase(
             when=f"with {users} users",
@@ -23,7 +28,32 @@ def blocks_the_loop(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
-def holds_up_others(seen: Measurement) -> list[ClaimCase]:
+@experiment(
+    claim="A synchronous call in a `def` route keeps other requests from being processed.",
+    theory=f"{THREADS} calls are under way at a time: min(N, {THREADS}) / L a second.",
+    plans=("threads",),
+)
+def one_at_a_time(seen: Measurement) -> list[ClaimCase]:
+    return [
+        ClaimCase(
+            when=f"with {users} users",
+            what="calls answered",
+            unit="per second",
+            if_true=1 / seen.delay,
+            if_false=throughput(users, seen.delay, THREADS),
+            predicted=throughput(users, seen.delay, THREADS),
+            measured=seen.throughput("def", users, CALL),
+        )
+        for users in (10, 80)
+    ]
+
+
+@experiment(
+    claim="While synchronous calls wait, other `def` routes wait, too.",
+    theory=f"Only for a thread, and only when all {THREADS} are taken.",
+    plans=("threads",),
+)
+def def_holds_up_others(seen: Measurement) -> list[ClaimCase]:
     def waiting(users: int) -> float:
         """Requests ahead of one in the queue for a thread, of which one in nine makes no call."""
         return max(users - THREADS, 0) * seen.delay * 8 / 9 / THREADS
@@ -42,21 +72,11 @@ def holds_up_others(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
-def one_at_a_time(seen: Measurement) -> list[ClaimCase]:
-    return [
-        ClaimCase(
-            when=f"with {users} users",
-            what="calls answered",
-            unit="per second",
-            if_true=1 / seen.delay,
-            if_false=throughput(users, seen.delay, THREADS),
-            predicted=throughput(users, seen.delay, THREADS),
-            measured=seen.throughput("def", users, CALL),
-        )
-        for users in (10, 80)
-    ]
-
-
+@experiment(
+    claim="With synchronous calls response time grows linearly with each request.",
+    theory=f"It is flat up to {THREADS} requests at a time, and N L / {THREADS} from there on.",
+    plans=("threads",),
+)
 def grows_linearly(seen: Measurement) -> list[ClaimCase]:
     return [
         ClaimCase(
@@ -73,27 +93,12 @@ def grows_linearly(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
-def awaiting_blocks_nobody(seen: Measurement) -> list[ClaimCase]:
-    cpu = seen.cpu("async", 10).value
-
-    def waiting(users: int) -> float:
-        return response_time(users, seen.delay, cpu=cpu) - seen.delay
-
-    return [
-        ClaimCase(
-            when=f"with {users} users",
-            what="time of /health (async def)",
-            unit="seconds",
-            if_true=HEALTHY,
-            if_false=seen.delay,
-            predicted=max(waiting(users), HEALTHY),
-            measured=seen.mean("async", users, HEALTH),
-        )
-        for users in (10, 120)
-    ]
-
-
-def freezes(seen: Measurement) -> list[ClaimCase]:
+@experiment(
+    claim="Blocking code inside `async def` freezes the loop and takes the benefit away.",
+    theory="The loop makes one call at a time: 1/L a second, and every route waits in line.",
+    plans=("blocked",),
+)
+def blocking_in_async(seen: Measurement) -> list[ClaimCase]:
     name = "blocking-in-async"
     calls = [
         ClaimCase(
@@ -122,48 +127,27 @@ def freezes(seen: Measurement) -> list[ClaimCase]:
     return [*calls, *bystanders]
 
 
-EXPERIMENTS = (
-    ClaimExperiment(
-        name="def-blocks-the-loop",
-        claim="`requests` in a `def` route blocks the event loop.",
-        theory=f"FastAPI runs `def` routes in {THREADS} threads; the loop only waits for them.",
-        plans=("threads",),
-        judge=blocks_the_loop,
-    ),
-    ClaimExperiment(
-        name="one-at-a-time",
-        claim="A synchronous call in a `def` route keeps other requests from being processed.",
-        theory=f"{THREADS} calls are under way at a time: min(N, {THREADS}) / L a second.",
-        plans=("threads",),
-        judge=one_at_a_time,
-    ),
-    ClaimExperiment(
-        name="def-holds-up-others",
-        claim="While synchronous calls wait, other `def` routes wait, too.",
-        theory=f"Only for a thread, and only when all {THREADS} are taken.",
-        plans=("threads",),
-        judge=holds_up_others,
-    ),
-    ClaimExperiment(
-        name="grows-linearly",
-        claim="With synchronous calls response time grows linearly with each request.",
-        theory=f"It is flat up to {THREADS} requests at a time, and N L / {THREADS} from there on.",
-        plans=("threads",),
-        judge=grows_linearly,
-    ),
-    ClaimExperiment(
-        name="blocking-in-async",
-        claim="Blocking code inside `async def` freezes the loop and takes the benefit away.",
-        theory="The loop makes one call at a time: 1/L a second, and every route waits in line.",
-        plans=("blocked",),
-        judge=freezes,
-    ),
-    ClaimExperiment(
-        name="awaiting-blocks-nobody",
-        claim="While an async call waits, other requests are not held up.",
-        theory="Waiting costs nothing, but each call costs CPU: from 1/c calls a second on, all "
-        "that the loop does comes late.",
-        plans=("threads",),
-        judge=awaiting_blocks_nobody,
-    ),
+@experiment(
+    claim="While an async call waits, other requests are not held up.",
+    theory="Waiting costs nothing, but each call costs CPU: from 1/c calls a second on, all "
+    "that the loop does comes late.",
+    plans=("threads",),
 )
+def awaiting_blocks_nobody(seen: Measurement) -> list[ClaimCase]:
+    cpu = seen.cpu("async", 10).value
+
+    def waiting(users: int) -> float:
+        return response_time(users, seen.delay, cpu=cpu) - seen.delay
+
+    return [
+        ClaimCase(
+            when=f"with {users} users",
+            what="time of /health (async def)",
+            unit="seconds",
+            if_true=HEALTHY,
+            if_false=seen.delay,
+            predicted=max(waiting(users), HEALTHY),
+            measured=seen.mean("async", users, HEALTH),
+        )
+        for users in (10, 120)
+    ]

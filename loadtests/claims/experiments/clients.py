@@ -1,7 +1,7 @@
 """Which client, how many of them, and what async gains."""
 
 from loadtests.analysis.stats.ratios import ratio
-from loadtests.claims.experiment import ClaimCase, ClaimExperiment
+from loadtests.claims.experiment import ClaimCase, experiment
 from loadtests.claims.measurements import Measurement, counted, measured_ratio
 from loadtests.claims.model import THREADS, TLS_CONTEXT, throughput
 from loadtests.results import Estimate
@@ -10,6 +10,11 @@ FASTER = 0.8  # of the time: what one would notice
 KEPT_BY_HTTPX = 20  # connections at most, above which 0.28.1 keeps none at all
 
 
+@experiment(
+    claim="Async makes one request faster.",
+    theory="One request waits for its call, in any client: L and about a millisecond.",
+    plans=("clients",),
+)
 def faster_alone(seen: Measurement) -> list[ClaimCase]:
     alone = seen.mean("requests", 1)
     return [
@@ -26,7 +31,12 @@ def faster_alone(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
-def reuses_connections(seen: Measurement) -> list[ClaimCase]:
+@experiment(
+    claim="A shared async client keeps connections alive and reuses them.",
+    theory=f"It does, but httpx 0.28.1 keeps none while more than {KEPT_BY_HTTPX} are open.",
+    plans=("clients",),
+)
+def client_reuses(seen: Measurement) -> list[ClaimCase]:
     return [
         ClaimCase(
             when=f"with {name} at {users} users",
@@ -42,6 +52,12 @@ def reuses_connections(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="A new client for each request wastes resources.",
+    theory="Each builds a TLS context, 17 ms of CPU on the loop: 1/c is some 50 a second.",
+    plans=("clients",),
+    probed=("client-per-request",),
+)
 def new_client_wastes(seen: Measurement) -> list[ClaimCase]:
     shared = seen.cpu("httpx", 1).value
     own = shared + TLS_CONTEXT
@@ -76,7 +92,14 @@ def new_client_wastes(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
-def async_page_is_better(seen: Measurement) -> list[ClaimCase]:
+@experiment(
+    claim="A new AsyncClient with gather in `async def` is the good pattern, and `requests` in "
+    "`def` the bad one.",
+    theory="Alone it takes L instead of 2 L; but its CPU ends it at 1/c a second, where "
+    f"threads give {THREADS} / 2 L.",
+    plans=("pages",),
+)
+def good_page(seen: Measurement) -> list[ClaimCase]:
     """Throughput against that of `requests.get` twice."""
     cost = seen.cpu("requests-get", 1).value
     own = seen.cpu("new-async-client", 1).value
@@ -102,6 +125,11 @@ def async_page_is_better(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="Async carries more waiting calls than threads do.",
+    theory="The limit is the number of threads, T / L, and not that they are threads.",
+    plans=("many-threads",),
+)
 def async_scales_better(seen: Measurement) -> list[ClaimCase]:
     users = 100
     gain = users / THREADS
@@ -119,45 +147,3 @@ def async_scales_better(seen: Measurement) -> list[ClaimCase]:
         )
         for threads in (THREADS, users)
     ]
-
-
-EXPERIMENTS = (
-    ClaimExperiment(
-        name="faster-alone",
-        claim="Async makes one request faster.",
-        theory="One request waits for its call, in any client: L and about a millisecond.",
-        plans=("clients",),
-        judge=faster_alone,
-    ),
-    ClaimExperiment(
-        name="client-reuses",
-        claim="A shared async client keeps connections alive and reuses them.",
-        theory=f"It does, but httpx 0.28.1 keeps none while more than {KEPT_BY_HTTPX} are open.",
-        plans=("clients",),
-        judge=reuses_connections,
-    ),
-    ClaimExperiment(
-        name="new-client-wastes",
-        claim="A new client for each request wastes resources.",
-        theory="Each builds a TLS context, 17 ms of CPU on the loop: 1/c is some 50 a second.",
-        plans=("clients",),
-        judge=new_client_wastes,
-        probed=("client-per-request",),
-    ),
-    ClaimExperiment(
-        name="good-page",
-        claim="A new AsyncClient with gather in `async def` is the good pattern, and `requests` in "
-        "`def` the bad one.",
-        theory="Alone it takes L instead of 2 L; but its CPU ends it at 1/c a second, where "
-        f"threads give {THREADS} / 2 L.",
-        plans=("pages",),
-        judge=async_page_is_better,
-    ),
-    ClaimExperiment(
-        name="async-scales-better",
-        claim="Async carries more waiting calls than threads do.",
-        theory="The limit is the number of threads, T / L, and not that they are threads.",
-        plans=("many-threads",),
-        judge=async_scales_better,
-    ),
-)

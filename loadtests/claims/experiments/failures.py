@@ -2,7 +2,7 @@
 
 import math
 
-from loadtests.claims.experiment import ClaimCase, ClaimExperiment
+from loadtests.claims.experiment import ClaimCase, experiment
 from loadtests.claims.measurements import Measurement, counted
 from loadtests.claims.model import THREADS, TIMEOUT
 from loadtests.results import Estimate
@@ -12,6 +12,11 @@ NO_SERVICE = ("connection refused", "connection reset", "closed without an answe
 SERVICE = "as-printed"
 
 
+@experiment(
+    claim="Without a timeout of your own, a call to a stuck server hangs for ever.",
+    theory="`requests` has no limit; httpx has 5 s, aiohttp 5 min.",
+    plans=("stuck",),
+)
 def waits_for_ever(seen: Measurement) -> list[ClaimCase]:
     return [
         ClaimCase(
@@ -27,6 +32,11 @@ def waits_for_ever(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="A client's timeout keeps a call from waiting for ever.",
+    theory="httpx counts each read apart: an upstream that drips never trips it.",
+    plans=("stuck",),
+)
 def timeout_bounds(seen: Measurement) -> list[ClaimCase]:
     return [
         ClaimCase(
@@ -45,7 +55,13 @@ def timeout_bounds(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
-def safe_fetch_handles(seen: Measurement) -> list[ClaimCase]:
+@experiment(
+    claim="Catching `httpx.RequestError` around the call handles its failures.",
+    theory="An error status raises HTTPStatusError, which is none, and is answered with 500; "
+    "what is caught is answered with 200.",
+    plans=("failing",),
+)
+def safe_fetch(seen: Measurement) -> list[ClaimCase]:
     route = seen.plan.upstream.routes[0]
     broken = sum(fault.probability or 0.0 for fault in route.faults or ())
     refused = (1 - broken) * sum((route.errors or {}).values())
@@ -73,6 +89,11 @@ def safe_fetch_handles(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="An unhandled failure of the upstream crashes the app.",
+    theory="The framework answers 500, and the process goes on.",
+    plans=("failing",),
+)
 def unhandled_crashes(seen: Measurement) -> list[ClaimCase]:
     return [
         ClaimCase(
@@ -87,6 +108,12 @@ def unhandled_crashes(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="Clients do not retry by themselves.",
+    theory="aiohttp repeats a GET once when a kept connection turns out to be closed, urllib3 "
+    "three times.",
+    plans=("failing",),
+)
 def never_retries(seen: Measurement) -> list[ClaimCase]:
     closed = sum(fault.probability or 0.0 for fault in seen.plan.upstream.routes[1].faults or ())
     # The first call of a connection is never hit, and after a hit the connection is a new one.
@@ -106,6 +133,11 @@ def never_retries(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="A call to a route of one's own FastAPI service benefits as well.",
+    theory=f"In the same process {THREADS} threads soon wait for a thread.",
+    plans=("internal",),
+)
 def internal_benefits(seen: Measurement) -> list[ClaimCase]:
     few, many = 10, 100
     alone = seen.throughput(SERVICE, few).value
@@ -131,6 +163,11 @@ def internal_benefits(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="Timeouts and cancellation leak resources unless managed with care.",
+    theory="httpx 0.28.1 loses a place in its pool now and then, for good; httpx2 does not.",
+    plans=("cancelled",),
+)
 def cancelling_leaks(seen: Measurement) -> list[ClaimCase]:
     pool = 10
     return [
@@ -147,6 +184,11 @@ def cancelling_leaks(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="A retry policy keeps the service up when the upstream fails.",
+    theory="With three attempts f^3 of the requests fail, if failures are independent.",
+    plans=("retries",),
+)
 def retries_help(seen: Measurement) -> list[ClaimCase]:
     failing = _failing(seen)
     return [
@@ -166,6 +208,11 @@ def retries_help(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="Retries need not be limited.",
+    theory="Three attempts load a failing upstream 1 + f + f^2 times as much.",
+    plans=("retries",),
+)
 def retries_are_free(seen: Measurement) -> list[ClaimCase]:
     failing = _failing(seen)
     amplified = 1 + failing + failing**2
@@ -205,72 +252,3 @@ def _less(whole: Estimate, part: Estimate) -> Estimate:
     low = value - math.hypot(error(whole, whole.low), error(part, part.high))
     high = value + math.hypot(error(whole, whole.high), error(part, part.low))
     return Estimate(value=value, low=low, high=high)
-
-
-EXPERIMENTS = (
-    ClaimExperiment(
-        name="waits-for-ever",
-        claim="Without a timeout of your own, a call to a stuck server hangs for ever.",
-        theory="`requests` has no limit; httpx has 5 s, aiohttp 5 min.",
-        plans=("stuck",),
-        judge=waits_for_ever,
-    ),
-    ClaimExperiment(
-        name="timeout-bounds",
-        claim="A client's timeout keeps a call from waiting for ever.",
-        theory="httpx counts each read apart: an upstream that drips never trips it.",
-        plans=("stuck",),
-        judge=timeout_bounds,
-    ),
-    ClaimExperiment(
-        name="safe-fetch",
-        claim="Catching `httpx.RequestError` around the call handles its failures.",
-        theory="An error status raises HTTPStatusError, which is none, and is answered with 500; "
-        "what is caught is answered with 200.",
-        plans=("failing",),
-        judge=safe_fetch_handles,
-    ),
-    ClaimExperiment(
-        name="unhandled-crashes",
-        claim="An unhandled failure of the upstream crashes the app.",
-        theory="The framework answers 500, and the process goes on.",
-        plans=("failing",),
-        judge=unhandled_crashes,
-    ),
-    ClaimExperiment(
-        name="never-retries",
-        claim="Clients do not retry by themselves.",
-        theory="aiohttp repeats a GET once when a kept connection turns out to be closed, urllib3 "
-        "three times.",
-        plans=("failing",),
-        judge=never_retries,
-    ),
-    ClaimExperiment(
-        name="internal-benefits",
-        claim="A call to a route of one's own FastAPI service benefits as well.",
-        theory=f"In the same process {THREADS} threads soon wait for a thread.",
-        plans=("internal",),
-        judge=internal_benefits,
-    ),
-    ClaimExperiment(
-        name="cancelling-leaks",
-        claim="Timeouts and cancellation leak resources unless managed with care.",
-        theory="httpx 0.28.1 loses a place in its pool now and then, for good; httpx2 does not.",
-        plans=("cancelled",),
-        judge=cancelling_leaks,
-    ),
-    ClaimExperiment(
-        name="retries-help",
-        claim="A retry policy keeps the service up when the upstream fails.",
-        theory="With three attempts f^3 of the requests fail, if failures are independent.",
-        plans=("retries",),
-        judge=retries_help,
-    ),
-    ClaimExperiment(
-        name="retries-are-free",
-        claim="Retries need not be limited.",
-        theory="Three attempts load a failing upstream 1 + f + f^2 times as much.",
-        plans=("retries",),
-        judge=retries_are_free,
-    ),
-)

@@ -1,12 +1,17 @@
 """Several calls at once, and what is done to limit them."""
 
-from loadtests.claims.experiment import ClaimCase, ClaimExperiment
+from loadtests.claims.experiment import ClaimCase, experiment
 from loadtests.claims.measurements import Measurement, counted, measured_ratio
 from loadtests.claims.model import THREADS, response_time, usl_throughput
 
 CALLS = 5  # of each request of the plan "gather"
 
 
+@experiment(
+    claim="With gather, several calls take as long as the longest and not as all together.",
+    theory="While users times calls fit into the pool; beyond, calls wait: N k L / P.",
+    plans=("gather",),
+)
 def gather_costs_one(seen: Measurement) -> list[ClaimCase]:
     longest, added = seen.longest_of(CALLS), CALLS * seen.delay
 
@@ -24,6 +29,11 @@ def gather_costs_one(seen: Measurement) -> list[ClaimCase]:
     return [case("gathered", 1, 100), case("gathered", 10, 100), case("small-pool", 10, 10)]
 
 
+@experiment(
+    claim="A semaphore around the calls keeps the upstream from being overwhelmed.",
+    theory="Made in the handler there is one for each request: N m calls at a time.",
+    plans=("semaphore",),
+)
 def semaphore_protects(seen: Measurement) -> list[ClaimCase]:
     users, each, shared = 10, 2, 4
     return [
@@ -48,7 +58,12 @@ def semaphore_protects(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
-def one_is_synchronous(seen: Measurement) -> list[ClaimCase]:
+@experiment(
+    claim="A semaphore of 1 is the synchronous model.",
+    theory=f"For one request it is; but {THREADS} threads end what others may do meanwhile.",
+    plans=("one-at-a-time",),
+)
+def semaphore_of_one(seen: Measurement) -> list[ClaimCase]:
     both = 2 * seen.delay
 
     def predicted(users: int) -> float:
@@ -70,6 +85,12 @@ def one_is_synchronous(seen: Measurement) -> list[ClaimCase]:
     ]
 
 
+@experiment(
+    claim="Limiting concurrent calls is a further optimisation.",
+    theory="It moves the queue from the upstream into the service, and gains only what the "
+    "upstream loses by being crowded.",
+    plans=("clients", "degrading"),
+)
 def limiting_helps(steady: Measurement, degrading: Measurement) -> list[ClaimCase]:
     bound, users = 10, 60
     capacity = degrading.plan.upstream.capacity
@@ -101,36 +122,3 @@ def limiting_helps(steady: Measurement, degrading: Measurement) -> list[ClaimCas
             ),
         ),
     ]
-
-
-EXPERIMENTS = (
-    ClaimExperiment(
-        name="gather-costs-one",
-        claim="With gather, several calls take as long as the longest and not as all together.",
-        theory="While users times calls fit into the pool; beyond, calls wait: N k L / P.",
-        plans=("gather",),
-        judge=gather_costs_one,
-    ),
-    ClaimExperiment(
-        name="semaphore-protects",
-        claim="A semaphore around the calls keeps the upstream from being overwhelmed.",
-        theory="Made in the handler there is one for each request: N m calls at a time.",
-        plans=("semaphore",),
-        judge=semaphore_protects,
-    ),
-    ClaimExperiment(
-        name="semaphore-of-one",
-        claim="A semaphore of 1 is the synchronous model.",
-        theory=f"For one request it is; but {THREADS} threads end what others may do meanwhile.",
-        plans=("one-at-a-time",),
-        judge=one_is_synchronous,
-    ),
-    ClaimExperiment(
-        name="limiting-helps",
-        claim="Limiting concurrent calls is a further optimisation.",
-        theory="It moves the queue from the upstream into the service, and gains only what the "
-        "upstream loses by being crowded.",
-        plans=("clients", "degrading"),
-        judge=limiting_helps,
-    ),
-)

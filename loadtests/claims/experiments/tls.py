@@ -2,7 +2,7 @@
 
 import math
 
-from loadtests.claims.experiment import ClaimCase, ClaimExperiment
+from loadtests.claims.experiment import ClaimCase, experiment
 from loadtests.claims.measurements import Measurement
 from loadtests.results import Estimate
 
@@ -13,6 +13,13 @@ HANDSHAKE = 0.0019  # of a client, TLS 1.3 with a certificate on P-256
 AUTHORITIES = 0.021  # to read those of a system again, as requests does for each connection
 
 
+@experiment(
+    claim="TLS to the upstream costs a service much CPU.",
+    theory="A handshake takes 2 ms, the records of a small call a tenth of one: so it does "
+    "where connections are not kept. requests also reads all authorities again for each "
+    "connection, 21 ms.",
+    plans=("plain-kept", "tls-kept", "plain-new", "tls-new"),
+)
 def tls_costs(
     plain_kept: Measurement, tls_kept: Measurement, plain_new: Measurement, tls_new: Measurement
 ) -> list[ClaimCase]:
@@ -42,16 +49,3 @@ def _added(plain: Estimate, secured: Estimate) -> Estimate:
     ]
     half = math.hypot(*halves)
     return Estimate(value=value, low=value - half, high=value + half)
-
-
-EXPERIMENTS = (
-    ClaimExperiment(
-        name="tls-costs",
-        claim="TLS to the upstream costs a service much CPU.",
-        theory="A handshake takes 2 ms, the records of a small call a tenth of one: so it does "
-        "where connections are not kept. requests also reads all authorities again for each "
-        "connection, 21 ms.",
-        plans=("plain-kept", "tls-kept", "plain-new", "tls-new"),
-        judge=tls_costs,
-    ),
-)
