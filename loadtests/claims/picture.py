@@ -5,6 +5,8 @@ from typing import Any
 
 from loadtests.claims.experiment import Finding
 from loadtests.report.charts import pictures
+from loadtests.report.charts.axes import nominal, quantity
+from loadtests.report.charts.marks import Layer, layer
 from loadtests.report.charts.palette import LIGHT, config
 
 _EDGE = 0.4  # beyond either end; what lies farther out is drawn there
@@ -46,11 +48,9 @@ def _inside(place: float) -> float:
     return min(max(place, -_EDGE), 1 + _EDGE)
 
 
-def _specification(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    order = [row["case"] for row in rows]
-    y = {"field": "case", "type": "nominal", "sort": order, "axis": None}
+def _specification(rows: list[dict[str, Any]]) -> Layer:
+    y = {"y": nominal("case", sort=[row["case"] for row in rows], axis=None)}
     x: dict[str, Any] = {
-        "type": "quantitative",
         "scale": {"domain": [-_EDGE, 1 + _EDGE], "nice": False},
         "title": None,
         "axis": {
@@ -62,51 +62,25 @@ def _specification(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "datum.value == 1 ? 'as if it did not hold' : ''",
         },
     }
-    colour = {
-        "field": "side",
-        "type": "nominal",
-        "scale": {
-            "domain": ["holds", "does not", "open"],
-            "range": [LIGHT.colours[0], LIGHT.colours[1], LIGHT.quiet],
-        },
-        "legend": None,
+    colours = {
+        "domain": ["holds", "does not", "open"],
+        "range": [LIGHT.colours[0], LIGHT.colours[1], LIGHT.quiet],
     }
-    label = {"type": "text", "align": "left", "baseline": "middle", "fontSize": 12}
+    colour = {"color": nominal("side", scale=colours, legend=None)}
+    ends = {"x": quantity("low", **x), "x2": {"field": "high"}}
+    label = {"align": "left", "baseline": "middle", "fontSize": 12}
+    names = y | {"x": {"value": -410}, "text": nominal("experiment")}
+    whens = y | {"x": {"value": -240}, "text": nominal("when")}
+    first = [row for row in rows if row["first"]]
+    predicted, measured = (y | {"x": quantity(name, **x)} for name in ("predicted", "measured"))
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "data": {"values": rows},
         "width": 420,
         "height": {"step": _ROW},
         "layer": [
-            {
-                "mark": {"type": "rule", "strokeWidth": 2},
-                "encoding": {
-                    "y": y,
-                    "x": x | {"field": "low"},
-                    "x2": {"field": "high"},
-                    "color": colour,
-                },
-            },
-            {
-                "mark": {"type": "point", "size": 130, "strokeWidth": 1.3, "color": LIGHT.quiet},
-                "encoding": {"y": y, "x": x | {"field": "predicted"}},
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
-                "encoding": {"y": y, "x": x | {"field": "measured"}, "color": colour},
-            },
-            {
-                "transform": [{"filter": "datum.first"}],
-                "mark": label | {"fontWeight": 600, "color": LIGHT.text},
-                "encoding": {
-                    "y": y,
-                    "x": {"value": -410},
-                    "text": {"field": "experiment"},
-                },
-            },
-            {
-                "mark": label | {"color": LIGHT.quiet},
-                "encoding": {"y": y, "x": {"value": -240}, "text": {"field": "when"}},
-            },
+            layer(rows, "rule", y | ends | colour, strokeWidth=2),
+            layer(rows, "point", predicted, size=130, strokeWidth=1.3, color=LIGHT.quiet),
+            layer(rows, "point", measured | colour, filled=True, size=55, opacity=1),
+            layer(first, "text", names, **label, fontWeight=600, color=LIGHT.text),
+            layer(rows, "text", whens, **label, color=LIGHT.quiet),
         ],
     }
