@@ -471,6 +471,11 @@ class Run(Result):
     apart: list[EventsApart] = []
 
     @property
+    def model(self) -> str:
+        """What a level counts: users of the closed model, or requests per second."""
+        return next((point.model for point in self.points), "closed")
+
+    @property
     def names(self) -> list[str]:
         """The deployments that were started or measured, in the order of the plan."""
         return list(dict.fromkeys([*self.deployments, *(one.deployment for one in self.points)]))

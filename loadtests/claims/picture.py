@@ -68,7 +68,7 @@ def _specification(rows: list[dict[str, Any]]) -> Layer:
     }
     colour = {"color": nominal("side", scale=colours, legend=None)}
     ends = {"x": quantity("low", **x), "x2": {"field": "high"}}
-    label = {"align": "left", "baseline": "middle", "fontSize": 12}
+    label: dict[str, Any] = {"align": "left", "baseline": "middle", "fontSize": 12}
     names = y | {"x": {"value": -410}, "text": nominal("experiment")}
     whens = y | {"x": {"value": -240}, "text": nominal("when")}
     first = [row for row in rows if row["first"]]

@@ -44,24 +44,21 @@ def render(template: str, **values: Any) -> str:
 
 def figures(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """Both charts, each drawn for a desktop and for a phone: text must not shrink with its box."""
-    drawn: dict[str, tuple[str, charts.Chart]] = {
-        "p95": ("p95 response time", charts.p95),
-        "throughput": ("Throughput", charts.throughput),
-    }
+    drawn: list[tuple[str, str, charts.Chart]] = [
+        ("p95", "p95 response time", charts.p95),
+        ("throughput", "Throughput", charts.throughput),
+    ]
     return [
-        {"id": name, "title": title, "drawn": drawings(name, partial(_drawn, chart, curves))}
-        for name, (title, chart) in drawn.items()
+        {"id": name, "title": title, "drawn": drawings(name, partial(chart, curves))}
+        for name, title, chart in drawn
     ]
 
 
-def _drawn(chart: charts.Chart, curves: Sequence[Curve], size: PlotSize) -> Layer:
-    return chart(curves, size=size)
-
-
-def drawings(name: str, draw: Callable[[PlotSize], Layer]) -> list[dict[str, Any]]:
+def drawings(name: str, draw: Callable[..., Layer]) -> list[dict[str, Any]]:
     """A picture in both sizes; `name` is its own on the page."""
     return [
-        {"box": box, "svg": _inline(f"{name}-{box}", draw(size))} for box, size in SIZES.items()
+        {"box": box, "svg": _inline(f"{name}-{box}", draw(size=size))}
+        for box, size in SIZES.items()
     ]
 
 
@@ -78,7 +75,6 @@ def _inline(name: str, chart: Layer) -> Markup:
 
 def verdicts(run: Run) -> list[dict[str, Any]]:
     """What the page shows of each verdict, pictures of interleaved ones included."""
-    model = next((point.model for point in run.points), "closed")
     found = []
     for place, one in enumerate(run.verdicts, 1):
         head = f"{one.title}: {one.verdict}. "
@@ -98,8 +94,8 @@ def verdicts(run: Run) -> list[dict[str, Any]]:
                 "status": pictures.STATUS[one.verdict],
                 "sentence": one.sentence.removeprefix(head),
                 "figures": figures,
-                "changes": pictures.changes(one, model),
-                "besides": pictures.also(one, model),
+                "changes": pictures.changes(one, run.model),
+                "besides": pictures.also(one, run.model),
             }
         )
     return found

@@ -54,7 +54,7 @@ class PrintedComparison:
         for pair in found.pairs:
             for problem in doubts(found, pair):
                 yield Text.assemble(("! ", "yellow"), f"{label(pair)}: {problem}")
-            if besides := verdicts.also(pair.verdict, _model(found)):
+            if besides := verdicts.also(pair.verdict, found.b.model):
                 yield Text(f"{label(pair)}: {besides[:1].lower()}{besides[1:]}")
         yield Text()
         yield from map(verdict_line, found.verdicts)
@@ -128,10 +128,6 @@ def lonely(comparison: Comparison) -> Iterator[str]:
             yield f"Only in {run}: {', '.join(names)}."
     if not comparison.pairs:
         yield "No deployment has the same name in both runs, so there are no ratios."
-
-
-def _model(comparison: Comparison) -> str:
-    return next((point.model for point in comparison.b.points), "closed")
 
 
 def changed(pair: Pair, level: int, metric: str) -> bool:

@@ -9,7 +9,7 @@ from loadtests.report import tables
 from loadtests.report.charts import curves, verdicts
 from loadtests.report.outputs.terminal import CLOCKS
 from loadtests.report.text import numbers, scenario
-from loadtests.results import Point, Run, Verdict
+from loadtests.results import Point, Run
 
 _VERDICTS = {"BETTER": "✅", "WORSE": "❌", "EQUIVALENT": "✅", "UNRESOLVED": "❔", "INVALID": "⚠️"}
 _MARKS = {"met": "✅ met", "missed": "❌ missed", "unresolved": "❔ unresolved"}
@@ -32,8 +32,9 @@ def render(run: Run, *, picture: bool = True) -> str:
     for one in run.verdicts:
         blocks.append(f"**{_VERDICTS[one.verdict]} {escaped(one.sentence)}**")
         blocks.append("\n".join(f"- ⚠️ {escaped(problem)}" for problem in one.problems))
-        blocks.append(escaped(_besides(run, one)))
-        rows = [[*cells, "yes" if apart else "no"] for *cells, apart in _changes(run, one)]
+        blocks.append(escaped(verdicts.also(one, run.model)))
+        changes = verdicts.changes(one, run.model)
+        rows = [[*cells, "yes" if apart else "no"] for *cells, apart in changes]
         if rows:
             blocks.append(table(["metric", "change", "95 % interval", "more than chance"], rows))
     blocks.append("\n".join(f"- {escaped(_summary(run, name))}" for name in names))
@@ -82,16 +83,6 @@ def _summary(run: Run, name: str) -> str:
 def noted(point: Point) -> bool:
     """Whether a point is valid, and was disturbed by enough to say so."""
     return point.valid and any(text.startswith("disturbed") for text in point.problems)
-
-
-def _besides(run: Run, verdict: Verdict) -> str:
-    model = next((point.model for point in run.points), "closed")
-    return verdicts.also(verdict, model)
-
-
-def _changes(run: Run, verdict: Verdict) -> list[tuple[str, str, str, bool]]:
-    model = next((point.model for point in run.points), "closed")
-    return verdicts.changes(verdict, model)
 
 
 def _formatted(made: tables.ReportTable) -> str:

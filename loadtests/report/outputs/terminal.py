@@ -28,13 +28,6 @@ CLOCKS = (
     "Times and SLOs count from the moment when a request was meant to start; "
     "service is the p95 from when it was sent."
 )
-_VERDICTS = {
-    "BETTER": "green",
-    "EQUIVALENT": "green",
-    "WORSE": "red",
-    "UNRESOLVED": "yellow",
-    "INVALID": "yellow",
-}
 _STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 
 
@@ -74,7 +67,7 @@ class PrintedRun:
             yield Text()
             yield Text(NOTE, style="dim")
         for one in run.verdicts:
-            yield from _verdict(one, next((p.model for p in run.points), "closed"))
+            yield from _verdict(one, run.model)
 
     def _sentences(self) -> Iterator[RenderableType]:
         for name in self.run.names:
@@ -290,7 +283,7 @@ def _verdict(verdict: Verdict, model: str) -> Iterator[RenderableType]:
 def verdict_line(verdict: Verdict) -> Text:
     head = f"{verdict.title}: {verdict.verdict}."
     line = _named(verdict.sentence, head)
-    line.stylize(_VERDICTS[verdict.verdict], 0, len(head))
+    line.stylize(_STYLES[verdicts.STATUS[verdict.verdict]], 0, len(head))
     return line
 
 
