@@ -12,7 +12,8 @@ from statistics import fmean
 from loadtests.analysis.stats import sequential
 from loadtests.analysis.verdicts import covariates
 from loadtests.analysis.verdicts.blocks import FARTHEST, Block
-from loadtests.results import QUANTILES
+from loadtests.analysis.verdicts.config import FIRST
+from loadtests.results import QUANTILES, Estimate
 
 Figure = Callable[[Block], float | None]
 """A block's value; None where it was not measured."""
@@ -67,6 +68,22 @@ class Effect:
 
     def half_width(self, significance: float) -> float:
         return sequential.half_width(self.values, significance, self.floor)
+
+    def ratio(self, significance: float) -> Estimate:
+        """The mean of logs as a ratio, with its interval once there are enough."""
+        mean = self.difference(significance)
+        return Estimate(
+            value=math.exp(mean.value),
+            low=None if mean.low is None else math.exp(mean.low),
+            high=None if mean.high is None else math.exp(mean.high),
+        )
+
+    def difference(self, significance: float) -> Estimate:
+        """The mean, with its interval once there are enough."""
+        if len(self.values) < FIRST:
+            return Estimate(value=self.mean)
+        half = self.half_width(significance)
+        return Estimate(value=self.mean, low=self.mean - half, high=self.mean + half)
 
 
 def effect(

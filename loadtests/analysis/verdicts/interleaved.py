@@ -23,7 +23,6 @@ from typing import TypeVar
 
 from scipy import special
 
-from loadtests.analysis.stats import failure_shares as failing
 from loadtests.analysis.stats.sequential import looks_so_far, p_value, significances
 from loadtests.analysis.verdicts import answers, block_length, covariates
 from loadtests.analysis.verdicts import text as wording
@@ -39,7 +38,9 @@ from loadtests.analysis.verdicts.config import (
     ComparisonConfig,
 )
 from loadtests.analysis.verdicts.effects import Effect, of_metric
+from loadtests.analysis.verdicts.failures import Failures
 from loadtests.analysis.verdicts.metrics import METRICS
+from loadtests.analysis.verdicts.text import Decision
 from loadtests.results import QUANTILES, BlockShown, Change, Estimate, Kind, Verdict
 
 T = TypeVar("T")
@@ -52,7 +53,6 @@ What the intervals leave out on paper. A comparison that stops when it knows sto
 chance has helped: of intervals that would leave out 0.05 of a fixed plan, up to 0.09 miss the truth
 then; of these 0.06 at most (tests/benchmarks/verdicts.py).
 """
-_FAILING = 0.5  # of the requests: there is nothing to compare
 _UNUSABLE = 0.5  # of the rounds: then the rest is not a fair choice of them
 _DISTURBED = 0.5
 """Of the blocks. What delays every answer makes two services look more alike than they are, so they
@@ -84,6 +84,7 @@ def verdict(
     """
     seen = _Seen.of(blocks, terms)
     judged = seen.judged(dead)
+    detectable = seen.minimum_detectable_change()
     return Verdict(
         verdict=judged.kind,
         method="interleaved",
@@ -93,21 +94,8 @@ def verdict(
         level=terms.at[0],
         margin=terms.margin,
         ratio=seen.ratio,
-        minimum_detectable_change=seen.minimum_detectable_change(),
-        sentence=wording.sentence(
-            judged.kind,
-            seen.terms,
-            wording.VerdictFacts(
-                effect=seen.decides,
-                ratio=seen.ratio,
-                minimum_detectable_change=seen.minimum_detectable_change(),
-                seconds_needed=judged.seconds_needed,
-                invalid=judged.invalid,
-                failures=judged.failures,
-                growing=judged.growing,
-                answers=judged.answers,
-            ),
-        ),
+        minimum_detectable_change=detectable,
+        sentence=wording.sentence(judged, seen.terms, seen.decides, seen.ratio, detectable),
         problems=[*seen.problems()],
         rounds=len(seen.decides.values),
         seconds_needed=judged.seconds_needed,
@@ -120,22 +108,6 @@ def verdict(
 def kind(blocks: Sequence[Block], terms: ComparisonConfig) -> Kind:
     """The verdict alone, for the schedule."""
     return _Seen.of(blocks, terms).judged({}).kind
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """
-    `more`: seconds that would probably decide it. `invalid`: why there can be no verdict.
-    `failures`, `growing`: what decides, or is to be known before the metric; sentences. `answers`:
-    in what the successes differ, where a faster side is no better for it.
-    """
-
-    kind: Kind
-    seconds_needed: float | None = None
-    invalid: str = ""
-    failures: str = ""
-    growing: str = ""
-    answers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -168,6 +140,10 @@ class _Seen:
     def errors(self) -> Effect:
         return self.effect(ERRORS, self.terms.at[0])
 
+    @cached_property
+    def failures(self) -> Failures:
+        return Failures(self.blocks, self.rounds, self.terms)
+
     def effect(self, metric: str, level: int) -> Effect:
         if metric in QUANTILES and self._growing(level):
             return Effect()  # they would only tell how long a block is
@@ -176,129 +152,70 @@ class _Seen:
     @cached_property
     def ratio(self) -> Estimate | None:
         """B over A; None where it is not known, or infinite."""
-        return _estimate(self.decides, INTERVAL)
+        found = self.decides
+        return found.ratio(INTERVAL) if found.values and not found.endless else None
 
     def interval_after_round(self) -> Iterator[Estimate]:
         """The ratio after each round."""
         if self.ratio is not None:
             for count in range(1, len(self.decides.values) + 1):
                 values = self.decides.values[:count]
-                yield _ratio(Effect(values, floor=self.decides.floor), INTERVAL)
+                yield Effect(values, floor=self.decides.floor).ratio(INTERVAL)
 
-    def judged(self, dead: Mapping[str, str]) -> _Judged:
+    def judged(self, dead: Mapping[str, str]) -> Decision:
         found = self._judged(dead)
         if found.kind == "BETTER" and self.answers:
             return replace(found, kind="INVALID", answers=self.answers)
         return found
 
-    def _judged(self, dead: Mapping[str, str]) -> _Judged:
+    def _judged(self, dead: Mapping[str, str]) -> Decision:
         terms = self.terms
         for name in terms.names:
             if name in dead:
-                return _Judged("INVALID", invalid=dead[name].splitlines()[0].rstrip("."))
-        if told := self._failing():
-            return told
-        failures = self._failures() if self._errors_rose() else ""
-        if failures:
-            return _Judged("WORSE", failures=failures)
-        if not self._fails_more():
+                return Decision("INVALID", invalid=dead[name].splitlines()[0].rstrip("."))
+        told = str(self.failures)
+        if failing := self.failures.most_fail():
+            return Decision("INVALID", invalid=failing)
+        if self.failures.worse(bool(self.errors.values)) or self._errors_rose():
+            return Decision("WORSE", failures=told)
+        if not self.failures.large:
             return self._of_metric()
         if len(self.rounds) < FIRST:
-            return _Judged("UNRESOLVED", self.more(), failures=self._failures())
+            return Decision("UNRESOLVED", self.more(), failures=told)
         found = self._of_metric()
-        return replace(found, failures=found.failures or self._failures())
+        return replace(found, failures=found.failures or told)
 
-    def _of_metric(self) -> _Judged:
+    def _of_metric(self) -> Decision:
         """What is said where failures do not decide."""
         terms = self.terms
         if self.too_short:
-            return _Judged("INVALID", invalid=self.too_short)
+            return Decision("INVALID", invalid=self.too_short)
         if terms.metric in QUANTILES and (growing := self._growing(terms.at[0])):
             return self._overloaded(growing)
         unusable = len(self.rounds) - len(self.decides.values)
         if self.rounds and unusable > _UNUSABLE * len(self.rounds):
-            return _Judged("INVALID", invalid=self._why_unusable())
+            return Decision("INVALID", invalid=self._why_unusable())
         if len(self.decides.values) < FIRST:
-            return _Judged("UNRESOLVED", self.more())
+            return Decision("UNRESOLVED", self.more())
         found = self._decided()
         rise = self.errors.b - self.errors.a
         if found.kind in ("EQUIVALENT", "BETTER") and rise > RISE:
-            return _Judged("UNRESOLVED", failures=f"{self._failures()} That may be chance.")
+            return Decision("UNRESOLVED", failures=f"{self.failures} That may be chance.")
         return found
 
-    def _decided(self) -> _Judged:
+    def _decided(self) -> Decision:
         found, terms = self.decides, self.terms
         if not found.endless:
             reach = abs(found.mean) + found.half_width(self.significance(found, EQUAL))
             if reach <= math.log1p(terms.margin):
                 if self.disturbed <= _DISTURBED * len(self.blocks):
-                    return _Judged("EQUIVALENT")
-                return _Judged("UNRESOLVED", self.more())
+                    return Decision("EQUIVALENT")
+                return Decision("UNRESOLVED", self.more())
         if found.p_value() < self.significance(found, EACH):
             better = (found.mean > 0) == (terms.metric in HIGHER_IS_BETTER)
-            failures = self._failures() if found.endless else ""
-            return _Judged("BETTER" if better else "WORSE", failures=failures)
-        return _Judged("UNRESOLVED", self.more())
-
-    # Failures
-
-    def _failing(self) -> _Judged | None:
-        """What is said where one side fails most of its requests, as it is seen at once."""
-        shares = [
-            [one.values.get(ERRORS, 0.0) for one in self._side(name) if not one.wrong]
-            for name in self.terms.names
-        ]
-        if not all(shares):
-            return None
-        a, b = ([share > _FAILING for share in side] for side in shares)
-        if 2 * sum(a) > len(a):
-            both = 2 * sum(b) > len(b)
-            names = self.terms.names if both else self.terms.names[:1]
-            told = " and ".join(self._mostly(name) for name in names)
-            return _Judged("INVALID", invalid=told)
-        apart = all(b) and 2 * max(shares[0]) < min(shares[1])
-        if self.errors.values and apart:
-            # In each of at least four blocks in turns: of equals that fail half of the time it
-            # would be so in one of 256.
-            return _Judged("WORSE", failures=self._failures())
-        if self._fails_more() and self._surely_fails_more():
-            return _Judged("WORSE", failures=self._failures())
-        return None
-
-    def _fails_more(self) -> bool:
-        """Whether B fails so much more, by chance or not, that nothing else matters."""
-        (share_a, _), (share_b, _) = self.failed
-        return share_b - share_a >= failing.LARGE
-
-    def _surely_fails_more(self) -> bool:
-        """The same beyond chance; of whole rounds, in which both were played equally often."""
-        a, b = ([self._counts(name, part) for part in self.rounds] for name in self.terms.names)
-        return failing.apart(a, b)
-
-    @cached_property
-    def failed(self) -> list[tuple[float, int]]:
-        """The share that fails of all requests of A and of B, and the number of these."""
-        return [failing.share(self._counts(name, self.blocks)) for name in self.terms.names]
-
-    def _counts(self, name: str, blocks: Sequence[Block]) -> list[failing.Counts]:
-        """Failures and requests of the usable blocks of one side at the level that decides."""
-        return [
-            (one.values[ERRORS] * one.requests, one.requests)
-            for one in blocks
-            if (one.deployment, one.level) == (name, self.terms.at[0])
-            and not one.wrong
-            and ERRORS in one.values
-        ]
-
-    def _mostly(self, name: str) -> str:
-        failing = [one for one in self._side(name) if one.values.get(ERRORS, 0.0) > _FAILING]
-        share = fmean(one.values[ERRORS] for one in failing)
-        return f"{share:.0%} of the requests to {name} failed{_mostly(failing)}"
-
-    def _side(self, name: str) -> list[Block]:
-        """The blocks of one side at the level that decides."""
-        where = name, self.terms.at[0]
-        return [one for one in self.blocks if (one.deployment, one.level) == where]
+            failures = str(self.failures) if found.endless else ""
+            return Decision("BETTER" if better else "WORSE", failures=failures)
+        return Decision("UNRESOLVED", self.more())
 
     def _errors_rose(self) -> bool:
         """A faster answer is no better where more requests fail."""
@@ -306,11 +223,6 @@ class _Seen:
         if len(found.values) < FIRST or found.mean <= 0:
             return False
         return found.p_value() < self.significance(found, EACH)
-
-    def _failures(self) -> str:
-        """How many fail on each side, in a sentence."""
-        (share_a, _), (share_b, _) = self.failed
-        return wording.failures(self.terms, share_a, share_b, _mostly(self._side(self.terms.b)))
 
     # Rates above the capacity
 
@@ -328,17 +240,17 @@ class _Seen:
                 found.append(name)
         return found
 
-    def _overloaded(self, growing: Sequence[str]) -> _Judged:
+    def _overloaded(self, growing: Sequence[str]) -> Decision:
         """The verdict under overload: a side that keeps up is better; if neither does, none."""
         answered = self.effect("throughput", self.terms.at[0])
         told = wording.growing(self.terms, growing, (answered.a, answered.b))
         if len(growing) == 2:
-            return _Judged("INVALID", invalid=told)
+            return Decision("INVALID", invalid=told)
         falls = answered.mean < 0 if self.terms.b in growing else answered.mean > 0
         enough = len(answered.values) >= FIRST
         if enough and falls and answered.p_value() < self.significance(answered, EACH):
-            return _Judged("WORSE" if self.terms.b in growing else "BETTER", growing=told)
-        return _Judged("UNRESOLVED", growing=told)
+            return Decision("WORSE" if self.terms.b in growing else "BETTER", growing=told)
+        return Decision("UNRESOLVED", growing=told)
 
     # How much is known
 
@@ -453,14 +365,6 @@ def _needed(alpha: float, count: int) -> float:
     return float(special.stdtrit(count - 1, 1 - alpha / 4)) + 0.5
 
 
-def _mostly(blocks: Sequence[Block]) -> str:
-    """The kind of failure that is most frequent, as an apposition."""
-    kinds = Counter[str]()
-    for one in blocks:
-        kinds.update(one.kinds)
-    return f", mostly with {kinds.most_common(1)[0][0]}" if kinds else ""
-
-
 def _changes(seen: _Seen) -> Iterator[Change]:
     """
     Every metric and level apart from the one that decides; each p-value by Holm's method (A simple
@@ -485,35 +389,9 @@ def _changes(seen: _Seen) -> Iterator[Change]:
         yield Change(
             metric=metric,
             level=level,
-            change=(_difference if metric == ERRORS else _ratio)(one, INTERVAL / len(found)),
+            change=(one.difference if metric == ERRORS else one.ratio)(INTERVAL / len(found)),
             changed=(metric, level) in apart,
         )
-
-
-def _estimate(found: Effect, significance: float) -> Estimate | None:
-    return _ratio(found, significance) if found.values and not found.endless else None
-
-
-def _ratio(found: Effect, significance: float) -> Estimate:
-    """The mean of logs as a ratio, with its interval once there are enough."""
-    low, high = _ends(found, significance)
-    return Estimate(
-        value=math.exp(found.mean),
-        low=None if low is None else math.exp(low),
-        high=None if high is None else math.exp(high),
-    )
-
-
-def _difference(found: Effect, significance: float) -> Estimate:
-    low, high = _ends(found, significance)
-    return Estimate(value=found.mean, low=low, high=high)
-
-
-def _ends(found: Effect, significance: float) -> tuple[float | None, float | None]:
-    if len(found.values) < FIRST:
-        return None, None
-    half = found.half_width(significance)
-    return found.mean - half, found.mean + half
 
 
 def _shown(seen: _Seen) -> Iterator[BlockShown]:

@@ -49,53 +49,62 @@ def minutes(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictFacts:
+class Decision:
     """
-    What a comparison found. `effect` and `ratio` are of the metric that decides; `smallest`: the
-    change that could have been seen, as a share; `more`: seconds that would decide it; `invalid`:
-    why there can be no verdict; `failures`, `growing`: what comes before the metric, in sentences;
-    `answers`: in what the successes of both differ.
+    What a comparison comes to.
+
+    `seconds_needed` would probably decide it. `invalid`: why there can be no verdict. `failures`,
+    `growing`: what decides, or is to be known before the metric; sentences. `answers`: in what the
+    successes differ, where a faster side is no better for it.
     """
 
-    effect: Effect
-    ratio: Estimate | None
-    minimum_detectable_change: float | None
-    seconds_needed: float | None
-    invalid: str
-    failures: str
-    growing: str
-    answers: Sequence[str]
+    kind: Kind
+    seconds_needed: float | None = None
+    invalid: str = ""
+    failures: str = ""
+    growing: str = ""
+    answers: Sequence[str] = ()
 
 
-def sentence(kind: Kind, terms: ComparisonConfig, findings: VerdictFacts) -> str:
-    """The verdict with its numbers: failures first, then the metric that decides."""
-    head = f"{terms.b} against {terms.a}: {kind}."
-    if findings.invalid:
-        return " ".join(filter(None, (head, findings.failures, f"{_capital(findings.invalid)}.")))
-    parts = [head, *filter(None, (findings.failures, findings.growing))]
-    if not findings.growing:
-        parts.append(_metric(terms, findings))
-    if findings.answers:
-        parts.append(other_work(findings.answers))
+def sentence(
+    found: Decision,
+    terms: ComparisonConfig,
+    effect: Effect,
+    ratio: Estimate | None,
+    detectable: float | None,
+) -> str:
+    """
+    The verdict with its numbers: failures first, then the metric that decides.
+
+    Args:
+        effect, ratio: of that metric.
+        detectable: the change that would have been seen, as a share.
+    """
+    head = f"{terms.b} against {terms.a}: {found.kind}."
+    if found.invalid:
+        return " ".join(filter(None, (head, found.failures, f"{_capital(found.invalid)}.")))
+    parts = [head, *filter(None, (found.failures, found.growing))]
+    if not found.growing:
+        parts.append(_metric(terms, effect, ratio, bool(found.failures)))
+    if found.answers:
+        parts.append(other_work(found.answers))
         return " ".join(filter(None, parts))
-    if kind == "EQUIVALENT":
+    if found.kind == "EQUIVALENT":
         parts.append(f"The margin is {percent(terms.margin)}.")
-    if kind == "UNRESOLVED" and findings.effect.endless:
+    if found.kind == "UNRESOLVED" and effect.endless:
         parts.append(
             "A lower quantile shows more (--metric p50)." if terms.metric in QUANTILES else ""
         )
-    elif kind == "UNRESOLVED" and findings.failures:
+    elif found.kind == "UNRESOLVED" and found.failures:
         parts.append("More time would show it (--within).")
-    elif kind == "UNRESOLVED" and findings.effect.values:
+    elif found.kind == "UNRESOLVED" and effect.values:
         parts.append(
-            f"About {minutes(findings.seconds_needed)} more would decide it."
-            if findings.seconds_needed is not None
+            f"About {minutes(found.seconds_needed)} more would decide it."
+            if found.seconds_needed is not None
             else "An hour more would not decide it."
         )
-    if findings.minimum_detectable_change is not None:
-        parts.append(
-            f"A change of {percent(findings.minimum_detectable_change)} would have been seen."
-        )
+    if detectable is not None:
+        parts.append(f"A change of {percent(detectable)} would have been seen.")
     return " ".join(filter(None, parts))
 
 
@@ -149,24 +158,24 @@ def unmeasured(terms: ComparisonConfig) -> str:
     return f"{named(terms.metric)} was not measured in most rounds"
 
 
-def _metric(terms: ComparisonConfig, findings: VerdictFacts) -> str:
+def _metric(
+    terms: ComparisonConfig, found: Effect, ratio: Estimate | None, failures_told: bool
+) -> str:
     where = f"{named(terms.metric)} at {load(terms.at[0], terms.model)}"
-    found = findings.effect
     if not found.values:
-        if findings.failures:
+        if failures_told:
             return ""
         return f"{where} was not measured in a whole round: give it more time (--within)."
     count = len(found.values)
     rounds = f"over {count} {'round' if count == 1 else 'rounds'}"
-    if findings.ratio is None:
+    if ratio is None:
         return (
             f"{where} is {'infinite' if terms.metric in QUANTILES else 0} in {found.endless_b} of "
             f"{found.blocks} blocks of {terms.b} and {found.endless_a} of {found.blocks} of "
             f"{terms.a}, {rounds}."
         )
     a, b = amount(terms.metric, found.a), amount(terms.metric, found.b)
-    ratio = f"{change(findings.ratio.value)} ({within(findings.ratio)})"
-    return f"{where} is {ratio}: {b} against {a}, {rounds}."
+    return f"{where} is {change(ratio.value)} ({within(ratio)}): {b} against {a}, {rounds}."
 
 
 def _capital(text: str) -> str:
