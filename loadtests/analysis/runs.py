@@ -29,8 +29,8 @@ from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.inputs.sample_parts import json_table
 from loadtests.analysis.knees import knees
 from loadtests.analysis.points import ALL, points
-from loadtests.analysis.slo_metrics import Evidence
-from loadtests.analysis.slo_results import slo_result
+from loadtests.analysis.slos.metrics import Evidence
+from loadtests.analysis.slos.slo_result import slo_result
 from loadtests.analysis.stats import relaxation
 from loadtests.analysis.verdicts import of_run
 from loadtests.plans import slos

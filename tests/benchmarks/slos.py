@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from loadtests.analysis.capacity.margins import Bounds, trial
 from loadtests.analysis.capacity.result import capacity
 from loadtests.analysis.points import points
-from loadtests.analysis.slo_metrics import Evidence
-from loadtests.analysis.slo_results import slo_result
+from loadtests.analysis.slos.metrics import Evidence
+from loadtests.analysis.slos.slo_result import slo_result
 from loadtests.analysis.stats import intervals
 from loadtests.plans.slos import parse
 from loadtests.run.controller import played

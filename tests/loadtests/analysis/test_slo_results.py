@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.knees import knee
 from loadtests.analysis.points import points
-from loadtests.analysis.slo_metrics import Evidence
-from loadtests.analysis.slo_results import slo_result
+from loadtests.analysis.slos.metrics import Evidence
+from loadtests.analysis.slos.slo_result import slo_result
 from loadtests.plans.slos import parse
 from loadtests.recording.messages import Clock, GeneratorDone, Report, SliceMessage, StageStarted
 from loadtests.recording.slices import LENGTH, Slice

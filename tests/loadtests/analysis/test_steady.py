@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from loadtests.analysis.inputs.windows import Quarter
 from loadtests.analysis.points import points
-from loadtests.analysis.slo_metrics import Evidence
-from loadtests.analysis.slo_results import slo_result
+from loadtests.analysis.slos.metrics import Evidence
+from loadtests.analysis.slos.slo_result import slo_result
 from loadtests.analysis.stats.autocorrelation import half_width, slope
 from loadtests.analysis.steady import Steadiness, steadiness, worst
 from loadtests.plans.slos import parse

@@ -1,20 +1,19 @@
 """
 Whether the plan's SLOs were kept. What was not measured well enough is unresolved, never met.
 
-See slo_metrics for what decides at one level.
+See `metrics` for what decides at one level.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
 from loadtests.analysis import collapse, knees, proposals
 from loadtests.analysis.checks.generator import DESCRIPTORS, FAR, NO_PORTS, answered_with_failures
-from loadtests.analysis.inputs.windows import Quarter, window
-from loadtests.analysis.numbers import load, percent, rate, rounded
+from loadtests.analysis.numbers import load, percent, rate
 from loadtests.analysis.points import level_pieces
-from loadtests.analysis.slo_metrics import (
+from loadtests.analysis.slos import motion, ratios
+from loadtests.analysis.slos.metrics import (
     AT_MOST,
     LONGER,
     MOST,
@@ -28,20 +27,16 @@ from loadtests.analysis.slo_metrics import (
     of_metric,
     of_them,
     status_of,
-    times_longer,
     why_unstable,
 )
 from loadtests.analysis.stats import relaxation
 from loadtests.analysis.stats.intervals import proportion
-from loadtests.analysis.stats.ratios import ends
 from loadtests.analysis.stats.sample_size import TAIL
 from loadtests.analysis.steady import times_to_tell
 from loadtests.plans.slos import Slo
 from loadtests.recording.slices import whole_slices
 from loadtests.results import Estimate, Point, SloResult
 
-_MOVING = ("drifting", "unsteady")
-_JUMP = 2.0  # times the value; what jumped once by 10 % or more may jump again
 _TOO_SHORT = "the window is too short to tell a stable queue from one that grows"
 _OWN = (DESCRIPTORS, NO_PORTS)  # failures of the load generator
 
@@ -144,49 +139,14 @@ def _at_level(slo: Slo, evidence: Evidence, point: Point) -> SloMeasurement:
         return unanswered
     pieces, parts = level_pieces(evidence.at(point.level))
     seen = of_metric(slo, evidence, point, pieces, parts)
-    if point.steady in _MOVING:
-        return _while_it_moves(slo, evidence, point, seen)
+    if point.steady in motion.MOVING:
+        return motion.while_it_moves(slo, evidence, point, seen)
     if _unproven(slo, point) and status_of(slo, seen) == "met":
         if collapse.unstable(point):
             return _failing_later(slo, point, seen)
         longer = _times_to_tell(evidence, point)
         raise Unresolved(f"{seen.why}, but {_TOO_SHORT}", longer=longer)
     return seen
-
-
-def _while_it_moves(
-    slo: Slo, evidence: Evidence, point: Point, seen: SloMeasurement
-) -> SloMeasurement:
-    """
-    What both halves of every window show by themselves.
-
-    Raises:
-        Unresolved: they do not agree, or a motion that goes on may break what is kept so far.
-    """
-    halves = []
-    whole = [window(record) for record in evidence.at(point.level)]
-    if not any(one.hung or one.unanswered for one in whole):
-        halves = _halves(*level_pieces(evidence.at(point.level)))
-
-    def looks(asked: Slo) -> list[SloMeasurement]:
-        return [of_metric(asked, evidence, point, *half, part=True) for half in halves] or [seen]
-
-    found = looks(slo)
-    if all(status_of(slo, look) == "missed" for look in found):
-        return replace(found[0], why=f"{seen.why}, and {_moving(point)}", shown=False)
-    if point.steady == "unsteady" and point.model == "closed" and halves:
-        stricter = _stricter(slo)
-        if all(status_of(stricter, look) == "met" for look in looks(stricter)):
-            return replace(found[0], why=f"{seen.why}, though {_moving(point)}", shown=False)
-    raise Unresolved(f"{seen.why}, but {_moving(point)}", longer=LONGER)
-
-
-def _stricter(slo: Slo) -> Slo:
-    """The SLO with room for a jump to twice the response time, or to half the throughput."""
-    if slo.metric == "errors":
-        return slo
-    factor = 1 / _JUMP if slo.comparison in AT_MOST else _JUMP
-    return replace(slo, threshold=slo.threshold * factor)
 
 
 def _unanswered(slo: Slo, point: Point) -> SloMeasurement | None:
@@ -228,8 +188,8 @@ def _side(slo: Slo, evidence: Evidence, point: Point) -> SloMeasurement:
         Unresolved: what moves or grows is not a side of a ratio, and too few requests are none.
     """
     pieces, parts = level_pieces(evidence.at(point.level))
-    if point.steady in _MOVING:
-        raise Unresolved(f"{_moving(point)} at {at_level(point)}", longer=LONGER)
+    if point.steady in motion.MOVING:
+        raise Unresolved(f"{motion.described(point)} at {at_level(point)}", longer=LONGER)
     if _unproven(slo, point) and not collapse.unstable(point):
         raise Unresolved(
             f"{_TOO_SHORT} at {at_level(point)}", longer=_times_to_tell(evidence, point)
@@ -238,7 +198,6 @@ def _side(slo: Slo, evidence: Evidence, point: Point) -> SloMeasurement:
 
 
 def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> SloMeasurement:
-    """The ratio of two measurements; a value that is infinite or zero on one side bounds it."""
     sides, missing = [], {}
     for one in (evidence, against):
         try:
@@ -252,62 +211,7 @@ def _ratio(slo: Slo, evidence: Evidence, against: Evidence) -> SloMeasurement:
             valid=all(reason.valid for reason in missing.values()),
             longer=None if None in times else max(filter(None, times)),
         )
-    left, right = sides
-    shown = left.shown and right.shown
-    if shown:
-        why = f"{left.why} on {evidence.deployment} and {right.told} on {against.deployment}"
-    else:
-        why = f"{evidence.deployment}: {left.why}; {against.deployment}: {right.why}"
-    if left.value == right.value and (left.value == 0 or math.isinf(left.value)):
-        raise Unresolved(f"{why}, which gives no ratio")
-    value, low, high = _divided(left, right)
-    longer = times_longer(*map(_log, (value, low, high, slo.threshold)))
-    seen = SloMeasurement(
-        value, low, high, why + _ratio_with_bounds(value, low, high), shown, longer=longer
-    )
-    degenerate = not shown or 0 in (left.value, right.value)
-    if degenerate and slo.metric in ("mean", "throughput") and status_of(slo, seen) == "met":
-        # One failure in a million makes a mean infinite: enough to miss by, not to be better than.
-        raise Unresolved(f"{why}, so there is no {slo.metric} to be better than")
-    return seen
-
-
-def _divided(left: SloMeasurement, right: SloMeasurement) -> tuple[float, float, float]:
-    """
-    left / right and the ends of its interval.
-
-    Errors have no logarithm where a value is infinite or zero: there the ends are those of the
-    least and the largest ratio between the two intervals.
-    """
-    if 0 < left.value < math.inf and 0 < right.value < math.inf:
-        low, high = ends(_bounded(right), _bounded(left))
-        return (
-            left.value / right.value,
-            -math.inf if low is None else low,
-            math.inf if high is None else high,
-        )
-
-    def corner(over: float, under: float, unknown: float) -> float:
-        if over == under and (over == 0 or math.isinf(over)):
-            return unknown
-        return over / under if under else math.inf
-
-    return (
-        corner(left.value, right.value, math.nan),
-        corner(max(left.low, 0.0), right.high, 0.0),
-        corner(left.high, max(right.low, 0.0), math.inf),
-    )
-
-
-def _ratio_with_bounds(value: float, low: float, high: float) -> str:
-    """E.g. ", a ratio of 0.546 (0.472 to 0.62)", ", a ratio of at least 3.43"."""
-    least = f"at least {rounded(low, 3)}" if 0 < low < math.inf else ""
-    most = f"at most {rounded(high, 3)}" if 0 < high < math.inf else ""
-    if 0 < value < math.inf:
-        both = f"{rounded(low, 3)} to {rounded(high, 3)}" if least and most else least or most
-        return f", a ratio of {rounded(value, 3)}{f' ({both})' if both else ''}"
-    bound = least if math.isinf(value) else most
-    return f", a ratio of {bound}" if bound else ""
+    return ratios.divided(slo, (evidence.deployment, against.deployment), *sides)
 
 
 def _unsure(slo: Slo, seen: SloMeasurement) -> str:
@@ -391,33 +295,6 @@ def _failing_anyway(slo: Slo, point: Point) -> SloMeasurement:
     raise Unresolved(f"the measurement {where} is not valid: {text}", valid=False)
 
 
-def _halves(
-    pieces: Sequence[Quarter], parts: Sequence[int]
-) -> list[tuple[list[Quarter], list[int]]]:
-    """The first half of every window, and the second; all of them where windows are one piece."""
-    if min(parts) < 2:
-        return [(list(pieces), list(parts))]
-    first: list[Quarter] = []
-    second: list[Quarter] = []
-    begin = 0
-    for count in parts:
-        middle = begin + count // 2
-        first += pieces[begin:middle]
-        second += pieces[middle : begin + count]
-        begin += count
-    firsts = [count // 2 for count in parts]
-    return [
-        (first, firsts),
-        (second, [count - half for count, half in zip(parts, firsts, strict=True)]),
-    ]
-
-
-def _moving(point: Point) -> str:
-    if point.steady == "drifting":
-        return "response times drift while it is measured"
-    return "response times jump while it is measured"
-
-
 def _unproven(slo: Slo, point: Point) -> bool:
     """Whether a queue may be growing, and sooner or later break what is kept so far."""
     return point.model == "open" and point.steady != "steady" and slo.metric != "throughput"
@@ -482,14 +359,5 @@ def _knee(slo: Slo, evidence: Evidence) -> SloMeasurement:
     raise Unresolved(f"a knee takes {knees.LEAST_LEVELS} valid levels")
 
 
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf
-
-
 def _estimate(seen: SloMeasurement) -> Estimate | None:
-    return _bounded(seen) if seen.shown and math.isfinite(seen.value) else None
-
-
-def _bounded(seen: SloMeasurement) -> Estimate:
-    low, high = (end if math.isfinite(end) else None for end in (seen.low, seen.high))
-    return Estimate(value=seen.value, low=low, high=high)
+    return ratios.bounded(seen) if seen.shown and math.isfinite(seen.value) else None

@@ -1,0 +1,1 @@
+"""SLOs on the points of a run: what was measured of each, and whether it meets them."""
