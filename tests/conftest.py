@@ -179,8 +179,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @contextmanager
 def _drawn_here() -> Iterator[None]:
     """Draw charts in this process, where no other may be started for it."""
-    from loadtests import vega
-    from loadtests.report.charts import pictures
+    from loadtests.report.charts import pictures, vega
 
     class Here:
         def ask(self, request: dict[str, Any]) -> dict[str, str]:

@@ -1,5 +1,5 @@
 """
-Charts as SVG and PNG, drawn by a process of its own: see `loadtests.vega`.
+Charts as SVG and PNG, drawn by a process of its own: see `vega`.
 
 The engine that draws aborts its process where memory is short, and on some texts. That must cost a
 picture, and not the report. The process starts with the first picture and ends with this one.
@@ -50,7 +50,8 @@ class _Drawer:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            words = [sys.executable, "-P", "-m", "loadtests.vega", str(theirs.fileno())]
+            module = "loadtests.report.charts.vega"
+            words = [sys.executable, "-P", "-m", module, str(theirs.fileno())]
             try:
                 self._process = subprocess.Popen(
                     words,

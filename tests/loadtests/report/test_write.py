@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import results, vega
+from loadtests import results
 from loadtests.report import writing
-from loadtests.report.charts import figures, pictures
+from loadtests.report.charts import figures, pictures, vega
 from loadtests.report.outputs import markdown
 from tests.support import example_runs
 

@@ -1,8 +1,8 @@
 """
-Draw charts, in a process of its own: `python -P -m loadtests.vega DESCRIPTOR`, see report.pictures.
+Draw charts, in a process of its own: `python -P -m loadtests.report.charts.vega DESCRIPTOR`.
 
-A request is a line of JSON, and so is its answer. This imports little: the start of the JavaScript
-engine takes long enough.
+`pictures` starts it. A request is a line of JSON, and so is its answer. This imports little: the
+start of the JavaScript engine takes long enough.
 """
 
 import base64
