@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from loadtests.processes.proc import threads
+
 
 @dataclass(frozen=True, slots=True)
 class Cores:
@@ -69,13 +71,13 @@ class Cores:
         if sys.platform != "linux" or not self.pinned:
             yield
             return
-        before = {thread: _affinity(thread) for thread in _threads(pid)}
+        before = {thread: _affinity(thread) for thread in threads(pid)}
         for thread in before:
             _pin(thread, cores)
         try:
             yield
         finally:
-            for thread in _threads(pid):
+            for thread in threads(pid):
                 _pin(thread, before.get(thread) or before.get(pid))
 
     def described(self) -> dict[str, Any]:
@@ -87,14 +89,6 @@ class Cores:
             "pinned": self.pinned,
             "shared": self.shared,
         }
-
-
-def _threads(pid: int) -> list[int]:
-    """Their ids; none when the process has ended."""
-    try:
-        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-    except OSError:
-        return []
 
 
 def _affinity(thread: int) -> set[int] | None:

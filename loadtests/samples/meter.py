@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
+from loadtests.processes import proc
 from loadtests.recording.messages import ProcessUsage, Rest, Usage
 from loadtests.samples.processes import MOST_THREADS, cpu_clock
 
@@ -140,14 +140,7 @@ def _total(pids: Collection[int]) -> float:
 
 def _wants_a_core(pid: int) -> bool:
     """Whether a thread runs, or would if others left it a core; False where that is not told."""
-    folder = Path(f"/proc/{pid}/task")
-    with suppress(OSError):
-        for thread in os.listdir(folder):
-            with suppress(OSError):  # it may have ended
-                # The state is behind the name, which can hold anything: proc_pid_stat(5).
-                if (folder / thread / "stat").read_bytes().rpartition(b") ")[2][:1] == b"R":
-                    return True
-    return False
+    return any(proc.state(f"/proc/{pid}/task/{thread}") == b"R" for thread in proc.threads(pid))
 
 
 def _rss(pid: int) -> int:
@@ -166,12 +159,10 @@ def _program(process: psutil.Process) -> str:
 
 def _threads(pid: int) -> Iterator[tuple[int, float]]:
     """Seconds of CPU of each thread that is there; none where the kernel does not tell."""
-    folder = Path(f"/proc/{pid}/task")
-    with suppress(OSError):
-        for thread in os.listdir(folder):
-            with suppress(OSError, ValueError, IndexError):  # it may have ended
-                used = (folder / thread / "schedstat").read_bytes().split()[0]
-                yield int(thread), int(used) / 1e9
+    for thread in proc.threads(pid):
+        with suppress(OSError, ValueError, IndexError):  # it may have ended
+            used = proc.read(f"/proc/{pid}/task/{thread}/schedstat").split()[0]
+            yield thread, int(used) / 1e9
 
 
 def _grown(

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loadtests.processes import proc
+
 PROC = Path("/proc")
 TAKEN = 0.05  # cores that others used: below it no names are needed
 LEAST = 0.02  # cores that a process used which is named
@@ -118,12 +120,7 @@ class OtherWork:
 
     def _process(self, path: str) -> _Process:
         """See proc_pid_stat(5)."""
-        file = os.open(path, os.O_RDONLY)
-        try:
-            text = os.read(file, 1024)
-        finally:
-            os.close(file)
-        name, _, rest = text.partition(b"(")[2].rpartition(b") ")
+        name, _, rest = proc.read(path, 1024).partition(b"(")[2].rpartition(b") ")
         words = rest.split(None, 39)
         return _Process(
             name,

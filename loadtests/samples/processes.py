@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from loadtests.processes import proc
 
 MOST_THREADS = 500
 """
@@ -25,10 +26,8 @@ def cpu_clock(pid: int) -> float:
     Raises:
         OSError, psutil.Error: it is gone.
     """
-    if sys.platform == "linux":
-        with suppress(OSError):
-            # How Linux makes the id of another process's clock: <linux/posix-timers.h>.
-            return time.clock_gettime(~pid << 3 | 2)
+    if sys.platform == "linux" and (used := proc.cpu_clock(pid)) is not None:
+        return used
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system
 
@@ -95,7 +94,7 @@ class _Use:
     cpu: float  # seconds
     wait: float
     runs: int
-    switches: Mapping[str, _Switches]
+    switches: Mapping[int, _Switches]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,29 +158,21 @@ def _scheduled(pid: int) -> tuple[float, int]:
     return int(waited) / 1e9, int(runs)
 
 
-def _switches(pid: int) -> Iterator[tuple[str, _Switches]]:
+def _switches(pid: int) -> Iterator[tuple[int, _Switches]]:
     """Those of each thread that is there, by its id; none where the kernel does not tell."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return
-    for thread in threads:
+    for thread in proc.threads(pid):
         with suppress(OSError, ValueError, IndexError):  # it may have ended
             yield thread, _switches_in(f"/proc/{pid}/task/{thread}/status")
 
 
 def _switches_in(path: str) -> _Switches:
     """The last two lines: proc_pid_status(5). There may be hundreds of files: read at once."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        text = os.read(file, 8192)
-    finally:
-        os.close(file)
+    text = proc.read(path, 8192)
     words = text[text.rfind(b"\nvoluntary_ctxt_switches:") :].split()
     return _Switches(int(words[1]), int(words[3]))
 
 
-def _since(before: Mapping[str, _Switches], now: Mapping[str, _Switches]) -> _Switches | None:
+def _since(before: Mapping[int, _Switches], now: Mapping[int, _Switches]) -> _Switches | None:
     """Switches of the threads that exist now; all switches of a new thread count."""
     if not now:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from loadtests.processes import proc
 from loadtests.samples import host
 
 LENGTH = 0.25  # seconds between two looks
@@ -55,7 +56,7 @@ class Quarters:
         for name, pids in self._named.items():
             cpu = wait = 0.0
             for pid in pids:
-                if (clock := _cpu(pid)) is None:
+                if (clock := proc.cpu_clock(pid)) is None:
                     continue
                 used[pid] = clock
                 grown = clock - self._used.get(pid, clock)
@@ -81,28 +82,14 @@ class Quarters:
         self._at, self._cores, self._used, self._waited = now, cores, used, waited
 
 
-def _cpu(pid: int) -> float | None:
-    """Seconds that all threads of a process have used, by its own clock."""
-    try:
-        # How Linux makes the id of another process's clock: <linux/posix-timers.h>.
-        return time.clock_gettime(~pid << 3 | 2)
-    except (OSError, AttributeError):
-        return None
-
-
 def _waits(pid: int, works: bool) -> list[tuple[int, float]]:
     """Seconds that each thread has waited for a core so far, by its id."""
     threads = [pid]
-    if works:
-        with suppress(OSError):
-            listed = os.listdir(f"/proc/{pid}/task")
-            threads = [int(one) for one in listed] if len(listed) <= MOST_THREADS else threads
+    if works and len(listed := proc.threads(pid)) <= MOST_THREADS:
+        threads = listed
     found = []
     for thread in threads:
         with suppress(OSError, ValueError, IndexError):
-            file = os.open(f"/proc/{pid}/task/{thread}/schedstat", os.O_RDONLY)
-            try:
-                found.append((thread, int(os.read(file, 128).split()[1]) / 1e9))
-            finally:
-                os.close(file)
+            waited = proc.read(f"/proc/{pid}/task/{thread}/schedstat").split()[1]
+            found.append((thread, int(waited) / 1e9))
     return found

@@ -1,10 +1,10 @@
 """When processes were stopped by a signal: such a process uses no CPU, and its answers are late."""
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+
+from loadtests.processes import proc
 
 LOOK = 0.1  # seconds between two looks at the state of each process, which takes 10 microseconds
 _STOPPED = (b"T", b"t")  # by a signal; by a debugger: proc_pid_stat(5)
@@ -46,7 +46,11 @@ class Stops:
 
     def _look(self) -> None:
         now, before = time.monotonic(), self._stopped
-        self._stopped = {name for name, pids in self._named.items() if any(map(_is_stopped, pids))}
+        self._stopped = {
+            name
+            for name, pids in self._named.items()
+            if any(proc.state(f"/proc/{pid}") in _STOPPED for pid in pids)
+        }
         for name in self._stopped:
             spells = self._seen.setdefault(name, [])
             # Between two looks may be more than LOOK: a mock that is stopped does not answer.
@@ -55,14 +59,3 @@ class Stops:
             else:
                 spells.append([self._at if name in before else now - LOOK, now])
         self._at = now
-
-
-def _is_stopped(pid: int) -> bool:
-    with suppress(OSError):
-        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-        try:
-            # The state comes after the program's name, in parentheses and of any content.
-            return os.read(file, 512).rpartition(b") ")[2][:1] in _STOPPED
-        finally:
-            os.close(file)
-    return False

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from loadtests.processes import proc
 from loadtests.watcher.states import BUSY, COMPUTES, OTHER, calls, of_call, of_function
 
 MOST = 400  # threads of a process that are looked at; where there are more, these stand for all
@@ -36,10 +37,10 @@ class Threads:
         self._name = "syscall" if table else "wchan"
         if table:
             try:
-                _read(f"{self._task}/{pid}/syscall")
+                proc.read(f"{self._task}/{pid}/syscall")
             except OSError as error:
                 self._name, self.denied = "wchan", f"/proc/PID/syscall: {error.strerror}"
-        _read(f"{self._task}/{pid}/{self._name}")
+        proc.read(f"{self._task}/{pid}/{self._name}")
         self._files: dict[int, int] = {}  # thread -> descriptor
         self._own: set[int] = set()  # threads that do something while nothing is asked
         self._sockets: dict[int, bool] = {}
@@ -126,13 +127,7 @@ class Threads:
             return of_call(line, self._table, self._is_socket)
         if (state := of_function(line)) is not None:
             return state
-        return COMPUTES if self._runs(thread) else OTHER
-
-    def _runs(self, thread: int) -> bool:
-        with suppress(OSError):
-            # The state comes after the program's name, in parentheses and of any content.
-            return _read(f"{self._task}/{thread}/stat").rpartition(b") ")[2][:1] == b"R"
-        return False
+        return COMPUTES if proc.state(f"{self._task}/{thread}") == b"R" else OTHER
 
     def _is_socket(self, descriptor: int) -> bool:
         found = self._sockets.get(descriptor)
@@ -143,11 +138,3 @@ class Threads:
                 return False
             found = self._sockets[descriptor] = kind.startswith("socket:")
         return found
-
-
-def _read(path: str) -> bytes:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        return os.read(file, 512)
-    finally:
-        os.close(file)

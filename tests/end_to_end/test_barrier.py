@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from loadtests.processes import proc
 from loadtests.recording.messages import RequestSpec, Stage
 from loadtests.run import barrier
 from loadtests.run.barrier import Barrier
-from loadtests.samples import meter, quarters
+from loadtests.samples import meter
 from loadtests.samples.meter import Meter
 from tests.support.servers import MockUpstream, eventually, mock_upstream
 
@@ -103,7 +104,7 @@ def test_children_that_ended_count_once():
         program = "import time, sys\nwhile time.process_time() < 0.1: pass\nsys.stdin.read()"
         one.does(f"p = subprocess.Popen([sys.executable, '-c', {program!r}], stdin=-1)")
         alive.extend(child.pid for child in psutil.Process(one.pid).children())
-        while quarters._cpu(alive[0]) < 0.1:
+        while proc.cpu_clock(alive[0]) < 0.1:
             pass
         reader.begin()  # what the child has used by now is past
         one.does("p.stdin.close(); p.wait()")
