@@ -187,10 +187,8 @@ def _tried(
     tried: list[Experiment] = []
     marked: dict[tuple[str, int], Point] = {}
     for name in dict.fromkeys(one.stage.deployment for one in record.probes):
-        mine = [p for p in found if (p.deployment, p.request) == (name, ALL)]
-        mine.sort(key=lambda point: point.level)
         table = json_table(header.plan, "deployments", name)
-        service = Service(name, mine, bends.get(name), bounds.get(name, []), table)
+        service = Service(name, _levels(found, name), bends.get(name), bounds.get(name, []), table)
         probes = [one for one in record.probes if one.stage.deployment == name]
         these, points = of_service(service, probes, samples, observe)
         tried += these
@@ -226,12 +224,14 @@ def _skipped(record: Record, found: Sequence[Point]) -> list[str]:
     if header.comparison is not None or header.capacity_search is not None:
         return []
     levels = json_table(header.plan, "load").get("levels", [])
-    texts = []
-    for name in _deployments(record):
-        mine = [one for one in found if (one.deployment, one.request) == (name, ALL)]
-        mine.sort(key=lambda point: point.level)
-        texts.append(collapse.skipped(name, mine, levels))
+    texts = (collapse.skipped(name, _levels(found, name), levels) for name in _deployments(record))
     return [text for text in texts if text]
+
+
+def _levels(found: Sequence[Point], deployment: str) -> list[Point]:
+    """The points of all requests of a deployment, by rising level."""
+    mine = [one for one in found if (one.deployment, one.request) == (deployment, ALL)]
+    return sorted(mine, key=lambda point: point.level)
 
 
 def _evidence(
@@ -240,11 +240,7 @@ def _evidence(
     return Evidence(
         deployment=deployment,
         levels=json_table(record.header.plan, "load").get("levels", []),
-        points={
-            point.level: point
-            for point in found
-            if (point.deployment, point.request) == (deployment, ALL)
-        },
+        points={point.level: point for point in _levels(found, deployment)},
         records=[one for one in record.stages if one.stage.deployment == deployment],
         knee=bends.get(deployment),
     )

@@ -8,7 +8,7 @@ from statistics import median
 
 from loadtests.analysis import knees, law
 from loadtests.analysis.causes import headline
-from loadtests.analysis.checks.generator import DESCRIPTORS, NO_PORTS
+from loadtests.analysis.checks.generator import OWN_FAILURES
 from loadtests.analysis.checks.noise import NOTABLE
 from loadtests.analysis.collapse import TOO_MANY_FAILURES, unstable
 from loadtests.analysis.numbers import duration, load, loads, percent, rate, rounded
@@ -16,7 +16,6 @@ from loadtests.results import Capacity, Knee, Point, Run
 
 ONE_AT_A_TIME = 1.5  # users; a knee up to here is a service that blocks itself
 SWOLLEN = 1.5  # times the p95 of the lower levels: no longer flat
-GENERATOR_FAILURES = (DESCRIPTORS, NO_PORTS)  # kinds that are not the service's
 SHORT = 0.75  # of the throughput that the lowest level predicts: it does not follow the load
 ENOUGH = 30  # requests of a level that predicts what others have
 FEWER = 0.9  # of the throughput of the level before: it does not follow the load
@@ -287,7 +286,7 @@ def _fails_wholly(point: Point) -> bool:
 
 def _service_failures(point: Point) -> float:
     """The share of the requests that fail, of those that the generator was able to send."""
-    own = sum(point.errors.kinds.get(kind, 0) for kind in GENERATOR_FAILURES)
+    own = sum(point.errors.kinds.get(kind, 0) for kind in OWN_FAILURES)
     return 0.0 if own else point.errors.rate
 
 

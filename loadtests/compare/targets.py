@@ -157,7 +157,7 @@ def _deployment(plan: Plan, text: str, label: str, folder: str) -> tuple[str, pl
             raise PlanError(f"{text!r} is a deployment of the plan; its folder is `cwd` there")
         return text, plan.deployments[text]
     if text.startswith(("http://", "https://")):
-        found = plans.for_url(text, plan)
+        found = plans.altered(plan, url=text)
         [(name, deployment)] = found.deployments.items()
         return name, deployment
     if "{port}" in text or " " in text:

@@ -26,6 +26,13 @@ def value_of(value: Any, pad: str = "") -> str:
     return json.dumps(value)
 
 
+def has_null(value: Any) -> bool:
+    """Whether a JSON value holds a null, which TOML lacks."""
+    if isinstance(value, Mapping):
+        return any(map(has_null, value.values()))
+    return any(map(has_null, value)) if isinstance(value, list) else value is None
+
+
 def inside(table: Mapping[str, Any], pad: str = "") -> str:
     """Return the content of an inline table."""
     return ", ".join(f"{key(str(name))} = {value_of(item, pad)}" for name, item in table.items())

@@ -3,11 +3,11 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.plans.inline_toml import key, value_of
+from loadtests.plans.inline_toml import has_null, key, value_of
 from loadtests.plans.openapi import Operation
 
 _COMMENTED = 12  # further operations that a plan names
@@ -131,7 +131,7 @@ def _request(one: Operation) -> Iterator[str]:
     if one.headers:
         yield f"headers = {_toml(dict(one.headers))}"
     if one.body is not None:
-        if _has_null(one.body):  # TOML has no word for it
+        if has_null(one.body):
             yield f"body = {_toml(json.dumps(one.body))}"
             yield 'headers.content-type = "application/json"'
         else:
@@ -148,12 +148,6 @@ def _request(one: Operation) -> Iterator[str]:
 def _plain(words: str) -> str:
     """A text on one line of a comment."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
-
-
-def _has_null(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_null, value.values()))
-    return any(map(_has_null, value)) if isinstance(value, list) else value is None
 
 
 def _toml(value: Any) -> str:

@@ -35,6 +35,7 @@ from loadtests.plans.deployments import (
 from loadtests.plans.errors import PlanError, explain, mistakes, no_such
 from loadtests.plans.fields import Whole, name_of_deployment, recordable
 from loadtests.plans.hosts import check_host, parts_of
+from loadtests.plans.inline_toml import has_null
 from loadtests.plans.load import Load
 from loadtests.plans.locust import Locust
 from loadtests.plans.requests import Request
@@ -346,16 +347,6 @@ def altered(
     return _checked(data)
 
 
-def for_url(url: str, base: Plan) -> Plan:
-    """
-    The plan with one deployment alone, the service that runs at `url`; named by host and port.
-
-    Raises:
-        PlanError: not a URL, or not of this machine and not allowed.
-    """
-    return altered(base, url=url)
-
-
 def against(plan: Plan, deployments: dict[str, Any]) -> Plan:
     """
     The plan with these deployments alone, each as a plan's table has it, and without its SLOs.
@@ -411,15 +402,9 @@ def _whole(text: str) -> int | str:
 def _data(plan: Plan) -> dict[str, Any]:
     """The plan as TOML's types."""
     data = plan.model_dump(mode="json", exclude_none=True)
-    if any(_holds_null(route.payload) for route in plan.upstream.routes):  # which TOML lacks
+    if any(has_null(route.payload) for route in plan.upstream.routes):
         data["upstream"] = plan.upstream.model_dump_json()
     return data
-
-
-def _holds_null(value: object) -> bool:
-    if isinstance(value, dict | list):
-        return any(map(_holds_null, value.values() if isinstance(value, dict) else value))
-    return value is None
 
 
 def _checked(

@@ -42,7 +42,7 @@ CHANCE = 4.0
 _NOTHING_BUT_FAILURES = "every request failed"
 _NO_REQUEST = "no request started in the window"
 _KINDS = 3  # of failures that are listed
-DESCRIPTORS, NO_PORTS = "out of descriptors", "out of ports"
+DESCRIPTORS, NO_PORTS = OWN_FAILURES = "out of descriptors", "out of ports"
 """Kinds of failures, as the recorder calls them; both are the generator's own."""
 FAR = 0.1
 """The share of failed requests above which the service fails, whatever disturbed it."""

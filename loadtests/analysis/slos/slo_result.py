@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from loadtests.analysis import collapse, knees, proposals
-from loadtests.analysis.checks.generator import DESCRIPTORS, FAR, NO_PORTS, answered_with_failures
+from loadtests.analysis.checks.generator import FAR, OWN_FAILURES, answered_with_failures
 from loadtests.analysis.numbers import load, percent, rate
 from loadtests.analysis.points import level_pieces
 from loadtests.analysis.slos import motion, ratios
@@ -38,7 +38,6 @@ from loadtests.recording.slices import whole_slices
 from loadtests.results import Estimate, Point, SloResult
 
 _TOO_SHORT = "the window is too short to tell a stable queue from one that grows"
-_OWN = (DESCRIPTORS, NO_PORTS)  # failures of the load generator
 
 
 def slo_result(
@@ -269,7 +268,7 @@ def _failing_anyway(slo: Slo, point: Point) -> SloMeasurement:
         Unresolved: they did not, or it does not decide.
     """
     where = f"at {at_level(point)}"
-    own = sum(count for kind, count in point.errors.kinds.items() if kind in _OWN)
+    own = sum(count for kind, count in point.errors.kinds.items() if kind in OWN_FAILURES)
     failed = round(point.errors.rate * point.requests) - own
     if failed > 0 and slo.against is None:
         worth = min(effective(point), point.requests)
@@ -278,7 +277,9 @@ def _failing_anyway(slo: Slo, point: Point) -> SloMeasurement:
         sure, _ = proportion(answered * worth, worth, TAIL)
         far = slo.metric == "errors" and answered > FAR and not slo.holds(sure)
         if far or low > collapse.TOO_MANY_FAILURES:
-            kinds = ", ".join(kind for kind in list(point.errors.kinds)[:3] if kind not in _OWN)
+            kinds = ", ".join(
+                kind for kind in list(point.errors.kinds)[:3] if kind not in OWN_FAILURES
+            )
             told = f"{of_them(failed, point.requests)} {where} failed ({kinds})"
             seen = replace(of_errors(slo, failed, point.requests, worth, where), why=told)
             if slo.metric == "throughput":

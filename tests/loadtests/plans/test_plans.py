@@ -547,7 +547,7 @@ def test_an_slo_goes_with_its_deployment_but_not_with_its_level(read):
         + '[slos]\nx = "p95(a) < 1s at 40"\ny = "p95(b) < 1s at 40"\nz = "p95 < 1s at 40"\n'
     )
     assert list(plans.altered(plan, deployments=["b"]).slos) == ["y", "z"]
-    assert list(plans.for_url("http://127.0.0.1:9000", plan).slos) == ["z"]
+    assert list(plans.altered(plan, url="http://127.0.0.1:9000").slos) == ["z"]
     with pytest.raises(PlanError, match=r"slos\.z: 40 is not among the levels"):
         plans.altered(plan, deployments=["b"], levels="1, 2")
 
@@ -561,7 +561,7 @@ def test_an_slo_that_compares_deployments_goes_with_either(read):
     assert list(plans.altered(plan, deployments=["a", "b"]).slos) == ["x"]
     assert list(plans.altered(plan, deployments=["b", "c"]).slos) == ["y"]
     assert list(plans.altered(plan, deployments=["a", "c"]).slos) == []
-    assert list(plans.for_url("http://127.0.0.1:9000", plan).slos) == []
+    assert list(plans.altered(plan, url="http://127.0.0.1:9000").slos) == []
 
 
 @pytest.mark.parametrize(
@@ -573,7 +573,7 @@ def test_an_slo_that_compares_deployments_goes_with_either(read):
     ],
 )
 def test_a_url_becomes_the_only_deployment_named_by_host_and_port(url, name):
-    plan = plans.for_url(url, plans.default())
+    plan = plans.altered(plans.default(), url=url)
     assert plan.deployments == {name: plans.UrlDeployment(url=url.rstrip("/"))}
     assert plan.load == plans.default().load
 
