@@ -22,13 +22,16 @@ from loadtests.cli.report import report_again
 from loadtests.cli.run import run
 from loadtests.cli.selfcheck import selfcheck
 from loadtests.cli.ui import ui
+from loadtests.cli.usage import Command, Commands
 
 app = typer.Typer(
+    name="brownout",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # paragraphs fit the width of the terminal
-    help="Find the concurrency at which a FastAPI service browns out behind a slow upstream.",
+    help="Find how many users a FastAPI service can take behind a slow API, and what limits it.",
 )
 
 
@@ -45,21 +48,25 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
+            "--version",
+            metavar="",
+            help="Print the version.",
+            callback=_print_version,
+            is_eager=True,
         ),
     ] = False,
 ) -> None:
-    """Options of `brownout` itself, before any command."""
+    """Options of `brownout` itself, without a command."""
     output.use()
 
 
-app.command()(init)
-app.command()(doctor)
-app.command()(run)
-app.command()(capacity)
-app.command()(ui)
-app.command()(compare)
-app.command()(selfcheck)
-app.command()(claims)
-app.command(name="report")(report_again)
-app.command(hidden=True)(control)
+app.command(cls=Command)(init)
+app.command(cls=Command)(doctor)
+app.command(cls=Command)(run)
+app.command(cls=Command)(capacity)
+app.command(cls=Command)(ui)
+app.command(cls=Command)(compare)
+app.command(cls=Command)(selfcheck)
+app.command(cls=Command)(claims)
+app.command(name="report", cls=Command)(report_again)
+app.command(hidden=True, cls=Command)(control)

@@ -19,6 +19,7 @@ from loadtests.cli.output import (
     use,
 )
 from loadtests.cli.playing import locust_words, plan_file, played
+from loadtests.cli.usage import choice
 
 if TYPE_CHECKING:
     from loadtests.compare.saved_runs import Comparison
@@ -34,7 +35,12 @@ def compare(
     plan: options.PlanOption = None,
     at: options.Ats = "",
     metric: Annotated[
-        str, typer.Option(metavar="|".join(METRICS), help="The metric that decides.")
+        str,
+        typer.Option(
+            parser=choice("--metric", *METRICS),
+            metavar="METRIC",
+            help=f"The metric that decides: {', '.join(METRICS)}.",
+        ),
     ] = "p95",
     margin: options.Margin = "5%",
     within: Annotated[str, typer.Option(metavar="6m", help="Time limit.")] = "6m",
@@ -44,7 +50,11 @@ def compare(
     measure: Annotated[str, typer.Option(metavar="1.25s", help="Length of each block.")] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the runs; of two saved runs, the page.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the runs; of two saved runs, the page.",
+            show_default=False,
+        ),
     ] = None,
     processes: options.Processes = 1,
     anyway: options.Anyway = False,
@@ -53,7 +63,8 @@ def compare(
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the order and the time, start nothing.")
+        bool,
+        typer.Option("--dry-run", metavar="", help="Print the order and the time, start nothing."),
     ] = False,
 ) -> None:
     """

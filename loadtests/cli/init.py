@@ -62,11 +62,12 @@ def init(
         bool,
         typer.Option(
             "--from-environment",
+            metavar="",
             help="Look for such variables in this environment, by their names.",
         ),
     ] = False,
     file: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")] = Path(OWN),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite the file.")] = False,
 ) -> None:
     """
     Write a commented brownout.toml, a plan for a service of yours.

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from loadtests import override_table
+from loadtests.cli.usage import choice, whole
 
 _PLAN = (
     "A plan (TOML) or the name of a shipped one. Without it: brownout.toml of this folder, else "
@@ -25,7 +26,7 @@ LocustWords = Annotated[
     ),
 ]
 
-Out = Annotated[Path, typer.Option(help="Folder for the runs.", file_okay=False)]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the runs.")]
 
 Deployments = Annotated[
     str, typer.Option(metavar="A,B", help="Only these deployments of the plan.")
@@ -35,7 +36,9 @@ Deployments = Annotated[
 def _override(name: str) -> Any:
     """The option of an override, as the table has it."""
     metavar, text = override_table.TABLE[name]
-    return typer.Option(metavar=metavar, help=text)
+    known = metavar.split("|")
+    parser = choice(f"--{name}", *known, unset="") if len(known) > 1 else None
+    return typer.Option(metavar=metavar, help=text, parser=parser)
 
 
 Upstream = Annotated[str, _override("upstream")]
@@ -63,26 +66,38 @@ Repeats = Annotated[str, _override("repeats")]
 
 Slos = Annotated[str, _override("slos")]
 
-NoTelemetry = Annotated[bool, typer.Option("--no-telemetry", help="Turn telemetry off.")]
+NoTelemetry = Annotated[
+    bool, typer.Option("--no-telemetry", metavar="", help="Turn telemetry off.")
+]
 
-Processes = Annotated[int, typer.Option(min=1, help="Number of load generator processes.")]
+Processes = Annotated[
+    int,
+    typer.Option(
+        parser=whole("--processes", 1), metavar="N", help="Number of load generator processes."
+    ),
+]
 
 WhenUnresolved = Annotated[
     Literal["pass", "fail"] | None,
     typer.Option(
-        help="Treat an undecided SLO or comparison as pass or fail; without it, exit code 3."
+        parser=choice("--unresolved", "pass", "fail"),
+        metavar="pass|fail",
+        help="Treat an undecided SLO or comparison as pass or fail; without it, exit code 3.",
     ),
 ]
 
 Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Compare even if the settings of the two runs differ.")
+    bool,
+    typer.Option(
+        "--anyway", metavar="", help="Compare even if the settings of the two runs differ."
+    ),
 ]
 
 At = Annotated[
     int | None,
     typer.Option(
+        parser=whole("--at", 1),
         metavar="LEVEL",
-        min=1,
         help="The level that decides a comparison; else the highest that can.",
         show_default=False,
     ),
@@ -99,13 +114,18 @@ Ats = Annotated[
 
 Margin = Annotated[str, typer.Option(metavar="5%", help="The change that does not matter.")]
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the results and problems alone.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar="", help="Print only the results and the problems.")
+]
 
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print each problem of each level in full.")
+    bool,
+    typer.Option("--verbose", "-v", metavar="", help="Print each problem of each level in full."),
 ]
 
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="Print a summary as JSON to stdout, all else to stderr."),
+    typer.Option(
+        "--json", metavar="", help="Print a summary as JSON to stdout, all else to stderr."
+    ),
 ]

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from loadtests.analysis.numbers import load
 from loadtests.characters import printable
-from loadtests.report.text import remarks, states
+from loadtests.report.text import numbers, remarks, states
 from loadtests.results import Point
 from loadtests.schedules import Step
 
@@ -99,23 +99,23 @@ class _Bar:
 
 
 def described(point: Point) -> str:
-    """One finished stage in one line; the report has all of each remark."""
+    """One finished stage in one line; the end of the run and the report have the details."""
     parts = [
-        f"{point.deployment} at {load(point.level, point.model)}: {point.throughput.value:.1f}/s"
+        f"{point.deployment} at {load(point.level, point.model)}: "
+        + numbers.rate(point.throughput.value)
     ]
     parts += [
-        f"{name} {quantile.value * 1000:.1f} ms"
+        f"{name} {numbers.duration(quantile.value)}"
         for name in ("p50", "p95")
         if (quantile := point.response_time.get(name)) is not None
     ]
     if point.errors.rate:
         kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(point.errors.kinds.items()))
         parts.append(f"{point.errors.rate:.1%} failed ({kinds})")
-    if point.limit is not None:
-        parts.append(f"limit: {point.limit.resource}")
-    for number, text in enumerate(states.remarks(point)):
-        mark = "note" if point.valid or number else "INVALID"  # the first one is the reason
-        parts.append(f"{mark}: {remarks.short(text)}")
+    if not point.valid:
+        parts.append(f"INVALID: {remarks.reason(point.problems[0])}")
+    elif found := states.remarks(point):
+        parts.append(f"note: {remarks.short(found[0])}")
     return ", ".join(parts)
 
 

@@ -57,7 +57,8 @@ def run(
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the stages and the time, start nothing.")
+        bool,
+        typer.Option("--dry-run", metavar="", help="Print the stages and the time, start nothing."),
     ] = False,
 ) -> None:
     """

@@ -15,12 +15,15 @@ import typer
 from loadtests.cli.options import Out, PlanArgument, Processes
 from loadtests.cli.output import console, errors, mistakes, print_outcome
 from loadtests.cli.playing import pinged, plan_file, several, shown
+from loadtests.cli.usage import whole
 
 
 def ui(
     plan: PlanArgument = None,
     out: Out = Path("runs"),
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web UI.")] = 8089,
+    port: Annotated[
+        int, typer.Option(parser=whole("--port", 1, 65535), metavar="N", help="Port of the web UI.")
+    ] = 8089,
     web_host: Annotated[
         str,
         typer.Option(
@@ -28,7 +31,9 @@ def ui(
             help="Address that the web UI listens on; 0.0.0.0: reachable by other machines.",
         ),
     ] = "127.0.0.1",
-    web_login: Annotated[bool, typer.Option("--web-login", help="Ask for a password.")] = False,
+    web_login: Annotated[
+        bool, typer.Option("--web-login", metavar="", help="Ask for a password.")
+    ] = False,
     web_base_path: Annotated[
         str,
         typer.Option(

@@ -1,6 +1,7 @@
 """What is wrong with a plan, in words that help the person who wrote it."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -134,6 +135,10 @@ def _explained(mistake: ErrorDetails, root: type[BaseModel], data: Any) -> tuple
     phrase = _PHRASES.get(mistake["type"])
     if phrase:
         text = phrase.format(**mistake.get("ctx", {}))
+        if mistake["type"] == "literal_error":
+            known = re.findall(r"'([^']+)'", mistake["ctx"]["expected"])
+            nearest = get_close_matches(str(mistake["input"]), known, n=1)
+            text += f"; did you mean {nearest[0]!r}?" if nearest else ""
     else:  # a kind that this table does not know yet
         text = mistake["msg"].replace("Input should be", "must be").replace("Input should", "must")
     tables = field is not None and any(_models_in(field.annotation))

@@ -50,9 +50,7 @@ def capacity(
             f"the most was {rate(most.rate)}, at {most.level:,} {unit}.",
         )
     if _below(high, bounds):
-        return result(
-            None, f"{_misses(trials, seen, bounds.lowest, unit)}: even the lowest misses {seen.slo}"
-        )
+        return result(None, f"{_misses(trials, seen, bounds.lowest, unit)}, at the lowest level")
     if low is None:
         return result(None, f"no level was shown to meet {_all(slos)}{_unresolved(trials)}")
     if high is None and low >= bounds.highest:

@@ -51,11 +51,11 @@ def problems(points: Iterable[Point]) -> list[str]:
     (least, fast), (most, slow) = (choose(known, key=lambda pair: pair[0]) for choose in (min, max))
     if most <= (1 + APART) * least:
         return []
-    where = [f"{one.deployment} at {load(one.level, one.model)}" for one in (fast, slow)]
+    where = [f"{load(one.level, one.model)} of {one.deployment}" for one in (fast, slow)]
     return [
-        "The cores were not equally fast: the canary, a fixed loop, took "
-        f"{duration(least)} of CPU under {where[0]} and {duration(most)} under {where[1]}, "
-        f"{percent(most / least - 1)} more. CPU times are comparable in canaries (run.json)."
+        "The cores were not equally fast at all levels: the same small calculation took "
+        f"{duration(least)} of CPU at {where[0]} and {duration(most)} at {where[1]}, "
+        f"{percent(most / least - 1)} more. request_canaries in run.json allows for that."
     ]
 
 
@@ -68,8 +68,8 @@ def apart(a: Point, b: Point) -> str:
         return ""
     slower = "slower" if change > 1 else "faster"
     return (
-        f"its cores were {slower}: the canary, a fixed loop, took {duration(b.canary)} of CPU "
-        f"against {duration(a.canary)}, so what needs CPU is {slower} by as much"
+        f"its cores were {slower}: the same small calculation took {duration(b.canary)} of CPU "
+        f"and {duration(a.canary)} in A, so all work that needs CPU was {slower} by as much"
     )
 
 

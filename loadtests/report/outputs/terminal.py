@@ -91,10 +91,10 @@ class PrintedRun:
                 yield whole
                 continue
             yield _at_most(formatted(made.only(*names[:-1])))
-            first = names[0]
+            if names[0] == "name":  # the sentence of the deployment has said why
+                continue
             for row in made.rows:
-                head = row.cells[first].text
-                named = f"{head} ({row.deployment})" if first != "name" else head
+                named = f"{row.cells[names[0]].text} ({row.deployment})"
                 yield _named(f"{named}: {row.cells['why'].text}", named)
 
     def _details(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:

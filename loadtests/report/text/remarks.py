@@ -67,7 +67,12 @@ def _kind(text: str) -> str:
     """What a remark says up to its first colon or semicolon, with _ANY in place of numbers."""
     if few := _TOO_FEW.match(text):
         return f"too few successful requests for {few[1]}"
-    return _NUMBER.sub(_ANY, text.partition(": ")[0].partition("; ")[0])
+    return _NUMBER.sub(_ANY, reason(text))
+
+
+def reason(text: str) -> str:
+    """Return a remark up to its first colon or semicolon."""
+    return text.partition(": ")[0].partition("; ")[0]
 
 
 def short(text: str) -> str:
