@@ -65,7 +65,7 @@ def refused(status: int, retry_after: str | None) -> CallFailure:
 
 
 def status_failure(error: Any) -> CallFailure:
-    """The same, of an exception with the `response` of requests or httpx."""
+    """The failure of an exception with the `response` of requests or httpx."""
     return refused(error.response.status_code, error.response.headers.get("Retry-After"))
 
 

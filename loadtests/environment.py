@@ -63,7 +63,7 @@ def facts(seed: int) -> dict[str, Any]:
 
 
 def _cores() -> int | None:
-    """Those that this process may use, as far as the system reports them."""
+    """The cores that this process may use, as far as the system reports them."""
     return len(_which()) or os.cpu_count()
 
 

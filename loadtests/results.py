@@ -439,7 +439,7 @@ class Verdict(Result):
 
     @property
     def title(self) -> str:
-        """Who is compared with whom; the same name on both sides is that of two runs."""
+        """The two sides of a comparison; the same name on both is that of two runs."""
         return f"{self.b} against {'its baseline' if self.a == self.b else self.a}"
 
 

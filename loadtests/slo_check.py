@@ -42,7 +42,7 @@ class SloUndecided(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TestContext:
-    """Whose test it is: its name, where its paths start, and what takes the run's folder."""
+    """The test that checks the SLO: its name, its root folder, and the folder for the run."""
 
     name: str
     root: Path

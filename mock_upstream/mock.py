@@ -54,7 +54,7 @@ class Mock:
         return self.version
 
     def change(self, profile: Profile) -> int:
-        """The same as `play`, but draws, faults and the timeline go on."""
+        """Play a changed profile without a restart of draws, faults and the timeline."""
         now, before = monotonic(), self._playing
         self._start(ActiveProfile(profile, now, self._deadlines.call_at, before, changes=True))
         return self.version

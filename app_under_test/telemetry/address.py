@@ -29,7 +29,7 @@ def every(environment: Mapping[str, str]) -> bool:
 
 def address(environment: Mapping[str, str]) -> Address | None:
     """
-    Whom to send gauges to; None: nobody.
+    The address that gauges are sent to; None: they are not sent.
 
     Raises:
         ValueError: the variable is neither 1 nor all nor HOST:PORT/NAME[/SECRET].

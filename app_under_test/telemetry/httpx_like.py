@@ -54,7 +54,7 @@ def assigned(original: Any) -> Any:
 
 
 def connected(original: Any) -> Any:
-    """It is made for a connection that stands."""
+    """The constructor of a connection, wrapped so that it counts the connection."""
 
     def __init__(*args: Any, **options: Any) -> None:
         PROCESS.counts.connects += 1

@@ -200,7 +200,7 @@ class ClientCall:
         return self.track.waited(now)
 
     def gets(self, opens: bool = False) -> None:
-        """It has a place in the pool, and opens a connection or not."""
+        """The call has a place in the pool, and opens a connection or not."""
         self.got = now = monotonic()
         waited = self.waited(now)
         self.pool += waited - self.mark

@@ -222,7 +222,7 @@ def usable(points: Iterable[Point]) -> list[Point]:
 
 
 def steady(seen: Sequence[Point], *also: str) -> Sequence[Point]:
-    """Those that had come to rest, or were too short to tell; all of them if there are none."""
+    """The steady levels, or those too short to tell; all levels if there are none."""
     return [point for point in seen if point.steady in (None, "steady", *also)] or seen
 
 

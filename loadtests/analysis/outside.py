@@ -102,7 +102,7 @@ def _together(parts: Sequence[_WatchedThreads]) -> _ThreadStates:
 
 
 def _quarters(name: str, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
-    """Those of one deployment; files of other versions may hold anything."""
+    """The quarter seconds of one deployment; files of other versions may hold anything."""
     for sample in samples:
         found = sample.get("threads")
         for one in found if isinstance(found, list) else ():

@@ -247,7 +247,7 @@ def _evidence(
 
 
 def _deployments(record: Record) -> list[str]:
-    """Those of the plan; of a run without one, those that were measured."""
+    """The deployments of the plan; of a run without one, those that were measured."""
     planned = json_table(record.header.plan, "deployments") or record.header.deployments
     return list(planned) or list(dict.fromkeys(one.stage.deployment for one in record.stages))
 

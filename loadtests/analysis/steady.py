@@ -89,7 +89,7 @@ def steadiness(quarters: Sequence[Quarter], model: str) -> Steadiness:
 
 
 def worst(found: Sequence[Steadiness]) -> Steadiness:
-    """That of a level from those of its repeats; null ones count when there are no others."""
+    """The state of a level, from those of its repeats; null ones count when there are no others."""
     known = [one for one in found if one.state is not None]
     if not known:
         return Steadiness(None)

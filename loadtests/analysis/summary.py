@@ -304,7 +304,7 @@ def _moving(points: Sequence[Point]) -> str:
 
 
 def _disturbed(points: Sequence[Point], knee: Knee | None) -> str:
-    """That a knee rests on levels that were disturbed, and where it can be then."""
+    """A clause if a knee rests on levels that were disturbed, with where it can be then."""
     if knee is None or len(points) < knees.LEAST_LEVELS:
         return ""
     moved = [point for point in points if point.counts and _moved(point) > NOTABLE]

@@ -31,7 +31,7 @@ class LevelRatios(Result):
 
 class Pair(Result):
     """
-    The same deployment in both runs, or the only one of each; `a` and `b` are their names.
+    A deployment of both runs, or the only one of each; `a` and `b` are their names.
 
     The quantiles of `levels` are of successes. The verdict's count a failure as infinitely slow.
     """

@@ -1,4 +1,4 @@
-"""Who is compared with whom: from what was typed to a plan with two deployments, and the terms."""
+"""The two sides of a comparison: from the command line to a plan with two deployments."""
 
 import os
 import socket

@@ -43,7 +43,7 @@ def sections(run: Run) -> dict[str, str]:
 
 
 def legend(run: Run | None, over: Run | None = None) -> str:
-    """Who is who in the charts, and what else is drawn there."""
+    """The legend: the mark of each deployment in the charts, and what else is drawn there."""
     curves = _curves(run, over)
     shown = list(dict.fromkeys(curve.name for curve in curves))
     return page.render(

@@ -69,7 +69,7 @@ class Flights:
         self._landed.wait(timeout)
 
     def within(self, begin: float, end: float) -> list[Flight]:
-        """Those that started in [begin, end); seconds, `perf_counter`."""
+        """The flights that started in [begin, end); seconds, `perf_counter`."""
         return [one for one in self._flying.values() if begin <= one[1] < end]
 
     def _watch(self) -> None:

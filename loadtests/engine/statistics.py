@@ -82,7 +82,7 @@ class Statistics:
 
 
 def _entry(part: Slice, stats: Any) -> StatsEntry | None:
-    """The same as Locust has it; failures were counted one by one."""
+    """The entry of Locust's statistics for a slice; failures were counted one by one."""
     times = merged((part.response if part.response.count else part.ok, part.failed))
     if not times.count:
         return None

@@ -48,7 +48,7 @@ class PlanUser(User):
                 generator.pause(stage.think_time)
 
     def _connection(self, stage: Stage) -> ClientConnection:
-        """That to the stage's deployment; one that was started again has a new one."""
+        """The connection to the stage's deployment; a restarted deployment has a new one."""
         endpoint = self.generator.sender.endpoint
         connection = self._connections.get(stage.deployment)
         if connection is None:

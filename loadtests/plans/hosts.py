@@ -38,7 +38,7 @@ def parts_of(url: str) -> SplitResult:
 
 def check_host(url: str, allow_hosts: Collection[str]) -> None:
     """
-    Nothing, if the URL's host is this machine, or is allowed by the plan or the environment.
+    Check that the URL's host is this machine, or is allowed by the plan or the environment.
 
     Raises:
         PlanError: it is neither, or cannot be found: a typo cannot load-test someone else's host.

@@ -167,7 +167,7 @@ def filled(text: str, escaped: Callable[[str], str] = str) -> str:
 
 
 def filled_strictly(text: str, escaped: Callable[[str], str] = str) -> str:
-    """The same as `filled`, for a value that `strict` has checked: `{{name}}` becomes `{name}`."""
+    """Fill a value that `strict` has checked, as `filled` does: `{{name}}` becomes `{name}`."""
 
     def value(found: re.Match[str]) -> str:
         return found[1] or escaped(_value(found[2], found[3]))
@@ -226,7 +226,7 @@ def filled_request(spec: RequestSpec) -> RequestSpec:
 
 def check(plan: Mapping[str, Any]) -> None:
     """
-    Nothing, if all that the placeholders of a plan stand for is there.
+    Check that each placeholder of a plan has a value.
 
     Args:
         plan: as a table.

@@ -296,7 +296,7 @@ def to_toml(plan: Plan) -> str:
 
 def check(plan: Plan) -> None:
     """
-    Nothing, if the plan can be played: what its placeholders stand for is there.
+    Check that the plan can be played: each of its placeholders has a value.
 
     Raises:
         PlanError: what is missing.

@@ -155,7 +155,7 @@ class ProcessGroup:
         return self._how
 
     def wait(self, seconds: float) -> str | None:
-        """The same as `ended`, after `seconds` at most."""
+        """Wait until the process has ended, for `seconds` at most; return as `ended` does."""
         deadline = time.monotonic() + seconds
         while (how := self.ended()) is None and (left := deadline - time.monotonic()) > 0:
             self._poll(left)

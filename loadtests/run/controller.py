@@ -27,7 +27,7 @@ BRINGING_UP = 60.0  # seconds that an engine may be silent beyond the length of 
 
 
 class Observer(Protocol):
-    """Who watches a run: a progress bar, plain lines, or nobody."""
+    """An observer of a run: a progress bar, plain lines, or none."""
 
     def begins(self, step: Step, number: int, of: int, seconds_left: float) -> None: ...
 

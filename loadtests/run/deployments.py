@@ -39,7 +39,7 @@ class Fleet:
         return self._restart(only)
 
     def dead(self) -> dict[str, str]:
-        """Those that have ended since, "mock" among them: name -> how, with the last words."""
+        """The processes that have ended, "mock" among them: name -> how, with the last words."""
         ends = {name: (group.ended(), group) for name, group in self._groups.items()}
         gone = self._lent and not runs(self.mock.pid)
         return ({"mock": f"{called('mock')} has ended."} if gone else {}) | {

@@ -47,7 +47,7 @@ def _read(core: int, name: str, cpus: Path) -> str:
 
 
 def _numbers(text: str) -> list[int]:
-    """Those of a list like "0,4" or "0-1,4"."""
+    """The numbers of a list like "0,4" or "0-1,4"."""
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")

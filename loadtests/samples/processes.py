@@ -159,7 +159,7 @@ def _scheduled(pid: int) -> tuple[float, int]:
 
 
 def _switches(pid: int) -> Iterator[tuple[int, _Switches]]:
-    """Those of each thread that is there, by its id; none where the kernel does not tell."""
+    """The context switches of each thread, by its id; none where the kernel hides them."""
     for thread in proc.threads(pid):
         with suppress(OSError, ValueError, IndexError):  # it may have ended
             yield thread, _switches_in(f"/proc/{pid}/task/{thread}/status")

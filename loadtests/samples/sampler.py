@@ -194,7 +194,7 @@ class Sampler:
         now: float,
         elapsed: float,
     ) -> dict[str, Any]:
-        """Who else used the cores on which ours may run."""
+        """The other processes that used the cores on which own processes may run."""
         cores = _cores_of(processes)
         worked = sum(spent[core].worked for core in cores if core < len(spent))
         taken = max(worked - sum(one["cpu"] for one in processes.values()), 0.0)
@@ -228,7 +228,7 @@ class Sampler:
 
 
 def _cores_of(processes: Mapping[str, Mapping[str, Any]]) -> set[int]:
-    """Those on which ours may run, as far as that is told."""
+    """The cores on which own processes may run, as far as that is known."""
     return {core for one in processes.values() for core in one.get("affinity", ())}
 
 

@@ -197,7 +197,7 @@ def _to_come(plan: Plan, so_far: Sequence[Played]) -> list[Step]:
 
 
 def described() -> dict[str, Any]:
-    """It needs no words: the plan says all."""
+    """An empty text: the plan describes the ladder."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""The same service twice: a difference that is found there could be found anywhere."""
+"""Two starts of one service: a difference between the two is a fault of the measurement."""
 
 import math
 

@@ -50,7 +50,7 @@ class Permit:
         self._held = held
 
     def release(self) -> None:
-        """It is over. A second time changes nothing."""
+        """Release the request's permits. A second call changes nothing."""
         held, self._held = self._held, []
         for gate, key in held:
             gate.release(key)
@@ -142,7 +142,7 @@ class _Gate(ABC):
         self._header = name.encode("ascii")
 
     def key_of(self, route: str, address: str, headers: Headers) -> str:
-        """Whose request it is, as far as this limit cares."""
+        """The key under which this limit counts a request."""
         if self._kind == "all":
             return ""
         if self._kind == "route":
@@ -159,11 +159,11 @@ class _Gate(ABC):
 
     @abstractmethod
     def take(self, key: str, at: int) -> None:
-        """It is admitted."""
+        """Count the request as admitted."""
 
     @abstractmethod
     def refuse(self, key: str, at: int) -> RefusalAnswer:
-        """It is refused, after `ask` said so."""
+        """Count the request as refused, after `ask` said so."""
 
     @abstractmethod
     def adopt(self, limit: Limit) -> bool:

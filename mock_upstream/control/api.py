@@ -163,7 +163,7 @@ class _Routes:
         return read()  # here, where no answer of the mock waits for it
 
     async def read_metrics(self) -> Response:
-        """The same for Prometheus."""
+        """The ledger for Prometheus."""
         content = metrics.render(await self.read_ledger())
         return Response(content, headers={"content-type": metrics.CONTENT_TYPE})
 

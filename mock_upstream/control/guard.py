@@ -1,4 +1,4 @@
-"""Who may ask the control API, and what a request may hold. An ASGI middleware."""
+"""An ASGI middleware: which requests to the control API are answered, and their largest size."""
 
 import asyncio
 import json

@@ -39,7 +39,7 @@ async def reset(exchange: "Exchange") -> None:
 
 
 async def hang(exchange: "Exchange", longest: float) -> None:
-    """Nothing more until the client goes away; after `seconds` the connection is closed."""
+    """Send nothing more until the client goes away; after `seconds` the connection is closed."""
     # No deadline: it would be kept until it is due, long after the client has gone.
     with suppress(TimeoutError):
         async with asyncio.timeout(longest):

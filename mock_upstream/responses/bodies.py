@@ -197,7 +197,7 @@ _BLANKS = b" " * _PIECE
 
 def _pad(text: bytes, length: int) -> "Padded":
     """
-    The same JSON at `size` bytes, or as it is where it is longer.
+    The JSON padded to `size` bytes, or unchanged if it is longer.
 
     An object gets another member, `padding`; anything else, and an object with no room for
     one, blanks.

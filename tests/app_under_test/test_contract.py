@@ -90,7 +90,7 @@ def test_every_variant_answers_the_contract(users: Callers, upstream: ScriptedUp
     assert upstream.paths == []
 
 
-def test_the_gauges_are_there() -> None:
+def test_each_variant_has_its_gauges() -> None:
     with service("async-httpx2", threads=7) as (users, _):
         gauges = users.get("/telemetry").json()
         assert gauges["threads"] == {"total": 7, "borrowed": 0, "waiting": 0}
@@ -101,7 +101,7 @@ def test_the_gauges_are_there() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_no_route_differs_in_more_than_its_client(variant: str) -> None:
+def test_routes_of_variants_differ_only_in_their_client(variant: str) -> None:
     """A response model or a dependency would send `def` routes to the thread queue again."""
     app = variants.create_app(variant, "http://127.0.0.1:9", Settings())
     reference = variants.create_app("async-httpx", "http://127.0.0.1:9", Settings())
@@ -112,9 +112,7 @@ def test_no_route_differs_in_more_than_its_client(variant: str) -> None:
     ("variant", "connections"),
     [("blocking-requests", 40), ("blocking-per-request", 60)],  # opened once, or for each call
 )
-def test_threads_hold_40_callers_and_the_other_20_wait_for_one(
-    variant: str, connections: int
-) -> None:
+def test_threads_serve_40_callers_and_20_others_wait(variant: str, connections: int) -> None:
     with service(variant) as (users, upstream):
         upstream.held = True
         started = users.start("/external-data", times=60)
@@ -127,7 +125,7 @@ def test_threads_hold_40_callers_and_the_other_20_wait_for_one(
         assert upstream.connections == connections
 
 
-def test_blocking_in_async_calls_one_at_a_time_and_stops_every_route() -> None:
+def test_blocking_in_async_serves_one_call_at_a_time_and_blocks_every_route() -> None:
     with service("blocking-in-async") as (users, upstream):
         upstream.held = True
         started = users.start("/external-data", times=20)
@@ -139,7 +137,7 @@ def test_blocking_in_async_calls_one_at_a_time_and_stops_every_route() -> None:
         assert upstream.peak == 1
 
 
-def test_async_variants_hold_more_callers_than_there_are_threads() -> None:
+def test_async_variants_serve_more_callers_than_threads() -> None:
     def check(variant: str) -> None:
         with service(variant, timeout=200) as (users, upstream):
             upstream.held = True
@@ -164,7 +162,7 @@ def test_several_calls_are_gathered_or_made_one_by_one(
     assert upstream.peak == at_once
 
 
-def test_fan_out_keeps_to_its_bound(
+def test_fan_out_never_exceeds_its_bound(
     variant: str, users: Callers, upstream: ScriptedUpstream
 ) -> None:
     upstream.held = True
@@ -219,7 +217,7 @@ def test_the_environments_proxy_is_not_the_upstream(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("variant", "in_flight"), [("bounded-httpx", 4), ("semaphore-per-request", 8)]
 )
-def test_a_semaphore_made_in_the_handler_bounds_one_request_and_not_the_process(
+def test_a_semaphore_made_in_the_handler_bounds_one_request_only(
     variant: str, in_flight: int
 ) -> None:
     with service(variant, max_concurrent=4) as (users, upstream):
@@ -232,7 +230,7 @@ def test_a_semaphore_made_in_the_handler_bounds_one_request_and_not_the_process(
         assert len(upstream.paths) == 18
 
 
-def test_bounded_httpx_refuses_at_once_what_its_queue_does_not_hold() -> None:
+def test_bounded_httpx_refuses_calls_beyond_its_queue_at_once() -> None:
     with service("bounded-httpx", max_concurrent=4, max_queue=3) as (users, upstream):
         upstream.held = True
         started = users.start("/external-data", times=10)
@@ -248,7 +246,7 @@ def test_bounded_httpx_refuses_at_once_what_its_queue_does_not_hold() -> None:
         assert users.get("/external-data").status_code == 200  # the places were given back
 
 
-def test_bounded_httpx_lets_nobody_wait_for_ever() -> None:
+def test_bounded_httpx_limits_the_wait_for_a_call() -> None:
     with service("bounded-httpx", max_concurrent=1, pool_timeout=0.1) as (users, upstream):
         upstream.held = True
         started = users.start("/external-data", times=2)
@@ -266,7 +264,7 @@ def test_one_request_never_fills_the_queue_of_bounded_httpx_by_itself() -> None:
         assert upstream.peak <= 2
 
 
-def test_retrying_naive_repeats_every_failure_whatever_it_is() -> None:
+def test_retrying_naive_repeats_every_kind_of_failure() -> None:
     with service("retrying-naive", attempts=4) as (users, upstream):
         for fault in (reply(400), reply(500), reply(body="<html>"), Reply(b"", "reset")):
             upstream.reset()
@@ -301,7 +299,7 @@ def retrying() -> Iterator[tuple[Callers, ScriptedUpstream]]:
     ],
     ids=lambda value: value.data[9:12].decode() or value.then if isinstance(value, Reply) else None,
 )
-def test_retrying_httpx2_repeats_what_may_pass(
+def test_retrying_httpx2_repeats_calls_that_can_succeed_later(
     retrying: tuple[Callers, ScriptedUpstream], first: Reply, calls: int
 ) -> None:
     users, upstream = retrying
@@ -311,7 +309,7 @@ def test_retrying_httpx2_repeats_what_may_pass(
     assert (succeeds, len(upstream.paths)) == (calls == 2, calls)
 
 
-def test_retrying_httpx2_waits_as_long_as_the_upstream_asks() -> None:
+def test_retrying_httpx2_waits_for_the_time_in_retry_after() -> None:
     with service("retrying-httpx2") as (users, upstream):
         upstream.first = [reply(503, retry_after="1")]
         begin = time.monotonic()
@@ -321,9 +319,7 @@ def test_retrying_httpx2_waits_as_long_as_the_upstream_asks() -> None:
 
 
 @pytest.mark.parametrize(("budget", "least", "most"), [(0.0, 0, 0), (0.1, 10, 20)])
-def test_retrying_httpx2_repeats_no_more_than_its_budget(
-    budget: float, least: int, most: int
-) -> None:
+def test_retrying_httpx2_stops_at_its_retry_budget(budget: float, least: int, most: int) -> None:
     """A tenth of the 100 calls, and the ten that were saved up before."""
     with service("retrying-httpx2", retry_budget=budget) as (users, upstream):
         upstream.reply = reply(503)
@@ -331,7 +327,7 @@ def test_retrying_httpx2_repeats_no_more_than_its_budget(
         assert least <= len(upstream.paths) - 100 <= most
 
 
-def test_retrying_httpx2_makes_no_more_attempts_than_it_may() -> None:
+def test_retrying_httpx2_makes_at_most_its_number_of_attempts() -> None:
     with service("retrying-httpx2", attempts=3) as (users, upstream):
         upstream.reply = reply(502)
         assert users.get("/external-data").status_code == 502
@@ -362,6 +358,6 @@ def test_no_caller_gets_another_callers_cookies(users: Callers, upstream: Script
     assert not any("cookie" in head.lower() for head in upstream.heads)
 
 
-def test_an_unknown_variant_is_answered_with_those_there_are() -> None:
+def test_an_unknown_variant_is_refused_with_a_list_of_the_known_ones() -> None:
     with pytest.raises(LookupError, match=r"no variant 'nope'; there are: async-aiohttp, .*"):
         variants.create_app("nope", "http://127.0.0.1:9", Settings())

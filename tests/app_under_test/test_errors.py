@@ -104,7 +104,7 @@ def test_a_fault_has_its_status(users: Callers, upstream: ScriptedUpstream, faul
     assert users.get("/external-data").status_code == 200  # the client has survived it
 
 
-def test_what_takes_too_long_is_a_timeout() -> None:
+def test_a_slow_call_is_a_timeout() -> None:
     def check(alone: str) -> None:
         with scripted_upstream() as upstream:
             app = variant_app(alone, upstream.url, IMPATIENT)
@@ -131,7 +131,7 @@ def test_the_upstreams_retry_after_is_passed_on(
     assert "retry-after" not in users.get("/external-data").headers
 
 
-def test_a_pool_in_use_is_our_own_overload() -> None:
+def test_a_full_pool_is_reported_as_overload_of_the_service() -> None:
     """One of two calls gives up its wait while the other one holds the only connection."""
 
     def check(alone: str) -> None:
@@ -151,7 +151,7 @@ def test_a_pool_in_use_is_our_own_overload() -> None:
     together(check, QUEUEING)
 
 
-def test_an_upstream_that_is_not_there_is_no_start_failure(free_port: int) -> None:
+def test_a_missing_upstream_does_not_stop_the_start(free_port: int) -> None:
     def check(alone: str) -> None:
         app = variant_app(alone, f"http://127.0.0.1:{free_port}", Settings())
         with serving(app) as url, callers(url) as users:

@@ -69,7 +69,7 @@ def listening(port: int) -> bool:
         ("/async/httpx", "httpx", 3),
     ],
 )
-def test_a_limit_is_told_with_what_is_held_and_what_waits(limited, path, client, limit):
+def test_a_limit_reports_its_use_and_its_waiters(limited, path, client, limit):
     going = True
 
     def user(_: int) -> int:
@@ -102,7 +102,7 @@ def test_a_limit_is_told_with_what_is_held_and_what_waits(limited, path, client,
     assert told["waiting"] <= USERS
 
 
-def test_the_pool_of_an_asynchronous_engine_tells_who_waits():
+def test_the_pool_of_an_asynchronous_engine_reports_its_waiters():
     class Connection:
         """What a driver gives; nothing is asked of it."""
 

@@ -51,7 +51,7 @@ def started(errors: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
             process.kill()
 
 
-def test_the_ready_line_says_where_and_what(tmp_path: Path) -> None:
+def test_the_ready_line_has_the_address_and_the_variant(tmp_path: Path) -> None:
     arguments = ("async-httpx2", "--upstream", "http://127.0.0.1:9/", "--threads", "3")
     with started(tmp_path / "errors", *arguments) as (process, ready):
         with callers(ready.pop("url")) as users:
@@ -74,7 +74,7 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def test_ctrl_c_reaches_supervisor_and_workers_and_says_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_ends_supervisor_and_workers_silently(tmp_path: Path) -> None:
     """A terminal signals every process of the group, and an impatient user does it twice."""
     with scripted_upstream() as upstream:
         arguments = ("blocking-requests", "--upstream", upstream.url, "--workers", "2")
@@ -176,7 +176,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert said.out == ""
 
 
-def test_a_port_in_use_is_said_with_the_way_out() -> None:
+def test_a_port_in_use_is_reported_with_a_hint() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(
@@ -190,7 +190,7 @@ def test_a_port_in_use_is_said_with_the_way_out() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_service_that_has_too_few_descriptors_is_told_to_raise_the_limit() -> None:
+def test_a_service_without_file_descriptors_says_how_to_raise_the_limit() -> None:
     done = subprocess.run(
         [*COMMAND, "async-httpx", "--upstream", "http://u"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8)),

@@ -63,13 +63,13 @@ def test_an_impossible_setting_is_refused_by_its_name(table: dict[str, object]) 
         to_flags(table)
 
 
-def test_the_environment_sets_what_no_flag_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_values_without_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_THREADS", "80")
     monkeypatch.setenv("APP_POOL", "20")
     assert Settings(pool=30) == Settings(threads=80, pool=30)
 
 
-def test_the_environment_changes_nothing_in_what_a_plan_sets(
+def test_the_environment_does_not_change_settings_of_a_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("APP_THREADS", "none")

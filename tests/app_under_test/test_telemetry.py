@@ -171,7 +171,7 @@ def test_every_answer_has_the_header_errors_too(narrow: Service) -> None:
             assert phases(response)["upstream"] > 100
 
 
-def test_before_the_app_is_told_to_a_plausible_stamp_only(narrow: Service) -> None:
+def test_time_before_the_app_needs_a_plausible_stamp(narrow: Service) -> None:
     told = narrow.phases("/model")
     assert 0 < told["pre_app"] < 20_000
     now = time.monotonic_ns()
@@ -188,7 +188,7 @@ def test_an_answer_to_a_request_without_a_stamp_has_no_header(narrow: Service) -
         assert "server-timing" not in narrow.ask(path, stamped=False).headers
 
 
-def test_every_request_is_traced_where_all_are_asked_for(upstream: Upstream) -> None:
+def test_every_request_is_traced_if_all_are_requested(upstream: Upstream) -> None:
     with somebodys(upstream, BROWNOUT_TELEMETRY="all") as service:
         told = phases(service.ask("/gathered/httpx/1", stamped=False))
         assert told["upstream"] >= DELAY
@@ -197,7 +197,7 @@ def test_every_request_is_traced_where_all_are_asked_for(upstream: Upstream) -> 
 
 @pytest.mark.parametrize("uptime", [5.0, 59.0, 601.0, 1e6])
 @pytest.mark.parametrize("age", [0.0, 2.0, 300.0])
-def test_no_request_was_sent_before_its_process_or_a_minute_ago(
+def test_stamps_before_the_process_or_older_than_a_minute_are_ignored(
     monkeypatch: pytest.MonkeyPatch, uptime: float, age: float
 ) -> None:
     monkeypatch.setattr(PROCESS, "started", max(uptime - age, 0.5))
@@ -208,7 +208,7 @@ def test_no_request_was_sent_before_its_process_or_a_minute_ago(
         assert not plausible(sent, uptime), sent
 
 
-def test_waiting_for_a_thread_is_seen_where_two_serve_six(upstream: Upstream) -> None:
+def test_two_threads_for_six_requests_show_waiting_for_a_thread(upstream: Upstream) -> None:
     words = ("blocking-requests", "--upstream", upstream.url, "--threads", "2")
     with variant(*words) as service, ThreadPoolExecutor(6) as users:
         service.undisturbed("/external-data", thread_wait=DELAY)
@@ -259,7 +259,7 @@ def test_a_blocking_client_waits_for_its_pool(narrow: Service, library: str) -> 
     assert told["upstream"] >= DELAY
 
 
-def test_what_a_client_is_made_with_counts_to_making_it(wide: Service) -> None:
+def test_arguments_of_a_client_count_as_its_creation(wide: Service) -> None:
     def cost(part: str) -> float:
         before = wide.now()["counts"]
         assert wide.ask(f"/made-with/{part}", False).status_code == 200
@@ -304,7 +304,7 @@ def test_calls_and_connections_are_counted_as_the_upstream_sees_them(
             assert counts["call_seconds"] == counts["thread_seconds"] == 0
 
 
-def test_work_after_the_answer_counts_for_the_thread_that_it_holds(narrow: Service) -> None:
+def test_work_after_the_response_counts_as_use_of_its_thread(narrow: Service) -> None:
     before = narrow.now()["counts"]
     narrow.undisturbed("/answered-first/0.2", total=200)
     after = narrow.now()["counts"]
@@ -312,7 +312,7 @@ def test_work_after_the_answer_counts_for_the_thread_that_it_holds(narrow: Servi
     assert after["background_seconds"] - before["background_seconds"] >= 0.2
 
 
-def test_of_two_middlewares_the_outer_one_counts(upstream: Upstream) -> None:
+def test_the_outer_of_two_middlewares_counts(upstream: Upstream) -> None:
     with serving("-c", TWICE) as service:
         phases(service.ask("/"))
         service.ask("/", stamped=False)
@@ -327,7 +327,7 @@ def test_own_work_is_the_cpu_of_the_request(narrow: Service) -> None:
     assert told["loop_wait"] > 25
 
 
-def test_off_it_touches_nothing(upstream: Upstream) -> None:
+def test_telemetry_that_is_off_changes_nothing(upstream: Upstream) -> None:
     environment = {name: value for name, value in os.environ.items() if "BROWNOUT" not in name}
     words = (
         "import asyncio, tests.support.telemetry_service as it\n"
@@ -364,7 +364,7 @@ def test_each_worker_reports_its_own_gauges(upstream: Upstream) -> None:
         assert first["cpu"] >= first["loop"]["cpu"] > 0
 
 
-def test_a_loop_is_seen_to_be_blocked_while_it_is(narrow: Service) -> None:
+def test_a_blocked_loop_is_reported_while_it_is_blocked(narrow: Service) -> None:
     with ThreadPoolExecutor(1) as users:
         request = users.submit(narrow.ask, "/blocked/1.5")
         seen = narrow.told(lambda told: told["loop"]["worst"] > 0.3)
@@ -373,7 +373,7 @@ def test_a_loop_is_seen_to_be_blocked_while_it_is(narrow: Service) -> None:
         assert seen["in_flight"] > 0
 
 
-def test_a_pool_is_seen_to_be_short(narrow: Service) -> None:
+def test_a_pool_that_is_too_small_is_reported(narrow: Service) -> None:
     with ThreadPoolExecutor(1) as users:
         request = users.submit(narrow.ask, "/gathered/httpx2/60")
         seen = narrow.told(lambda told: any(pool["waiting"] > 1 for pool in told["pools"]))
@@ -383,7 +383,7 @@ def test_a_pool_is_seen_to_be_short(narrow: Service) -> None:
         assert request.result().status_code == 200
 
 
-def test_what_the_mock_says_it_took(upstream: Upstream) -> None:
+def test_the_upstream_time_is_read_from_server_timing(upstream: Upstream) -> None:
     stay = stay_in(httpx.get(upstream.url).headers["server-timing"])
     assert stay is not None
     assert stay >= DELAY / 1000
@@ -445,7 +445,7 @@ uvicorn.Server(uvicorn.Config(Telemetry(app), lifespan="off", log_level="critica
 """
 
 
-def test_a_semaphore_of_the_process_is_a_pool_and_one_of_a_request_is_not() -> None:
+def test_a_semaphore_counts_as_a_pool_only_if_requests_share_it() -> None:
     with serving("-c", BOUNDED) as service:
         assert service.phases("/own")["pool_wait"] == 0
         service.undisturbed("/shared", pool_waits=198)  # two turns before the last
@@ -455,6 +455,6 @@ def test_a_semaphore_of_the_process_is_a_pool_and_one_of_a_request_is_not() -> N
         assert 0 < pool["used"] <= 2
 
 
-def test_a_stay_that_cannot_be_is_not_known():
+def test_an_impossible_upstream_time_is_unknown():
     for value in ("inf", "1e300", "-1", "nan", "1e9"):
         assert stay_in(f"asked;dur={value}, queue;dur=0, service;dur=0, late;dur={value}") is None

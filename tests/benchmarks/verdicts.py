@@ -380,7 +380,7 @@ def same(_change, variant, seed):
 
 
 def slower_upstream(change, variant, seed):
-    """The same service; its upstream is slower, in every quantile, on the path that head asks."""
+    """An equal service; its upstream is slower, in every quantile, on the path that head asks."""
 
     def service(prefix):
         command = [*SERVICE, variant, "--port", "{port}", "--upstream", "{upstream}" + prefix]

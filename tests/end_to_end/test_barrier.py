@@ -129,7 +129,7 @@ def test_the_busiest_thread_counts_where_threads_run_at_the_same_time(monkeypatc
     assert 0.3 <= found.cpu < 0.3 + 2 * SLACK
 
 
-def test_what_is_used_without_load_is_told_apart():
+def test_cpu_without_load_is_counted_separately():
     with burner() as one, burner() as other:
         reader = Meter(lambda: {"a": [one.pid], "b": [other.pid]})
         reader.begin()
@@ -145,7 +145,7 @@ def test_what_is_used_without_load_is_told_apart():
         assert rest["a"].cpu == pytest.approx(0.03, abs=SLACK)
 
 
-def test_a_restart_is_no_rest():
+def test_a_restart_does_not_count_as_rest():
     with burner() as one, burner() as other:
         pids = [one.pid]
         reader = Meter(lambda: {"a": pids, "b": []})
@@ -223,7 +223,7 @@ def test_calls_that_hang_are_not_waited_for(tmp_path, monkeypatch):
         assert between.after(stage(1)).carried == 0
 
 
-def test_calls_that_servers_never_finish_are_told_to_the_next_stage(tmp_path, monkeypatch):
+def test_unfinished_calls_are_reported_to_the_next_stage(tmp_path, monkeypatch):
     monkeypatch.setattr(barrier, "EMPTYING", 0.2)
     profile = tmp_path / "p.toml"
     profile.write_text(
@@ -238,7 +238,7 @@ def test_calls_that_servers_never_finish_are_told_to_the_next_stage(tmp_path, mo
         assert between.after(stage(1)).carried == 3
 
 
-def test_an_upstream_that_does_not_tell_is_not_waited_for():
+def test_an_upstream_without_information_is_not_waited_for():
     between = Barrier(dict, "http://127.0.0.1:1")
     between.before()
     usage = between.after(stage())

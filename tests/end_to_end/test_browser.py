@@ -17,7 +17,7 @@ pytestmark = [needs_browser, pytest.mark.processes]
         ("throw new Error('boom')", "exception: boom"),
     ],
 )
-def test_what_a_page_complains_of_is_seen(browser, script, complaint):
+def test_console_messages_of_a_page_are_found(browser, script, complaint):
     with watched(browser) as (page, complaints):
         page.set_content(f"<p>text</p><script>{script}</script>")
         assert complaints == [complaint]

@@ -34,7 +34,7 @@ def test_a_search_writes_the_capacity_of_each_deployment_and_can_be_analysed_aga
     assert again == 0, report.output
 
 
-def test_a_plan_without_slos_and_wrong_bounds_are_refused_with_the_way_out(tmp_path):
+def test_a_plan_without_slos_and_wrong_bounds_are_refused_with_a_hint(tmp_path):
     plan = tmp_path / "plan.toml"
     plan.write_text(PLAN, encoding="utf-8")
     ended = CliRunner().invoke(commands.app, ["capacity", str(plan)])

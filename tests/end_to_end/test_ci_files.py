@@ -58,7 +58,7 @@ def wrong(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", [ACTION, WORKFLOW, CI], ids=lambda path: path.name)
-def test_linters_have_nothing_against_what_is_shipped(path: Path) -> None:
+def test_linters_accept_the_shipped_files(path: Path) -> None:
     assert wrong(path) == ""
 
 
@@ -76,7 +76,7 @@ def test_linters_have_nothing_against_what_is_shipped(path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )
-def test_a_broken_one_is_refused(
+def test_a_broken_file_is_refused(
     tmp_path: Path, path: Path, text: str, instead: str, complaint: str
 ) -> None:
     content = path.read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def test_shell_scripts_parse(name: str) -> None:
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 @pytest.mark.parametrize("name", scripts())
-def test_shellcheck_has_nothing_against_the_scripts(name: str) -> None:
+def test_shellcheck_accepts_the_scripts(name: str) -> None:
     words = ["shellcheck", "--shell=bash", "-"]
     found = subprocess.run(words, input=scripts()[name], encoding="utf-8", capture_output=True)
     assert found.stdout == ""
@@ -167,7 +167,7 @@ def test_the_action_ends_as_the_comparison_does_and_reports_it(tmp_path: Path) -
     assert outputs["artifact"] == out.name
 
 
-def test_the_action_keeps_what_there_is_of_a_comparison_that_died(tmp_path: Path) -> None:
+def test_the_action_keeps_the_results_of_a_comparison_that_died(tmp_path: Path) -> None:
     code, _, outputs = acted(tmp_path, PLAN="gate.toml", CODE="4")
     assert (code, outputs["verdict"]) == (4, "")
     assert Path(outputs["run"]).is_dir()
@@ -270,7 +270,7 @@ def test_the_gate_compares_the_base_with_the_head_and_leaves_nothing_behind(
     assert not Path(plan).parent.parent.exists()
 
 
-def test_without_a_base_the_gate_takes_where_the_branch_left_main(
+def test_the_default_base_of_the_gate_is_the_branch_point(
     clone: Path, stub: dict[str, str]
 ) -> None:
     (clone / "version").write_text("of main\n", encoding="utf-8")
@@ -286,7 +286,7 @@ def test_without_a_base_the_gate_takes_where_the_branch_left_main(
     ]
 
 
-def test_what_the_gate_cannot_do_never_looks_like_a_regression(
+def test_errors_of_the_gate_never_look_like_a_regression(
     clone: Path, stub: dict[str, str], tmp_path: Path
 ) -> None:
     found = [

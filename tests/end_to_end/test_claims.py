@@ -76,7 +76,7 @@ def test_the_verdict_is_that_of_the_cases_together():
     assert verdict() is None
 
 
-def test_an_interval_across_the_border_or_none_at_all_decides_nothing():
+def test_an_interval_across_the_boundary_or_a_missing_one_decides_nothing():
     assert verdict(1.0, Estimate(value=1.9, low=1.8, high=2.2)) is None
     assert verdict(1.0, Estimate(value=1.0)) is None
 
@@ -87,7 +87,7 @@ def test_a_statement_that_is_true_only_sometimes_says_when():
 
 
 @given(st.floats(0.001, 1000), st.floats(1.1, 100), st.floats(0, 1))
-def test_a_value_nearer_to_one_of_both_by_its_ratio_decides_for_that(true, factor, place):
+def test_a_value_decides_for_the_nearer_expectation_by_ratio(true, factor, place):
     one = case(true * factor**place, if_true=true, if_false=true * factor)
     assert math.isclose(one.place(one.measured.value), place, abs_tol=1e-6)
     if abs(place - 0.5) > 1e-6:
@@ -95,13 +95,13 @@ def test_a_value_nearer_to_one_of_both_by_its_ratio_decides_for_that(true, facto
 
 
 @given(st.floats(-5, 5))
-def test_where_one_of_both_is_zero_the_difference_decides(value):
+def test_the_difference_decides_if_one_expectation_is_zero(value):
     one = case(value, if_true=0.0, if_false=1.0)
     assert math.isclose(one.place(value), value, abs_tol=1e-9)
 
 
 @pytest.mark.parametrize("experiment", ALL.values(), ids=ALL)
-def test_every_statement_can_come_out_either_way(experiment):
+def test_every_statement_can_be_confirmed_or_refuted(experiment):
     found = cases(experiment)
     true = [replace(one, measured=counted(one.if_true)) for one in found]
     false = [replace(one, measured=counted(one.if_false)) for one in found]
@@ -112,7 +112,7 @@ def test_every_statement_can_come_out_either_way(experiment):
 
 
 @pytest.mark.parametrize("experiment", ALL.values(), ids=ALL)
-def test_what_is_predicted_of_a_case_decides_it(experiment):
+def test_the_prediction_of_a_case_decides_it(experiment):
     for one in cases(experiment):
         assert replace(one, measured=counted(one.predicted)).holds is not None
         assert math.isfinite(one.predicted)
@@ -129,7 +129,7 @@ def test_all_statements_together_take_less_than_ten_minutes():
     assert sum(seconds) + why.WINDOW * len(windows) < 540
 
 
-def test_plans_start_all_that_they_measure():
+def test_plans_start_all_measured_services():
     for one in ALL.values():
         for name in one.plans:
             deployments = claims.plan_of(name).deployments.values()
@@ -148,7 +148,7 @@ def seen(points):
     return {"threads": Measurement(claims.plan_of("threads"), run, record)}
 
 
-def test_a_bystander_tells_whether_the_loop_is_blocked():
+def test_a_route_without_calls_shows_whether_the_loop_is_blocked():
     experiment = ALL["def-blocks-the-loop"]
     free = [bystander(level, 0.002) for level in (10, 40, 80)]
     held = [bystander(level, 0.08 * level) for level in (10, 40, 80)]
@@ -156,7 +156,7 @@ def test_a_bystander_tells_whether_the_loop_is_blocked():
     assert experiment.finding(seen(held)).verdict == "confirmed"
 
 
-def test_without_a_valid_point_there_is_no_verdict_but_a_reason():
+def test_a_statement_without_a_valid_point_has_a_reason_and_no_verdict():
     experiment = ALL["def-blocks-the-loop"]
     points = [bystander(10, 0.002), bystander(40, 0.002), bystander(80, 0.002, valid=False)]
     found = experiment.finding(seen(points))
@@ -184,7 +184,7 @@ def test_the_longest_of_five_delays_is_theirs_in_theory():
     assert gather.longest_of(5) == pytest.approx(0.05 + 0.1 * 5 / 6, rel=1e-3)
 
 
-def test_a_name_that_is_not_there_is_refused_with_those_that_are():
+def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones():
     assert [one.name for one in claims.chosen("good-page, safe-fetch")] == [
         "good-page",
         "safe-fetch",
@@ -194,7 +194,7 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are():
         claims.chosen("safe-fetsh")
 
 
-def test_the_page_tells_every_statement_its_verdict_and_its_cases():
+def test_the_page_has_every_statement_with_its_verdict_and_cases():
     experiment = ClaimExperiment(
         name="one", claim="It is so.", theory="It is.", plans=("threads",), judge=list
     )
@@ -211,7 +211,7 @@ def test_the_page_tells_every_statement_its_verdict_and_its_cases():
 
 
 @pytest.mark.processes
-def test_the_clients_as_printed_hide_what_they_catch_and_pass_on_what_they_do_not():
+def test_the_printed_clients_hide_caught_errors_and_pass_on_others():
     faults = [{"fault": "reset", "first": 1}]
     with (
         mock_upstream.running("1ms", faults=faults) as upstream,
@@ -224,7 +224,7 @@ def test_the_clients_as_printed_hide_what_they_catch_and_pass_on_what_they_do_no
 
 
 @pytest.mark.processes
-def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_behind(tmp_path):
+def test_ctrl_c_keeps_the_results_and_leaves_nothing_behind(tmp_path):
     with brownout("claims", "--only", "waits-for-ever", cwd=tmp_path) as invocation:
         invocation.until("- stuck")
         assert invocation.insist() == 130, invocation.output

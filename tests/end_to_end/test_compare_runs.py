@@ -81,7 +81,7 @@ def test_each_round_restarts_and_ctrl_c_still_prints_what_was_measured(pair) -> 
     assert header_in(folder)["comparison"]["at"] == [8]
 
 
-def test_one_that_dies_on_the_way_is_named_and_ends_it(pair) -> None:
+def test_a_deployment_that_dies_is_named_and_ends_the_comparison(pair) -> None:
     folder = pair("fine")
     with brownout("compare", "base", "head", *SHORT, cwd=folder) as invocation:
         invocation.until("[2/")

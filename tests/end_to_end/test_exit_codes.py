@@ -78,7 +78,7 @@ def no_reader():
         ("app_under_test", "command.command_line = None; command.command()"),
     ],
 )
-def test_a_crash_ends_with_70_and_says_that_it_is_one(tmp_path, package, work):
+def test_a_crash_ends_with_70_and_is_called_a_bug(tmp_path, package, work):
     script = CRASH.format(package=package, work=work)
     found = ended([sys.executable, "-c", script], tmp_path, stdout=subprocess.DEVNULL)
     assert found.returncode == 70, found.stderr
@@ -105,7 +105,7 @@ def test_a_reader_that_went_away_ends_a_command_with_141(tmp_path, no_reader, wo
     assert "Exception ignored" not in found.stderr
 
 
-def test_an_error_that_nobody_reads_ends_with_141_too(tmp_path, no_reader):
+def test_an_unread_error_ends_with_141_too(tmp_path, no_reader):
     words = [*COMMAND, "run", "no-such-plan"]
     found = subprocess.run(
         words, cwd=tmp_path, stdout=no_reader, stderr=no_reader, timeout=LONGEST_WAIT
@@ -115,14 +115,14 @@ def test_an_error_that_nobody_reads_ends_with_141_too(tmp_path, no_reader):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("words", [[*COMMAND, "run", "--dry-run"], [*MOCK, "--version"]])
-def test_output_on_a_full_disk_ends_with_74_and_is_said(tmp_path, words):
+def test_output_on_a_full_disk_ends_with_74_and_a_message(tmp_path, words):
     with open("/dev/full", "w", encoding="utf-8") as full:
         found = ended(words, tmp_path, stdout=full)
     assert found.returncode == 74
     assert found.stderr == "What was printed could not be written: No space left on device.\n"
 
 
-def test_a_closed_standard_output_is_no_failure(tmp_path):
+def test_a_closed_standard_output_is_not_a_failure(tmp_path):
     words = ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "run", "--dry-run"]
     found = ended(words, tmp_path, stdout=subprocess.DEVNULL)
     assert (found.returncode, found.stderr) == (0, "")

@@ -31,7 +31,7 @@ def makers(parent):
     ]
 
 
-def test_bursts_are_on_their_core_and_are_told_afterwards():
+def test_bursts_are_on_their_core_and_are_listed_afterwards():
     core = min(os.sched_getaffinity(0))
     with noise(0.9, 3, cores={core}) as made:
         eventually(lambda: makers(os.getpid()))

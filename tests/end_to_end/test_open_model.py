@@ -48,7 +48,7 @@ def count(stage):
     return sum(part.started for part in measured(stage))
 
 
-def test_several_generators_share_the_rate_whatever_the_service_answers(tmp_path):
+def test_several_generators_share_the_rate_for_any_response(tmp_path):
     (tmp_path / "plan.toml").write_text(
         'name = "open"\n[upstream]\nlatency = "50ms"\n'
         '[deployments.threads]\nvariant = "blocking-requests"\nsettings = { threads = 4 }\n'

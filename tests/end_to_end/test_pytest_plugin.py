@@ -137,7 +137,7 @@ def test_plays_a_plan(brownout, mock_upstream):
 """
 
 
-def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report_and_a_way_out(
+def test_slos_that_are_met_pass_and_others_fail_with_the_text_of_the_report(
     run: RunSuite, pytester: pytest.Pytester
 ) -> None:
     (pytester.path / "plan.toml").write_text(PLAN, encoding="utf-8")
@@ -161,7 +161,7 @@ def test_slos_that_are_met_pass_and_others_fail_with_the_sentences_of_the_report
     result.stdout.fnmatch_lines([f"SKIPPED*{told}*"])
 
 
-def test_what_cannot_be_played_fails_with_its_message_alone(run: RunSuite) -> None:
+def test_an_invalid_plan_fails_with_only_its_message(run: RunSuite) -> None:
     cases = {
         'holds("p59 < 1s at 4", command="x {port}", path="/")': "a metric is expected (column 1)",
         'holds("p95 < 1s at 4", command="python -c 1/0 {port}", path="/")': "ZeroDivisionError",
@@ -216,7 +216,7 @@ ROOT = {"path": "/"}
         ([], {"plan": "plan.toml"}, "has a marker mock_upstream, and its plan an upstream"),
     ],
 )
-def test_what_cannot_be_played_is_named(
+def test_invalid_arguments_are_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     upstream: Upstream,
@@ -235,7 +235,7 @@ def test_what_cannot_be_played_is_named(
 def test_without_the_load_generator_the_fixture_says_how_to_get_it(run: RunSuite) -> None:
     result = run(
         """
-def test_that_does_not_ask_for_it():
+def test_the_fixture_is_not_used():
     assert not [name for name in sys.modules if name.partition(".")[0] == "loadtests"]
 
 def test_checkout(brownout):

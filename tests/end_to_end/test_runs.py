@@ -199,7 +199,7 @@ def test_each_repeat_climbs_the_levels_on_new_processes_whose_cpu_is_read(tmp_pa
     assert {"threads.log", "threads~2.log", "async.log", "async~2.log"} <= logs
 
 
-def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_path, plan):
+def test_ctrl_c_saves_and_reports_the_results_and_leaves_nothing_behind(tmp_path, plan):
     with brownout("run", "plan.toml", *ONE, *MANY, cwd=tmp_path) as invocation:
         invocation.until("[1/5")
         assert invocation.insist() == 130
@@ -209,9 +209,7 @@ def test_ctrl_c_saves_and_reports_what_there_is_and_leaves_nothing_behind(tmp_pa
     assert "Traceback" not in invocation.output
 
 
-def test_a_service_that_dies_in_the_middle_is_told_and_the_others_go_on_without_telemetry(
-    tmp_path, plan
-):
+def test_a_service_that_dies_is_reported_and_the_others_continue(tmp_path, plan):
     mortal = tmp_path / "mortal.py"
     mortal.write_text(
         "import http.server, sys\n"
@@ -263,7 +261,7 @@ def test_plain_locust_ends_when_its_controller_ends_before_it_is_ready(tmp_path,
     assert "deployment 'bad' ended with exit code 9 while starting" in invocation.output
 
 
-def test_an_address_where_nobody_listens_is_told_before_anything_is_measured(tmp_path, plan):
+def test_an_address_without_a_listener_is_reported_before_the_run(tmp_path, plan):
     plan.write_text(PLAN + '[deployments.gone]\nurl = "http://127.0.0.1:9"\n', encoding="utf-8")
     words = ("run", "plan.toml", "--deployments", "async,gone")
     code, invocation = called(*words, cwd=tmp_path)
@@ -298,7 +296,7 @@ def begun(cwd, stages=1):
 
 
 def samples_of(cwd):
-    """Those that a run has written so far."""
+    """The lines that a run has written so far."""
     written = "".join(file.read_text(encoding="utf-8") for file in cwd.glob("runs/*/samples.jsonl"))
     whole, _, _ = written.rpartition("\n")  # the last line may be half a line
     return [json.loads(line) for line in whole.splitlines()]
@@ -428,13 +426,13 @@ def test_plain_locust_with_a_host_measures_that_host(tmp_path, plan):
 @pytest.mark.parametrize(
     "words", [["--host", "http://example.org"], ["--levels", "1.5"], ["--plan", "nowhere"]]
 )
-def test_plain_locust_refuses_what_a_plan_would_refuse(tmp_path, plan, words):
+def test_plain_locust_refuses_invalid_values_of_a_plan(tmp_path, plan, words):
     with started([*LOCUST, "--headless", "--plan", "plan.toml", *words], tmp_path) as invocation:
         assert invocation.end() == 2, invocation.output
     assert "Traceback" not in invocation.output
 
 
-def test_a_port_in_use_is_told_with_the_way_out(plan):
+def test_a_port_in_use_is_reported_with_a_hint(plan):
     with serving(hello) as url:
         ended = CliRunner().invoke(commands.app, ["ui", str(plan), "--port", url.rsplit(":", 1)[1]])
     assert ended.exit_code == 2

@@ -205,7 +205,7 @@ def test_a_redacted_run_is_reported_and_compared(played, tmp_path):
             assert not [s for s in SECRETS if s.encode() in path.read_bytes()]
 
 
-def test_to_play_a_recorded_plan_again_takes_the_values_that_it_lacks(played, tmp_path, values):
+def test_a_recorded_plan_names_its_missing_values(played, tmp_path, values):
     code, invocation = called("run", str(played.folder / "plan.toml"), cwd=tmp_path)
     assert code == 2
     for where in (
@@ -221,7 +221,7 @@ def test_to_play_a_recorded_plan_again_takes_the_values_that_it_lacks(played, tm
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_variable_that_is_missing_is_said_before_anything_starts(tmp_path, values, monkeypatch):
+def test_a_missing_variable_is_reported_before_anything_starts(tmp_path, values, monkeypatch):
     cwd = prepared(tmp_path)
     monkeypatch.delenv("SHOP_ENV")
     code, invocation = called("run", "plan.toml", cwd=cwd)
@@ -233,7 +233,7 @@ def test_a_variable_that_is_missing_is_said_before_anything_starts(tmp_path, val
     assert not (cwd / "runs").exists()
 
 
-def test_the_last_words_of_a_service_are_shown_without_its_secrets(tmp_path, values):
+def test_the_last_lines_of_a_service_are_shown_without_its_secrets(tmp_path, values):
     cwd = prepared(tmp_path)
     text = (cwd / "plan.toml").read_text(encoding="utf-8").replace('"{port}",', '"{port}", "end",')
     (cwd / "plan.toml").write_text(text, encoding="utf-8")

@@ -88,7 +88,7 @@ def test_the_same_service_twice_must_not_differ():
     assert passed(pair.judged(service("A"), service("B", **INVALID))) == [False, False, False]
 
 
-def test_a_pair_whose_ratio_is_hardly_known_has_not_been_passed():
+def test_an_aa_test_with_a_wide_interval_does_not_pass():
     def vague(name):
         one = service(name)
         wide = Estimate(value=0.05, low=0.03, high=0.09)
@@ -132,7 +132,7 @@ def test_a_generator_that_waits_with_the_server_does_not_pass_the_stall():
         stall.judged(stalled(1.5), 0.0)
 
 
-def test_a_machine_is_trusted_when_all_was_checked_and_passed():
+def test_a_machine_is_trusted_if_all_checks_passed():
     good, bad = Check("one", "1", "1", passed=True), Check("other", "1", "2", passed=False)
     limits = Limits(rate=3912.4, users=200, floor=0.0002)
     found = Findings((good,), limits)
@@ -149,7 +149,7 @@ def test_a_machine_is_trusted_when_all_was_checked_and_passed():
 
 
 @pytest.mark.processes
-def test_a_server_that_does_not_do_what_it_says_is_found_out(tmp_path):
+def test_a_server_with_other_delays_than_stated_is_found(tmp_path):
     target, delivered = Target("--latency", "uniform(40ms,60ms)"), {}
     load = {"levels": [8], "settle": "250ms", "measure": "1s"}
     played = Bench(tmp_path, Nobody()).play(

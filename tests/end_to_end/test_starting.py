@@ -103,7 +103,7 @@ commands.app()
     assert printed.splitlines()[-1] == "[]"
 
 
-def test_what_an_earlier_run_left_running_is_named_before_anything_is_started(
+def test_leftover_processes_of_an_earlier_run_are_named_before_the_start(
     tmp_path, monkeypatch, caplog
 ):
     logged = []
@@ -137,12 +137,12 @@ def test_a_deployment_that_fails_ends_the_start_of_locust(tmp_path):
         session.run(plan_of(python("raise SystemExit(7)")), tmp_path, Quiet(), [])
 
 
-def test_where_both_fail_the_deployment_is_the_one_to_mend(tmp_path):
+def test_if_both_fail_the_deployment_is_named(tmp_path):
     with pytest.raises(DeploymentFailed, match="exit code 7"):
         session.run(plan_of(python("raise SystemExit(7)")), tmp_path, Quiet(), ["--no-such"])
 
 
-def test_a_locust_that_fails_ends_the_deployments_and_its_last_words_are_told(tmp_path):
+def test_a_failing_locust_ends_the_deployments_and_its_last_lines_are_shown(tmp_path):
     with pytest.raises(LocustfileError, match=r"(?s)with these options\..*--no-such"):
         session.run(plan_of(SERVE), tmp_path, Quiet(), ["--no-such"])
 
@@ -230,9 +230,7 @@ def test_an_inherited_control_socket_that_others_reach_needs_a_token():
     assert "--control-token" in told
 
 
-def test_a_full_disk_is_named_where_a_program_that_writes_its_log_does_not_start(
-    tmp_path, monkeypatch
-):
+def test_a_full_disk_is_named_if_a_program_cannot_write_its_log(tmp_path, monkeypatch):
     room = os.statvfs(tmp_path)
     values = {name: getattr(room, name) for name in dir(room) if name.startswith("f_")}
     full = SimpleNamespace(**(values | {"f_bavail": 0}))

@@ -232,7 +232,7 @@ stop(groups)
         os.kill(theirs, signal.SIGKILL)
 
 
-def test_what_is_left_when_the_supervisor_is_killed_too_is_named_at_the_next_start(tmp_path):
+def test_leftovers_of_a_killed_supervisor_are_named_at_the_next_start(tmp_path):
     log = tmp_path / "20261129-120000-shop" / "logs" / "mine.log"
     command = "sleep 600 & echo $!; echo $$; wait"
     with starter(log, command, "true") as (process, pid, supervisor):
@@ -264,7 +264,7 @@ def test_what_is_left_when_the_supervisor_is_killed_too_is_named_at_the_next_sta
     assert list(leftovers.found(tmp_path)) == []
 
 
-def test_a_later_process_with_the_same_id_is_no_leftover(tmp_path):
+def test_a_later_process_with_the_same_id_is_not_a_leftover(tmp_path):
     file = tmp_path / "run" / "logs" / "mine.pid"
     file.parent.mkdir(parents=True)
     leader = os.getsid(0)
@@ -285,7 +285,7 @@ def test_a_later_process_with_the_same_id_is_no_leftover(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", "null", '{"boot": "of another machine", "pid": 1, "stop": ["x"]}']
 )
-def test_a_note_that_is_none_of_this_start_of_the_machine_is_passed_over(tmp_path, text):
+def test_a_record_of_an_earlier_boot_is_ignored(tmp_path, text):
     file = tmp_path / "run" / "logs" / "mine.pid"
     file.parent.mkdir(parents=True)
     file.write_text(text, encoding="utf-8")

@@ -101,7 +101,7 @@ def test_a_broken_answer_breaks_over_tls_as_well(fresh, fault, expected):
     assert fresh.ledger().faults == {fault: 1}
 
 
-def test_a_head_that_is_too_large_is_told_so_over_tls(fresh):
+def test_a_large_head_is_answered_with_an_error_over_tls(fresh):
     with connected(fresh) as client:
         many = b"".join(b"x-%d: y\r\n" % n for n in range(MOST_HEADERS + 1))
         client.sendall(b"GET / HTTP/1.1\r\n" + many + b"\r\n")
@@ -176,7 +176,7 @@ def test_every_variant_trusts_the_mock_of_its_plan(tmp_path):
     )
 
 
-def test_a_command_is_told_where_the_authority_is(tmp_path):
+def test_a_command_gets_the_path_of_the_authority(tmp_path):
     code = (
         "import os, sys, http.server as s; print(sys.argv[2], os.environ['SSL_CERT_FILE'], "
         "os.environ['REQUESTS_CA_BUNDLE'], flush=True); "

@@ -188,18 +188,18 @@ READ = (
     ("mode", "dest"),
     [("no-cors", "image"), ("cors", "empty"), ("no-cors", "script"), ("navigate", "iframe")],
 )
-def test_pages_of_other_sites_make_no_work_here(open_pages, path, site, mode, dest):
+def test_pages_of_other_sites_cause_no_work(open_pages, path, site, mode, dest):
     headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
     assert open_pages.client.get(path, headers=headers).status_code == 403
 
 
-def test_requests_with_the_origin_of_another_site_make_no_work_here(open_pages):
+def test_requests_with_the_origin_of_another_site_cause_no_work(open_pages):
     headers = {"Origin": "http://evil.example"}
     assert open_pages.client.get("/degradation/runs", headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
-def test_a_link_leads_here_from_everywhere(open_pages, site):
+def test_links_from_other_sites_work(open_pages, site):
     headers = {
         "Sec-Fetch-Site": site,
         "Sec-Fetch-Mode": "navigate",
@@ -276,7 +276,7 @@ def test_ten_megabytes_are_refused(open_pages):
         "charts/..%2fnow",
     ],
 )
-def test_names_of_runs_lead_nowhere_else(open_pages, path):
+def test_names_of_runs_stay_in_their_folder(open_pages, path):
     assert httpx.get(f"{open_pages.url}/degradation/{path}").status_code in (404, 405)
 
 
@@ -289,7 +289,7 @@ def test_files_of_a_run_are_those_that_are_offered(open_pages):
 
 
 @pytest.mark.parametrize("path", ["runs/{}/run.json", "runs/x/{}", "over/{}/x", "change/{}"])
-def test_what_was_asked_for_does_not_come_back_as_a_page(open_pages, path):
+def test_a_requested_path_is_not_echoed_as_a_page(open_pages, path):
     asked = path.format("<img src=x onerror=alert(1)>")
     for method in ("GET", "POST"):
         answer = open_pages.client.request(method, f"/degradation/{asked}")
@@ -298,7 +298,7 @@ def test_what_was_asked_for_does_not_come_back_as_a_page(open_pages, path):
         assert not (is_page and "<img" in answer.text)
 
 
-def test_a_link_in_a_run_leads_nowhere(open_pages):
+def test_links_in_a_run_are_not_served(open_pages):
     run = open_pages.out / "20260101-000000-foreign"
     run.mkdir()
     secret = open_pages.out.parent / "secret.txt"
@@ -332,7 +332,7 @@ def test_it_listens_on_ipv6_too(tmp_path, free_port, open_pages):
         invocation.end()
 
 
-def test_wrong_values_are_answered_with_what_is_wrong(open_pages):
+def test_wrong_values_are_answered_with_the_mistake(open_pages):
     wrong = {
         "levels": ("3, 2", "2 follows 3"),
         "settle": ("soon", "settle"),

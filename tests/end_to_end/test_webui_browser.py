@@ -90,7 +90,7 @@ def test_phases_are_shown_of_the_deployment_that_is_chosen(browser, pages):
         assert complaints == []
 
 
-def test_each_chart_says_what_it_is_and_where_its_table_stands(browser, pages):
+def test_each_chart_has_a_title_and_a_link_to_its_table(browser, pages):
     with watched(browser) as (page, complaints):
         at(page, pages)
         expect(page.locator("#times svg")).to_be_visible()
@@ -266,7 +266,7 @@ def test_the_keyboard_alone_reaches_and_works_everything(browser, rested):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_nothing_sticks_out_on_a_desktop_or_a_phone(browser, rested, width, scheme):
+def test_nothing_overflows_on_a_desktop_or_a_phone(browser, rested, width, scheme):
     with watched(browser, width=width, scheme=scheme) as (page, complaints):
         earlier = rested.client.get("/degradation/runs").json()[-1]["id"]
         at(page, rested, f"#over={earlier}")

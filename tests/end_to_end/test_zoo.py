@@ -95,7 +95,7 @@ def test_tasks_with_an_excluded_tag_are_not_played(played):
     assert "/things/1" not in {point.request for point in played.run().points}
 
 
-def test_log_ins_and_own_timings_are_apart(played):
+def test_log_ins_and_own_timings_are_separate(played):
     run = played.run()
     rows = {(one.deployment, one.kind, one.name) for one in run.apart}
     for name in ("first", "second"):
@@ -104,7 +104,7 @@ def test_log_ins_and_own_timings_are_apart(played):
     assert not {name for _, _, name in rows} & {point.request for point in run.points}
 
 
-def test_a_shape_is_said_not_to_be_played_and_exceptions_are_counted_with_their_line(played):
+def test_shapes_are_reported_as_unused_and_exceptions_counted_with_their_line(played):
     told = " ".join(played.run().problems)
     assert "The locustfile's Steps is not played: the plan's levels say" in told
     assert "KeyError: 'price' (cookies_and_errors.py, line 22, in stumble)" in told, told

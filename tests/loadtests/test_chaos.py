@@ -42,7 +42,7 @@ def test_the_same_seed_draws_the_same_trial():
         (Trial(0, 0, "run", "kill", "mock", 0.5), Disturbance("mock", 1, 1, (0,)), 4, False),
     ],
 )
-def test_a_command_without_a_run_must_have_been_disturbed_and_say_that_it_measured_nothing(
+def test_only_a_disturbed_command_ends_without_a_run_and_says_so(
     trial, disturbance, code, good, tmp_path
 ):
     played = Played(trial, tmp_path, code, "SIGKILL", 1.0, disturbance, [], [], [])

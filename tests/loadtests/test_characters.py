@@ -16,18 +16,18 @@ from tests.loadtests.storage.test_runfolder import HEADER
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \x7f \r\u202egnp.exe\u2066 \u200f"
 
 
-def test_what_a_terminal_obeys_is_replaced_and_all_else_stays():
+def test_only_control_characters_are_replaced():
     assert printable("a\tb\nc d\u00e9 \u65e5\u672c \U0001f600") == (
         "a\tb\nc d\u00e9 \u65e5\u672c \U0001f600"
     )
     assert printable("\x1b[2J\r\x00\x07\x7f\x85\u202e\ud800") == "\ufffd[2J" + 7 * "\ufffd"
 
 
-def test_what_xml_cannot_hold_is_replaced():
+def test_characters_that_xml_forbids_are_replaced():
     assert for_xml("a\x00\x1bb\ufffe\ud800\tc\u202e") == "a\ufffd\ufffdb\ufffd\ufffd\tc\u202e"
 
 
-def test_what_a_program_printed_is_readable_without_colours_and_progress():
+def test_output_of_a_program_is_shown_without_colours_and_progress():
     assert readable("\x1b[1;31mE\x1b[0m\x1b(B \x1b]0;t\x07x\r\n 1%\r99%\rdone\n\x00\x00\x00") == (
         "E x\ndone\n\ufffd"
     )
@@ -41,7 +41,7 @@ def shown(thing, **options):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_console_shows_what_a_terminal_would_obey(terminal):
+def test_a_console_shows_control_characters_as_text(terminal):
     table = Table(HOSTILE)
     table.add_row(HOSTILE)
     for thing in (HOSTILE, Text(HOSTILE, style="red"), table):
@@ -53,7 +53,7 @@ def test_a_console_shows_what_a_terminal_would_obey(terminal):
     )
 
 
-def test_a_bar_is_drawn_on_such_a_console_and_what_it_shows_is_not_obeyed():
+def test_a_progress_bar_shows_control_characters_as_text():
     file = io.StringIO()
     made = console.console(file=file, width=80, force_terminal=True, color_system=None)
     with progress.shown(made) as observer:
@@ -65,7 +65,7 @@ def test_a_bar_is_drawn_on_such_a_console_and_what_it_shows_is_not_obeyed():
     assert [word for word in hostile if word in found] == []
 
 
-def test_a_problem_is_recorded_without_what_a_terminal_would_obey(tmp_path):
+def test_a_problem_is_recorded_without_control_characters(tmp_path):
     folder = run_folder.RunFolder(tmp_path, HEADER)
     folder.problem(HOSTILE, "shop")
     folder.end("complete")
@@ -74,7 +74,7 @@ def test_a_problem_is_recorded_without_what_a_terminal_would_obey(tmp_path):
 
 
 @pytest.mark.processes
-def test_the_last_words_of_a_process_are_not_obeyed(tmp_path):
+def test_control_characters_in_the_last_lines_of_a_process_are_shown_as_text(tmp_path):
     noise = "\\033[31mWARN\\033[0m \\033]0;owned\\007load " + "\\377\\376" * 5_000 + "\\n"
     words = ["printf", f"{noise}{noise}a\\033[2Jb\\a\\n"]
     group = ProcessGroup(words, {}, None, tmp_path / "x.log")

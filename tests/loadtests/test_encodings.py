@@ -129,7 +129,7 @@ def prepared(folder: Path) -> Path:
 
 
 @pytest.mark.processes
-def test_a_run_in_a_locale_of_seven_bits_is_like_any_other(tmp_path):
+def test_a_run_in_a_locale_of_seven_bits_is_complete(tmp_path):
     cwd = prepared(tmp_path)
     text = PLAN.replace("dienst-ü", "dienst").replace("schlüssel", "key")
     (cwd / "plan.toml").write_text(text, encoding="utf-8")
@@ -149,7 +149,7 @@ def test_a_run_in_a_locale_of_seven_bits_is_like_any_other(tmp_path):
 
 @pytest.mark.processes
 @pytest.mark.parametrize("file", ["dienst-ü.py", "schlüssel.txt"])
-def test_a_name_that_such_a_locale_cannot_say_is_refused_with_the_way_out(tmp_path, file):
+def test_a_name_outside_the_locale_is_refused_with_a_hint(tmp_path, file):
     cwd = prepared(tmp_path)
     other = {"dienst-ü.py": ("{file.schlüssel.txt}", "x"), "schlüssel.txt": ("dienst-ü.py", "x")}
     (cwd / "plan.toml").write_text(PLAN.replace(*other[file]), encoding="utf-8")
@@ -172,7 +172,7 @@ def strange(tmp_path) -> Path:
 
 
 @pytest.mark.processes
-def test_a_run_in_and_into_a_folder_with_a_name_in_other_bytes_keeps_all_it_has(strange):
+def test_a_run_in_a_folder_with_a_name_in_other_bytes_is_complete(strange):
     cwd = prepared(strange)
     text = PLAN.replace('"{file.schlüssel.txt}"', '"x"')
     (cwd / "plan.toml").write_text(text, encoding="utf-8")
@@ -215,7 +215,7 @@ def test_a_problem_that_names_such_a_folder_is_written(tmp_path):
 
 
 @pytest.mark.processes
-def test_what_a_terminal_cannot_show_is_a_question_mark():
+def test_characters_outside_the_encoding_are_question_marks():
     script = (
         "from mock_upstream import standard_streams as s; "
         r"raise SystemExit(s.run('x', lambda: print('a \u2192 \xfc \udcff')))"

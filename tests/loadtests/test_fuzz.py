@@ -32,7 +32,7 @@ def test_a_fault_of_each_kind_is_found(make, inputs, what):
 
 
 @pytest.mark.processes
-def test_an_input_that_shows_a_fault_is_made_short():
+def test_a_failing_input_is_reduced():
     (wrong,) = fuzz(crashing, 1, 200).wrong.values()
     assert wrong.data == b""
 
@@ -55,7 +55,7 @@ def test_the_same_seed_makes_the_same_inputs():
     assert max(map(len, made[0])) <= LONGEST
 
 
-def test_a_message_that_helps_no_user_is_a_fault():
+def test_a_message_without_a_hint_is_a_fault():
     check_message("p95 is expected\n  p96 < 1s\n  ^")
     for message in ("", " ", "Traceback (most recent call last):", "x" * 5000, "x\n" * 200):
         with pytest.raises(Unfit):

@@ -41,7 +41,7 @@ def codes(found, unresolved):
 
 @pytest.mark.parametrize("unresolved", [None, "pass", "fail"])
 @pytest.mark.parametrize("ending", Ending)
-def test_unresolved_is_taken_for_a_pass_or_a_failure_and_no_other_ending_is(ending, unresolved):
+def test_only_unresolved_outcomes_are_changed_by_the_option(ending, unresolved):
     expected = CODES[ending.value]
     if ending is Ending.UNRESOLVED and unresolved:
         expected = {"pass": 0, "fail": 1}[unresolved]
@@ -49,7 +49,7 @@ def test_unresolved_is_taken_for_a_pass_or_a_failure_and_no_other_ending_is(endi
 
 
 @given(st.sets(st.sampled_from(Ending)))
-def test_what_is_red_stays_red_whatever_else_is_unresolved(endings):
+def test_a_failure_stays_a_failure_next_to_unresolved_results(endings):
     red = endings - {Ending.FINE, Ending.UNRESOLVED}
     assert (exit_code(endings, "pass") == 0) == (not red)
     if red:
@@ -113,7 +113,7 @@ def test_the_levels_that_a_collapse_left_out_are_said_with_the_reason():
     assert skipped("a", points[:2], [1, 10, 40]) == ""  # the run was interrupted
 
 
-def test_a_slow_upstream_a_failure_and_an_unstable_rate_are_told_apart():
+def test_a_slow_upstream_a_failure_and_an_unstable_rate_have_different_outcomes():
     slow = [point(1, p95=3.05), point(10, p95=9.0)]
     assert skipped("a", slow, [1, 10, 20]) == ""
     assert "30 % of" not in skipped("a", [point(1, rate=0.3)], [1, 5])

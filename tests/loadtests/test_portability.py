@@ -11,7 +11,7 @@ from loadtests.processes.affinity import Cores
 
 
 @pytest.mark.processes  # uname and git
-def test_facts_are_told_where_affinity_and_load_are_not(monkeypatch):
+def test_the_environment_is_described_without_affinity_and_load(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.delattr(os, "getloadavg", raising=False)
     found = environment.facts(1)
@@ -20,7 +20,7 @@ def test_facts_are_told_where_affinity_and_load_are_not(monkeypatch):
 
 
 @pytest.mark.processes  # uname and git
-def test_facts_are_told_where_the_system_refuses_them(monkeypatch):
+def test_the_environment_is_described_where_the_system_refuses_facts(monkeypatch):
     def refuse(*_):
         raise OSError(38, "Function not implemented")
 

@@ -37,7 +37,7 @@ def nothing_known(monkeypatch):
         "X-Amz-Signature",
     ],
 )
-def test_a_name_that_says_so_is_that_of_a_secret(name):
+def test_names_of_secrets_are_recognised(name):
     assert redaction.is_secret(name)
     assert redaction.named({name: "hunter2"}) == {name: MARK}
     assert redaction.payload({name: ["a", {"b": "c"}]}) == {name: [MARK, {"b": "c"}]}
@@ -47,7 +47,7 @@ def test_a_name_that_says_so_is_that_of_a_secret(name):
     "name",
     ["Accept", "X-Who", "author", "keyword", "keyboard", "SSL_KEY_FILE", "PATH", "passenger", "id"],
 )
-def test_other_names_are_not(name):
+def test_other_names_are_not_secrets(name):
     assert not redaction.is_secret(name)
     assert redaction.named({name: "value"}) == {name: "value"}
 
@@ -137,7 +137,7 @@ def test_a_known_value_of_a_character_or_two_is_not_looked_for():
     assert redaction.masked("a banana") == "a banana"
 
 
-def test_what_was_hidden_by_its_name_is_known_from_then_on():
+def test_a_value_hidden_by_its_name_is_hidden_everywhere_afterwards():
     redaction.named({"Authorization": "Bearer long-enough-value"})
     assert redaction.masked("got long-enough-value") == f"got {MARK}"
 
@@ -149,7 +149,7 @@ def test_a_long_text_takes_no_longer_than_its_length_asks():
     assert time.process_time() - began < 10
 
 
-def test_logs_lose_the_known_values_and_nothing_else(tmp_path):
+def test_logs_lose_only_the_known_values(tmp_path):
     redaction.remember("hunter-22")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.log").write_bytes(b"x hunter-22\nother \xff\xfe\r\nhunter-22")
@@ -244,7 +244,7 @@ def test_a_stage_is_sent_with_its_secrets_and_recorded_without(tmp_path):
         'url = "http://127.0.0.1/?token=hunter2"',
     ],
 )
-def test_what_is_wrong_with_a_plan_is_said_without_its_secrets(tmp_path, wrong):
+def test_mistakes_of_a_plan_are_described_without_its_secrets(tmp_path, wrong):
     path = tmp_path / "plan.toml"
     path.write_text(f'name = "shop"\n[deployments.own]\n{wrong}\n', encoding="utf-8")
     with pytest.raises(plans.PlanError) as refused:

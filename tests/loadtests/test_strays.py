@@ -40,14 +40,14 @@ def account(unmatched, *recent, elapsed=10.0, generation=1):
     }
 
 
-def test_nothing_is_said_where_all_requests_have_a_route_or_nothing_is_known():
+def test_no_remark_is_made_without_requests_that_have_no_route():
     assert Strays(account(0)).problem(account(0, elapsed=20.0)) is None
     assert Strays(account(7)).problem(account(7, (5.0, "GET", "/x"), elapsed=20.0)) is None
     assert Strays(account(0)).problem(None) is None
     assert Strays(None).problem({"what": "another version says"}) is None
 
 
-def test_those_of_the_run_are_counted_and_the_most_frequent_of_the_last_are_named():
+def test_requests_without_a_route_are_counted_and_the_most_frequent_named():
     recent = [(5.0, "GET", "/old"), *[(12.0, "POST", "/v1/charge")] * 3, (13.0, "GET", "/me")]
     assert Strays(account(7, elapsed=10.0)).problem(account(1207, *recent, elapsed=20.0)) == (
         "The upstream got 1,200 requests that no route of its profile matches, and answered them "

@@ -79,7 +79,7 @@ def test_a_profile_is_replaced_from_the_next_request_on(
     assert answer.headers["server-timing"].startswith("asked;dur=2.000")
 
 
-def test_what_is_read_can_be_written(control: httpx.Client) -> None:
+def test_a_profile_that_was_read_can_be_sent_back(control: httpx.Client) -> None:
     full = {
         "errors": {"503": 0.1},
         "capacity": {"servers": 4},
@@ -127,7 +127,7 @@ def test_one_value_is_changed_and_the_others_stay(control: httpx.Client) -> None
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_nobody_replaces_a_profile_that_they_have_not_seen(
+def test_a_replacement_needs_the_current_version_of_the_profile(
     control: httpx.Client, method: str
 ) -> None:
     seen = control.get("/profile").headers["etag"]
@@ -174,7 +174,7 @@ BAD: list[tuple[object, int, str]] = [
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize(("body", "status", "message"), BAD)
-def test_what_cannot_be_played_is_refused_and_the_old_profile_stays(
+def test_an_invalid_profile_is_refused_and_the_old_one_stays(
     control: httpx.Client, data: httpx.Client, method: str, body: Any, status: int, message: str
 ) -> None:
     before = control.get("/profile")
@@ -227,14 +227,14 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_long(control: httpx.
         {"sec-fetch-site": "same-site"},
     ],
 )
-def test_pages_in_a_browser_may_not_ask(control: httpx.Client, headers: dict[str, str]) -> None:
+def test_pages_in_a_browser_are_refused(control: httpx.Client, headers: dict[str, str]) -> None:
     for method, path in (("GET", "/ledger"), ("POST", "/reset"), ("PUT", "/profile")):
         generation = control.get("/ledger").json()["generation"]
         assert error(control.request(method, path, headers=headers), 403)
         assert control.get("/ledger").json()["generation"] == generation
 
 
-def test_this_machine_may_ask_under_its_names(control: httpx.Client) -> None:
+def test_requests_from_this_machine_are_accepted_under_its_names(control: httpx.Client) -> None:
     port = control.base_url.port
     for host in (f"localhost:{port}", "127.0.0.1", f"[::1]:{port}", f"LOCALHOST:{port}"):
         assert control.get("/health", headers={"host": host}).status_code == 200
@@ -242,7 +242,7 @@ def test_this_machine_may_ask_under_its_names(control: httpx.Client) -> None:
     assert control.get("/health", headers=own).status_code == 200
 
 
-def test_the_timeline_begins_when_it_is_told_to(control: httpx.Client, data: httpx.Client) -> None:
+def test_the_timeline_begins_on_request(control: httpx.Client, data: httpx.Client) -> None:
     assert "has no timeline" in error(control.post("/timeline/start"), 409)
     down_first = {"phases": [{"name": "down", "for": "50m", "outage": 503}]}
     control.patch("/profile", json={"timeline": down_first})
@@ -352,7 +352,7 @@ def quiet_app(**given: Any) -> Any:
     return create_app(Quiet(), Ledger(), at_once, **given)  # type: ignore[arg-type]
 
 
-def test_a_client_that_takes_too_long_to_send_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_sender_is_answered_with_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "TIMEOUT", 0.1)
     with serving(quiet_app()) as url:
         address = urlsplit(url).hostname, urlsplit(url).port
@@ -445,7 +445,7 @@ values = st.recursive(
 
 
 @given(st.binary() | values.map(lambda value: json.dumps(value).encode()))
-def test_what_passes_as_json_can_be_written_again(body: bytes) -> None:
+def test_accepted_json_can_be_written_again(body: bytes) -> None:
     try:
         guard.check_json(body)
     except guard.Refused as refusal:
@@ -454,7 +454,7 @@ def test_what_passes_as_json_can_be_written_again(body: bytes) -> None:
         json.dumps(json.loads(body), allow_nan=False, ensure_ascii=False).encode()
 
 
-def test_nothing_that_is_sent_breaks_it(
+def test_no_request_breaks_the_control_api(
     mock: MockUpstream, control: httpx.Client, data: httpx.Client, tmp_path: Path
 ) -> None:
     before = data.get("/x")

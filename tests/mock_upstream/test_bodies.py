@@ -152,7 +152,7 @@ def test_sizes_are_written_with_units_of_a_thousand(text: str, size: int) -> Non
         ("pareto(1kB,2kB)", "there is no distribution of sizes called 'pareto'; there are: unif"),
     ],
 )
-def test_a_size_that_cannot_be_is_refused_with_the_reason(text: str, complaint: str) -> None:
+def test_an_invalid_size_is_refused_with_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(complaint)):
         parse_size(text)
 
@@ -193,7 +193,7 @@ def test_any_text_is_a_size_or_is_refused(text: str) -> None:
         ({"sise": "1kB"}, "sise: there is no such key"),
     ],
 )
-def test_a_body_that_cannot_be_is_refused(settings: Any, complaint: str) -> None:
+def test_an_invalid_body_is_refused(settings: Any, complaint: str) -> None:
     class Profile(BaseModel):
         body: Body
 
@@ -367,7 +367,7 @@ def test_a_client_gets_every_byte_on_a_connection_that_is_kept(framing: str, siz
         assert all(exchange.finished for exchange in mock.ended)
 
 
-def test_an_answer_that_may_have_no_body_gets_none() -> None:
+def test_a_response_without_a_body_stays_without_one() -> None:
     body = Body.model_validate({"size": "1kB", "bandwidth": "10kB/s"})
     with (
         played(sending(body, status=204)) as mock,

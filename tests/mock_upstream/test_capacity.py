@@ -13,7 +13,7 @@ def refused(**values: object) -> str:
     return describe(error.value, values)
 
 
-def test_the_number_of_servers_is_all_that_must_be_said() -> None:
+def test_only_the_number_of_servers_is_required() -> None:
     capacity = ServerCapacity(servers=8)
     assert (capacity.queue, capacity.overflow, capacity.on_disconnect) == (1000, 503, "keep")
     assert capacity.slowdown.factor(8) == 1
@@ -33,7 +33,7 @@ def test_a_capacity_reads_back_what_it_writes(overflow: object) -> None:
     assert ServerCapacity.model_validate_json(capacity.model_dump_json()) == capacity
 
 
-def test_values_that_cannot_be_are_refused_with_their_place() -> None:
+def test_invalid_values_are_refused_with_their_key() -> None:
     assert refused(servers=0).startswith("servers: ")
     assert refused(servers=2.5).startswith("servers: ")
     assert refused(queue=-1).startswith("queue: ")

@@ -44,7 +44,7 @@ def test_draws_go_on_when_a_value_is_changed(server: MockUpstream) -> None:
         assert first + delays(mock, 3) == whole
 
 
-def test_another_profile_or_seed_begins_the_draws_again(server: MockUpstream) -> None:
+def test_another_profile_or_seed_restarts_the_draws(server: MockUpstream) -> None:
     profile = {"latency": "uniform(0ms,9ms)"}
     with playing(server, **profile) as mock:
         whole = delays(mock, 3)
@@ -100,6 +100,6 @@ def without_none(value: Any) -> Any:
 
 
 @given(*[st.dictionaries(st.sampled_from("abc"), VALUES)] * 2)
-def test_the_difference_makes_the_one_of_the_other(before: Any, after: Any) -> None:
+def test_a_merge_patch_turns_one_profile_into_the_other(before: Any, after: Any) -> None:
     patched = merged(without_none(before), difference(before, after))
     assert patched == without_none(after)

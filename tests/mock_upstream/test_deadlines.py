@@ -47,7 +47,7 @@ def test_no_deadline_is_early(run: Callable[[Any], Any]) -> None:
     assert min(run(many())) >= 0
 
 
-def test_deadlines_come_in_their_order_whatever_the_order_they_were_set_in(
+def test_deadlines_fire_in_order_of_time(
     run: Callable[[Any], Any],
 ) -> None:
     async def order() -> list[int]:
@@ -67,7 +67,7 @@ def test_deadlines_come_in_their_order_whatever_the_order_they_were_set_in(
     assert run(order()) == [1, 2, 2, 3, 4, 5]
 
 
-def test_a_wait_that_was_called_off_does_not_hold_up_the_others(run: Callable[[Any], Any]) -> None:
+def test_a_cancelled_deadline_does_not_delay_others(run: Callable[[Any], Any]) -> None:
     async def wait() -> None:
         wheel, now = deadlines.Deadlines(), time.monotonic()
         try:
@@ -93,7 +93,7 @@ def test_a_function_is_called_once_its_time_has_come(run: Callable[[Any], Any]) 
     assert late >= 0
 
 
-def test_what_was_called_off_is_not_kept_until_it_is_due(run: Callable[[Any], Any]) -> None:
+def test_cancelled_deadlines_are_not_kept(run: Callable[[Any], Any]) -> None:
     async def called_off() -> int:
         wheel = deadlines.Deadlines()
         futures: list[weakref.ref[Any]] = []

@@ -15,7 +15,7 @@ from mock_upstream.units.documents import (
 
 
 @pytest.mark.parametrize("read", [from_toml, from_json])
-def test_whatever_cannot_be_read_is_a_value_error(read) -> None:
+def test_unreadable_text_is_a_value_error(read) -> None:
     value = "a = {}" if read is from_toml else "{}"
     for text, why in (
         ("[" * 100_000, "nested too deep"),

@@ -97,7 +97,7 @@ def test_a_hundred_consecutive_draws_of_a_block_hit_each_stratum_once(
 
 
 @given(st.lists(ordinals, min_size=1, max_size=30))
-def test_a_stratified_draw_is_its_ordinals_whatever_was_drawn_before(asked: list[int]) -> None:
+def test_a_stratified_draw_depends_only_on_its_ordinal(asked: list[int]) -> None:
     stream = Stream(7, "ANY /", "latency", "stratified")
     drawn = [stream.uniform(ordinal) for ordinal in asked]
     alone = [Stream(7, "ANY /", "latency", "stratified").uniform(ordinal) for ordinal in asked]
@@ -114,7 +114,7 @@ def test_two_blocks_two_purposes_and_two_seeds_have_orders_of_their_own() -> Non
     assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
 
 
-def test_neighbours_in_a_stratified_stream_hardly_know_each_other() -> None:
+def test_neighbours_in_a_stratified_stream_are_nearly_independent() -> None:
     # Without replacement they must differ a little: by -1/99 inside a block.
     stream = Stream(3, "ANY /", "latency", "stratified")
     drawn = [stream.uniform(ordinal) - 0.5 for ordinal in range(20_000)]

@@ -46,7 +46,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_it_runs_for_the_length_of_the_block_and_tells_what_it_did() -> None:
+def test_the_mock_runs_for_the_block_and_has_a_ledger() -> None:
     with mock_upstream.running("1ms") as upstream:
         assert get(upstream.url) == (200, {"ok": True})
         assert get(upstream.url)[0] == 200
@@ -104,7 +104,7 @@ def test_files_are_read_for_the_process_that_started_it_and_for_no_other(tmp_pat
             connection.close()
 
 
-def test_what_cannot_be_played_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_an_invalid_profile_is_refused_before_the_start(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="p95=20ms is below"):
         mock_upstream.running("p50=50ms p95=20ms").__enter__()
     with pytest.raises(ProfileError, match="speed: there is no such key"):
@@ -154,7 +154,7 @@ def test_the_peak_can_start_again(upstream: Upstream) -> None:
     assert upstream.ledger().in_flight.peak == 0
 
 
-def test_what_is_played_can_be_read(tmp_path: Path) -> None:
+def test_the_current_profile_can_be_read(tmp_path: Path) -> None:
     calls = tmp_path / "calls.csv"
     calls.write_text("took\n10\n20\n", encoding="utf-8")
     with mock_upstream.running(f"file({calls}, unit=ms, field=took)", seed=7) as upstream:
@@ -176,7 +176,7 @@ def test_neither_a_proxy_nor_a_token_of_the_environment_is_used(
         assert upstream.ledger().arrivals == 0
 
 
-def test_a_mock_that_was_killed_is_told() -> None:
+def test_a_killed_mock_is_reported() -> None:
     with mock_upstream.running("0ms") as upstream:
         os.kill(upstream.pid, signal.SIGKILL)
         eventually(lambda: not answers(upstream.url))
@@ -214,7 +214,7 @@ def test_a_mock_ends_and_leaves_no_file_when_the_process_that_started_it_is_kill
         ),
     ],
 )
-def test_imports_are_few(imports: str, absent: set[str]) -> None:
+def test_embedding_imports_few_modules(imports: str, absent: set[str]) -> None:
     script = f"import sys, {imports}; print(*sys.modules)"
     command = [sys.executable, "-c", script]
     loaded = subprocess.run(

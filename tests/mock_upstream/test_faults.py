@@ -287,7 +287,7 @@ requests_so_far = st.integers(min_value=1, max_value=10**6)
 
 
 @given(ordinals, uniforms, requests_so_far)
-def test_without_a_condition_it_happens_to_every_request(n: int, u: float, nth: int) -> None:
+def test_a_fault_without_a_condition_affects_every_request(n: int, u: float, nth: int) -> None:
     assert When().happens(n, u, nth)
     assert When(probability=1).happens(n, u, nth)
     assert not When(probability=0).happens(n, u, nth)
@@ -295,7 +295,7 @@ def test_without_a_condition_it_happens_to_every_request(n: int, u: float, nth: 
 
 
 @given(ordinals, uniforms, st.floats(min_value=0, max_value=1))
-def test_its_probability_is_the_share_of_draws_that_it_happens_to(
+def test_the_probability_of_a_fault_is_its_share_of_requests(
     n: int, u: float, probability: float
 ) -> None:
     assert When(probability=probability).happens(n, u, 1) == (u < probability)
@@ -320,7 +320,7 @@ def test_conditions_on_reuse_hold_together_with_another() -> None:
     ]
 
 
-def test_every_file_is_a_fault_of_its_name() -> None:
+def test_every_module_is_a_fault_of_its_name() -> None:
     files = {path.stem for path in Path(faults.__file__).parent.glob("*.py")} - {"__init__"}
     assert faults.names() == sorted(name.replace("_", "-") for name in files)
     for name in faults.names():
@@ -365,7 +365,7 @@ def test_a_fault_in_a_profile_reads_back_as_an_equal_one() -> None:
         ),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused_with_its_place(table: Any, complaint: str) -> None:
+def test_an_invalid_fault_is_refused_with_its_key(table: Any, complaint: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Faults.model_validate({"faults": [table]})
     assert describe(refused.value, {"faults": [table]}).startswith(complaint)

@@ -22,13 +22,13 @@ def drawn(rate, share, seconds, seed):
 
 @pytest.mark.parametrize("rate", [5, 18, 90, 400])
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.005])
-def test_few_late_answers_spoil_no_second_however_few_answers_there_are(rate, share):
+def test_few_late_responses_invalidate_no_second(rate, share):
     """A late one of 90 in each fifth second, which is 0.2 %, was a reason five times a minute."""
     assert bad_seconds(drawn(rate, share, 1000, seed=rate)) <= 2
 
 
 @pytest.mark.parametrize("rate", [5, 18, 90, 400])
-def test_lateness_that_goes_on_is_seen_though_no_second_alone_would_show_it(rate):
+def test_lasting_lateness_is_found_although_no_single_second_shows_it(rate):
     late = round(max(rate * 0.06, 1))
     assert bad_seconds([(rate, late)] * 60) > 30
 
@@ -41,7 +41,7 @@ def test_a_second_in_which_most_are_late_is_seen_and_those_after_it_are_left_alo
 @pytest.mark.parametrize(
     ("answers", "late", "bad"), [(0, 0, 0), (1, 1, 0), (2, 2, 1), (400, 4, 0), (400, 20, 1)]
 )
-def test_what_chance_explains_is_no_reason(answers, late, bad):
+def test_random_lateness_is_not_a_reason(answers, late, bad):
     assert bad_seconds([(answers, late)]) == bad
 
 

@@ -165,7 +165,7 @@ def test_a_delay_does_not_depend_on_what_was_drawn_before(text: str) -> None:
     assert [parse(text).quantile(n / 100) for n in range(1, 100)] == some
 
 
-def test_what_a_mixture_repeats_it_repeats_exactly() -> None:
+def test_a_mixture_with_a_seed_repeats_exactly() -> None:
     latency = parse("0.9*5ms + 0.09*uniform(7ms,9ms) + 0.01*(p50=1s p95=1s max=3s)")
     assert {latency.quantile(u / 1000) for u in range(1, 900)} == {0.005}
     assert latency.quantile(0.945) == pytest.approx(0.008)

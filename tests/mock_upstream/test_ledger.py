@@ -68,9 +68,7 @@ def behind_another(client: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("sent", [slow_upload, slow_head, behind_another])
-def test_what_the_client_keeps_waiting_is_not_the_mocks_lateness(
-    server: MockUpstream, sent
-) -> None:
+def test_waiting_for_the_client_is_not_lateness_of_the_mock(server: MockUpstream, sent) -> None:
     with playing(server, latency="0ms") as mock, connected(port(mock)) as client:
         sent(client)
         assert timing(whole(client))["late"] < 0.5
@@ -79,7 +77,7 @@ def test_what_the_client_keeps_waiting_is_not_the_mocks_lateness(
         assert ledger["delivered"]["max"] > 0.5
 
 
-def test_requests_that_no_route_fits_are_in_no_delay_and_take_nothing_of_the_service(
+def test_requests_without_a_route_have_no_delay_and_take_no_server(
     server: MockUpstream,
 ) -> None:
     profile = {
@@ -100,7 +98,7 @@ def test_requests_that_no_route_fits_are_in_no_delay_and_take_nothing_of_the_ser
         assert ledger["delivered"]["p50"] >= 0.03
 
 
-def test_the_last_requests_that_no_route_fits_are_kept_without_what_may_be_secret(
+def test_the_last_requests_without_a_route_are_kept_without_secrets(
     server: MockUpstream,
 ) -> None:
     with playing(server, latency="0ms", routes=[ROUTE]) as mock:

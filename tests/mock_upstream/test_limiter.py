@@ -146,7 +146,7 @@ def test_an_honest_retry_after_is_the_first_whole_second_that_admits(
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 500)), max_size=40))
-def test_the_requests_of_one_key_are_nothing_to_another(steps: list[tuple[int, int]]) -> None:
+def test_keys_are_limited_independently(steps: list[tuple[int, int]]) -> None:
     together = limiter({**BUCKET, "limit": 2, "key": "address"})
     apart = {address: limiter({**BUCKET, "limit": 2}) for address in range(3)}
     now = 0
@@ -157,7 +157,7 @@ def test_the_requests_of_one_key_are_nothing_to_another(steps: list[tuple[int, i
 
 
 @given(st.lists(st.integers(0, 1500), max_size=40))
-def test_who_is_refused_by_one_limit_uses_up_no_other(gaps: list[int]) -> None:
+def test_a_refusal_by_one_limit_uses_no_other(gaps: list[int]) -> None:
     both, tight = limiter(BUCKET, {**LOG, "limit": 1000, "per": "1m"}), limiter(BUCKET)
     now = passed = 0
     for gap in gaps:
@@ -214,7 +214,7 @@ def test_the_ratelimit_headers_are_honest_however_retry_after_is() -> None:
     }
 
 
-def test_nobody_knows_when_a_place_will_be_free() -> None:
+def test_the_time_of_a_free_slot_is_unknown() -> None:
     kept = limiter(AT_ONCE, BUCKET)
     ask(kept, 0.0)
     refusal = ask(kept, 0.0)
@@ -229,7 +229,7 @@ def test_the_limit_that_holds_longest_answers_and_counts() -> None:
     assert [limit.refused for limit in kept.account()] == [0, 1, 0]
 
 
-def test_who_comes_before_the_promised_time_is_counted_by_key() -> None:
+def test_requests_before_retry_after_are_counted_by_key() -> None:
     kept = limiter({**BUCKET, "per": "10s", "key": "address"})
     for address in ("patient", "hasty", "new"):
         ask(kept, 0.0, address)
@@ -247,14 +247,14 @@ def test_who_comes_before_the_promised_time_is_counted_by_key() -> None:
     assert (account.kind, account.key, account.keys) == ("token_bucket", "address", 3)
 
 
-def test_whom_nothing_was_promised_cannot_come_too_early() -> None:
+def test_a_request_without_retry_after_cannot_be_early() -> None:
     kept = limiter({**BUCKET, "retry_after": "absent"})
     for _ in range(5):
         ask(kept, 0.0)
     assert (kept.account()[0].refused, kept.account()[0].early_retries) == (4, 0)
 
 
-def test_obeying_a_late_retry_after_is_not_early_and_an_honest_time_is() -> None:
+def test_a_request_before_a_late_retry_after_is_early() -> None:
     for wait, early in ((1.0, 1), (11.0, 0)):
         kept = limiter({**BUCKET, "retry_after": "late"})
         ask(kept, 0.0)
@@ -263,7 +263,7 @@ def test_obeying_a_late_retry_after_is_not_early_and_an_honest_time_is() -> None
         assert kept.account()[0].early_retries == early
 
 
-def test_the_key_that_was_silent_for_longest_is_forgotten_and_starts_afresh() -> None:
+def test_the_least_recent_key_is_forgotten_and_starts_empty() -> None:
     for limit in (BUCKET, WINDOW, LOG):
         kept = limiter({**limit, "key": "address", "keys": 2})
         assert admitted(kept, 0.0, "a")
@@ -293,7 +293,7 @@ def test_a_key_with_requests_in_hand_is_never_forgotten() -> None:
     assert kept.account()[0].keys == 0
 
 
-def test_a_place_is_given_back_once() -> None:
+def test_a_slot_is_released_once() -> None:
     kept = limiter({**AT_ONCE, "limit": 2})
     first, second = ask(kept, 0.0), ask(kept, 0.0)
     assert isinstance(first, Permit)
@@ -312,7 +312,7 @@ def test_a_secret_in_a_header_is_in_no_account() -> None:
     assert "sk_live_1" not in repr(kept.account())
 
 
-def test_time_that_goes_back_gives_nothing_away() -> None:
+def test_a_clock_that_goes_back_admits_nothing() -> None:
     for limit in (BUCKET, WINDOW, LOG):
         kept = limiter({**limit, "limit": 2})
         times = [10.0, 9.5, 10.0, 8.0, 9.0]
@@ -356,7 +356,7 @@ def test_a_log_forgets_what_is_past() -> None:
     assert len(log._arrivals) == 1
 
 
-def test_another_limit_starts_afresh_and_others_go_on() -> None:
+def test_a_new_limit_starts_empty_and_others_continue() -> None:
     kept = limiter(WINDOW, {**AT_ONCE, "limit": 2}, LOG)
     permit = ask(kept, 0.0)
     assert isinstance(permit, Permit)
@@ -368,7 +368,7 @@ def test_another_limit_starts_afresh_and_others_go_on() -> None:
     assert admitted(kept, 0.0)
 
 
-def test_requests_in_hand_when_their_limit_went_give_back_no_place_of_the_new_one() -> None:
+def test_requests_of_a_removed_limit_release_no_slot_of_the_new_one() -> None:
     kept = limiter({**AT_ONCE, "key": "all"})
     old = ask(kept, 0.0)
     kept.adopt(LIMITS.validate_python([{**AT_ONCE, "key": "route"}]))

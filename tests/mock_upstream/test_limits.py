@@ -42,7 +42,7 @@ def test_a_header_is_named_in_lower_case() -> None:
     assert limit.key == "header:x-api-key"
 
 
-def test_values_that_cannot_be_are_refused_with_their_place() -> None:
+def test_invalid_values_are_refused_with_their_key() -> None:
     window: dict[str, object] = {"kind": "fixed_window", "limit": 3, "per": "1s"}
     assert "kind: there is no kind 'leaky_bucket'; there are: token_bucket, fixed" in refused(
         kind="leaky_bucket", limit=1

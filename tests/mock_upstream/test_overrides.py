@@ -16,7 +16,7 @@ def refused(*headers: tuple[bytes, bytes], query: bytes = b"", **caps: float) ->
     return str(error.value)
 
 
-def test_a_request_that_asks_for_nothing_gets_nothing() -> None:
+def test_a_request_without_overrides_has_none() -> None:
     assert parse([], b"") is None
     assert parse([(b"host", b"x"), (b"x-request-id", b"1")], b"page=2&hammock_size=3") is None
 
@@ -81,7 +81,7 @@ def test_an_invalid_value_is_answered_with_the_reason(
     assert message in refused((b"x-mock-" + name, value))
 
 
-def test_asking_twice_is_refused() -> None:
+def test_a_repeated_override_is_refused() -> None:
     once = (b"x-mock-status", b"503")
     assert "X-Mock-Status is given twice" in refused(once, once)
     assert "mock_status is given twice, perhaps as a header" in refused(
@@ -90,7 +90,7 @@ def test_asking_twice_is_refused() -> None:
     assert "the query cannot be read" in refused(query=b"mock_key=1&" + b"a&" * 200)
 
 
-def test_caps_hold() -> None:
+def test_overrides_stay_within_their_caps() -> None:
     slow, large = (b"x-mock-latency", b"2s"), (b"x-mock-size", b"2MB")
     assert "latency: 2s is above 1.5s, the longest delay" in refused(slow, longest=1.5)
     assert "size: 2MB is above 1MB, the largest body" in refused(large, largest=1_000_000)
@@ -100,7 +100,7 @@ def test_caps_hold() -> None:
 
 
 @given(st.binary(), st.binary())
-def test_whatever_is_asked_is_understood_or_refused(value: bytes, query: bytes) -> None:
+def test_any_override_is_understood_or_refused(value: bytes, query: bytes) -> None:
     for name in (b"latency", b"status", b"fault", b"size", b"key", b"other"):
         for headers, asked in ([(b"x-mock-" + name, value)], b""), ([], b"mock_" + name + query):
             try:

@@ -184,9 +184,7 @@ def test_a_scale_makes_latency_and_network_shorter_but_not_what_a_request_asks_f
 
 
 @pytest.mark.parametrize("on_disconnect", ["keep", "release"])
-def test_a_request_that_is_still_on_its_way_holds_up_nobody(
-    server: MockUpstream, on_disconnect: str
-) -> None:
+def test_an_incomplete_request_delays_no_other(server: MockUpstream, on_disconnect: str) -> None:
     routes = [{"path": "/far", "network": "600ms"}, {"path": "/near"}]
     capacity = {"servers": 2, "on_disconnect": on_disconnect}
     with (
@@ -200,7 +198,7 @@ def test_a_request_that_is_still_on_its_way_holds_up_nobody(
         assert timing(far.result())["queue"] == 0
 
 
-def test_a_rate_limit_says_when_to_come_again_and_counts_who_did_not_wait(
+def test_a_rate_limit_sends_retry_after_and_counts_early_requests(
     server: MockUpstream,
 ) -> None:
     limits = [{"kind": "token_bucket", "limit": 3, "per": "30m"}]
@@ -228,7 +226,7 @@ def test_a_limit_on_concurrency_ends_with_the_request_however_it_ends(server: Mo
         assert status(whole(send(mock.url, stack, x_mock_latency="0ms"))) == 200
 
 
-def test_faults_happen_when_they_should_and_are_told_by_name(server: MockUpstream) -> None:
+def test_faults_occur_as_planned_and_are_counted_by_name(server: MockUpstream) -> None:
     faults = [
         {"fault": "error-status", "every": 3, "status": 502},
         {"fault": "close", "first": 1},
@@ -288,7 +286,7 @@ def test_the_first_byte_comes_before_the_whole_body_is_due(server: MockUpstream)
     assert ledger["in_flight"]["seconds"] >= 0.4
 
 
-def test_a_request_may_ask_for_its_own_behaviour_unless_that_is_off(server: MockUpstream) -> None:
+def test_a_request_can_override_its_behaviour_unless_that_is_off(server: MockUpstream) -> None:
     with playing(server, latency="3ms") as mock:
         with httpx.Client(base_url=mock.url) as client:
             slow = client.get("/", headers={"x-mock-latency": "40ms"})
@@ -346,7 +344,7 @@ PHASES = [
 ]
 
 
-def test_a_timeline_begins_when_it_is_told_and_its_phases_are_told_apart(
+def test_a_timeline_begins_on_request_and_counts_by_phase(
     server: MockUpstream,
 ) -> None:
     with playing(server, latency="1ms", timeline={"phases": PHASES}) as mock:
@@ -438,7 +436,7 @@ def test_a_reset_drops_what_is_pending_and_begins_again(server: MockUpstream) ->
         assert again[0].headers["x-mock-request"] == "1"
 
 
-def test_a_mock_that_was_held_up_says_so(server: MockUpstream) -> None:
+def test_a_delayed_mock_reports_its_lateness(server: MockUpstream) -> None:
     with playing(server, latency="1ms") as mock:
         eventually(lambda: mock.ledger()["fidelity"]["cpu"] > 0)
         mock.process.send_signal(signal.SIGSTOP)
@@ -465,7 +463,7 @@ def test_answers_later_than_the_budget_are_noticed_and_slow_senders_are_not(
         assert mock.ledger()["fidelity"]["not_ok_seconds"] == 0
 
 
-def test_a_reset_does_not_take_answers_from_those_that_a_second_is_judged_by() -> None:
+def test_a_reset_keeps_the_responses_that_judge_a_second() -> None:
     ledger = Ledger()
     ledger.budget = 0.005
     for overdue in (0.0, 0.02, 0.02):

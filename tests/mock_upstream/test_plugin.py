@@ -51,7 +51,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
     return run_suite
 
 
-def test_three_lines_are_enough_and_each_test_finds_its_own_profile_ledger_and_draws(
+def test_each_test_has_its_own_profile_ledger_and_draws(
     run: RunSuite,
 ) -> None:
     run(
@@ -80,18 +80,18 @@ def test_plain_after_it(mock_upstream):
     assert call(mock_upstream.url) == 200
 
 @pytest.mark.mock_upstream(latency="50s")
-def test_that_leaves_a_request_behind(mock_upstream):
+def test_a_request_is_left_behind(mock_upstream):
     caller = socket.create_connection(mock_upstream.url.removeprefix("http://").split(":"))
     caller.sendall(b"GET / HTTP/1.1\\r\\nhost: mock\\r\\n\\r\\n")
     while not mock_upstream.ledger().in_flight.now:
         pass
-    test_that_leaves_a_request_behind.caller = caller
+    test_a_request_is_left_behind.caller = caller
 
 @pytest.mark.mock_upstream(latency="1ms", seed=3)
 class TestGroup:
     def test_it_is_dropped_for_the_next_one(self, mock_upstream):
-        assert test_that_leaves_a_request_behind.caller.recv(100) == b""
-        test_that_leaves_a_request_behind.caller.close()
+        assert test_a_request_is_left_behind.caller.recv(100) == b""
+        test_a_request_is_left_behind.caller.close()
         assert mock_upstream.ledger().in_flight.now == 0
 
     @pytest.mark.parametrize("path", ["/a", "/b"])
@@ -114,7 +114,7 @@ def test_repeats(mock_upstream, time):
     ).assert_outcomes(passed=9)
 
 
-def test_a_marker_that_cannot_be_played_is_an_error_without_our_traceback(run: RunSuite) -> None:
+def test_an_invalid_marker_is_an_error_without_a_traceback_of_the_plugin(run: RunSuite) -> None:
     result = run(
         """
 @pytest.mark.mock_upstream("p50=50ms p95=20ms")

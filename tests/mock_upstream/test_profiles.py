@@ -49,7 +49,7 @@ def test_a_toml_file_and_its_json_are_the_same_profile(tmp_path: Path) -> None:
     assert (profile.errors, profile.routes[0].errors) == ({503: 0.01, 500: 0.005}, {})
 
 
-def test_given_values_replace_those_of_the_file(tmp_path: Path) -> None:
+def test_arguments_replace_values_of_the_file(tmp_path: Path) -> None:
     toml = tmp_path / "charge.toml"
     toml.write_text(CHARGE, encoding="utf-8")
     profile = load(toml, {"latency": "1ms", "errors": {"504": "0.5"}})
@@ -79,7 +79,7 @@ def test_a_file_that_is_not_a_profile_is_refused_by_name(
     assert name in str(error.value)
 
 
-def test_values_that_cannot_be_are_refused_with_their_place() -> None:
+def test_invalid_values_are_refused_with_their_key() -> None:
     assert refused(latncy="5ms") == "latncy: there is no such key"
     assert "errors: 200 is not an error status" in refused(errors={200: 0.1})
     assert "errors: 503 = 1.5 is not a probability" in refused(errors={503: 1.5})
@@ -124,7 +124,7 @@ def test_names_in_the_json_are_filled_from_the_query() -> None:
     assert json.loads(body(route, "/users/7", b"&".join([b"page=1"] * 2000)))["page"] == " of 7"
 
 
-def test_a_files_bytes_may_be_the_answer(tmp_path: Path) -> None:
+def test_a_response_can_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "answer.xml").write_bytes(b"<a>\xff</a>")
     (tmp_path / "raw.unknown").write_bytes(b"")
     toml = tmp_path / "files.toml"
@@ -148,7 +148,7 @@ def test_a_files_bytes_may_be_the_answer(tmp_path: Path) -> None:
     assert "routes.0.file: no file is read here" in refused(**values)
 
 
-def test_a_file_that_cannot_be_the_answer_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_response_is_refused(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * 2000)
     toml = tmp_path / "files.toml"
     for more, message in (
@@ -198,7 +198,7 @@ def test_a_file_that_cannot_be_the_answer_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_parts_of_a_profile_are_refused_with_their_place(
+def test_invalid_parts_of_a_profile_are_refused_with_their_key(
     values: dict[str, object], message: str
 ) -> None:
     assert message in refused(**values)
@@ -230,7 +230,7 @@ def test_reading_a_profile_loads_no_server() -> None:
     assert run.stdout == "set()\n"
 
 
-def test_what_takes_long_about_a_route_is_done_while_the_profile_is_checked(
+def test_routes_are_prepared_while_the_profile_is_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     routes = [

@@ -51,7 +51,7 @@ def headers(number: int) -> bytes:
     ids=["many headers", "many and no end", "long header", "long and no end", "long path"],
 )
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_head_that_is_too_large_is_told_so_and_not_read_further(
+def test_a_large_head_is_answered_with_an_error_and_not_read_further(
     mock: MockUpstream, head: bytes, kept: bool
 ) -> None:
     before = mock.ledger()["arrivals"]
@@ -70,7 +70,7 @@ def test_a_head_that_is_too_large_is_told_so_and_not_read_further(
     assert mock.ledger()["arrivals"] == before + kept
 
 
-def test_what_is_within_the_bounds_is_answered(mock: MockUpstream) -> None:
+def test_requests_within_the_bounds_are_answered(mock: MockUpstream) -> None:
     wide = GET + b"x: " + b"y" * (MOST_HEAD_BYTES - 1000) + b"\r\n\r\n"
     upload = b"POST / HTTP/1.1\r\ncontent-length: 2000000\r\n\r\n" + b"y" * 2_000_000
     chunks = b"".join(b"%x\r\n%s\r\n" % (1000, b"y" * 1000) for _ in range(1000))

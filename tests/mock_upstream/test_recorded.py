@@ -111,7 +111,7 @@ def test_a_file_that_holds_no_delays_is_refused_with_its_line(
         read(written(tmp_path, name, content), **options)
 
 
-def test_what_is_no_file_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(RecordedError, match=r"missing\.csv: No such file"):
         read(tmp_path / "missing.csv")
     (tmp_path / "folder.csv").mkdir()
@@ -199,7 +199,7 @@ def test_a_bad_file_is_named_with_its_line_and_its_place_in_the_text(tmp_path: P
     assert shown[mark.index("^") : mark.rindex("^") + 1] == "calls.csv"
 
 
-def test_a_profile_reads_files_from_the_folder_it_is_told_and_no_other(tmp_path: Path) -> None:
+def test_a_profile_reads_files_from_its_folder_only(tmp_path: Path) -> None:
     written(tmp_path, "calls.csv", "10ms\n20ms\n30ms\n")
     values = {"latency": "file(calls.csv)"}
     profile = Profile.model_validate(values, context={"folder": tmp_path})
@@ -269,6 +269,6 @@ def test_a_fit_is_a_short_text(values: list[float], text: str) -> None:
         ([0.1] * 19 + [LONGEST + 1], "is not a delay"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(values: list[float], reason: str) -> None:
+def test_unfittable_delays_are_refused(values: list[float], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         fit(values)

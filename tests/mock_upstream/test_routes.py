@@ -157,7 +157,7 @@ def renamed(path: str) -> str:
 
 
 @given(PATHS.map(renamed), PATHS.map(renamed), st.lists(st.sampled_from("a.x"), min_size=10))
-def test_what_is_called_unreachable_is_matched_by_the_route_before(
+def test_routes_called_unreachable_are_matched_by_an_earlier_one(
     first: str, later: str, fillings: list[str]
 ) -> None:
     letters = iter(fillings)

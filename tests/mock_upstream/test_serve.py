@@ -171,7 +171,9 @@ def test_a_route_answers_what_the_service_expects(charge: MockUpstream) -> None:
     assert re.fullmatch(timing, response.headers["server-timing"])
 
 
-def test_a_request_that_no_route_fits_is_told_which_there_are(charge: MockUpstream) -> None:
+def test_a_request_without_a_route_is_answered_with_the_list_of_routes(
+    charge: MockUpstream,
+) -> None:
     before = charge.ledger()["unmatched"]
     with connected(charge.url) as caller:
         wrong_path, body = ask(caller, "/other")
@@ -282,7 +284,7 @@ def test_clients_that_go_away_are_dropped_and_the_peak_can_start_again(slow: Moc
         assert books_balance(ledger)
 
 
-def test_who_reads_the_recent_peak_leaves_it_to_all_others(slow: MockUpstream) -> None:
+def test_reading_the_recent_peak_keeps_it_for_other_readers(slow: MockUpstream) -> None:
     with ExitStack() as stack:
         callers = hang(slow.url, stack, 20)
         eventually(lambda: slow.ledger()["in_flight"]["now"] == 20)
@@ -316,7 +318,7 @@ def test_a_signal_ends_it_cleanly_with_requests_in_flight(stop: int) -> None:
         assert [caller.recv(100) for caller in callers] == [b""] * 5
 
 
-def test_the_control_api_tells_what_is_played(charge: MockUpstream) -> None:
+def test_the_control_api_shows_the_profile(charge: MockUpstream) -> None:
     with urlopen(f"{charge.control}/health") as response:
         health = json.load(response)
     assert health["ok"]
@@ -346,7 +348,7 @@ def refused_with(prepare: Callable[[], None], *arguments: str) -> str:
     return run.stderr
 
 
-def test_a_port_in_use_is_refused_with_the_way_out() -> None:
+def test_a_port_in_use_is_refused_with_a_hint() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "Pass --port 0" in refused("--port", port)
@@ -356,7 +358,7 @@ def test_a_port_in_use_is_refused_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize("limit", [8, 24])  # for its first loop; for that of the control API
-def test_a_mock_that_has_too_few_descriptors_is_told_to_raise_the_limit(limit: int) -> None:
+def test_a_mock_without_descriptors_says_how_to_raise_the_limit(limit: int) -> None:
     def lower() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
@@ -376,7 +378,7 @@ def test_a_mock_that_has_too_few_descriptors_is_told_to_raise_the_limit(limit: i
         (["--control-host", "0.0.0.0"], "needs a token"),
     ],
 )
-def test_what_cannot_be_played_is_refused_at_the_start(
+def test_an_invalid_profile_is_refused_at_the_start(
     capsys: pytest.CaptureFixture[str], words: list[str], says: str
 ) -> None:
     try:

@@ -18,7 +18,7 @@ moments = st.floats(-10, 5000)
 
 @settings(max_examples=30)
 @given(st.lists(moments, min_size=1, max_size=8), st.integers(0, 3))
-def test_the_spell_at_a_time_is_the_same_whatever_was_asked_before(
+def test_the_spell_at_a_time_does_not_depend_on_earlier_queries(
     times: list[float], seed: int
 ) -> None:
     chain = Chain(SPELLS, seed)
@@ -61,7 +61,7 @@ def test_spells_last_exponential_times_of_their_means() -> None:
         assert scipy.stats.kstest(sample, "expon", args=(0, mean)).statistic < 0.06
 
 
-def test_a_leap_far_ahead_and_back_takes_no_memory_of_what_lies_between() -> None:
+def test_a_jump_in_time_takes_no_memory_for_the_time_between() -> None:
     chain = Chain(Spells(good="1ms", bad="1ms", factor=2), 0)
     for t in (0.0, 1e9, 3.0, 1e9):
         chain.bad(t)
@@ -105,6 +105,6 @@ def test_settings_read_back_as_written() -> None:
         ({"good": "1s", "bad": "1s", "factor": 2, "worse": 1}, "Extra inputs"),
     ],
 )
-def test_spells_that_cannot_be_are_refused(values: dict[str, object], reason: str) -> None:
+def test_invalid_spells_are_refused(values: dict[str, object], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Spells.model_validate(values)

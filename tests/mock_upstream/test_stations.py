@@ -260,10 +260,10 @@ def test_with_patient_clients_keeping_and_releasing_are_the_same(
 
 
 @given(capacities, crowds(), changes)
-def test_a_waiting_request_is_woken_when_its_turn_comes_though_nobody_reports(
+def test_a_waiting_request_is_woken_at_its_turn_without_a_report(
     capacity: ServerCapacity, crowd: list[Request], changes: list[tuple[float, int]]
 ) -> None:
-    """Those ahead may be busy with a slow body, and leave long after they were due."""
+    """Requests ahead may be busy with a slow body, and leave long after they were due."""
     reported = play(capacity, [replace(request) for request in crowd], changes=changes)
     silent = play(capacity, crowd, changes=changes, reporting=False)
     starts = [[r.slot and r.slot.start for r in p.requests] for p in (reported, silent)]
@@ -339,7 +339,7 @@ def exponential(random: Random) -> float:
     ("servers", "utilisation", "discipline"),
     [(1, 0.5, "keep"), (2, 0.7, "release"), (4, 0.8, "keep"), (16, 0.9, "keep"), (50, 0.8, "keep")],
 )
-def test_waiting_is_what_erlang_c_says(
+def test_waiting_times_match_erlang_c(
     servers: int, utilisation: float, discipline: Discipline
 ) -> None:
     load = servers * utilisation
@@ -392,7 +392,7 @@ def test_throughput_ends_at_servers_over_service_time(
     assert station.load(20.0).busy_seconds == pytest.approx(4 * 20, rel=0.005)
 
 
-def test_with_coherence_more_servers_do_less() -> None:
+def test_with_coherence_more_servers_serve_less() -> None:
     def served(servers: int) -> int:
         capacity: dict[str, Any] = {"servers": servers, "slowdown": {"beta": 0.01}}
         station = open_station(ServerCapacity.model_validate(capacity))
@@ -402,7 +402,7 @@ def test_with_coherence_more_servers_do_less() -> None:
     assert served(10) > served(5) > served(40)
 
 
-def test_after_a_burst_only_a_station_that_releases_serves_the_living() -> None:
+def test_after_a_burst_only_a_releasing_queue_serves_waiting_clients() -> None:
     """Kept work for clients that gave up outlasts the burst: a metastable failure (HotOS 2021)."""
     burst = [(0.0, 1.0) for _ in range(100)]
     calm = [(1.5 + place / 5, 1.0) for place in range(35)]
@@ -434,7 +434,7 @@ def test_a_released_server_turns_to_the_next_at_that_moment() -> None:
     assert second.due == 5.0
 
 
-def test_who_leaves_the_queue_makes_room_when_released_and_none_when_kept() -> None:
+def test_leaving_the_queue_frees_a_place_only_when_released() -> None:
     room = {}
     for discipline in DISCIPLINES:
         station = open_station(ServerCapacity(servers=1, queue=1, on_disconnect=discipline))
@@ -462,7 +462,7 @@ def test_going_away_after_the_end_or_twice_changes_nothing(discipline: Disciplin
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
-def test_more_servers_turn_at_once_to_those_who_wait(discipline: Discipline) -> None:
+def test_additional_servers_serve_the_queue_at_once(discipline: Discipline) -> None:
     capacity = ServerCapacity(servers=1, on_disconnect=discipline)
     station = open_station(capacity)
     slots = [station.enter(0.0, 10.0) for _ in range(4)]
@@ -472,7 +472,7 @@ def test_more_servers_turn_at_once_to_those_who_wait(discipline: Discipline) -> 
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
-def test_servers_that_are_taken_away_finish_what_they_do(discipline: Discipline) -> None:
+def test_removed_servers_finish_their_request(discipline: Discipline) -> None:
     capacity = ServerCapacity(servers=3, on_disconnect=discipline)
     station = open_station(capacity)
     for service in (2.0, 3.0, 4.0):
@@ -502,7 +502,7 @@ def test_the_peak_of_waiting_starts_again_where_it_is_read(discipline: Disciplin
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
-def test_clients_that_come_and_go_leave_no_memory_behind(discipline: Discipline) -> None:
+def test_finished_clients_use_no_memory(discipline: Discipline) -> None:
     """An hour of service each, and a timeout of a second: a client that scans, or attacks."""
     station = open_station(ServerCapacity(servers=5, queue=5, on_disconnect=discipline))
     for place in range(20_000):

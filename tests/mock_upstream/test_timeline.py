@@ -69,7 +69,7 @@ def test_phases_follow_each_other_and_end_where_the_next_begins() -> None:
     assert plan.at(14).played is plan.at(18).played is plan.at(40).played is BASE
 
 
-def test_what_repeats_begins_again() -> None:
+def test_a_repeated_timeline_restarts() -> None:
     phases = [{"name": "a", "for": "1s"}, {"name": "b", "for": "2s"}]
     plan = schedule(*phases, repeat=True)
     assert [plan.at(time).phase for time in (0, 1, 2.9, 3, 4, 3000.5, 3001.5)] == list("abbabab")
@@ -163,7 +163,7 @@ def test_a_route_is_named_by_number_or_by_method_and_path() -> None:
     assert str(moving("7ms", "routes.ANY /v1.0/x.latency").at(1).played.routes[1].latency) == "7ms"
 
 
-def test_a_place_that_is_not_there_is_made_and_nothing_else_is_touched() -> None:
+def test_a_missing_path_is_created_and_nothing_else_changes() -> None:
     values = {"a": {"b": 1}, "c": None, "d": [{"e": 1}]}
     assert put(values, "a.b", 2) == {**values, "a": {"b": 2}}
     assert put(values, "c.x.y", 3) == {**values, "c": {"x": {"y": 3}}}
@@ -248,7 +248,7 @@ def test_an_invalid_value_is_refused_with_its_place(phases: Any, message: str) -
     assert message in refused(*phases)
 
 
-def test_a_value_that_cannot_be_at_any_time_is_refused_before() -> None:
+def test_a_value_that_is_invalid_at_any_time_is_refused_at_the_start() -> None:
     change = {"errors.503": {"ramp": [0, 1.5]}}
     assert "503 = 1.0125 is" in refused({"name": "a", "for": "1s", "changes": change})
     both = {"errors.503": {**WAVE, "sine": [0, 0.6]}, "errors.500": {**WAVE, "sine": [0, 0.6]}}
@@ -273,7 +273,7 @@ def too_many_profiles() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("phases", [too_many_steps(), too_many_profiles()])
-def test_too_much_of_it_is_refused_soon(phases: list[dict[str, Any]]) -> None:
+def test_an_oversized_timeline_is_refused_quickly(phases: list[dict[str, Any]]) -> None:
     assert "the timeline makes more than" in refused(*phases)
 
 
@@ -291,12 +291,12 @@ def without_a_common_period(**span: str) -> list[dict[str, Any]]:
     return [{"name": "waves", "changes": waves, **span}]
 
 
-def test_waves_that_never_begin_together_again_are_refused() -> None:
+def test_waves_without_a_common_period_are_refused() -> None:
     assert "more than 20000 steps" in refused(*without_a_common_period())
     assert "x0: there is no such key" in refused(*without_a_common_period(**{"for": "60m"}))
 
 
-def test_what_takes_long_to_check_may_change_less_often() -> None:
+def test_expensive_profiles_have_longer_steps() -> None:
     def mixture(shape: int) -> str:
         return " + ".join(f"0.1*gamma(mean=1ms,shape={shape}.{n})" for n in range(1, 16))
 

@@ -52,7 +52,9 @@ def broken(checks: Iterator[VerifiedFact]) -> list[str]:
 
 
 @given(st.integers(1, 3000), st.sampled_from([0.5, 0.95, 0.99]), st.sampled_from([0.95, 0.9999]))
-def test_the_ranks_hold_the_quantile_as_often_as_they_say(n: int, q: float, sure: float) -> None:
+def test_the_ranks_contain_the_quantile_with_their_confidence(
+    n: int, q: float, sure: float
+) -> None:
     ranks = verify.quantile_ranks(n, q, sure)
     if ranks is None:
         assert max((1 - q) ** n, q**n) > (1 - sure) / 2
@@ -67,7 +69,7 @@ def test_the_ranks_hold_the_quantile_as_often_as_they_say(n: int, q: float, sure
     assert special.bdtrc(high - 2, n, q) >= tail * (1 - 1e-5)
 
 
-def test_delays_of_the_profile_are_recognised_and_others_are_not() -> None:
+def test_only_delays_of_the_profile_pass() -> None:
     good = answers(drawn("p50=5ms p95=8ms p99=15ms"))
     assert broken(verify.distributed(good, SPREAD, [ROUTE])) == []
     slow_tail = answers(drawn("p50=5ms p95=8ms p99=20ms"))
@@ -76,7 +78,7 @@ def test_delays_of_the_profile_are_recognised_and_others_are_not() -> None:
     assert "p50 of ANY /" in broken(verify.distributed(all_slower, SPREAD, [ROUTE]))
 
 
-def test_quantiles_that_too_few_requests_can_tell_are_left_out() -> None:
+def test_quantiles_of_too_few_requests_are_left_out() -> None:
     few = answers(drawn("p50=5ms p95=8ms p99=15ms", 100))
     told = [check.what for check in verify.distributed(few, SPREAD, [ROUTE])]
     assert told == ["p50 of ANY /"]
@@ -89,7 +91,7 @@ def test_a_latency_that_changes_is_not_compared() -> None:
     assert (check.holds, check.measured) == (None, "not compared: it grows with the load")
 
 
-def test_an_early_answer_is_seen_whatever_the_mock_says_of_itself() -> None:
+def test_an_early_response_is_found_regardless_of_the_ledger() -> None:
     seen = answers([0.005] * 1000)
     assert broken(verify.punctual(seen, SPREAD)) == []
     seen[7].ended -= 0.0003
@@ -140,7 +142,7 @@ def test_the_driver_gives_up_on_answers_that_never_come() -> None:
     assert {one.status for one in seen} == {0}
 
 
-def test_verify_says_what_it_asked_what_it_measured_and_what_follows(
+def test_verify_prints_its_load_its_measurements_and_a_conclusion(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = verify.main(SPREAD, rate=3000, seconds=1)
@@ -198,7 +200,7 @@ def on_a_busy_machine(profile: Profile) -> Iterator[Upstream]:
 
 
 @pytest.mark.processes
-def test_a_machine_that_is_busy_with_something_else_is_told(
+def test_a_busy_machine_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify, "running", on_a_busy_machine)

@@ -25,7 +25,7 @@ def test_quick_commands_end_and_print_as_the_page_shows(
         sandbox.close()
 
 
-def test_each_block_of_commands_is_played_or_says_why_not() -> None:
+def test_each_block_of_commands_is_played_or_has_a_reason() -> None:
     for page in PAGES:
         for block in blocks(page):
             assert block.language != "sh", f"{block}: write bash or console"
@@ -35,7 +35,7 @@ def test_each_block_of_commands_is_played_or_says_why_not() -> None:
                 assert len(block.value.split()) > 2, f"{block}: the reason is missing"
 
 
-def test_a_command_that_prints_something_else_is_found(tmp_path: Path) -> None:
+def test_a_command_with_other_output_is_found(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path, a_free_port)
     shown = Block(Path("page.md"), 1, "console", "$ echo 17 users\n40 users\n")
     assert sandbox.play(shown, timeout=20) == "17 users\n"

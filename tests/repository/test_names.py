@@ -8,7 +8,7 @@ from tests.support.documents import ROOT
 PACKAGES = ("brownout", "mock_upstream", "app_under_test", "loadtests")
 
 
-def test_no_class_name_stands_twice() -> None:
+def test_class_names_are_unique() -> None:
     places: defaultdict[str, list[str]] = defaultdict(list)
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):

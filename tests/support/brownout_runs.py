@@ -61,7 +61,7 @@ MARK = "BROWNOUT_TEST"  # a variable that all inherit which a command starts
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """Who has inherited the mark and is still there."""
+    """The processes that have inherited the mark and still run."""
 
     def is_ours(process: psutil.Process) -> bool:
         try:
@@ -205,7 +205,7 @@ class Called:
 
 def called(*words: str, cwd: Path) -> tuple[int, Called]:
     """
-    The same as `finished`, but in this process, which is loaded already: two seconds sooner.
+    Run a command as `finished` does, but in this process: two seconds sooner.
 
     For what a command finds and says; not where it matters that it is a process of its own. All
     that it starts are processes, and none of them is left.

@@ -95,7 +95,7 @@ class Recording:
 
 
 def recordings(share: float | None = None) -> list[Recording]:
-    """Those with this share of bursts; None: all of them. Also 0.0, a machine left to itself."""
+    """The recordings with this share of bursts (0.0: no bursts); None: all recordings."""
     with gzip.open(FILE, "rt", encoding="utf-8") as file:
         found = [
             Recording(**{**one, "samples": [Second(**sample) for sample in one["samples"]]})

@@ -25,7 +25,7 @@ _WATCHED: set[str] = set()
 
 
 def observe() -> None:
-    """Those that were imported since the last time; the others cost nothing."""
+    """Observe the client libraries that were imported since the last call."""
     for name in _NAMES:
         if name in sys.modules and name not in _WATCHED:
             _WATCHED.add(name)

@@ -135,7 +135,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Disturbances:
-    """Those of one stage's window."""
+    """The disturbances of one stage's window."""
 
     record: StageRecord
     looks: Sequence[Look]

@@ -149,7 +149,7 @@ class _LevelNoise:
         return found if told else None
 
     def _generator(self) -> Source:
-        """Who has an answer while the timers are late has it as late, and sends as late."""
+        """Late timers of the load generator: answers seem later, and requests are sent later."""
         pauses = self._timers or ()
         worst = duration(max((length for length, _ in pauses), default=0.0))
         what = f"the load generator's timers woke up to {worst} late"

@@ -61,7 +61,7 @@ def not_held(record: StageRecord) -> str | None:
 
 def parallel(records: Sequence[StageRecord], in_flight: float) -> str | None:
     """
-    That users send several requests at a time; None: they do not.
+    A sentence if users send several requests at a time; else None.
 
     By Little's law the requests in flight are throughput times response time, however many users
     there are; a user that waits for each answer has one of them while it is in a task.

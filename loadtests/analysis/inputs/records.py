@@ -93,7 +93,7 @@ class StageRecord:
 
     @property
     def complete(self) -> bool:
-        """It began, and every generator said that it was done and sent all its reports."""
+        """Whether the stage began, and every generator ended it and sent all its reports."""
         return self.begun is not None and not self.losts and not self.missing()
 
     def missing(self) -> list[str]:

@@ -22,7 +22,7 @@ def within(
 
 
 def stops(samples: Sequence[Sample]) -> Iterator[tuple[str, float, float]]:
-    """Who was stopped, from when to when; monotonic seconds."""
+    """The processes that were stopped, from when to when; monotonic seconds."""
     for sample in samples:
         if "stopped" in sample and (told := _Stops.read(sample)):
             for name, spells in told.stopped.items():

@@ -330,7 +330,7 @@ def times_longer(value: float, low: float, high: float, threshold: float) -> flo
 
 
 def _longer_for_share(value: float, allowed: float, worth: float) -> float:
-    """The same for a share of this many independent requests."""
+    """The times as long that would decide a share of this many independent requests."""
     size = max(worth, 1.0)
     while size < MOST * worth:
         low, high = proportion(value * size, size, TAIL)

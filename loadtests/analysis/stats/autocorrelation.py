@@ -233,7 +233,7 @@ class _Shapes(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _shapes(lengths: tuple[int, ...]) -> _Shapes:
-    """Those of series of these lengths."""
+    """The shapes of series of these lengths."""
     at = np.concatenate([np.pi * np.arange(1, length) / length for length in lengths])
     times = [time for time in _TIMES if time <= _LONGEST * min(lengths)]
     shapes, priors = [np.ones_like(at)], [_WHITE]

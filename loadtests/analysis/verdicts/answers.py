@@ -56,7 +56,7 @@ def of_points(
     a: Point, b: Point, names: tuple[str, str], apart: Callable[[Estimate], bool]
 ) -> list[str]:
     """
-    The same of two points of saved runs; empty where a run of an older version does not tell.
+    The differences of two points of saved runs; empty where an older version recorded none.
 
     Args:
         apart: whether a ratio of sizes differs from 1 by LEAST and more than chance.

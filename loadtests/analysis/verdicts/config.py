@@ -69,7 +69,7 @@ class ComparisonConfig(BaseModel):
         return BLOCKS * len(self.at)
 
     def lasting(self, settle: float, measure: float) -> "ComparisonConfig":
-        """The same with blocks of another length."""
+        """The configuration with blocks of another length."""
         longer = settle + measure - self.settle - self.measure
         seconds = self.round_seconds + self.size * longer
         return self.model_copy(

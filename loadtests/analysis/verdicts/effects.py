@@ -156,7 +156,7 @@ def _adjusted(sides: Sequence[_Side], adjust: bool) -> tuple[list[list[float]], 
 def of_metric(
     rounds: Sequence[Sequence[Block]], names: tuple[str, str], level: int, metric: str
 ) -> Effect:
-    """The same of a metric; `errors` are a share."""
+    """The effect on a metric; `errors` are a share."""
     return effect(
         rounds,
         names,

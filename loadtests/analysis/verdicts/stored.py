@@ -82,7 +82,7 @@ def verdict(
 
 
 def invalid(verdict: Verdict, why: str) -> Verdict:
-    """The same comparison, of which nothing can be said for a reason that lies outside of it."""
+    """The comparison as INVALID, for a reason that lies outside of it."""
     nothing: dict[str, Any] = {
         "verdict": "INVALID",
         "ratio": None,

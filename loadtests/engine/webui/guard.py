@@ -1,4 +1,4 @@
-"""Who may ask, from where, and how much they may send.
+"""The guard of the web UI: which requests are answered, and how large they may be.
 
 Locust allows every origin to read, and knows no token: a page of anybody's, open in the same
 browser, could read what is measured here, start tests and stop them.

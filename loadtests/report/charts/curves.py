@@ -48,5 +48,5 @@ def unit(curves: Sequence[Curve]) -> str:
 
 
 def short_unit(curves: Sequence[Curve]) -> str:
-    """The same as the head of a narrow column."""
+    """The unit as the head of a narrow column."""
     return "rate" if is_open(curves) else "users"

@@ -104,7 +104,7 @@ def svg(run: Run) -> str:
 
 
 def png(run: Run) -> bytes:
-    """The same at twice its size, so that it stays sharp where screens are dense."""
+    """The picture at twice its size, so that it stays sharp where screens are dense."""
     return pictures.png(svg(run), scale=2)
 
 

@@ -28,7 +28,7 @@ def said(point: Point) -> str:
 
 
 def tip(point: Point) -> str:
-    """The same for a tooltip, where a dash would tell nothing."""
+    """The state for a tooltip, in words where a dash would say nothing."""
     return "too short to tell" if point.steady is None else _SAID[point.steady]
 
 

@@ -1,4 +1,4 @@
-"""The same on the faster client."""
+"""The HttpUser example on the faster client."""
 
 from locust import FastHttpUser, task
 

@@ -45,7 +45,7 @@ def test_a_setting_is_that_of_each_worker():
     assert text == "threads = 60 in each worker would move the ceiling to 300/s"
 
 
-def test_a_plan_may_name_the_variable_that_sets_a_limit():
+def test_a_plan_can_name_the_variable_that_sets_a_limit():
     assert threads(deployment={"command": "x"}).startswith("60 threads would")
     named = threads(deployment={"command": "x", "limit": {"env": "POOL_SIZE"}})
     assert named.startswith("POOL_SIZE = 60 would")

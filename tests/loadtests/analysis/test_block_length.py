@@ -109,7 +109,7 @@ def test_as_many_rounds_as_a_first_look_takes_fit_into_the_time() -> None:
     assert seconds < 360 * 1.05
 
 
-def test_blocks_of_a_length_that_was_asked_for_stay_so_and_the_way_out_is_told_at_once() -> None:
+def test_blocks_of_a_fixed_length_keep_it_and_get_a_hint_at_once() -> None:
     said = terms("p95", level=2, fixed=True)
     blocks = played(said, {"A": near(0.05), "B": near(0.05)})
     assert len(blocks) == 2
@@ -120,7 +120,7 @@ def test_blocks_of_a_length_that_was_asked_for_stay_so_and_the_way_out_is_told_a
     )
 
 
-def test_what_no_block_can_hold_in_the_time_is_told_after_the_first_blocks() -> None:
+def test_impossible_block_lengths_are_reported_after_the_first_blocks() -> None:
     said = terms("p99", level=1, within=60)
     blocks = played(said, {"A": near(0.5), "B": near(0.5)})
     assert len(blocks) <= 4
@@ -129,7 +129,7 @@ def test_what_no_block_can_hold_in_the_time_is_told_after_the_first_blocks() -> 
     assert "too few for p99, which takes 368: give it more time (--within " in found.sentence
 
 
-def test_a_block_that_would_take_longer_than_one_waits_asks_for_more_users() -> None:
+def test_an_impractically_long_block_suggests_more_users() -> None:
     said = terms("p99", level=1, fixed=True)
     found = played(said, {"A": near(1.0), "B": near(1.0)})
     assert "measure for longer (--measure " in verdict(found, said).sentence
@@ -140,7 +140,7 @@ def test_a_block_that_would_take_longer_than_one_waits_asks_for_more_users() -> 
     )
 
 
-def test_a_block_that_fails_mostly_asks_for_no_longer_one() -> None:
+def test_a_failing_block_does_not_suggest_a_longer_one() -> None:
     hangs = made_block("A", errors=1.0)
     hangs = type(hangs)(**{**_fields(hangs), "cycle": 10.0, "rate": 4.0, "length": (0.25, 1.25)})
     assert following(terms("p95"), [hangs]) == (0.25, 1.25)

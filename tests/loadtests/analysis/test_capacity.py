@@ -48,7 +48,7 @@ def judged(text, seen, **slow):
     return trial({"x": parse(text)}, seen, slow or seen.response_time).margins.get("x")
 
 
-def test_the_capacity_lies_between_what_was_kept_and_what_was_broken():
+def test_the_capacity_lies_between_met_and_missed_levels():
     result = said(at(10, 0.4), at(40, 0.1), at(44, -0.1), at(80, -0.4))
     assert (result.low, result.high, result.above) == (40, 43, False)
     assert 40 <= result.level <= 43
@@ -69,19 +69,19 @@ def test_levels_near_the_border_inform_each_other():
     assert 41 <= near.high <= 45
 
 
-def test_the_highest_level_allowed_may_keep_everything():
+def test_the_highest_level_can_meet_all_slos():
     result = said(at(10, 0.4), at(400, 0.2))
     assert (result.level, result.above, undecided(result, BOUNDS)) == (400, True, False)
 
 
-def test_the_lowest_level_may_break_it_already():
+def test_the_lowest_level_can_miss_an_slo():
     result = said(at(1, -0.4))
     assert (result.level, result.slo) == (None, "quick")
     assert misses_everywhere(result)
     assert not undecided(result, BOUNDS)
 
 
-def test_nothing_decided_is_said_to_be_so():
+def test_an_undecided_search_says_so():
     for result in (said(), said(Trial(1, {}, {})), said(at(1, 0.001), at(2, -0.001))):
         assert result.level is None
         assert undecided(result, BOUNDS)
@@ -97,7 +97,7 @@ def test_the_slo_that_is_missed_first_decides():
     assert (result.slo, result.low, result.high) == ("sure", 10, 19)
 
 
-def test_a_service_that_remembers_its_overload_is_summary_of():
+def test_a_service_that_remembers_its_overload_has_a_summary():
     up, down = at(40, 0.2, 0.01), at(40, -0.2, 0.01)
     result = said(*[at(10, 0.4), up, at(80, -0.4), down] * 2)
     assert (result.low, result.high) == (10, 79)
@@ -125,7 +125,7 @@ def test_failures_are_infinitely_slow_and_few_of_them_decide_nothing():
     assert judged("throughput > 90/s at 1", point()).value > 0
 
 
-def test_no_failure_keeps_a_share_of_which_three_were_to_be_expected():
+def test_no_failures_meet_a_share_with_three_expected_failures():
     def sure(requests, stages=1, effective=None):
         seen = point(requests=requests)
         if effective:
@@ -182,7 +182,7 @@ def test_a_border_that_is_seen_without_noise_is_always_found(border, steep, lowe
         assert result.low <= border <= result.high <= bounds.narrow(round(result.low))
 
 
-def test_users_that_wait_in_vain_break_a_share_of_errors_that_their_requests_keep():
+def test_users_that_wait_in_vain_miss_a_share_of_errors_that_their_requests_meet():
     hanging = point(80, rate=0.004).model_copy(
         update={"errors": Errors(rate=0.004, effective=230, unanswered=29), "steady": "none"}
     )

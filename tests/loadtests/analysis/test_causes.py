@@ -122,7 +122,7 @@ def test_calls_that_are_repeated_on_a_failing_upstream_are_retries():
     assert resource(level(1, black_box=True), *dark, profile=LIMITED) == "retries"
 
 
-def test_a_second_call_that_belongs_to_a_request_is_no_retry():
+def test_a_second_call_of_a_request_is_not_a_retry():
     two = {"calls": 2.0}
     seen = [blocking(n, 99, waiting=n - 10, gauges=two) for n in (20, 40)]
     assert resource(blocking(1, 10, gauges=two), *seen) == "threads"
@@ -214,7 +214,7 @@ def test_connections_that_are_no_longer_kept_are_churn_where_a_request_costs_mor
     assert resource(low, *beyond) == "churn"
 
 
-def test_what_a_request_takes_at_one_level_predicts_nothing_of_another():
+def test_the_cost_at_one_level_predicts_nothing_of_another():
     low = level(1, cpu=0.0015)
     near = level(80, 590, cpu=0.00165)
     top = level(160, 310, cpu=0.003, upstream={"connections": 0.97})
@@ -235,7 +235,7 @@ def test_a_connection_for_each_call_is_not_churn_where_other_work_uses_the_cpu()
     assert resource(low, *beyond) == "cpu"
 
 
-def test_a_semaphore_that_tells_is_no_pool_of_connections():
+def test_a_semaphore_with_gauges_is_not_a_pool_of_connections():
     both = used_up(8, 12, "semaphore") + replace_pool(level(1), 100, 8)
     beyond = [level(n, 157, gauges={"pools": both}) for n in (20, 40)]
     found = named(level(1), *beyond)
@@ -253,7 +253,7 @@ def test_a_semaphore_whose_holders_wait_for_connections_does_not_bind():
     assert resource(level(1, gauges={"pools": idle}), *beyond) == "pool"
 
 
-def test_a_limit_that_does_not_tell_is_as_many_at_a_time_while_nothing_is_full():
+def test_a_limit_without_gauges_is_a_number_at_a_time_while_nothing_is_full():
     at_once = {"in_flight": 7.9, "peaks": (8.0, 8.0)}
     beyond = [level(n, 157, upstream=at_once) for n in (20, 40)]
     found = named(level(1), *beyond)
@@ -261,7 +261,7 @@ def test_a_limit_that_does_not_tell_is_as_many_at_a_time_while_nothing_is_full()
     assert found.why.startswith("8 calls at a time at the upstream, while threads, connections")
 
 
-def test_the_calls_that_the_users_make_are_no_limit():
+def test_calls_of_the_users_are_not_a_limit():
     """Twenty users, twenty calls at a time: something else is slow."""
     at_once = {"in_flight": 19.9, "peaks": (20.0, 20.0)}
     one = level(20, 300, upstream=at_once)
@@ -324,7 +324,7 @@ def test_from_outside_a_service_of_unknown_cpu_needs_a_number_that_never_changes
     assert resource(level(1, black_box=True), *varies) == "unknown"
 
 
-def test_from_outside_a_number_that_varies_is_no_limit():
+def test_from_outside_a_varying_number_is_not_a_limit():
     """The mean number of calls is the same at each level, but it varies between 24 and 30."""
     varies = {"in_flight": 22.0, "peaks": (24.0, 30.0)}
     dark = [level(n, 400, black_box=True, upstream=varies) for n in (40, 80)]
@@ -373,7 +373,7 @@ def test_missing_gauges_name_nothing():
     assert resource(level(1, gauges=bare), *beyond) == "unknown"
 
 
-def test_what_spoilt_a_level_is_its_limit():
+def test_the_reason_of_an_invalid_level_is_its_limit():
     spoilt = Limit(resource="generator", why="the load generator was the bottleneck")
     broken = level(40, 150)
     broken = replace(broken, point=point(40, 150, 0.3, valid=False, limit=spoilt))
@@ -385,7 +385,7 @@ def test_an_invalid_level_is_not_explained():
     assert named(level(1), level(20), broken) is None
 
 
-def test_failures_that_were_there_all_along_are_no_limit():
+def test_constant_failures_are_not_a_limit():
     seen = [level(n, n / (CALL + CPU) * 0.8, failing=0.2) for n in (1, 10, 20)]
     times = [
         replace(one, point=point(one.level, one.throughput, 0.051, failing=0.2)) for one in seen
@@ -407,7 +407,7 @@ def test_in_the_open_model_an_over_saturated_rate_is_explained():
     assert resource(low, rated(20, 198, 500, "over-saturated")) == "threads"
 
 
-def test_a_busy_thread_pool_at_the_knee_itself_is_named_when_somebody_waits():
+def test_a_busy_thread_pool_at_the_knee_is_named_if_requests_wait():
     assert resource(blocking(1), blocking(11, 198, waiting=1)) == "threads"
     assert full(10, 1).busy > 9
 
@@ -430,7 +430,7 @@ def test_an_upstream_with_a_queue_is_named_as_slower_beyond_its_servers():
 
 
 @pytest.mark.parametrize(("reached", "said"), [(197.6, "is the ceiling"), (199.5, "predicts")])
-def test_what_lies_below_a_throughput_that_was_measured_is_not_called_the_ceiling(reached, said):
+def test_a_value_below_a_measured_throughput_is_not_called_the_ceiling(reached, said):
     seen = [blocking(1), blocking(20, reached, waiting=10), blocking(40, reached, waiting=30)]
     bounds = ceilings(seen, {}, None)
     why = limits(seen, bounds)[40].why

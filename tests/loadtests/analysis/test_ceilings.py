@@ -33,11 +33,11 @@ def test_threads_permit_their_number_over_the_time_that_a_request_holds_one(thre
     assert found.throughput == pytest.approx(threads / (seconds + CPU / 2))
 
 
-def test_how_says_what_it_was_computed_from():
+def test_a_ceiling_names_the_values_of_its_formula():
     assert of(blocking(1))["threads"].how == "10 threads / 50.5 ms"
 
 
-def test_threads_that_no_request_holds_are_no_ceiling():
+def test_threads_that_no_request_holds_have_no_ceiling():
     assert "threads" not in of(level(1), level(20))
 
 
@@ -54,7 +54,7 @@ def test_a_thread_is_held_by_work_that_calls_no_upstream():
     assert of(level(1, gauges=gauges))["threads"].throughput == pytest.approx(10 / 0.151, rel=0.01)
 
 
-def test_threads_that_validate_answers_are_no_ceiling():
+def test_threads_that_validate_answers_have_no_ceiling():
     gauges = {"threads": ThreadGauges(total=10, busy=0.1, waiting=0), "thread": 0.0001}
     assert "threads" not in of(level(1, gauges=gauges), level(20, gauges=gauges))
 
@@ -73,7 +73,7 @@ def test_two_calls_hold_a_thread_for_both():
     assert of(one)["threads"].throughput == pytest.approx(found["threads"].throughput / 2)
 
 
-def test_calls_that_are_repeated_are_not_meant():
+def test_repeated_calls_do_not_count_as_calls_of_a_request():
     one = replace(level(1), gauges=replace(level(1).gauges, calls=3.1, retried=2.1))
     assert ceilings.demand([one]).calls == 1
 
@@ -93,7 +93,7 @@ def test_cpu_is_bounded_by_cores_and_by_workers():
     assert bound(4, 1) == pytest.approx(1 / CPU)
 
 
-def test_what_a_service_does_without_load_is_no_requests_cpu():
+def test_work_without_load_is_not_cpu_of_requests():
     one = replace(level(5), idle=0.05, cpu=level(5).cpu + 0.05)
     assert of(one)["cpu"].throughput == pytest.approx(1 / CPU)
 
@@ -114,7 +114,7 @@ def test_settings_describe_a_service_without_telemetry():
     ]
 
 
-def test_a_pool_without_a_limit_is_no_ceiling():
+def test_a_pool_without_a_limit_has_no_ceiling():
     endless = (PoolGauges(client="aiohttp", limit=None, used=1.0, waiting=0.0),)
     assert "pool" not in of(level(1, gauges={"pools": endless}))
 
@@ -163,13 +163,13 @@ def test_cpu_that_a_request_takes_under_load_gives_a_second_ceiling_and_a_findin
     assert ceilings.explained([found], [])[0].finding == found.finding
 
 
-def test_what_a_request_takes_as_before_is_no_finding():
+def test_a_constant_cost_of_a_request_is_not_reported():
     found = of(level(20), level(90, 640))["cpu"]
     assert found.loaded == pytest.approx(found.throughput)
     assert found.finding is None
 
 
-def test_a_ceiling_below_a_throughput_that_was_measured_is_none():
+def test_a_ceiling_below_a_measured_throughput_is_left_out():
     """A plan says ten threads, and the service answers what twenty would."""
 
     def measured(users):

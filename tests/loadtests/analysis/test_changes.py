@@ -86,7 +86,7 @@ def invalid(run):
 UNCHANGED = runs.run_of(changed())
 
 
-def test_a_run_without_changes_says_nothing_of_any():
+def test_a_run_without_changes_mentions_none():
     assert UNCHANGED.changes == []
     assert UNCHANGED.problems == []
     assert invalid(UNCHANGED) == {}
@@ -159,19 +159,19 @@ def test_points_that_are_not_valid_mix_nothing():
     assert set(run.knees) == {"slow", "quick"}
 
 
-def test_a_stage_that_never_began_is_of_no_upstream():
+def test_a_stage_that_never_began_has_no_upstream():
     first = before("slow", 1)
     stages = [*LADDER, StageRecord(stage(6, "slow", 20))]
     assert set(runs.run_of(changed((first, SLOW), stages=stages)).knees) == {"slow", "quick"}
 
 
-def test_changed_and_back_to_the_plans_before_the_next_window_is_no_mixture():
+def test_a_change_that_is_undone_before_the_next_window_is_ignored():
     run = runs.run_of(changed((before("slow", 5), SLOW), (settling("slow", 5), PLANS)))
     assert set(run.knees) == set(run.ceilings) == {"slow", "quick"}
     assert run.problems == ["The upstream was changed 2 times while this ran."]
 
 
-def test_the_same_profile_again_is_no_mixture_however_it_is_written():
+def test_an_equal_profile_in_other_words_is_not_a_change():
     turned = {"errors": {"503": 0.1}, "latency": "9ms"}
     again = dict(reversed(turned.items()))
     run = runs.run_of(changed((before("slow", 1), turned), (before("slow", 20), again)))
@@ -197,7 +197,7 @@ def test_a_change_before_the_first_window_leaves_one_upstream_for_all():
         ),
     ],
 )
-def test_the_run_says_how_often_and_who_has_no_knee_for_that(made, said):
+def test_the_run_counts_the_changes_and_names_deployments_without_a_knee(made, said):
     assert runs.run_of(changed(*made)).problems == [said]
 
 
@@ -212,9 +212,7 @@ def test_the_run_says_how_often_and_who_has_no_knee_for_that(made, said):
         (after_all(), None, None),
     ],
 )
-def test_a_change_stands_at_the_stage_that_was_measured_then_or_that_came_next(
-    at, deployment, level
-):
+def test_a_change_is_shown_at_the_current_or_next_stage(at, deployment, level):
     (found,) = upstream_changes.of_record(changed((at, SLOW)))
     seconds = round(at - ORIGIN, 3)
     assert found == UpstreamChange(at=seconds, text="change 1", deployment=deployment, level=level)
@@ -251,7 +249,7 @@ times = st.floats(LADDER[0].begun.at - 1, LADDER[-1].window[1] + 1)
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(times, profiles), max_size=6).map(by_time))
-def test_whatever_is_changed_when_each_window_counts_by_itself(made):
+def test_each_window_counts_by_its_own_upstream(made):
     run = runs.run_of(changed(*made))
     spoilt, seen = set(), {"slow": set(), "quick": set()}
     for one in LADDER:
@@ -313,7 +311,7 @@ def test_changes_are_read_back_as_they_were_written(folder):
 
 
 @pytest.mark.parametrize("made", [(), (at_stage(2, SLOW),), (at_stage(1, FULL), at_stage(2, None))])
-def test_what_is_analysed_live_is_what_is_analysed_from_the_files(folder, made):
+def test_live_analysis_equals_analysis_of_the_files(folder, made):
     run = played(folder, *made)
     assert runs.run_of(run.record) == analyse(folder)
     assert len(runs.run_of(run.record).changes) == len(made)

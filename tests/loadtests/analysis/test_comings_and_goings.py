@@ -44,7 +44,7 @@ def test_workers_that_replace_each_other_are_one_at_a_time():
     assert (found.requests, found.calls) == (90, 2)
 
 
-def test_workers_next_to_each_other_are_added_up_and_a_gap_is_none():
+def test_simultaneous_workers_are_added_and_a_gap_counts_as_zero():
     samples = [sample(float(at), x=(0.5 * at, at), y=(0.25 * at, at)) for at in range(6)]
     del samples[3]["gauges"]["a"]["y"]
     found = told(*samples)
@@ -66,7 +66,7 @@ def with_reconnections(reopened, resent):
     return [record]
 
 
-def test_connections_that_a_service_closes_are_told_with_what_was_sent_twice():
+def test_connections_closed_by_a_service_are_reported_with_repeated_requests():
     assert reconnections.told(with_reconnections(2, 0)) == []
     assert reconnections.told(with_reconnections(37, 0)) == [
         "37 kept connections were closed by the service and opened again"

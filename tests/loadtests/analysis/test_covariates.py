@@ -34,7 +34,7 @@ def judged(made, **changed):
     return verdict(contested(said, made), said)
 
 
-def test_what_follows_a_disturbance_is_taken_out() -> None:
+def test_quarters_after_a_disturbance_are_left_out() -> None:
     draw = random.Random(3)
     sides = [
         [(0.1 * place + COST * x, {"cores 1": x, "mock": 0.0}) for x in map(draw.uniform, *limits)]
@@ -57,7 +57,7 @@ def test_a_disturbance_that_changes_nothing_is_left_in() -> None:
 
 
 @pytest.mark.parametrize("known", [{}, {"cores 1": 0.2}])
-def test_blocks_of_which_nothing_is_known_stay_as_they_are(known) -> None:
+def test_unknown_blocks_are_not_corrected(known) -> None:
     sides = [[(float(value), known) for value in range(4)] for _ in range(8)]
     assert adjusted(sides) == ([[0.0, 1.0, 2.0, 3.0]] * 8, 0)
     assert adjusted([]) == ([], 0)
@@ -84,7 +84,7 @@ def test_equals_in_known_noise_are_not_called_different() -> None:
         assert found.verdict not in ("BETTER", "WORSE")
 
 
-def test_who_is_a_and_who_is_b_makes_no_difference_in_known_noise() -> None:
+def test_swapping_a_and_b_changes_nothing_in_known_noise() -> None:
     said = terms()
     played = contested(said, disturbed(1.03, seed=5))
     found, other = verdict(played, said), verdict(played, terms(a="head", b="base"))
@@ -113,7 +113,7 @@ def test_a_block_knows_what_others_took_and_who_was_late() -> None:
     assert blocks.block(played, []).disturbances == asked
 
 
-def test_what_a_service_elsewhere_uses_is_not_what_others_take_from_it() -> None:
+def test_cpu_of_a_remote_service_is_not_taken_by_others() -> None:
     played = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
     played.usage = used(0.0)
     assert of_block(played) == {"generator": 0.0005, "cores 0": 0.0, "cores 1": 0.05}
@@ -170,7 +170,7 @@ def bursts(step_taken):
     return made
 
 
-def test_a_block_that_says_nothing_is_left_out_and_the_share_that_was_taken_is_told() -> None:
+def test_a_block_without_information_is_left_out_with_its_share() -> None:
     found = judged(bursts(lambda count: 0.9 if count == 9 else 0.1 + 0.01 * (count % 3)))
     assert found.verdict == "EQUIVALENT"
     assert [one.usable for one in found.blocks].index(False) == 9

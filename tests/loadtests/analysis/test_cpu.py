@@ -81,7 +81,7 @@ def test_a_saturated_core_is_fully_used_though_the_stage_has_edges():
     assert resources([one], [])["app_cpu"] == pytest.approx(1.0, abs=0.01)
 
 
-def test_what_was_at_rest_too_briefly_tells_nothing():
+def test_a_short_rest_gives_no_information():
     one = played()
     one.usage = used(*python(1.0), rest=0.5, rested=0.1)
     assert cpu.resting("a", [one]) is None
@@ -95,7 +95,7 @@ def test_a_stage_without_requests_has_no_cpu_of_a_request():
     assert cpu.cores("a", [one]) is None
 
 
-def test_a_stage_that_was_not_read_is_told_by_samples():
+def test_cpu_of_an_unread_stage_comes_from_samples():
     one = played()
     samples = [
         {"at": float(at), "processes": {"a": {"cpu": 0.7, "rss": 5e7}}} for at in range(999, 1012)

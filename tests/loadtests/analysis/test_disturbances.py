@@ -30,7 +30,7 @@ def bursts(*moments, host=0.0, others=0.8):
     return lambda end: (host, others) if round(end, 2) in ends else (0.0, 0.0)
 
 
-def test_a_quarter_in_which_much_was_taken_is_left_out_with_those_whose_answers_it_delayed():
+def test_a_disturbed_quarter_is_left_out_with_those_that_it_delayed():
     made = played()
     assert disturbances.cut(made, samples([made], bursts(2.0))) == (6, 7, 8)
     assert disturbances.cut(made, samples([made], bursts(2.0, others=0.1))) == ()
@@ -65,7 +65,7 @@ def test_a_generator_that_was_late_has_its_quarters_left_out():
     assert disturbances.cut(made, quiet) == (9, 10, 11, 12)
 
 
-def test_what_is_left_out_is_in_no_number_and_is_told():
+def test_left_out_quarters_are_in_no_number_and_are_reported():
     made = played()
     found = next(p for p in points([made], samples([made], bursts(2.0))) if p.request == "all")
     assert found.left_out == 0.75
@@ -112,7 +112,7 @@ def test_a_niced_process_takes_a_tenth_of_what_it_uses_however_many_threads_of_o
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_left_out_does_not_depend_on_response_times(seed):
+def test_left_out_quarters_do_not_depend_on_response_times(seed):
     fast, slow = (
         record(SimulatedEngine({"a": threads(40, exponential(mean))}, seed=seed), stage(0, "a", 20))
         for mean in (0.05, 0.1)

@@ -113,7 +113,7 @@ def test_a_block_that_does_not_call_the_upstream_is_found_in_a_black_box():
     assert "with an upstream 20 % faster throughput stayed about the same" in text
 
 
-def test_a_loop_that_its_own_calls_block_is_told_from_one_that_something_else_does():
+def test_a_loop_blocked_by_its_own_calls_differs_from_other_blocking():
     run = run_of(played(slots(1), level=5))
     [one] = run.experiments
     assert one.resource == "loop"

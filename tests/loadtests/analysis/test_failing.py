@@ -108,7 +108,7 @@ def test_too_few_requests_on_both_sides_are_still_invalid_after_a_few_blocks() -
 
 
 @pytest.mark.parametrize(("rounds", "kind"), [(2, "UNRESOLVED"), (4, "INVALID")])
-def test_failures_that_may_be_chance_are_said_before_a_lack_of_requests(rounds, kind) -> None:
+def test_failures_that_can_be_chance_are_named_before_a_lack_of_requests(rounds, kind) -> None:
     names = ["base", "head", "head", "base", "head", "base", "base", "head"]
     blocks = [
         Block(name, 40, 0.0, 4, {"errors": 0.5 if name == "head" and number % 2 else 0.0})

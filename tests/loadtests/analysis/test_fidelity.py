@@ -89,7 +89,7 @@ def test_one_slow_second_is_all_of_a_window_that_lasts_one():
 
 
 @pytest.mark.parametrize("second", [1001, 1009])
-def test_what_was_slow_before_or_after_the_window_is_not_the_points(second):
+def test_slowness_outside_the_window_does_not_count(second):
     found = judged(ledgers({second}), 5.0)
     assert (found.valid, found.problems) == (True, [])
 
@@ -129,7 +129,7 @@ def test_a_silence_that_the_mock_kept_up_through_is_a_note():
     assert found.problems == ["the mock upstream's ledger could not be read 3 times in a row"]
 
 
-def test_a_mock_that_was_never_heard_of_again_leaves_the_point_unproven():
+def test_a_mock_without_later_samples_leaves_the_point_unproven():
     found = judged(silent(ledgers(), *range(1010, 1040)))
     assert not found.valid
     assert found.problems == [
@@ -163,12 +163,12 @@ def test_counts_that_began_again_do_not_add_up_to_requests_in_flight():
     assert judged(samples).resources["upstream_in_flight"] == pytest.approx(40.0)
 
 
-def test_a_mock_that_nobody_asked_concerns_nobody():
+def test_a_mock_without_requests_is_not_judged():
     found = judged(ledgers(range(1002, 1032), idle=True))
     assert (found.valid, found.problems) == (True, [])
 
 
-def test_samples_of_before_the_mock_was_asked_say_nothing():
+def test_samples_before_the_first_request_are_ignored():
     bare = [{"at": BEGIN + n, "cores": []} for n in range(30)]
     assert judged(bare).valid
 

@@ -68,7 +68,7 @@ def test_the_innermost_of_two_full_limits_is_the_one_that_permits_less():
     assert found.why.startswith("SQLAlchemy pool: 3 of 3 connections out, 37 waiting")
 
 
-def test_a_ceiling_that_was_passed_is_none():
+def test_an_exceeded_ceiling_is_left_out():
     assert gauged.ceilings([with_pool(1, "asyncio", 6), with_pool(20, "asyncio", 6, 300)]) == []
     [one] = gauged.ceilings([with_pool(1, "asyncio", 6), with_pool(20, "asyncio", 6, 118)])
     assert one.how == "6 executor threads / 50 ms"
@@ -123,5 +123,5 @@ def test_a_lock_up_at_the_lowest_level_is_named_without_a_lower_one():
 @pytest.mark.parametrize(
     ("mean", "upstream"), [(9.9, {}), (0.06, {"in_flight": 3.9}), (0.06, {"in_flight": 1.0})]
 )
-def test_slow_answers_and_calls_at_the_upstream_are_no_lock_up(mean, upstream):
+def test_slow_answers_and_calls_at_the_upstream_are_not_a_lock_up(mean, upstream):
     assert not limits([stuck(4, mean, **upstream)], [])

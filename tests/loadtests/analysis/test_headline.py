@@ -50,7 +50,7 @@ def test_a_limit_of_few_low_levels_is_not_named_in_addition_to_that_of_the_other
     assert headline(*points) == "Cpu at 80."
 
 
-def test_levels_that_are_not_valid_or_below_the_knee_say_nothing():
+def test_invalid_levels_and_those_below_the_knee_are_ignored():
     points = at(10, "cpu"), at(20, "threads"), at(40, "generator", valid=False)
     assert named(*points) == "threads"
     assert named(*points, knee=Knee(level=None)) is None

@@ -43,7 +43,9 @@ def test_a_machine_that_is_busy_with_us_alone_spoils_nothing():
 
 
 @pytest.mark.parametrize(("name", "valid"), [("mock", False), ("app", True)])
-def test_who_has_no_descriptor_left_is_named_and_a_mock_without_spoils_the_point(name, valid):
+def test_processes_without_descriptors_are_named_and_a_mock_without_invalidates_the_point(
+    name, valid
+):
     short = OURS | {name: OURS[name] | {"spare_descriptors": 0}}
     found = judged(cores=[0.34, 0.55], **short)
     assert found.valid == valid
@@ -67,7 +69,7 @@ def test_another_process_that_the_generator_waits_for_is_found_and_named():
     assert (found.limit.resource, found.limit.why) == ("host", found.problems[0])
 
 
-def test_what_took_the_core_is_named_with_its_process_id():
+def test_the_process_that_took_the_core_is_named_with_its_id():
     others = [
         {"name": "python3", "pid": 123, "cpu": 0.6, "core": 1},
         {"name": "cc1", "pid": 9, "cpu": 0.3, "core": 0},
@@ -86,7 +88,7 @@ def test_a_process_that_gives_way_at_once_takes_nothing():
     assert (found.valid, found.problems, found.noise) == (True, [], {})
 
 
-def test_what_others_take_of_a_full_core_widens_the_interval_to_one_side():
+def test_cpu_taken_from_a_full_core_widens_the_interval_to_one_side():
     quiet = judged(cores=[0.34, 0.95], **(OURS | {"app": process(0.85, 1)}))
     found = judged(cores=[0.34, 0.95], **(OURS | {"app": process(0.85, 1, wait=0.5)}))
     assert found.valid
@@ -118,7 +120,7 @@ def test_a_service_that_we_do_not_see_is_not_blamed_for_its_own_work(app):
         (0.3, False, "the machine was busy with something else: its host took 30 % of a core"),
     ],
 )
-def test_what_the_virtual_machines_host_took_counts_as_far_as_it_can_have_worked(part, valid, says):
+def test_steal_counts_up_to_its_largest_possible_effect(part, valid, says):
     found = judged(cores=[0.34, 0.55 + part], stolen=[0.0, part], **OURS)
     assert found.valid == valid
     assert [text[: len(says or "")] for text in found.problems] == ([says] if says else [])

@@ -180,7 +180,7 @@ def test_a_quantile_beyond_what_fails_on_both_sides_is_said_to_have_no_value() -
     assert "too few" not in found.sentence
 
 
-def test_one_that_fails_from_the_start_ends_it_after_the_first_round() -> None:
+def test_a_deployment_that_fails_from_the_start_ends_it_after_the_first_round() -> None:
     def made(step, number):
         failing = step.deployment == "head"
         return block(
@@ -243,7 +243,7 @@ def test_rounds_with_a_block_that_cannot_be_used_are_left_out() -> None:
     assert sum(not one.usable for one in found.blocks) == 8
 
 
-def test_where_most_rounds_cannot_be_used_there_is_no_verdict() -> None:
+def test_most_rounds_must_be_usable_for_a_verdict() -> None:
     def made(step, number):
         return block(step.deployment, wrong=("the load generator was the bottleneck",))
 
@@ -255,7 +255,7 @@ def test_where_most_rounds_cannot_be_used_there_is_no_verdict() -> None:
     assert len(rounds_of(blocks, said)) == FIRST
 
 
-def test_too_few_requests_for_the_quantile_are_no_equality() -> None:
+def test_too_few_requests_for_the_quantile_do_not_show_equality() -> None:
     def made(step, number):
         found = block(step.deployment)
         return type(found)(
@@ -270,7 +270,7 @@ def test_too_few_requests_for_the_quantile_are_no_equality() -> None:
     assert "--measure" in found.sentence
 
 
-def test_one_that_died_is_named() -> None:
+def test_a_deployment_that_died_is_named() -> None:
     said = terms()
     blocks = contested(said, times(1.0))[:6]
     found = verdict(blocks, said, {"head": "deployment 'head' was killed by SIGKILL.\nlast words"})
@@ -303,7 +303,7 @@ def test_the_others_are_adjusted_for_their_number() -> None:
 
 @settings(max_examples=40)
 @given(change=st.floats(0.5, 2.0), deviation=st.floats(0.001, 0.1), seed=st.integers(0, 999))
-def test_who_is_a_and_who_is_b_makes_no_difference(change, deviation, seed) -> None:
+def test_swapping_a_and_b_mirrors_the_verdict(change, deviation, seed) -> None:
     made = times(change, deviation, seed)
     said = terms()
     blocks = contested(said, made)

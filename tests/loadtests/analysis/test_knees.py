@@ -157,7 +157,7 @@ def test_a_knee_that_was_not_seen_lies_beyond_what_followed():
     assert (few.level, few.low, few.high) == (None, None, None)
 
 
-def test_what_is_lost_at_the_highest_level_has_an_interval():
+def test_the_loss_at_the_highest_level_has_an_interval():
     bend = knee([*rising(1, 5, 10), point(40, 200), point(80, 120)])
     assert bend.retrograde.value == pytest.approx(0.4)
     assert 0.36 < bend.retrograde.low < 0.4 < bend.retrograde.high < 0.44
@@ -175,7 +175,7 @@ def test_the_knee_of_a_rate_is_where_answers_stop_following_it():
     assert knee([*seen[:2], came(150, 150)]).level is None
 
 
-def test_failures_below_the_knee_of_a_rate_are_not_what_it_stops_at():
+def test_failures_below_the_knee_of_a_rate_are_not_its_limit():
     seen = [came(50, 45, rate=0.1), came(100, 90, rate=0.1), came(400, 180, rate=0.1)]
     assert knee(seen).level == pytest.approx(200, rel=0.01)
 
@@ -187,7 +187,7 @@ def test_levels_that_did_not_come_to_rest_are_used_only_where_there_are_no_other
     assert knee([*rising(1, 5), grows]).level == pytest.approx(10, rel=0.02)
 
 
-def test_a_knee_is_limited_by_what_most_valid_levels_beyond_it_show():
+def test_a_knee_has_the_limit_of_most_valid_levels_beyond_it():
     def limited(level, resource, valid=True):
         seen = point(level, 400.0, mean=level / 400)
         limit = Limit(resource=resource, why="-")
@@ -207,7 +207,7 @@ def test_a_knee_is_limited_by_what_most_valid_levels_beyond_it_show():
 
 
 @pytest.mark.parametrize("number", range(20))
-def test_what_is_said_about_a_simulated_knee_holds(number):
+def test_statements_about_a_simulated_knee_are_true(number):
     _, truth, _, seen = drawn(number, seed=2)
     assert held(truth, knee(seen))
 

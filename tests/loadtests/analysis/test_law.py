@@ -82,7 +82,7 @@ def test_a_single_user_always_follows():
     assert [found.follows(one) for one in seen] == [True, False, False]
 
 
-def test_what_is_within_the_noise_follows_and_what_is_not_does_not():
+def test_levels_within_the_noise_follow_and_others_do_not():
     def last(noise, throughput=640.0):
         seen = [*hockey_stick(0.05, 1e9, (1, 5, 10, 20)), point(40, throughput, noise=noise)]
         return law(seen).follows(seen[-1])
@@ -116,7 +116,7 @@ def test_a_level_without_any_success_is_a_collapse():
     assert usable([point(1, 0.0), point(5, 0.0)]) == []
 
 
-def test_windows_too_short_for_an_interval_still_show_what_is_plain():
+def test_windows_too_short_for_an_interval_still_show_large_effects():
     seen = [point(n, min(20.0 * n, 200.0), noise=0) for n in (1, 5, 10, 80)]
     assert [law(seen).follows(one) for one in seen] == [True, True, True, False]
 

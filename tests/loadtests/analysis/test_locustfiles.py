@@ -63,7 +63,7 @@ def test_requests_in_flight_are_a_column_where_users_are_not_as_many(think_time)
     assert top.in_flight == pytest.approx(320 - 200 * 0.75, rel=0.05)
 
 
-def test_a_user_with_four_requests_at_a_time_is_told_and_the_knee_counts_users():
+def test_parallel_requests_of_a_user_are_reported_and_the_knee_counts_users():
     run = run_of(record_of({"twenty-threads": calls_in_parallel(20, 4)}, [1, 2, 4, 8, 16, 32]))
     found = run.knees["twenty-threads"]
     assert 4.6 <= found.level <= 5.5
@@ -111,7 +111,7 @@ def users_of(level, **more):
     return UserCounts(**{"running": level, "waiting": 0, "starting": 0, "least": level} | more)
 
 
-def test_users_that_are_still_in_on_start_are_told():
+def test_users_that_are_still_in_on_start_are_reported():
     [stage] = stages(users=users_of(8, starting=2)).stages
     assert users.not_held(stage) == "the level was not held: 8 of 10 users ran: 2 still in on_start"
 
@@ -121,7 +121,7 @@ def test_one_user_in_a_hundred_that_is_missing_makes_no_level_invalid():
     assert users.not_held(stage) is None
 
 
-def test_a_locustfile_that_ran_out_of_accounts_is_told_and_the_level_decides_nothing():
+def test_a_locustfile_without_accounts_is_reported_and_the_level_decides_nothing():
     run = run_of(stages(users=users_of(10, without=3)))
     [point] = run.of("roomy")
     assert not point.valid
@@ -142,7 +142,7 @@ def apart(kind, name, values, failed=0, request_type="METRIC"):
     return Apart.of(kind, request_type, name, times, failed)
 
 
-def test_events_apart_are_rows_with_their_numbers_and_are_said():
+def test_separate_events_are_rows_with_their_numbers():
     rows = (
         apart("timing", "tokens", [512] * 99 + [1024]),
         apart("on_start", "/login", [20] * 10, failed=1, request_type="POST"),
@@ -176,7 +176,7 @@ def test_exceptions_of_the_locustfile_are_counted_by_what_and_where():
     )
 
 
-def test_a_locustfile_that_sends_no_http_request_is_told_what_to_write():
+def test_a_locustfile_without_http_requests_gets_a_hint():
     empty = StageRecord(stages().stages[0].stage)
     full = stages(apart=(apart("timing", "call", [5], request_type="grpc"),)).stages[0]
     empty.begun, empty.dones = full.begun, full.dones
@@ -195,7 +195,7 @@ def mixed(levels, shares):
     return record
 
 
-def test_levels_with_another_mix_of_user_classes_say_nothing_of_the_knee():
+def test_levels_with_another_mix_of_user_classes_are_left_out_of_the_knee():
     run = run_of(
         mixed(
             [1, 2, 8, 16, 32, 64], lambda n: {"A": n - n // 4, "B": n // 4} if n > 2 else {"A": n}

@@ -138,7 +138,7 @@ def test_a_mock_that_is_late_for_most_of_its_answers_is_the_bottleneck():
 
 
 @pytest.mark.parametrize("second", range(1, 9))
-def test_no_answer_is_none_that_was_late(second):
+def test_a_missing_answer_is_not_a_late_one(second):
     """An answer that was very late in a second of which the window has a small part."""
     played = stage(0, "a", 2, measure=4.0)
     made = recorded(played, users(played, lognormal(0.25, 0.1), random.Random(1)))
@@ -176,7 +176,7 @@ def test_timers_that_wake_late_count_for_the_time_that_they_were_late():
     assert found.response_time["p95"].high == before.response_time["p95"].high
 
 
-def test_a_ceiling_below_a_throughput_is_none_though_the_level_is_not_valid():
+def test_a_ceiling_below_a_throughput_of_an_invalid_level_is_left_out():
     """1 core / 2.31 ms is not the ceiling of a service that answered 601/s."""
     seen = [
         level(1, cpu=0.00231, gauges={"cpu": 0.04, "loop_cpu": 0.04}, cpu_read=0.00231),

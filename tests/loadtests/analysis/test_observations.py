@@ -66,7 +66,7 @@ def observed(samples=None, **options):
     return found
 
 
-def test_what_one_process_tells():
+def test_gauges_of_one_process_are_read():
     service = observed().gauges
     assert (service.processes, service.threads.total, service.threads.waiting) == (1, 40, 12)
     assert service.fullest.used == 39
@@ -101,7 +101,7 @@ def test_seconds_are_of_the_traced_requests_and_counts_of_all():
     assert service.background is None  # it did not say
 
 
-def test_what_the_mock_tells():
+def test_gauges_of_the_mock_are_read():
     up = observed().upstream
     assert up.calls == pytest.approx(200)
     assert up.in_flight == pytest.approx(10)
@@ -129,7 +129,7 @@ def test_processes_are_taken_together_and_the_latest_loop_counts():
     assert found.cpu == pytest.approx(1.0)
 
 
-def test_a_process_that_vanishes_leaves_what_the_others_tell():
+def test_a_process_that_ends_leaves_the_gauges_of_the_others():
     samples = [
         sample(at, {"7": gauges(at)} | ({"8": gauges(at)} if at < 1005 else {}))
         for at in range(1000, 1010)
@@ -147,7 +147,7 @@ def test_a_restarted_process_counts_from_its_start():
     assert observed(samples).gauges.cpu == pytest.approx(0.5)
 
 
-def test_a_service_that_does_not_tell_is_seen_from_outside():
+def test_a_service_without_telemetry_is_seen_from_outside():
     found = observed([sample(at, {}) for at in range(1000, 1010)], workers={"a": 3})
     assert found.gauges is None
     assert (found.cpu, found.cores, found.workers) == (pytest.approx(0.6), 1, 3)
@@ -163,7 +163,7 @@ def test_a_service_that_does_not_tell_is_seen_from_outside():
         ("threads", [40, 1]),
     ],
 )
-def test_a_part_that_is_nonsense_is_left_out_and_the_others_are_not(part, nonsense):
+def test_only_nonsensical_parts_are_left_out(part, nonsense):
     samples = [sample(at, {"7": gauges(at, **{part: nonsense})}) for at in range(1000, 1010)]
     service = observed(samples).gauges
     assert service.threads is None
@@ -171,7 +171,7 @@ def test_a_part_that_is_nonsense_is_left_out_and_the_others_are_not(part, nonsen
 
 
 @pytest.mark.parametrize("nonsense", [None, 3, "x", [], {"7": 3}, {"7": {"at": "now"}}])
-def test_gauges_that_cannot_be_read_are_none(nonsense):
+def test_unreadable_gauges_are_missing(nonsense):
     samples = [{**sample(at), "gauges": {"a": nonsense}} for at in range(1000, 1010)]
     assert observed(samples).gauges is None
 
@@ -199,7 +199,7 @@ def test_a_mock_that_was_restarted_counts_up_to_there():
     assert observed(samples).upstream.calls == pytest.approx(200)
 
 
-def test_what_it_uses_while_others_are_loaded_is_its_rest():
+def test_use_while_others_are_loaded_is_the_rest_of_a_service():
     engine = SimulatedEngine({"a": threads(5, constant(0.05)), "b": threads(5, constant(0.05))})
     played = [
         record(engine, stage(number, name, 10, settle=2.0, measure=5.0))

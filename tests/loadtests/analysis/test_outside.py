@@ -77,16 +77,16 @@ def test_a_process_without_a_loop_is_left_out_where_others_have_one():
     "nonsense",
     [7, [7], [{"deployment": "a"}], [quarter("x", {"events": 1})], [quarter(1.0, {"events": -1})]],
 )
-def test_nonsense_of_another_version_is_nothing_seen(nonsense):
+def test_nonsense_of_another_version_is_ignored(nonsense):
     assert outside.of_level([record()], [{"at": 1.0, "threads": nonsense}]) is None
 
 
-def test_states_that_the_kernel_does_not_tell_are_nothing_seen():
+def test_unreadable_thread_states_count_as_unseen():
     samples = [sample(quarter(1.0, {"other": 25}))]
     assert outside.of_level([record()], samples) is None
 
 
-def test_what_cannot_be_read_is_said_once_and_only_where_nothing_was_seen():
+def test_denied_readings_are_reported_once_and_only_without_others():
     why = {"denied": "/proc/PID: Permission denied", "instead": ""}
     samples = [{"denied": [why]}, {"denied": [why]}]
     assert outside.denied(samples, [seen(1, 20, WAITING).point]) == []
@@ -178,16 +178,16 @@ def with_canary(level, seconds):
     return point(level, 100.0, 0.1, canary=seconds)
 
 
-def test_cores_that_changed_under_the_run_are_told_in_one_line():
+def test_changed_core_speed_is_reported_in_one_line():
     points = [with_canary(1, 0.00125), with_canary(10, 0.0013), with_canary(20, 0.00185)]
     [text] = canaries.problems(points)
-    assert "1.25 ms of CPU under a at 1 user" in text
-    assert "1.85 ms under a at 20 users, 48 % more" in text
+    assert "1.25 ms of CPU at 1 user of a" in text
+    assert "1.85 ms at 20 users of a, 48 % more" in text
     assert canaries.problems(points[:2]) == []
     assert canaries.problems([with_canary(1, None)]) == []
 
 
-def test_the_cpu_of_a_request_is_told_in_canaries():
+def test_the_cpu_of_a_request_is_given_in_canaries():
     told = canaries.with_cpu(with_canary(1, 0.002), 0.001)
     assert told == {"request_cpu": 0.001, "request_canaries": 0.5}
     told = canaries.with_cpu(with_canary(1, None), 0.001)

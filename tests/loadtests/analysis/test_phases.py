@@ -69,7 +69,7 @@ def test_the_slow_ones_spend_their_time_elsewhere_than_the_mean_one():
         assert sum(found.phases[name].values()) == pytest.approx(0.05 + connect, rel=1e-3)
 
 
-def test_waiting_and_working_are_told_apart_at_each_quantile_as_request_by_request():
+def test_waiting_and_working_are_separate_at_each_quantile():
     stations = [Station(exponential(0.03), 10), Station(exponential(0.004), 1, "own", "loop_wait")]
     found, told = point(System(stations, tells=1.0), 40, measure=20.0)
     told = sorted(told)
@@ -125,7 +125,7 @@ def test_a_sample_has_the_phases_of_all_within_their_intervals():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_of_a_sample_those_at_p95_take_as_long_as_p95_and_the_slowest_are_not_among_them(seed):
+def test_traced_responses_at_p95_take_as_long_as_p95(seed):
     draw = random.Random(seed)
     succeeded, traced = [], []
     for _ in range(20):
@@ -169,18 +169,18 @@ def test_quarter_seconds_of_which_more_is_traced_count_for_no_more():
     assert found.traced.difference.value == pytest.approx(0, abs=0.01)
 
 
-def test_that_traced_requests_take_longer_is_said():
+def test_slower_traced_requests_are_reported():
     found = mixed(slower=1.05)
     assert found.traced.difference.value == pytest.approx(0.05, abs=0.01)
     assert difference(found.traced).startswith("traced requests take 5")
 
 
-def test_a_service_that_tells_nothing_has_no_phases_and_no_problem():
+def test_a_service_without_telemetry_has_no_phases_and_no_problem():
     found, _ = point(System([Station(constant(0.05))]), 10)
     assert (found.phases, found.problems) == ({}, [])
 
 
-def test_where_times_would_only_tell_how_long_the_test_was_phases_would_too():
+def test_unstable_levels_have_no_phases():
     system = System([Station(exponential(0.05), 10)], tells=1.0)
     found, _ = point(system, 400, model="open", measure=20.0)
     assert found.steady == "over-saturated"
@@ -193,7 +193,7 @@ def test_a_quantile_that_is_not_known_has_no_phases():
     assert set(found.phases) == {"mean", "p50"}
 
 
-def test_what_the_service_does_not_account_for_completes_the_time():
+def test_unaccounted_time_completes_the_response_time():
     found, problem = told_by([(0.05, [0.0, 0, 0, 0, 0.046, 0, 0, 0])] * 100)
     assert problem is None
     assert found["p95"][REST] == pytest.approx(0.004)
@@ -217,7 +217,7 @@ def test_phases_that_are_longer_than_the_time_by_a_little_are_scaled_to_it():
         (0.100, 0.0700, "does not account for 30 ms of the mean 100 ms"),
     ],
 )
-def test_phases_that_are_not_the_time_are_unknown_and_it_is_said(seconds, told, says):
+def test_phases_that_do_not_add_up_are_unknown_and_reported(seconds, told, says):
     found, problem = told_by([(seconds, [0.0, 0, 0, 0, told, 0, 0, 0])] * 100)
     assert found == {}
     assert problem.startswith("phases unknown: ")
@@ -232,7 +232,7 @@ requests = st.lists(
 
 
 @given(requests, st.randoms())
-def test_they_add_up_whatever_was_told_and_the_order_changes_nothing(drawn, random):
+def test_phases_add_up_in_any_order(drawn, random):
     told = [
         (seconds, [seconds * share / max(sum(shares), 1.0) for share in shares])
         for seconds, shares in drawn

@@ -89,7 +89,7 @@ def test_failures_are_counted_by_kind_and_are_not_in_the_throughput():
     assert Point.model_validate_json(found.model_dump_json()) == found
 
 
-def test_without_failures_no_time_is_told_twice():
+def test_without_failures_each_time_is_shown_once():
     assert (
         only([record(SimulatedEngine(CLOCKWORK), stage(0, "many", 4))]).response_time_with_failures
         == {}
@@ -108,7 +108,7 @@ def test_a_stage_of_which_nothing_came_back_has_no_point():
     assert points([StageRecord(stage(0, "one", 5))]) == []
 
 
-def test_a_stage_that_was_lost_before_it_began_has_an_invalid_point_that_says_so():
+def test_a_stage_lost_before_its_begin_has_an_invalid_point_with_the_reason():
     lost = StageRecord(stage(0, "one", 5))
     lost.add(GeneratorLost(stage=0, generator="g", reason="did not take up the stage"))
     found = only([lost])
@@ -168,13 +168,13 @@ def test_resources_are_means_over_the_samples_in_the_window():
     }
 
 
-def test_what_was_not_sampled_is_absent():
+def test_unsampled_values_are_absent():
     played = record(SimulatedEngine(CLOCKWORK), stage(0, "many", 10))
     bare = [{"at": played.begun.at + n, "mock": None} for n in range(8)]
     assert only([played], samples=bare).resources == {"generator_cpu": 0.2}
 
 
-def test_what_is_computed_stage_by_stage_is_what_is_computed_at_once():
+def test_stage_by_stage_computation_equals_computation_at_once():
     engine = SimulatedEngine({"a": threads(10, exponential(0.03)), "b": threads(4, constant(0.05))})
     growing, records = Growing(), []
     for number, (name, level) in enumerate([("a", 5), ("b", 5), ("a", 20), ("b", 5), ("a", 5)]):

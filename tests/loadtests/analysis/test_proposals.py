@@ -18,7 +18,7 @@ def test_a_proposed_length_is_enough_and_can_be_typed(seconds):
 
 
 @pytest.mark.parametrize("seconds", [proposals.LONGEST + 1, 12_688.0, math.inf])
-def test_a_length_that_nobody_waits_for_is_not_proposed(seconds):
+def test_an_impractical_length_is_not_proposed(seconds):
     assert proposals.measure(seconds) is None
 
 
@@ -31,7 +31,7 @@ def said_of_p95(half):
     return found.problems[-1]
 
 
-def test_a_wide_interval_says_what_would_narrow_it_or_that_no_practical_length_would():
+def test_a_wide_interval_proposes_a_length_or_says_that_none_is_practical():
     assert said_of_p95(0.3).endswith('; measure = "136s" would give 10 %')
     assert said_of_p95(2.9) == (
         "p95 is known to 290 % in 15 s; even 10 minutes would not give 10 %: look at p50 instead"

@@ -40,7 +40,7 @@ def test_a_side_without_an_interval_leaves_the_ratio_without_one():
 
 
 @given(estimates(), estimates())
-def test_an_end_takes_the_two_that_make_it_and_no_other(a, b):
+def test_an_end_of_a_ratio_uses_two_matching_ends(a, b):
     low, high = ends(a, b)
     assert ends(a.model_copy(update={"low": None}), b) == (low, None)
     assert ends(a.model_copy(update={"high": 0.0}), b) == (None, high)

@@ -125,7 +125,7 @@ def test_a_plan_that_is_nowhere_is_a_problem(tmp_path):
     assert any("plan is not known" in problem for problem in found.problems)
 
 
-def test_something_else_is_not_a_run(tmp_path):
+def test_another_file_is_not_a_run(tmp_path):
     with pytest.raises(UnreadableRun, match=r"holds no slices\.jsonl"):
         records.read(tmp_path)
     with pytest.raises(UnreadableRun, match="'har/1'"):
@@ -162,7 +162,7 @@ def test_a_run_whose_last_line_is_cut_short_is_read_to_there(tmp_path):
     assert "did not finish it" in point.problems[0]
 
 
-def test_what_a_newer_version_writes_in_addition_is_left_out_and_named(tmp_path):
+def test_additions_of_a_newer_version_are_left_out_and_named(tmp_path):
     written = [json.loads(line) for line in lines(format="brownout-slices/2")]
     written[1] |= {"weather": "fine", "requests": [{**written[1]["requests"][0], "colour": 1}]}
     for line in written[2:-1]:

@@ -36,7 +36,7 @@ def test_the_time_that_a_window_takes_is_known_from_the_rate_and_the_knee():
     assert needed(200, 200) == needed(300, 200) == float("inf")
 
 
-def test_a_window_that_is_too_short_has_no_intervals_of_times_and_says_what_would_do():
+def test_a_short_window_has_no_intervals_of_times_and_proposes_a_length():
     point = at(160, 10.0)
     assert not has_intervals(point)
     assert point.response_time["p50"].value > 0
@@ -55,13 +55,11 @@ def test_at_the_knee_itself_no_window_is_proposed():
 
 
 @pytest.mark.parametrize(("rate", "seconds", "knee"), [(100, 10.0, 200.0), (160, 5.0, None)])
-def test_windows_that_are_long_enough_or_of_which_no_knee_is_known_are_left_alone(
-    rate, seconds, knee
-):
+def test_long_windows_and_those_without_a_knee_are_unchanged(rate, seconds, knee):
     assert has_intervals(at(rate, seconds, knee))
 
 
-def test_the_closed_model_is_left_alone():
+def test_the_closed_model_is_unchanged():
     records = ladder(SimulatedEngine(TEN), "a", [9])
     assert marked(points(records), {"a": Knee(level=10)}) == points(records)
 

@@ -108,7 +108,7 @@ def test_a_file_that_is_cut_off_anywhere_is_read_as_far_as_it_goes(folder, tmp_p
 
 @given(junk=st.lists(st.binary(max_size=40) | st.just(b'{"type": "done"}'), max_size=5))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_junk_behind_the_first_line_is_no_mistake_of_the_reader(tmp_path, junk):
+def test_junk_after_the_first_line_is_not_a_mistake_of_the_user(tmp_path, junk):
     header = json.dumps({"type": "run", "format": "brownout-slices/1", "id": "1", "name": "n"})
     (tmp_path / "slices.jsonl").write_bytes(b"\n".join([header.encode(), *junk]))
     assert analyse(tmp_path).points == []
@@ -150,7 +150,7 @@ def calls(function, *arguments):
 
 
 @pytest.mark.parametrize("longer", [{"levels": (1, 5, 20) * 8}, {"measure": 16.0}])
-def test_what_an_analysis_takes_grows_no_faster_than_the_run(tmp_path, longer):
+def test_the_time_of_an_analysis_grows_linearly_with_the_run(tmp_path, longer):
     """Eight times the stages, or windows of eight times the length; analysed once before."""
     usual = {"levels": (1, 5, 20), "settle": 0.5, "measure": 2.0}
     short, long = written(tmp_path / "a", **usual), written(tmp_path / "b", **usual | longer)

@@ -73,7 +73,7 @@ def test_no_knee_within_the_levels():
     assert text == "a: follows the load up to 80 users: p95 50 ms, 1,600/s."
 
 
-def test_what_binds_beyond_the_knee_is_a_sentence_of_its_own():
+def test_the_limit_beyond_the_knee_is_a_sentence_of_its_own():
     run = example()
     why = "thread pool: 22 of 22 threads busy, 118 requests waiting"
     points = [
@@ -123,12 +123,12 @@ def test_a_level_that_moved_and_had_more_than_the_plateau_is_named():
     assert "throughput stops at 712/s (900/s at 40 users, drifting)" in text
 
 
-def test_too_few_levels_tell_too_little():
+def test_too_few_levels_give_no_sentence():
     text = told(threads(20, uniform(0.04, 0.06)), (1, 5))
     assert text.startswith("a: 2 of 2 levels tell too little: at 5 users p95 ")
 
 
-def test_windows_shorter_than_a_turn_of_the_users_name_the_measure_that_would_tell():
+def test_windows_shorter_than_a_cycle_of_the_users_name_a_longer_measure():
     loop = System([Station(constant(0.05)), Station(uniform(0.1, 0.3), 1)])
     found = points(ladder(SimulatedEngine({"a": loop}), "a", (16, 32), measure=3.0))
     run = Run(id="r", name="r", started="", status="complete", points=found, knees=knees(found))
@@ -188,7 +188,7 @@ def test_a_lowest_rate_that_is_unstable_leaves_nothing_to_be_flat():
     )
 
 
-def test_a_search_is_told_by_the_capacity_that_it_found():
+def test_a_search_is_summarised_by_its_capacity():
     run = searched()
     assert sentence(run, "blocking-requests") == (
         "blocking-requests: meets its SLOs up to 78 users (75 to 82); p95 fails first."
@@ -238,7 +238,7 @@ def test_numbers_are_rounded_as_one_says_them(text, said):
         ("errors", None, "more requests fail, though throughput still rises"),
     ],
 )
-def test_what_throughput_does_beyond_the_knee_is_said_as_far_as_it_is_known(then, most, said):
+def test_throughput_beyond_the_knee_is_described_as_far_as_known(then, most, said):
     found = points(ladder(SimulatedEngine({"a": threads(20, constant(0.05))}), "a", LEVELS))
     bend = Knee(level=20.0, low=19.0, high=21.0, throughput=most, beyond=then)
     run = Run(id="r", name="r", started="", status="complete", points=found, knees={"a": bend})

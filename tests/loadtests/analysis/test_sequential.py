@@ -21,13 +21,13 @@ def bounds(looks, total, alpha):
     return [-float(scipy.special.ndtri(p / 2)) for p in significances(looks, total, alpha)]
 
 
-def test_they_are_those_that_were_published_for_pocock_like_spending() -> None:
+def test_bounds_equal_the_published_ones_for_pocock_like_spending() -> None:
     """Five looks, alpha 0.05: ldBounds and Jennison and Turnbull, table 7.6, agree to 0.001."""
     expected = [2.438, 2.427, 2.410, 2.397, 2.386]
     assert bounds((1, 2, 3, 4, 5), 5, 0.05) == pytest.approx(expected, abs=0.001)
 
 
-def test_a_single_look_at_the_end_is_an_ordinary_test() -> None:
+def test_a_single_test_at_the_end_is_an_ordinary_test() -> None:
     assert significances((20,), 20, 0.05)[0] == pytest.approx(0.05, rel=1e-6)
 
 
@@ -36,7 +36,7 @@ def test_a_single_look_at_the_end_is_an_ordinary_test() -> None:
     spare=st.integers(0, 20),
     alpha=st.sampled_from([0.01, 0.05]),
 )
-def test_all_looks_together_spend_what_may_be_spent(steps, spare, alpha) -> None:
+def test_all_interim_tests_together_spend_the_error_probability(steps, spare, alpha) -> None:
     """Simulated equal pairs are called different as often as allowed, within chance."""
     looks = np.cumsum(steps)
     total = int(looks[-1]) + spare
@@ -48,7 +48,7 @@ def test_all_looks_together_spend_what_may_be_spent(steps, spare, alpha) -> None
     assert abs(alarms - expected) < 4 * math.sqrt(expected / 4000) + 0.001
 
 
-def test_more_looks_cost_the_last_one_something() -> None:
+def test_more_interim_tests_narrow_the_last_bound() -> None:
     few, many = significances((12, 24), 24, 0.01), significances(tuple(range(4, 25)), 24, 0.01)
     assert many[-1] < few[-1] < 0.01
 
@@ -68,5 +68,5 @@ def test_without_noise_any_difference_is_one_and_none_is_none() -> None:
     assert half_width([0.1], 0.05) == math.inf
 
 
-def test_there_is_a_look_after_each_round() -> None:
+def test_a_test_follows_each_round() -> None:
     assert looks_so_far(4, 6) == (4, 5, 6)

@@ -26,7 +26,7 @@ def test_one_user_makes_too_few_requests_for_p99_and_enough_for_p95(tmp_path):
 
 @pytest.mark.parametrize("model", ["closed", "open"])
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_with_the_length_that_is_told_nothing_is_too_short(tmp_path, model, repeats):
+def test_the_proposed_length_is_never_too_short(tmp_path, model, repeats):
     load = f'model = "{model}"\nlevels = [3, 40]\nrepeats = {repeats}\nmeasure = '
     told = too_short(plan(tmp_path, load + '"2s"'))
     longest = max(float(text) for line in told for text in re.findall(r'"([\d.]+)s"', line))
@@ -48,7 +48,7 @@ def test_think_time_makes_it_shorter(tmp_path):
     assert any("p99" in line for line in too_short(thinking))
 
 
-def test_an_upstream_for_which_no_practical_length_would_do_is_told_so(tmp_path):
+def test_an_upstream_without_a_practical_length_is_reported(tmp_path):
     file = plan(tmp_path, 'levels = [1]\nmeasure = "6s"')
     slow = plans.altered(file, upstream="120s")
     told = too_short(slow)
@@ -57,7 +57,7 @@ def test_an_upstream_for_which_no_practical_length_would_do_is_told_so(tmp_path)
         assert line.endswith("Even 10 minutes would not do: requests come too slowly.")
 
 
-def test_nothing_is_said_of_a_url(tmp_path):
+def test_a_deployment_at_a_url_gets_no_remark(tmp_path):
     known = plan(tmp_path, "levels = [1]", 'url = "http://127.0.0.1:9"')
     assert too_short(known) == []
 

@@ -188,7 +188,7 @@ def test_a_ratio_is_met_or_missed_by_the_factor(text, status):
     assert seen.measured.low <= seen.measured.value <= seen.measured.high
 
 
-def test_a_ratio_is_told_with_both_numbers_and_its_interval():
+def test_a_ratio_is_shown_with_both_numbers_and_its_interval():
     seen = compared("p95(a) < 0.9 * p95(b) at 10", "quick", "fine")
     assert (
         seen.why == "p95 at 10 users is 40 ms on a and 50 ms on b, a ratio of 0.8 (0.8 to 0.801)."
@@ -254,7 +254,7 @@ def test_a_quantile_that_may_just_fail_leaves_a_ratio_unresolved():
     assert "a ratio of 1 (at least " in seen.why
 
 
-def test_nothing_answered_is_no_throughput_to_be_better_than():
+def test_a_throughput_of_zero_cannot_be_beaten():
     assert compared("throughput(a) > 0.1 * throughput(b) at 10", "dead", "fine").status == "missed"
     seen = compared("throughput(a) > 9 * throughput(b) at 10", "fine", "dead")
     assert seen.status == "unresolved"
@@ -383,7 +383,7 @@ def test_a_wrong_path_misses_its_slos_though_the_load_generator_was_busy():
     assert (odd.status, odd.valid) == ("unresolved", False)
 
 
-def test_what_is_not_valid_stays_open_and_names_failures_before_the_bottleneck():
+def test_invalid_points_stay_unresolved_and_name_failures_first():
     rng = random.Random(2)
     some = [
         (start, end, "503" if rng.random() < 0.2 else None)
@@ -400,7 +400,7 @@ def test_failures_of_the_load_generator_itself_miss_nothing():
     assert (seen.status, seen.valid) == ("unresolved", False)
 
 
-def test_failures_in_bursts_at_the_promised_share_are_no_miss():
+def test_failures_in_bursts_at_the_share_of_the_slo_do_not_miss_it():
     """A burst every 2.5 s on average, of 100 ms each: 3.9 % of the requests in the long run."""
     statuses = []
     for seed in range(30):
@@ -505,7 +505,7 @@ def test_rates_beyond_the_capacity_do_not_meet_their_slo():
 
 
 @pytest.mark.parametrize(("text", "status"), [("errors < 1%", "missed"), ("errors < 60%", None)])
-def test_what_an_unstable_rate_leaves_unanswered_counts_as_failures_to_come(text, status):
+def test_unanswered_requests_of_an_unstable_rate_count_as_failures(text, status):
     [seen] = open_results(f"{text} at 200", 100, 200, 5.0, 1)
     assert (seen.status, seen.valid) == (status or "unresolved", True)
     assert re.match(r"0 of [\d,]+ requests at 200/s failed, but unstable: .* answered of", seen.why)

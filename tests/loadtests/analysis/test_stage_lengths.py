@@ -87,7 +87,7 @@ def test_a_stage_ends_when_its_numbers_are_narrow_enough(tmp_path):
     assert point.throughput.value == pytest.approx(400, rel=0.03)
 
 
-def test_what_varies_more_is_measured_for_longer(tmp_path):
+def test_levels_that_vary_more_are_measured_for_longer(tmp_path):
     found, _ = run(tmp_path, plan([20, 40]), {"a": threads(100, exponential(0.05))})
     [twenty, forty] = [one.stage.measure for one in found.stages]
     assert LONGEST >= twenty > forty > LEAST
@@ -112,7 +112,7 @@ def test_intervals_hold_the_truth_of_stages_that_end_once_they_are_narrow(tmp_pa
     assert min(held.values()) >= count - 2
 
 
-def test_what_would_have_needed_longer_says_how_long(tmp_path):
+def test_short_levels_propose_a_length(tmp_path):
     found, _ = run(tmp_path, plan([2]), {"a": threads(10, exponential(0.1))})
     assert found.stages[0].stage.measure == LONGEST
     [point] = [one for one in runs.run_of(found).points if one.request == "all"]
@@ -257,7 +257,7 @@ def test_a_longer_stage_takes_the_place_of_one_that_was_too_short():
     assert not any("left out" in text for text in point.problems)
 
 
-def test_where_no_stage_is_valid_or_all_are_they_all_count():
+def test_all_stages_count_if_none_or_all_are_valid():
     assert judged(made(0), made(1))[0] is None
     numbers, point = judged(made(0, cpu=0.97), made(1, again=True, cpu=0.97))
     assert numbers is None

@@ -40,7 +40,7 @@ def test_too_few_quarters_have_no_state():
 
 
 @pytest.mark.parametrize("count", [20, 80])
-def test_what_does_not_move_is_steady(count):
+def test_constant_series_are_steady(count):
     states = [steadiness(quarters([0.05] * count, seed), "closed").state for seed in range(60)]
     assert states.count("steady") == 60
 

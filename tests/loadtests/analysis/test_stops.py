@@ -34,7 +34,7 @@ def test_a_stop_inside_the_window_is_named_and_makes_the_point_invalid(name, cal
     assert found.limit.resource == (name if name != "app" else "host")
 
 
-def test_a_short_stop_widens_the_interval_and_is_told():
+def test_a_short_stop_widens_the_interval_and_is_reported():
     found = judged(app=[[BEGIN + 1, BEGIN + 1.2]])
     assert found.valid
     assert found.noise["throughput"] == pytest.approx(found.throughput.value * 0.04 / 0.96, rel=0.2)

@@ -88,7 +88,7 @@ def test_a_change_within_the_margin_is_equivalent_however_sure_it_is():
     assert kind(point(about(0.08, 0.001)), point(about(0.082, 0.001)), margin=0.02) == "WORSE"
 
 
-def test_an_interval_that_reaches_beyond_the_margin_is_unresolved_and_tells_what_it_takes():
+def test_an_interval_beyond_the_margin_is_unresolved_and_proposes_a_length():
     found = verdict(point(about(0.08, 0.06)), point(about(0.082, 0.06)))
     assert found.verdict == "UNRESOLVED"
     wanted = (EDGE - math.log(0.082 / 0.08)) / (1.96 + 0.5)  # standard errors, and some luck
@@ -142,7 +142,7 @@ def test_an_invalid_point_gives_an_invalid_verdict_with_its_reason():
     )
 
 
-def test_nothing_measured_is_invalid_on_either_side():
+def test_a_side_without_measurements_is_invalid():
     assert "Nothing was measured in the new run." in verdict(point(), []).sentence
     assert "Nothing was measured in the baseline." in verdict([], point()).sentence
     assert kind(point(), []) == kind([], point()) == kind([], []) == "INVALID"
@@ -163,7 +163,7 @@ def test_a_level_that_is_asked_for_decides():
     assert "20 users were not measured in the baseline." in found.sentence
 
 
-def test_the_highest_level_that_is_valid_in_both_decides_and_what_was_passed_over_is_told():
+def test_the_highest_level_valid_in_both_decides_and_skipped_ones_are_named():
     busy = point(level=80, valid=False, problems=["busy"])
     found = verdict([point(level=40), point(level=80)], [point(level=40), busy])
     assert (found.verdict, found.level) == ("EQUIVALENT", 40)
@@ -178,7 +178,7 @@ def test_a_level_at_which_p95_is_not_known_in_both_is_passed_over():
 
 
 def test_a_rate_that_only_one_of_the_two_keeps_up_with_decides():
-    """It must not be passed over: it is where the regression is."""
+    """The level of the regression must not be passed over."""
     steady = [point(level=400, model="open"), point(level=800, model="open", throughput=799.0)]
     broken = [point(level=400, model="open"), unstable(800, 700.0)]
     found = verdict(steady, broken)
@@ -194,7 +194,7 @@ def test_a_queue_that_grows_while_as_much_is_answered_as_before_is_unresolved():
     assert kind(steady, unstable(800, 797.0)) == "UNRESOLVED"
 
 
-def test_a_rate_that_neither_keeps_up_with_is_passed_over_or_invalid():
+def test_a_rate_above_both_capacities_is_skipped_or_invalid():
     low = point(level=400, model="open")
     assert verdict([low, unstable()], [low, unstable()]).level == 400
     assert kind(unstable(), unstable()) == "INVALID"
@@ -230,7 +230,7 @@ def test_p95_counts_a_failure_as_infinitely_slow():
     assert failing.response_time["p95"].value == pytest.approx(0.08)
 
 
-def test_where_more_fails_than_p95_leaves_out_there_is_no_ratio():
+def test_more_failures_than_p95_leaves_out_give_no_ratio():
     found = verdict(point(failing=0.08), point(failing=0.081))
     assert found.verdict == "INVALID"
     assert "8 % of the requests fail in the baseline and 8.1 %" in found.sentence
@@ -239,14 +239,14 @@ def test_where_more_fails_than_p95_leaves_out_there_is_no_ratio():
     assert one.ratio is None
 
 
-def test_a_run_of_an_older_version_that_tells_times_of_successes_alone_is_told():
+def test_times_of_successes_only_in_an_older_run_are_reported():
     found = verdict(point(), point(failing=0.005, slow=False))
     assert found.problems[0] == (
         "the new run has no times with failures: its times are those of successes only"
     )
 
 
-def test_numbers_that_had_not_come_to_rest_are_told():
+def test_unsteady_numbers_are_reported():
     found = verdict(point(steady="drifting"), point(steady="unsteady"))
     assert found.problems == [
         "the baseline is drifting at 40 users",
@@ -254,7 +254,7 @@ def test_numbers_that_had_not_come_to_rest_are_told():
     ]
 
 
-def test_other_metrics_and_levels_are_told_with_their_number_allowed_for():
+def test_other_metrics_and_levels_are_adjusted_for_their_number():
     a = [point(level=level) for level in (10, 20, 40)]
     b = [point(level=10), point(about(0.1), level=20), point(throughput=600.0)]
     found = verdict(a, b)
@@ -268,7 +268,7 @@ def test_other_metrics_and_levels_are_told_with_their_number_allowed_for():
     assert adjusted.change.high > alone.high
 
 
-def test_a_change_that_would_decide_alone_is_none_among_many():
+def test_a_change_that_decides_alone_does_not_decide_among_many():
     half = math.log(1.1) / 1.5 / math.sqrt(2)  # one is left out at 99 %, not at 99.96 %
     a, b = point(about(0.08, half), level=20), point(about(0.088, half), level=20)
     assert kind(a, b) == "WORSE"
@@ -277,7 +277,7 @@ def test_a_change_that_would_decide_alone_is_none_among_many():
     assert not any(one.changed for one in found.changes)
 
 
-def test_failures_at_other_levels_are_told_as_a_difference():
+def test_failures_at_other_levels_are_reported_as_a_difference():
     found = verdict([point(level=10), point()], [point(level=10, failing=0.2), point()])
     [errors] = [one for one in found.changes if (one.metric, one.level) == ("errors", 10)]
     assert errors.changed
@@ -293,7 +293,7 @@ def test_a_reason_from_outside_makes_a_verdict_invalid():
     assert (found.ratio, found.minimum_detectable_change, found.changes) == (None, None, [])
 
 
-def test_other_names_are_told():
+def test_other_names_are_reported():
     found = stored.verdict(("old", "new"), [point()], [point()])
     assert found.sentence.startswith("new against old: EQUIVALENT. ")
 
@@ -356,7 +356,7 @@ def test_a_faster_run_that_does_other_work_is_not_better(usual, other, told):
     assert kind(point(), point(about(0.04), **other)) == "BETTER", "an older run does not tell"
 
 
-def test_a_few_other_answers_are_no_other_work():
+def test_a_few_other_answers_do_not_count_as_other_work():
     usual = point(statuses={"200": 4000}, calls=1.0, size=about(1200.0))
     near = point(about(0.04), statuses={"200": 3990, "206": 10}, calls=1.005, size=about(1204.0))
     assert kind(usual, near) == "BETTER"

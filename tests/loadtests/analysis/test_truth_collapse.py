@@ -268,7 +268,7 @@ def test_a_mean_far_beyond_the_threshold_decides_with_few_requests():
     assert {name.name: name.status for name in run.slos} == {"slow": "missed", "tail": "missed"}
 
 
-def test_what_is_undecided_names_the_measure_that_would_do():
+def test_undecided_slos_propose_a_measure():
     one = stage(0, "a", 4, settle=2.0, measure=5.0)
     record = recorded(one, users(one, lambda g: g.uniform(0.3, 0.49), random.Random(4)))
     run = analysed([record], {"tail": "p99 < 500ms at 4"})

@@ -64,7 +64,7 @@ def test_a_tenth_more_cpu_is_worse_however_fast_the_answers_are(answers):
         assert found.ratio.value == pytest.approx(1.1, rel=0.02)
 
 
-def test_a_comparison_by_cpu_goes_on_while_it_does_not_know():
+def test_a_comparison_by_cpu_continues_until_it_can_decide():
     found = compared(0.001, 0.001, 0.08, 0.08, 1, rounds=4, scatter=0.3)
     assert found.verdict == "UNRESOLVED"
     assert found.rounds == 4

@@ -114,7 +114,7 @@ def test_timeouts_longer_than_the_stage_make_no_knee_and_hardly_ever_a_limit(sha
     assert named == 0
 
 
-def test_users_who_wait_for_a_timeout_from_before_the_window_are_no_unknown_limit():
+def test_users_who_wait_for_an_earlier_timeout_are_not_an_unknown_limit():
     """Three of ten: the window holds no failure, and seven tenths of the throughput."""
     rng, records = random.Random(3), []
     for number, level in enumerate((1, 5, 10, 20, 40)):

@@ -60,7 +60,7 @@ def test_an_slo_far_below_the_capacity_is_met_in_a_window_that_is_long_enough(ra
     assert found["met"] == 4
 
 
-def test_what_is_too_short_to_tell_stable_from_unstable_says_how_long_would_do():
+def test_windows_too_short_for_stability_propose_a_length():
     run = played(100, 98, {"p": "p95 < 900ms at 100"}, 3, 5.0)
     found = outcome(run, "p")
     if found.status == "unresolved":

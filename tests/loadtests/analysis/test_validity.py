@@ -105,7 +105,7 @@ def test_a_late_generator_is_the_bottleneck_only_where_that_shows():
 
 
 def test_requests_of_own_locustfiles_that_were_given_up_are_named():
-    """Those of a plan are recorded as failures."""
+    """Requests of a plan that are given up are recorded as failures."""
 
     def give_up(message):
         if message.type != "done":
@@ -168,7 +168,7 @@ def test_a_rate_that_was_kept_is_valid(arrivals):
         assert found.valid, found.problems
 
 
-def test_a_load_that_is_not_the_rate_asked_for_is_told():
+def test_a_load_that_differs_from_the_rate_is_reported():
     played = stage(0, "fine", 200, model="open")
     made = record(SimulatedEngine(SYSTEMS), played)
     made.stage = played.model_copy(update={"level": 300})

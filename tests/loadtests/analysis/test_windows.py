@@ -83,7 +83,7 @@ def test_the_pause_is_taken_as_it_was_measured():
 
 
 @pytest.mark.parametrize("altered", [{"model": "open"}, {"own_tasks": True}])
-def test_where_users_pause_as_they_like_successes_are_counted(altered):
+def test_throughput_of_users_with_random_pauses_counts_successes(altered):
     record = recorded(stage(0, "a", 40), users(40, 7.0, taking(0.5)))
     whole = window(record)
     record.stage = record.stage.model_copy(update=altered)
@@ -154,7 +154,7 @@ def stuck_from(moment, some, count=80, timeout=10.0):
 
 
 @pytest.mark.parametrize("moment", [0.0, 1.9, 2.5, 4.5, 6.0])
-def test_users_that_hang_from_one_moment_on_are_counted_whenever_that_is(moment):
+def test_users_that_hang_from_any_moment_on_are_counted(moment):
     found = level_of(stuck_from(moment, 29), 80)
     assert found.errors.unanswered == 29
     assert found.errors.rate < 0.01, "each of them has one failure only"

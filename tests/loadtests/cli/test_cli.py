@@ -75,7 +75,7 @@ def test_a_level_at_which_a_point_is_invalid_decides_nothing(tmp_path, saved):
     )
 
 
-def test_verdicts_are_printed_last_but_the_path_of_the_page(tmp_path, saved):
+def test_verdicts_are_printed_before_the_path_of_the_page(tmp_path, saved):
     ended = compared(tmp_path, saved(example(), "a"), saved(times(1.2), "b"))
     assert "WORSE" in (tmp_path / "page.html").read_text(encoding="utf-8")
     said = " ".join(ended.output.split())
@@ -85,7 +85,7 @@ def test_verdicts_are_printed_last_but_the_path_of_the_page(tmp_path, saved):
     assert "A stored baseline: what changes from run to run" in said
 
 
-def test_runs_that_are_unlike_are_compared_by_who_knows(tmp_path, saved):
+def test_runs_with_other_settings_are_compared_with_anyway(tmp_path, saved):
     other = times(1.001).model_copy(update={"environment": {"cpu": "another"}})
     a, b = saved(example(), "a"), saved(other, "b")
     ended = compared(tmp_path, a, b)
@@ -106,7 +106,7 @@ def test_runs_that_are_unlike_are_compared_by_who_knows(tmp_path, saved):
         (("--margin", "101%"), "--margin '101%'"),
     ],
 )
-def test_what_cannot_be_asked_is_told(tmp_path, saved, words, says):
+def test_invalid_options_are_refused(tmp_path, saved, words, says):
     ended = compared(tmp_path, saved(example(), "a"), saved(times(1.2), "b"), *words)
     assert ended.exit_code == 2
     assert says in ended.output
@@ -119,7 +119,7 @@ def test_a_run_against_itself_is_a_mistake(tmp_path, saved):
     assert "one and the same run" in ended.output
 
 
-def test_what_is_no_run_is_told(tmp_path, saved):
+def test_a_folder_without_a_run_is_named(tmp_path, saved):
     ended = compared(tmp_path, saved(example(), "a"), str(tmp_path))
     assert ended.exit_code == 2
     assert "holds no run.json" in ended.output
@@ -141,9 +141,7 @@ def test_a_name_that_no_file_system_takes_is_refused(words):
         assert "nnn" in ended.output
 
 
-def test_a_page_or_a_report_that_cannot_be_written_is_told_with_the_way_out(
-    tmp_path, saved, monkeypatch
-):
+def test_an_unwritable_page_or_report_is_reported_with_a_hint(tmp_path, saved, monkeypatch):
     monkeypatch.setattr(writing, "replace", _denied)
     words = [saved(example(), "a"), saved(times(2), "b"), "--out", str(tmp_path / "page.html")]
     ended = CliRunner().invoke(commands.app, ["compare", *words])
@@ -162,7 +160,7 @@ def _denied(path, content, private=True):
 
 
 @pytest.mark.parametrize("command", ["report", "compare"])
-def test_a_file_in_place_of_a_run_is_told_without_an_errno(tmp_path, saved, command):
+def test_a_file_in_place_of_a_run_is_refused_without_an_errno(tmp_path, saved, command):
     file = tmp_path / "brownout.toml"
     file.write_text('name = "a"', encoding="utf-8")
     words = [command, str(file / "deeper")]
@@ -179,7 +177,7 @@ def plan(tmp_path):
     return str(file)
 
 
-def test_a_baseline_that_is_unlike_is_refused_before_anything_starts(
+def test_a_baseline_with_other_settings_is_refused_before_the_run(
     tmp_path, saved, plan, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -199,13 +197,13 @@ def test_a_dry_run_checks_the_baseline_too(tmp_path, plan):
 
 
 @pytest.mark.parametrize("words", [("--anyway",), ("--margin", "5%"), ("--at", "4")])
-def test_how_to_compare_without_a_baseline_is_a_mistake(plan, words):
+def test_options_of_a_comparison_need_a_baseline(plan, words):
     ended = CliRunner().invoke(commands.app, ["run", plan, *words])
     assert ended.exit_code == 2
     assert "add --baseline RUN" in ended.output
 
 
-def test_an_interrupt_is_one_too_where_a_library_made_another_error_of_it():
+def test_an_interrupt_that_a_library_wrapped_is_an_interrupt():
     made = ValueError("not serialized")
     made.__cause__ = KeyboardInterrupt()
     with pytest.raises(typer.Exit) as ended, output.mistakes():
@@ -256,7 +254,7 @@ def test_an_address_is_shown_as_a_browser_takes_it(host, shown):
     assert ui._reached_at(host) == shown
 
 
-def test_without_a_plan_that_of_the_folder_is_taken_and_named(tmp_path, plan, monkeypatch):
+def test_the_plan_of_the_folder_is_the_default_and_is_named(tmp_path, plan, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shipped = CliRunner().invoke(commands.app, ["run", "--dry-run"])
     assert shipped.output.startswith("This folder has no brownout.toml: the plan is the shipped")

@@ -48,7 +48,7 @@ env = {{ {variable} = "{{upstream}}" }}
     )
 
 
-def test_a_plan_that_works_gets_levels_a_length_and_a_level_to_compare_at(folder):
+def test_doctor_suggests_levels_a_length_and_a_level_to_compare_at(folder):
     code, found = called("doctor", cwd=folder)
     assert code == 0, found.output
     assert found.lines[0] == "The plan is brownout.toml of this folder."
@@ -64,7 +64,7 @@ def test_a_plan_that_works_gets_levels_a_length_and_a_level_to_compare_at(folder
     assert sorted(path.name for path in folder.iterdir()) == ["brownout.toml", "service.py"]
 
 
-def test_the_tasks_of_a_locustfile_are_said_not_to_be_tried(folder):
+def test_doctor_says_that_tasks_of_a_locustfile_are_not_tried(folder):
     plan = folder / "brownout.toml"
     text = plan.read_text(encoding="utf-8").partition("[[requests]]")[0]
     plan.write_text(f'locustfile = "users.py"\n{text}', encoding="utf-8")
@@ -74,7 +74,7 @@ def test_the_tasks_of_a_locustfile_are_said_not_to_be_tried(folder):
     assert "No problem was found.\nIts tasks were not tried: " in found.output
 
 
-def test_what_would_spoil_a_run_is_named_and_ends_with_1(folder):
+def test_problems_that_would_spoil_a_run_are_named_and_end_with_1(folder):
     write(folder, "SHOP_UPSTREM", "/checkout", "/moved")
     code, found = called("doctor", cwd=folder)
     assert code == 1, found.output
@@ -84,7 +84,7 @@ def test_what_would_spoil_a_run_is_named_and_ends_with_1(folder):
     assert found.lines[-1] == "3 problems were found."
 
 
-def test_a_plan_that_cannot_be_read_ends_with_2_and_one_that_does_not_start_with_4(folder):
+def test_an_unreadable_plan_ends_with_2_and_a_failing_start_with_4(folder):
     text = (folder / "brownout.toml").read_text(encoding="utf-8")
     (folder / "wrong.toml").write_text(text.replace("{upstream}", "{upsteam}"), encoding="utf-8")
     code, found = called("doctor", "wrong.toml", cwd=folder)

@@ -61,7 +61,7 @@ def test_a_fastapi_service_gives_its_paths_and_bodies(folder):
     ]
 
 
-def test_a_file_is_never_overwritten_without_being_told(folder):
+def test_a_file_is_overwritten_only_with_force(folder):
     kept = folder / "brownout.toml"
     kept.write_text("mine", encoding="utf-8")
     code, found = called("init", "--url", "http://127.0.0.1:9", cwd=folder)
@@ -102,7 +102,7 @@ def test_invalid_values_are_refused_and_nothing_is_written(tmp_path, words, says
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_terminal_is_asked_and_variables_are_found_only_if_told(folder):
+def test_init_asks_on_a_terminal_and_finds_variables_only_on_request(folder):
     ours, theirs = pty.openpty()
     variables = {"SHOP_UPSTREAM": "secret", "HTTPS_PROXY_URL": "x", "BROWNOUT_URL": "x"}
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

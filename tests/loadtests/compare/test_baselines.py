@@ -87,7 +87,7 @@ def test_another_plan_or_machine_is_refused_with_every_difference(plan, tmp_path
     assert chosen(elsewhere, other, tmp_path, anyway=True).anyway
 
 
-def test_a_baseline_that_can_decide_nothing_is_refused_even_by_who_knows(plan, tmp_path):
+def test_a_baseline_without_valid_levels_is_refused_even_with_anyway(plan, tmp_path):
     run = measured(plan)
     busy = changed(run, lambda one: one.model_copy(update={"valid": False}))
     died = run.model_copy(update={"points": []})
@@ -108,7 +108,7 @@ def test_a_folder_without_a_run_is_no_baseline(plan, tmp_path):
         baselines.chosen(tmp_path, plan, level=None, margin=0.05, anyway=False)
 
 
-def test_a_run_is_judged_by_the_baseline_in_its_folder_and_by_nothing_without(plan, tmp_path):
+def test_a_run_is_compared_only_with_the_baseline_in_its_folder(plan, tmp_path):
     run = slower(measured(plan))
     assert baselines.judged(run, tmp_path) == (run, None)
     baseline = Baseline(level=10, margin=0.1, run=measured(plan))
@@ -131,14 +131,14 @@ def test_a_kept_baseline_survives_the_way_through_its_file(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "brownout-baseline/2", "run": {}}'])
-def test_a_kept_baseline_that_cannot_be_read_is_told(tmp_path, text):
+def test_an_unreadable_stored_baseline_is_reported(tmp_path, text):
     (tmp_path / baselines.FILE).write_text(text, encoding="utf-8")
     with pytest.raises(UnreadableRun, match=r"baseline\.json cannot be read"):
         baselines.kept(tmp_path)
 
 
-def test_an_interrupted_run_has_no_verdict_unless_that_is_known():
-    """It must never look as if nothing had changed."""
+def test_an_interrupted_run_needs_anyway_for_a_verdict():
+    """An unreadable baseline must never look as if nothing had changed."""
     cut = example().model_copy(update={"status": "interrupted"})
     found = Baseline(run=example()).compared(cut)
     assert {one.verdict for one in found.verdicts} == {"INVALID"}

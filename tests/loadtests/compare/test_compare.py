@@ -70,7 +70,7 @@ def test_a_deployment_that_died_before_its_first_level_is_no_missing_one():
     assert kinds["async-httpx"] == "INVALID"
 
 
-def test_every_pair_has_a_verdict_that_knows_what_is_unlike():
+def test_every_verdict_names_settings_that_differ():
     elsewhere = example().model_copy(update={"environment": {"cpu": "another"}})
     found = compare(example(), elsewhere, level=20, margin=0.1)
     assert [(one.a, one.level, one.margin) for one in found.verdicts] == [
@@ -87,7 +87,7 @@ def other() -> Run:
     return changed(example(), lambda p: p.model_copy(update={"seconds": p.seconds + 0.01}))
 
 
-def test_two_runs_that_are_alike_may_be_compared():
+def test_two_runs_with_equal_settings_can_be_compared():
     check(compare(example(), other()))
     check(compare(example(), other(), level=40), level=40)
 
@@ -101,12 +101,12 @@ def test_two_runs_that_are_alike_may_be_compared():
         (other(), 30, "30 is not among the levels that both runs measured: 1, 5, 10"),
     ],
 )
-def test_what_would_tell_nothing_is_refused(b, level, says):
+def test_comparisons_without_information_are_refused(b, level, says):
     with pytest.raises(NotComparable, match=says):
         check(compare(example(), b, level), level=level)
 
 
-def test_runs_that_are_unlike_are_refused_with_every_difference_and_the_way_out():
+def test_runs_with_other_settings_are_refused_with_all_differences_and_a_hint():
     b = other().model_copy(update={"status": "interrupted", "environment": {"cpu": "another"}})
     found = compare(example(), b)
     with pytest.raises(NotComparable) as refused:
@@ -117,7 +117,7 @@ def test_runs_that_are_unlike_are_refused_with_every_difference_and_the_way_out(
     check(found, anyway=True)
 
 
-def test_who_says_anyway_may_compare_a_run_with_itself_but_not_with_nothing():
+def test_anyway_allows_a_run_against_itself_but_not_against_nothing():
     check(compare(example(), example()), anyway=True)
     with pytest.raises(NotComparable, match="holds no measurement"):
         check(compare(Run(id="r", name="r", started=""), example()), anyway=True)

@@ -70,7 +70,7 @@ def test_each_difference_is_said_in_a_line(other, said):
     assert differences(example(), other) == [said]
 
 
-def test_what_is_compared_is_no_difference():
+def test_the_compared_property_is_not_a_difference():
     run = example()
     other = run.model_copy(
         update={
@@ -90,7 +90,7 @@ def test_a_bit_more_or_less_of_the_same_memory_is_no_difference():
     ]
 
 
-def test_cores_are_told_by_who_uses_them():
+def test_cores_are_named_by_their_users():
     assert differences(
         on(cores_used={"apps": [1], "mock": [0]}), on(cores_used={"apps": [2], "mock": [0]})
     ) == ["environment: cores_used: apps is [1] in A, [2] in B"]
@@ -122,13 +122,13 @@ def test_headers_and_bodies_are_never_printed():
     ]
 
 
-def test_what_is_too_long_for_a_line_is_named_alone():
+def test_long_values_are_named_without_their_text():
     routes = [{"path": "/one", "json": {"state": "paid"}}]
     other = planned(upstream=example().plan["upstream"] | {"routes": routes})
     assert differences(example(), other) == ["upstream: routes is not the same in A and B"]
 
 
-def test_what_is_empty_is_as_good_as_what_is_not_there():
+def test_empty_values_equal_missing_ones():
     upstream = example().plan["upstream"] | {"limits": [], "errors": {}}
     assert differences(example(), planned(upstream=upstream)) == []
 

@@ -1,4 +1,4 @@
-"""Who is compared with whom, from what was typed."""
+"""The two sides of a comparison, from the command line."""
 
 import pytest
 
@@ -117,7 +117,7 @@ def test_urls_and_commands_may_be_compared_too(tmp_path) -> None:
         ("threads", "http://192.0.2.1", {}, "not this machine"),
     ],
 )
-def test_what_cannot_be_compared_is_told_before_anything_starts(a, b, options, told) -> None:
+def test_impossible_comparisons_are_refused_before_anything_starts(a, b, options, told) -> None:
     with pytest.raises(PlanError) as caught:
         contest(PLAN, a, b, **options)
     assert told in str(caught.value)

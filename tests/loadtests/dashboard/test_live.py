@@ -164,7 +164,7 @@ def keep(out, *names):
 # Asks.
 
 
-def test_asks_in_the_middle_of_a_stage_are_answered_and_the_run_is_as_without_them(tmp_path):
+def test_commands_during_a_stage_are_answered_and_leave_the_run_unchanged(tmp_path):
     keep(tmp_path, "earlier")
     quiet, asked = Desk(tmp_path), Desk(tmp_path)
     numbers = range(1, 5)
@@ -191,7 +191,7 @@ def test_asks_in_the_middle_of_a_stage_are_answered_and_the_run_is_as_without_th
     assert isinstance(messages[-1], Finish)
 
 
-def test_every_ask_before_a_message_is_answered_in_its_order(desk):
+def test_commands_are_answered_in_order_before_messages(desk):
     asks = [PageCommand(number=number, what="runs") for number in range(5)]
     desk.line.coming += [*asks, Stopped(reason="by hand")]
     assert desk.dashboard.receive(None) == Stopped(reason="by hand")
@@ -199,11 +199,11 @@ def test_every_ask_before_a_message_is_answered_in_its_order(desk):
 
 
 @pytest.mark.parametrize("what", ["", "nonsense", "__class__", "runs ", "UpstreamControl"])
-def test_an_unknown_ask_is_answered_with_a_problem(desk, what):
+def test_an_unknown_command_of_a_page_is_answered_with_a_problem(desk, what):
     assert desk.ask(what) == f"nobody answers {what!r}"
 
 
-def test_what_cannot_be_done_to_the_upstream_is_answered_with_the_reason(desk):
+def test_impossible_changes_of_the_upstream_are_answered_with_the_reason(desk):
     for what in ("upstream", "outage", "restore"):
         assert desk.ask(what, latency="5ms") == (
             "no test runs: the next one starts with the profile of its form"
@@ -214,13 +214,13 @@ def test_what_cannot_be_done_to_the_upstream_is_answered_with_the_reason(desk):
     assert desk.ask("upstream", errors="503 = 1979-05-27").startswith("errors: ")
 
 
-def test_who_stops_the_test_is_heard_among_asks(desk):
+def test_a_stop_between_commands_ends_the_test(desk):
     desk.line.between = [PageCommand(number=1, what="runs"), Stopped()]
     with pytest.raises(StoppedByHand):
         desk.play(desk.folder())
 
 
-def test_a_message_that_comes_late_is_waited_for_no_longer_than_was_asked(desk):
+def test_waiting_for_a_late_message_ends_at_its_timeout(desk):
     seen = []
 
     def receive(timeout):
@@ -293,7 +293,7 @@ def test_a_run_that_was_taken_away_can_be_laid_over_again(desk):
 
 
 @pytest.mark.parametrize("name", ["gone", "../a", "", "%2e%2e", "a" * 5000, "\0", 7, None, ["a"]])
-def test_a_run_that_is_none_is_a_problem_and_takes_nothing_away(desk, name):
+def test_a_folder_without_a_run_is_a_problem_and_removes_nothing(desk, name):
     kept = [f"run-{number}" for number in range(MOST_LAID_OVER)]
     keep(desk.out, *kept)
     for one in kept:
@@ -312,7 +312,7 @@ def test_a_run_that_cannot_be_read_is_a_problem(desk, text):
     assert desk.ask("runs") is None
 
 
-def test_what_is_laid_over_follows_the_run_that_goes_on_and_goes_with_it(desk):
+def test_an_overlaid_run_is_shown_with_the_current_run(desk):
     keep(desk.out, "a")
     desk.ask("over", run="a")
     alone = desk.line.shown["over/a/p95-wide"]
@@ -366,7 +366,7 @@ def test_each_point_is_shown_once_it_is_measured_and_passed_on(desk):
     }
 
 
-def test_what_is_shown_on_the_way_is_what_is_found_of_the_same_at_the_end(desk):
+def test_points_shown_during_a_run_equal_those_at_its_end(desk):
     folder = desk.folder()
     shown = []
     desk.watcher.begins = lambda *_: shown.append(json.loads(desk.line.shown["rows"]))
@@ -378,7 +378,7 @@ def test_what_is_shown_on_the_way_is_what_is_found_of_the_same_at_the_end(desk):
     assert len(shown) == len(whole.stages)
 
 
-def test_while_it_runs_the_page_says_what_is_measured_and_how_long_it_takes(desk):
+def test_the_page_shows_the_current_level_and_the_time_left(desk):
     desk.dashboard.began(desk.folder())
     assert desk.line.now["state"] == "running"
     assert "stage" not in desk.line.now
@@ -409,7 +409,7 @@ def test_every_version_of_the_charts_has_a_name_of_its_own(desk):
     assert list(dict.fromkeys(drawn)) == sorted(set(drawn))
 
 
-def test_charts_are_there_before_the_page_hears_about_them(desk):
+def test_charts_exist_before_the_page_is_notified(desk):
     desk.play(desk.folder())
     latest = {}
     for place, one in enumerate(desk.line.sent):
@@ -438,7 +438,7 @@ def test_a_run_that_was_ended_by_hand_is_shown_as_interrupted(desk):
     assert (desk.line.now["state"], desk.line.now["sections"]) == ("interrupted", {})
 
 
-def test_while_it_runs_nobody_has_cut_it_short(desk):
+def test_a_run_in_progress_is_not_shown_as_interrupted(desk):
     """The record has no end yet, which is no reason to call the run interrupted."""
     folder = desk.folder()
     desk.dashboard.began(folder)
@@ -457,7 +457,7 @@ def test_the_run_is_listed_as_soon_as_it_is_over(desk):
     assert [run["id"] for run in json.loads(desk.line.shown["runs"])] == ["now"]
 
 
-def test_problems_are_shown_and_passed_on_and_gone_with_the_next_run(desk):
+def test_problems_are_shown_until_the_next_run(desk):
     desk.dashboard.began(desk.folder())
     desk.dashboard.problem("the mock died")
     desk.dashboard.problem("<b>so did we</b>")
@@ -508,7 +508,7 @@ def test_a_change_by_a_page_is_in_the_files_of_the_run_and_on_the_page(tmp_path)
         desk.upstream.end()
 
 
-def test_what_an_outage_cannot_undo_is_shown_and_written_nowhere(desk):
+def test_a_failed_end_of_an_outage_is_shown_and_not_recorded(desk):
     folder = desk.folder()
     desk.dashboard.began(folder)
     before = len(desk.line.sent)
@@ -533,7 +533,7 @@ def test_a_change_that_finds_the_disk_full_or_the_engine_gone_raises_nothing(des
 # An engine that is gone.
 
 
-def test_an_engine_that_is_gone_is_told_to_who_waits_for_it_and_to_nobody_who_watches(desk):
+def test_an_ended_engine_is_reported_to_waiting_commands_only(desk):
     keep(desk.out, "a")
     desk.ask("over", run="a")
     desk.line.gone = True
@@ -552,7 +552,7 @@ def test_an_engine_that_is_gone_is_told_to_who_waits_for_it_and_to_nobody_who_wa
         desk.dashboard.receive(1)
 
 
-def test_an_engine_that_goes_while_a_page_asks_is_gone_for_who_waits(desk):
+def test_an_engine_that_ends_during_a_command_fails_that_command(desk):
     desk.line.coming.append(PageCommand(number=1, what="runs"))
     send, desk.line.send = desk.line.send, lambda message: setattr(desk.line, "gone", True)
     with pytest.raises(EngineFailed):

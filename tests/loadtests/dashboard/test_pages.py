@@ -75,7 +75,7 @@ def drawn(text):
     return vl_convert.vegalite_to_svg(text, allowed_base_urls=[])
 
 
-def test_what_a_page_draws_is_the_picture_in_the_report():
+def test_the_page_draws_the_picture_of_the_report():
     live = pages.drawn(changed())
     names = ("p95-wide", "p95-narrow", "throughput-wide", "throughput-narrow")
     shown = pictures(html.render(changed()))
@@ -129,7 +129,7 @@ def dashes(text):
 
 
 @pytest.mark.parametrize("name", pages.CHARTS)
-def test_now_is_drawn_solid_and_then_dashed(name):
+def test_the_current_run_is_solid_and_the_earlier_one_dashed(name):
     now, then = example_runs.example(), example_runs.single_level()
     then = then.model_copy(update={"points": example_runs.queueing("mine", 12.0)})
     assert dashes(pages.drawn(now)[name]) == {"1,0": 3}
@@ -144,7 +144,7 @@ def test_a_run_that_has_no_points_yet_lies_under_one_that_is_dashed():
     assert "<b>Dashed</b>" in pages.legend(began, example_runs.example())
 
 
-def test_where_there_is_no_run_now_the_earlier_one_is_drawn_as_if_alone():
+def test_without_a_current_run_the_earlier_one_is_drawn_alone():
     run = example_runs.example()
     assert pages.drawn(None, run) == pages.drawn(run)
     legend = pages.legend(None, run)
@@ -162,7 +162,7 @@ def test_the_legend_names_each_deployment_once_and_says_which_run_is_dashed():
     assert "Dashed" not in pages.legend(now)
 
 
-def test_two_runs_have_marks_and_pointers_that_say_of_which_they_are():
+def test_marks_and_tooltips_of_two_runs_name_their_run():
     run = example_runs.example()
     text = pages.drawn(run, run)["p95-wide"]
     assert '"text": "knee 39.6 now"' in text
@@ -189,7 +189,7 @@ def test_each_point_is_a_row_in_the_order_of_the_plan():
     assert json.loads(json.dumps(rows)) == rows
 
 
-def test_times_are_in_milliseconds_errors_in_percent_and_what_is_missing_is_a_dash():
+def test_times_are_in_milliseconds_errors_in_percent_missing_values_dashes():
     run = example_runs.example()
     by_place = {(row["deployment"], row["level"]): row for row in pages.rows(run)}
     assert by_place["async-httpx", 160] == {
@@ -207,7 +207,7 @@ def test_times_are_in_milliseconds_errors_in_percent_and_what_is_missing_is_a_da
     assert invalid == "invalid: the generator was the bottleneck: 96 % of its core"
 
 
-def test_rows_are_of_all_requests_together_and_tell_their_state():
+def test_rows_cover_all_requests_and_show_their_state():
     run = example_runs.moving(example_runs.single_level(), "mine", {10: "drifting"})
     part = run.points[0].model_copy(update={"request": "/pay"})
     (row,) = pages.rows(run.model_copy(update={"points": [*run.points, part]}))
@@ -259,7 +259,7 @@ NUMBERS = {"phases", "resources", "response_time", "service_time", "slow_time"}
 
 
 def evil(value, key=""):
-    """The same with markup in each text and name that a run may hold."""
+    """The run with markup in each text and name that a run may hold."""
     if isinstance(value, dict):
         named = key in ("deployments", "knees", "ceilings", "kinds")
         return {

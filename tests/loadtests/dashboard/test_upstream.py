@@ -159,7 +159,7 @@ def hand(fleet):
         ),
     ],
 )
-def test_a_change_is_played_and_told(hand, values, name, played, text):
+def test_a_change_is_applied_and_described(hand, values, name, played, text):
     hand.upstream.change(values)
     assert hand.played == QUICK.model_dump(mode="json") | {name: played}
     (change,) = hand.told()
@@ -168,7 +168,7 @@ def test_a_change_is_played_and_told(hand, values, name, played, text):
     assert text is None or change.text == text
 
 
-def test_what_is_changed_is_what_callers_get(hand):
+def test_callers_get_the_changed_behaviour(hand):
     hand.upstream.change({"errors": "418 = 1"})
     assert hand.statuses("/", "/a", times=3) == [418] * 6
     hand.upstream.change({"errors": ""})
@@ -213,7 +213,7 @@ def test_several_values_at_once_are_one_change(hand):
     assert change.profile == hand.played
 
 
-def test_what_is_changed_back_by_hand_is_the_plans_again(hand):
+def test_a_profile_that_is_changed_back_is_that_of_the_plan(hand):
     hand.upstream.change({"latency": "2ms", "errors": "503 = 0.5"})
     hand.upstream.change({"errors": ""})
     hand.upstream.change({"latency": "1ms"})
@@ -231,7 +231,7 @@ def test_the_plans_profile_is_put_back_whole(hand):
     assert hand.played == QUICK.model_dump(mode="json")
 
 
-def test_nothing_is_told_where_nothing_is_changed(hand):
+def test_no_change_is_described_where_nothing_changed(hand):
     for values in ({}, {"latency": "1ms"}, {"latency": "1000us", "faults": "\n"}, {"who": "me"}):
         hand.upstream.change(values)
     hand.upstream.restore({})
@@ -256,7 +256,7 @@ FULL = Profile.model_validate(
 )
 
 
-def test_what_the_panel_shows_can_be_sent_back_and_changes_nothing(fleet):
+def test_the_text_of_the_panel_can_be_sent_back_without_a_change(fleet):
     with in_hand(fleet, FULL) as hand:
         told = hand.upstream.state()
         assert told["rest"] == ["limits", "routes", "timeline"]
@@ -267,7 +267,7 @@ def test_what_the_panel_shows_can_be_sent_back_and_changes_nothing(fleet):
         assert hand.played == FULL.model_dump(mode="json")
 
 
-def test_the_panel_tells_what_is_played_and_whether_it_is_the_plans(hand):
+def test_the_panel_shows_the_profile_and_whether_it_is_that_of_the_plan(hand):
     shown = {"latency": "1ms", "servers": "", "errors": "", "faults": "", "rest": []}
     assert hand.upstream.state() == shown | {"planned": True, "running": True, "outage": None}
     hand.upstream.change({"servers": "7", "errors": "503 = 0.25"})
@@ -306,7 +306,7 @@ def test_the_panel_tells_what_is_played_and_whether_it_is_the_plans(hand):
         ),
     ],
 )
-def test_what_the_mock_does_not_play_is_refused_in_its_own_words(fleet, values, sent):
+def test_values_that_the_mock_refuses_have_the_message_of_the_mock(fleet, values, sent):
     with in_hand(
         fleet, Profile.model_validate({"latency": "1ms", "caps": {"delay": "1m"}})
     ) as hand:
@@ -344,7 +344,7 @@ def test_what_the_mock_does_not_play_is_refused_in_its_own_words(fleet, values, 
         ({"faults": "x" * 1_000_000}, "faults: 1,000,000 characters are too many; 100,000 are"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_the_way_out(hand, values, why):
+def test_unreadable_values_are_refused_with_a_hint(hand, values, why):
     with hand.refused(why):
         hand.upstream.change(values)
 
@@ -377,7 +377,7 @@ fields = st.sampled_from(["latency", "servers", "errors", "faults"])
 )
 @example(values={"errors": "503 = 0x" + "f" * 5000})
 @example(values={"faults": "fault = 1979-05-27"})
-def test_whatever_is_typed_is_played_or_refused_and_never_more(hand, values):
+def test_any_typed_text_is_applied_or_refused(hand, values):
     before, why = hand.played, None
     try:
         hand.upstream.change(values)
@@ -392,7 +392,7 @@ def test_whatever_is_typed_is_played_or_refused_and_never_more(hand, values):
         why.encode()  # for the page
 
 
-def test_no_page_has_a_file_read(hand, tmp_path):
+def test_a_page_cannot_make_the_mock_read_a_file(hand, tmp_path):
     secret = tmp_path / "secret.csv"
     secret.write_text("user,password\nroot,hush\n", encoding="utf-8")
     numbers = tmp_path / "numbers.csv"
@@ -586,7 +586,7 @@ def test_a_recording_that_is_gone_is_refused_with_its_name(fleet, recorded, tmp_
 # A mock that is gone.
 
 
-def test_a_mock_that_is_gone_is_refused_and_ends_nothing(tmp_path):
+def test_a_change_of_an_ended_mock_is_refused_and_ends_nothing(tmp_path):
     with mock(tmp_path) as fleet, watched(fleet) as hand:
         hand.upstream.begin(QUICK)
         hand.upstream.change({"latency": "2ms"})
@@ -608,7 +608,7 @@ def kill(fleet):
     eventually(lambda: "mock" in fleet.dead())
 
 
-def test_an_outage_that_cannot_end_is_told(tmp_path, monkeypatch):
+def test_an_outage_that_cannot_end_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "OUTAGE", 0.05)
     with mock(tmp_path) as fleet, watched(fleet) as hand:
 
@@ -627,7 +627,7 @@ def test_an_outage_that_cannot_end_is_told(tmp_path, monkeypatch):
         hand.upstream.end()
 
 
-def test_who_does_not_own_the_mock_names_no_files(fleet, recorded):
+def test_files_are_refused_for_a_mock_that_was_already_running(fleet, recorded):
     lent = RunningMock(fleet.mock.url, fleet.mock.control, fleet.mock.pid)
     with watched(fleet) as hand, hand.refused("no file is read here"):
         UpstreamControl(lent, QUICK).begin(recorded)

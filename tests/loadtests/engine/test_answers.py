@@ -122,7 +122,7 @@ CODINGS = {
     st.lists(st.integers(0, 1000), max_size=8),
     st.data(),
 )
-def test_text_is_found_in_a_body_however_it_is_coded_and_split(body, coding, chunked, cuts, data):
+def test_text_is_found_in_bodies_of_any_coding_and_split(body, coding, chunked, cuts, data):
     first = data.draw(st.integers(0, len(body)))
     wanted = data.draw(
         st.one_of(st.just(body[first : first + 7]), st.binary(min_size=1, max_size=3))
@@ -172,7 +172,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_what_nobody_asked_for_ends_the_connection_and_not_the_answer(name):
+def test_unrequested_bytes_end_the_connection_after_the_response(name):
     read = Read(SPOILED[name])
     assert (read.answer.done, read.answer.status, read.answer.reusable) == (True, 200, False)
 
@@ -206,7 +206,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_what_is_no_answer_is_a_named_failure_however_it_is_split(name):
+def test_an_invalid_response_is_a_named_failure_for_any_split(name):
     data = INVALID[name]
     for border in range(len(data)):
         with pytest.raises(RequestFailed) as failed:
@@ -243,7 +243,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_what_never_ends_fails_after_a_bounded_number_of_bytes(name):
+def test_an_endless_response_fails_after_a_bounded_number_of_bytes(name):
     first, more = ENDLESS[name]
     answer = AnswerParser()
     answer.begin(False, None)
@@ -320,7 +320,7 @@ def test_a_decompression_bomb_is_a_named_failure_and_takes_little_memory(coding)
 
 
 @given(st.sampled_from(sorted(BODIES)), st.data())
-def test_bytes_that_were_changed_never_do_more_than_fail(name, data):
+def test_changed_bytes_cause_at_most_a_failure(name, data):
     whole, how, *_ = BODIES[name]
     changed = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 4))):

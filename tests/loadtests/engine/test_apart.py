@@ -21,7 +21,7 @@ def test_other_request_types_are_timings(request_type):
     assert EventSorter().kind(request_type, "/data") == "timing"
 
 
-def test_the_plan_says_which_types_and_names_are_requests_and_which_are_none():
+def test_the_plan_says_which_types_and_names_are_requests():
     apart = EventSorter(requests=["grpc", "hello"], metrics=["TOKENS", "GET"])
     assert apart.kind("grpc", "any") is None
     assert apart.kind("custom", "hello") is None

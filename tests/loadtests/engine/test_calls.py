@@ -55,7 +55,7 @@ def test_headers_of_the_plan_take_the_place_of_the_usual_ones_in_any_case():
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding"])
-def test_a_plan_that_says_how_long_its_body_is_is_believed(name):
+def test_a_content_length_of_the_plan_is_sent_unchanged(name):
     headers = sent(method="POST", body="x", headers={name: "1"})[1]
     assert headers[name] == "1"
 
@@ -101,7 +101,7 @@ def test_a_stamped_request_carries_the_moment_in_which_it_is_made():
     [("GET", True), ("HEAD", True), ("OPTIONS", True), ("POST", False), ("PUT", False),
      ("PATCH", False), ("DELETE", False)],
 )  # fmt: skip
-def test_only_methods_that_change_nothing_may_be_sent_twice(method, safe):
+def test_only_safe_methods_are_sent_twice(method, safe):
     assert call(method=method).safe == safe
 
 
@@ -125,7 +125,7 @@ def test_a_status_of_300_or_more_is_a_failure_by_itself(status):
     assert answered(call(statuses=(status,)), of_status(200)).kind == "200"
 
 
-def test_a_redirect_is_a_failure_that_says_where_to():
+def test_a_redirect_is_a_failure_that_names_its_target():
     failed = answered(call(), of_status(302, "Location: /elsewhere"))
     assert str(failed) == "status 302 to /elsewhere"
 

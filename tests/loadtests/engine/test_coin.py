@@ -31,7 +31,7 @@ def evenly(rate, begin=100.0, seconds=10.0):
 
 
 @pytest.mark.parametrize("rate", [0.5, 5, 25])
-def test_all_are_stamped_where_there_are_few(rate):
+def test_all_requests_are_stamped_at_low_rates(rate):
     moments = evenly(rate)
     assert stamped(coin(), moments) == moments
 
@@ -60,7 +60,7 @@ def test_the_chance_changes_with_the_quarter_seconds_alone():
     assert max(chances[39]) == pytest.approx(TARGET / 900, rel=0.05)
 
 
-def test_a_crowd_after_a_pause_is_not_stamped_as_if_it_were_few():
+def test_requests_after_a_pause_are_stamped_at_their_own_rate():
     made = coin()
     stamped(made, evenly(1000, 100, 5))
     before = made.share
@@ -73,7 +73,7 @@ def test_the_same_seed_stamps_the_same_requests():
     assert first == again != other
 
 
-def test_what_is_stamped_does_not_follow_its_place():
+def test_stamping_does_not_depend_on_the_position_of_a_request():
     """Every tenth request is a slow one: a tenth of those that are stamped are."""
     moments = evenly(1000, seconds=100)
     slow = set(itertools.islice(moments, 0, None, 10))

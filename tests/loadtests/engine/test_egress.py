@@ -86,7 +86,7 @@ def test_the_addresses_of_an_allowed_name_are_allowed_and_those_of_others_are_no
         connects(egress, "192.0.2.8")
 
 
-def test_a_typed_name_may_be_looked_up_and_no_more():
+def test_a_typed_name_can_be_resolved_but_not_reached():
     egress = Egress([])
     for url in ("http://example.org:80/", "no URL", "http://[", ""):
         egress.allow_lookup(url)
@@ -99,7 +99,7 @@ def test_a_typed_name_may_be_looked_up_and_no_more():
         egress.check_name("no url")
 
 
-def test_what_stays_on_this_machine_is_no_matter_of_hosts():
+def test_loopback_connections_are_always_allowed():
     egress = Egress([])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
         egress.audit("socket.connect", (local, "/run/some.sock"))

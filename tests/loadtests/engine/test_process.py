@@ -90,7 +90,7 @@ def test_the_deadline_holds_while_a_caller_dribbles(monkeypatch):
     assert "did not come up" in str(results[0])
 
 
-def test_what_follows_the_first_line_is_not_lost():
+def test_bytes_after_the_first_line_are_kept():
     with ControllerSocket() as line, accepting(line) as results, caller(line) as engine:
         engine.sendall(hello(line.token) + messages.encode(messages.Stopped()))
         eventually(lambda: results)

@@ -115,7 +115,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(results):
     ("name", "count", "timeout"),
     [("no_answer", 2, 0.3), ("an_answer_without_end", 1, 0.4), ("no_connection", 1, 0.4)],
 )
-def test_what_takes_too_long_fails_by_its_timeout_and_is_sent_once(results, name, count, timeout):
+def test_a_slow_request_fails_by_its_timeout_and_is_sent_once(results, name, count, timeout):
     found = results[name]
     assert found["kinds"] == {"timeout": count}
     assert timeout * 0.99 <= min(found["times"]) <= max(found["times"]) < HANG
@@ -137,7 +137,7 @@ def test_a_host_that_cannot_be_reached_is_a_named_failure(results, name, kind):
     assert results[name]["kinds"] == {kind: 1}
 
 
-def test_ipv6(results):
+def test_requests_are_sent_over_ipv6(results):
     found = results["over_ipv6"]
     if found is None:
         pytest.skip("this machine has no IPv6")
@@ -187,7 +187,7 @@ def test_idle_connections_of_the_open_model_that_were_closed_are_opened_again(re
     assert found["failures"] == 0
 
 
-def test_a_listener_hears_of_each_request(results):
+def test_a_listener_gets_each_request(results):
     found = results["listeners"]
     assert found["heard"] == found["arrived"] == found["total"] >= found["started"] == 63
 
@@ -201,7 +201,7 @@ def test_a_body_of_a_gigabyte_takes_little_memory():
 # LeanUser
 
 
-def test_a_lean_user_sends_with_the_words_of_locusts_own(results):
+def test_a_lean_user_takes_the_arguments_of_locusts_client(results):
     found = results["lean_methods"]
     assert found["found"] == [[200, True, "" if number == 1 else "ok"] for number in range(7)]
     assert found["connections"] == 1
@@ -224,7 +224,7 @@ def test_a_lean_user_reads_coded_bodies_and_headers_that_come_twice(results):
     assert found == [[{"a": "ü"}, "1, 2", 15]] * 3
 
 
-def test_a_lean_user_says_what_failed(results):
+def test_a_lean_user_names_the_failure(results):
     found = results["lean_failures"]
     status, late, why, *refused = found["found"]
     assert (status, late, why) == (302, 0, "no complete answer in time")

@@ -202,7 +202,7 @@ def test_strangers_do_not_end_a_test_in_the_web_ui(tmp_path, free_port):
         assert pages.client.get("/worker-count").json()["worker_count"] == 2
 
 
-def test_what_is_no_message_of_locust_does_not_end_a_test_on_several_machines(tmp_path, free_port):
+def test_invalid_messages_do_not_end_a_test_on_several_machines(tmp_path, free_port):
     service = Service()
     words = [*LOCUST, "--plan", "plan.toml"]
     master = ["--master", "--headless", "--expect-workers", "1", "--only-summary"]

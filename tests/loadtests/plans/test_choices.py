@@ -139,7 +139,7 @@ def test_the_own_values_of_any_plan_change_nothing(upstream, slos):
 
 
 @given(upstreams, tables_of_slos, upstreams, lines_of_slos)
-def test_what_is_chosen_twice_is_as_chosen_once(upstream, slos, other, line):
+def test_applying_overrides_twice_equals_applying_them_once(upstream, slos, other, line):
     values = {"upstream": overrides.of(planned(other))["upstream"], "slos": line}
     try:
         once = overrides.applied(planned(upstream, slos), values)
@@ -150,7 +150,7 @@ def test_what_is_chosen_twice_is_as_chosen_once(upstream, slos, other, line):
 
 
 @given(table(**SAID))
-def test_what_a_line_says_of_an_upstream_is_read_back(upstream):
+def test_the_line_of_an_upstream_is_read_back_unchanged(upstream):
     plan = planned(upstream)
     line = overrides.of(plan)["upstream"]
     bare = planned({"latency": "77ms"})
@@ -232,7 +232,7 @@ def test_a_line_is_laid_over_the_upstream_of_the_plan(line, changes):
         (f'routes = [{{path = "/", json = {{{"a." * 5000}a = 1}}}}]', "too many tables in tables"),
     ],
 )
-def test_an_upstream_that_cannot_be_is_told(line, says):
+def test_an_invalid_upstream_is_refused(line, says):
     with pytest.raises(plans.PlanError) as told:
         overrides.applied(planned(), {"upstream": line})
     assert str(told.value).startswith("upstream: ")
@@ -274,7 +274,7 @@ def files(tmp_path, monkeypatch):
         ("{folder}slow.toml", "upstream: "),
     ],
 )
-def test_a_line_makes_nobody_read_a_file(files, folder, line, says):
+def test_a_line_of_an_upstream_reads_no_file(files, folder, line, says):
     folder = folder.format(folder=files)
     with pytest.raises(plans.PlanError) as told:
         overrides.applied(
@@ -346,7 +346,7 @@ def test_none_stands_where_there_are_no_slos():
 @pytest.mark.parametrize(
     "where", [{"deployments": "b"}, {"host": "http://127.0.0.1:9000"}], ids=["deployments", "host"]
 )
-def test_an_slo_of_the_plan_goes_with_its_deployment_and_another_is_told(where):
+def test_an_slo_of_a_left_out_deployment_is_left_out_or_refused(where):
     plan = planned(slos=SLOS)
     chosen = overrides.applied(plan, overrides.of(plan) | where)
     assert list(chosen.slos) == ["fast"]
@@ -381,13 +381,13 @@ def test_an_slo_of_the_plan_goes_with_its_deployment_and_another_is_told(where):
         (" ", "slos: ' ' has none; write"),
     ],
 )
-def test_slos_that_cannot_be_are_told(line, says):
+def test_invalid_slos_are_refused(line, says):
     with pytest.raises(plans.PlanError) as told:
         overrides.applied(planned(), {"slos": line})
     assert str(told.value).startswith(says)
 
 
-def test_every_wrong_slo_is_told():
+def test_every_wrong_slo_is_named():
     with pytest.raises(plans.PlanError) as told:
         overrides.applied(planned(), {"slos": "p95; errors < 1%; knee < x"})
     assert str(told.value).count("slos: ") == 2
@@ -415,7 +415,7 @@ pieces = st.lists(
 
 @given(st.sampled_from(["upstream", "slos"]), pieces)
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_is_typed_is_taken_or_told(name, text):
+def test_any_typed_text_is_accepted_or_refused(name, text):
     with suppress(plans.PlanError):
         overrides.applied(planned(), {name: text})
 

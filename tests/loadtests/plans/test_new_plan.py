@@ -30,7 +30,7 @@ VALUES = st.recursive(
         ("./serve 'x", None),
     ],
 )  # fmt: skip
-def test_a_command_gets_its_port_where_it_is_known_where_that_belongs(command, made):
+def test_known_servers_get_the_port_option_in_the_right_place(command, made):
     assert new_plan.with_port(command) == made
 
 
@@ -42,7 +42,7 @@ def read(tmp_path, **parts):
     return text, plans.read(path)
 
 
-def test_a_plan_of_a_command_tells_the_service_its_upstream(tmp_path):
+def test_a_plan_of_a_command_passes_the_upstream_to_the_service(tmp_path):
     text, plan = read(
         tmp_path, command="uvicorn main:app --port {port}", variables=["PAYMENTS_URL"], ready="/up"
     )
@@ -53,13 +53,13 @@ def test_a_plan_of_a_command_tells_the_service_its_upstream(tmp_path):
     assert text.count("#") > 8
 
 
-def test_names_that_may_be_meant_are_comments(tmp_path):
+def test_possible_variable_names_are_comments(tmp_path):
     text, plan = read(tmp_path, command="x {port}", possible=["A_URL", "B_HOST"])
     assert plan.deployments["mine"].env == {}
     assert '# env = { A_URL = "{upstream}" }\n# env = { B_HOST = "{upstream}" }' in text
 
 
-def test_other_operations_are_comments_that_can_be_taken_as_they_are(tmp_path):
+def test_other_operations_are_comments_that_can_be_uncommented(tmp_path):
     other = Operation(
         "POST",
         "/orders",

@@ -84,14 +84,14 @@ def test_a_body_has_the_examples_defaults_and_first_choices():
     assert operation("POST /quoted").body == {"a": [2]}
 
 
-def test_what_the_document_has_no_value_for_is_named(monkeypatch):
+def test_parameters_without_a_value_in_the_document_are_named(monkeypatch):
     monkeypatch.setattr(openapi, "_generator", lambda: None)
     found = operation("PUT /bare")
     assert found.body is None
     assert found.missing == ("a body: name (string)",)
 
 
-def test_hypothesis_jsonschema_makes_what_is_missing():
+def test_hypothesis_jsonschema_makes_missing_bodies():
     pytest.importorskip("hypothesis_jsonschema")
     found = operation("PUT /bare")
     assert found.missing == ()

@@ -99,7 +99,7 @@ def test_requests_without_placeholders_stay_as_they_are():
     assert placeholders.filled_request(spec) is spec
 
 
-def test_all_that_is_missing_is_said_with_its_place_and_the_way_out(tmp_path):
+def test_all_missing_values_are_named_with_their_place_and_a_hint(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "large").write_bytes(b"a" * ((1 << 20) + 1))
     (tmp_path / "lines").write_text("a\nb", encoding="utf-8")
@@ -152,7 +152,7 @@ def test_a_placeholder_that_names_nothing_is_a_mistake(tmp_path, text, says):
         ("${upsteam}", "did you mean {upstream}?"),
     ],
 )
-def test_an_unknown_name_in_braces_is_refused_with_what_was_meant(tmp_path, env, says):
+def test_an_unknown_name_in_braces_is_refused_with_a_suggestion(tmp_path, env, says):
     with pytest.raises(plans.PlanError) as refused:
         plan(tmp_path, f"env = {{ U = {json.dumps(env)} }}\n{request('')}")
     assert says in str(refused.value)

@@ -265,14 +265,14 @@ def test_a_locustfile_takes_the_place_of_requests(read, refused, tmp_path):
         ('locustfile = "a.py,b.py"\n' + BASE, ["name one file, which imports the User classes"]),
     ],
 )
-def test_a_mistake_is_told_with_its_place_its_value_and_the_way_out(refused, text, expected):
+def test_a_mistake_is_reported_with_its_key_its_value_and_a_hint(refused, text, expected):
     message = refused(text)
     for part in expected:
         assert part in message
     assert message.count("plan.toml") == len(re.findall(r"^plan\.toml", message, re.MULTILINE))
 
 
-def test_all_mistakes_are_told_at_once(refused):
+def test_all_mistakes_are_reported_at_once(refused):
     message = refused("sede = 1\n" + BASE + "weight = 0\n[load]\nlevels = [0]\nrepeats = 0\n")
     assert len(message.splitlines()) == 4
 
@@ -605,7 +605,7 @@ def test_this_machine_may_be_loaded(host):
         ("127.0.0.1:9000", "is not the URL of a service"),
     ],
 )
-def test_a_stranger_is_refused(url, expected):
+def test_a_host_that_the_plan_does_not_name_is_refused(url, expected):
     with pytest.raises(PlanError, match=expected):
         plans.check_host(url, [])
 
@@ -644,7 +644,7 @@ def test_a_value_that_no_reader_can_hold_is_refused(refused, value):
     assert refused(BASE + f"x = {value}").startswith("plan.toml is not TOML: ")
 
 
-def test_mistakes_without_number_or_of_any_length_are_told_in_short(refused):
+def test_many_or_long_mistakes_are_cut_short(refused):
     many = "".join(f"[slos.{'x' * 2000}{n}]\n" for n in range(500))
     lines = refused(BASE + many).splitlines()
     assert lines[-1] == f"and {501 - len(lines)} more"

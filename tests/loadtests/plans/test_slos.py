@@ -38,7 +38,7 @@ def test_an_slo_is_read_in_the_units_of_the_code(text, expected):
         (" knee(a) > 2 * knee(b) ", ("knee", "a", ">", 2.0, None, "b")),
     ],
 )
-def test_one_deployment_is_promised_against_another_by_a_factor(text, expected):
+def test_an_slo_compares_deployments_by_a_factor(text, expected):
     *seen, against = expected
     assert parse(text) == Slo(*seen, text=text.strip(), against=against)
     assert parse(text).named == ["a", against]

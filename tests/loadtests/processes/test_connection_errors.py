@@ -20,5 +20,5 @@ from loadtests.processes.connection_errors import described
         (TimeoutError(), "TimeoutError"),
     ],
 )
-def test_what_went_wrong_is_said_in_words(error: Exception, text: str) -> None:
+def test_connection_errors_are_described_without_an_errno(error: Exception, text: str) -> None:
     assert described(error) == text

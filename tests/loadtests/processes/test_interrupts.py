@@ -168,7 +168,7 @@ def interrupted_twice(folder: Path, distance: float) -> tuple[Outcome, float]:
 
 @pytest.mark.usefixtures("no_collections")
 @pytest.mark.processes
-def test_two_signals_at_any_distance_cost_nothing_that_was_measured(tmp_path, monkeypatch) -> None:
+def test_two_signals_lose_no_measurement(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(sampler, "INTERVAL", 0.1)
     monkeypatch.setattr(pictures, "_drawer", Undrawn())
     before = monotonic()
@@ -186,7 +186,7 @@ def test_two_signals_at_any_distance_cost_nothing_that_was_measured(tmp_path, mo
         assert json.loads(last) == {"type": "end", "status": "interrupted"}
 
 
-def test_what_is_held_reaches_its_end_and_says_that_a_signal_came() -> None:
+def test_a_protected_block_ends_and_reports_the_signal() -> None:
     reached = []
     with held() as block:
         signal.raise_signal(signal.SIGINT)
@@ -239,7 +239,7 @@ def test_a_signal_raises_again_when_the_first_was_lost(monkeypatch) -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_signals_after_the_last_block_of_a_process_do_not_change_its_exit_code() -> None:
+def test_signals_after_the_last_block_do_not_change_the_exit_code() -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(KeyboardInterrupt), interruptible(until_exit=True):

@@ -1,4 +1,4 @@
-"""Who takes the connections to a port: sockets of this process, and of others."""
+"""The process that takes the connections to a port: this one, or another."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_a_listener_of_an_own_process_is_no_stranger(host):
+def test_a_listener_of_an_own_process_is_not_foreign(host):
     with socket.create_server((host, 0)) as listener:
         port = listener.getsockname()[1]
         assert stranger("127.0.0.1", port, [HERE]) is None
@@ -46,7 +46,7 @@ def test_a_port_at_which_nothing_is_seen_belongs_to_no_own_process():
 
 
 @linux
-def test_where_the_system_shows_no_sockets_nothing_is_called_a_stranger(monkeypatch):
+def test_without_a_list_of_sockets_no_listener_is_foreign(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert stranger("127.0.0.1", port, []) is not None

@@ -88,7 +88,7 @@ def test_a_generator_that_is_out_of_descriptors_makes_its_point_invalid(tmp_path
     assert "the load generator ran out of file descriptors" in point.problems[0]
 
 
-def test_what_is_started_may_open_as_many_files_as_the_system_permits():
+def test_started_processes_have_the_largest_limit_of_open_files():
     code = (
         "import sys, resource; from pathlib import Path;"
         "from loadtests.processes.groups import ProcessGroup, stop;"
@@ -111,22 +111,22 @@ def test_what_is_started_may_open_as_many_files_as_the_system_permits():
     ("number", "kind"),
     [(24, "out of descriptors"), (23, "out of descriptors"), (99, "out of ports")],
 )
-def test_what_the_generator_lacks_is_a_kind_of_failure(number, kind):
+def test_missing_descriptors_of_the_generator_are_a_kind_of_failure(number, kind):
     assert kind_of(OSError(number, "no"), None) == kind
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_a_process_without_descriptors_is_told_to_raise_the_limit(number):
+def test_a_process_without_descriptors_says_how_to_raise_the_limit(number):
     error = OSError(number, os.strerror(number))
     assert "ran out of file descriptors" in str(open_files.exhausted(error))
     assert "ulimit -n" in str(run_folder.failed(Path("runs/x"), error))
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, ""), ValueError(errno.EMFILE)])
-def test_other_errors_say_nothing_of_descriptors(error):
+def test_other_errors_do_not_mention_descriptors(error):
     assert open_files.exhausted(error) is None
 
 
-def test_a_full_disk_is_told_to_make_room():
+def test_a_full_disk_is_reported_with_a_hint():
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert "Make room" in str(run_folder.failed(Path("runs/x"), error))

@@ -66,14 +66,14 @@ def test_the_mean_is_that_of_the_durations(seconds):
 
 
 @given(durations, st.integers(1, 200))
-def test_as_many_durations_are_up_to_a_rank_as_the_rank_says_or_more(seconds, rank):
+def test_at_least_as_many_durations_as_the_rank_are_up_to_it(seconds, rank):
     made = histogram(seconds)
     at = made.at_rank(rank)
     assert made.up_to(at) >= min(rank, made.count)
     assert made.up_to(at) == sum(count for value, count in made.recorded() if value <= at)
 
 
-def test_what_lies_outside_the_range_counts_at_its_border():
+def test_values_outside_the_range_count_at_its_border():
     made = histogram([-1.0, 0.0, 10 * LONGEST])
     assert made.count == 3
     assert made.at_rank(2) == 1e-6
@@ -87,7 +87,7 @@ def test_an_empty_histogram_survives_the_way_through_text_and_has_no_quantile():
 
 
 @pytest.mark.parametrize("text", ["", "HISTFAAAA", "not base64 at all", "é"])
-def test_text_that_is_no_histogram_is_a_value_error(text):
+def test_text_without_a_histogram_is_a_value_error(text):
     with pytest.raises(ValueError, match="not an encoded histogram"):
         Histogram.decode(text)
 
@@ -101,7 +101,7 @@ def test_a_histogram_of_two_digits_is_refused_rather_than_misread():
 
 @settings(max_examples=25)
 @given(durations)
-def test_what_the_library_wrote_is_read(seconds):
+def test_histograms_of_the_library_are_read(seconds):
     library = HdrHistogram(1, 600_000_000, 3)
     for one in seconds:
         library.record_value(min(max(int(one * 1e6 + 0.5), 1), 600_000_000))

@@ -15,7 +15,7 @@ from loadtests.recording.phases import PhaseSums
 
 
 @given(st.binary(max_size=300))
-def test_what_was_compressed_comes_back_up_to_the_bound(data):
+def test_compressed_text_is_read_back_up_to_the_bound(data):
     packed = zlib.compress(data)
     assert unpacked(packed, max(len(data), 1)) == data
     if len(data) > 1:
@@ -26,7 +26,7 @@ def test_what_was_compressed_comes_back_up_to_the_bound(data):
 
 
 @given(st.binary(max_size=100))
-def test_whatever_is_not_compressed_is_a_value_error(data):
+def test_uncompressed_text_is_a_value_error(data):
     with pytest.raises(ValueError, match=r"\w"):
         unpacked(b"?" + data, 1000)
 

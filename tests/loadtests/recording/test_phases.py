@@ -39,7 +39,7 @@ def test_bins_hold_the_responses_of_their_latency_and_all_of_their_seconds(told)
 
 
 @given(responses, responses)
-def test_adding_is_as_if_all_had_been_recorded_in_one(told, more):
+def test_adding_equals_recording_in_one(told, more):
     added, other = summed(told), summed(more)
     added.add(other)
     whole = list(summed([*told, *more]).bins())
@@ -52,7 +52,7 @@ def test_adding_is_as_if_all_had_been_recorded_in_one(told, more):
 
 
 @given(responses)
-def test_what_is_written_is_read_to_the_microsecond(told):
+def test_phases_are_read_back_to_the_microsecond(told):
     sums = summed(told)
     again = PhaseSums.decode(sums.encode())
     assert again == sums
@@ -75,7 +75,7 @@ def test_the_text_holds_the_place_the_count_and_microseconds():
     assert one.phases == tuple(number / 1e6 for number in range(300, 308))
 
 
-def test_what_an_earlier_version_wrote_is_read_without_a_body():
+def test_files_of_an_earlier_version_are_read_without_a_body_phase():
     (one,) = PhaseSums.decode(packed(5, 2, 3, *range(300, 307)).removeprefix("2:")).bins()
     assert (one.count, one.total) == (2, 3e-6)
     assert one.phases == (*(number / 1e6 for number in range(300, 307)), 0.0)
@@ -95,6 +95,6 @@ def test_what_an_earlier_version_wrote_is_read_without_a_body():
         base64.b64encode(zlib.compress(b"123")).decode(),
     ],
 )
-def test_what_is_not_sums_of_phases_is_a_value_error(text):
+def test_text_without_sums_of_phases_is_a_value_error(text):
     with pytest.raises(ValueError, match="not sums of phases"):
         PhaseSums.decode(text)

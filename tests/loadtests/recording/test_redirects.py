@@ -18,7 +18,7 @@ def spec(method="POST", path="/orders", **headers):
 @pytest.mark.parametrize(
     ("status", "method"), [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")]
 )
-def test_what_describes_a_body_goes_with_the_body(status, method):
+def test_headers_of_a_body_are_dropped_with_the_body(status, method):
     given = {"Content-Type": "application/json", "Content-Length": "2", "X-Own": "1"}
     found = onward(spec(**given), TARGET, status, "/api/orders/")
     assert (found.method, found.path) == (method, "/orders/")

@@ -84,15 +84,15 @@ def test_our_own_text_is_found_among_the_metrics_of_others(value):
         header(total=40.0),
     ],
 )
-def test_what_is_missing_written_otherwise_or_contradicts_itself_is_not_known(value):
+def test_missing_or_contradictory_phases_are_unknown(value):
     assert phases(value, 0.06) is None
 
 
-def test_the_body_is_what_its_client_saw():
+def test_the_body_phase_is_measured_by_the_client():
     assert phases(header(), 0.08, 0.02) == pytest.approx(seconds(body=0.02))
 
 
-def test_phases_longer_than_the_response_took_are_not_believed():
+def test_phases_longer_than_the_response_are_ignored():
     whole = sum(TIMES) / 1000
     assert phases(header(), whole - 0.0009) is not None
     assert phases(header(), whole - 0.0015) is None
@@ -120,7 +120,7 @@ def test_no_header_at_all_raises(value, took):
 
 
 @given(st.integers(0, len(header())), parts | st.characters(max_codepoint=255), st.floats(0, 1))
-def test_a_damaged_header_is_read_as_something_that_can_be_or_not_at_all(at, text, took):
+def test_a_damaged_header_gives_possible_values_or_none(at, text, took):
     for damaged in (header()[:at] + text + header()[at:], header()[:at], header()[at:]):
         read = phases(damaged, took)
         if read is not None:

@@ -51,7 +51,7 @@ def test_the_seconds_in_flight_are_those_of_every_request_in_every_quarter(spans
 
 
 @given(requests, st.randoms())
-def test_the_order_and_the_parting_of_slices_change_nothing(spans, random):
+def test_merging_does_not_depend_on_order_or_grouping(spans, random):
     parts = recorded(spans)
     whole = merged(parts)
     shuffled = sorted(parts, key=lambda _: random.random())
@@ -63,7 +63,7 @@ def test_the_order_and_the_parting_of_slices_change_nothing(spans, random):
 
 
 @given(requests)
-def test_everything_that_started_has_ended(spans):
+def test_started_requests_equal_ended_ones(spans):
     whole = merged(recorded(spans))
     assert sum(p.started for p in whole) == sum(p.ended for p in whole) == len(spans)
 

@@ -126,7 +126,7 @@ def test_a_slice_comes_back_equal(part):
     "line",
     [b"", b"{}", b"[]", b"\xff", b'{"type": "hello"}', b'{"type": "finish", "more": 1}'],
 )
-def test_a_line_that_is_no_message_is_a_value_error(line):
+def test_a_line_without_a_message_is_a_value_error(line):
     with pytest.raises(ValueError, match="not a message"):
         stages.decode(line)
 

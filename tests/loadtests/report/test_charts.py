@@ -242,7 +242,7 @@ def stretched(run: Run) -> Run:
     ],
     ids=["no points", "all failed", "huge range", "open model", "search"],
 )
-def test_unusual_runs_are_drawn(run):
+def test_charts_are_drawn_for_unusual_runs(run):
     ElementTree.fromstring(figures.svg(run))
 
 

@@ -49,7 +49,7 @@ def test_the_terminal_shows_a_ratio_with_its_interval_for_every_level(found):
     assert "at 80: A is not valid: the generator was the bottleneck" in text
 
 
-def test_what_has_no_counterpart_is_named_as_it_is_written(found):
+def test_deployments_without_a_counterpart_are_named_as_written(found):
     text = printed(found)
     assert "Only in A: async-aiohttp." in text
     assert "Only in B: [bold]new." in text
@@ -61,7 +61,7 @@ def test_differences_between_the_runs_come_first(found):
     assert text.index("cpu is") < text.index("B / A")
 
 
-def test_the_verdicts_come_last_after_what_weakens_them(found):
+def test_the_verdicts_come_last_after_their_caveats(found):
     *_, first, second = printed(found, width=200).splitlines()
     assert first.startswith("blocking-requests against its baseline: WORSE. p95 at 160 users is +")
     assert second.startswith("async-httpx against its baseline: WORSE. p95 at 40 users is +20 %")
@@ -71,7 +71,7 @@ def test_the_verdicts_come_last_after_what_weakens_them(found):
     assert "blocking-requests: changed besides: p50 at 1, 5, 10, 20, 40, 80 and 160 users" in text
 
 
-def test_what_makes_the_runs_unlike_is_told_once(found):
+def test_differences_of_settings_are_shown_once(found):
     other = found.b.model_copy(update={"environment": {"cpu": "another"}})
     assert printed(compare(found.a, other), width=200).count("cpu is") == 1
 
@@ -112,7 +112,7 @@ def test_the_page_overlays_both_runs(page):
     assert {text.split("run: ")[1] for text in told if "run: " in text} == {"A", "B"}
 
 
-def test_the_page_tells_the_ratios_and_links_to_them(found, page):
+def test_the_page_shows_the_ratios_and_links_to_them(found, page):
     levels = [level for pair in found.pairs for level in pair.levels]
     ratios = [level.ratios[quantile] for level in levels for quantile in ("p50", "p95", "p99")]
     failing = 2  # at 160 users more fails than p95 and p99 leave out, so these have no end
@@ -130,13 +130,13 @@ def test_runs_without_a_common_deployment_are_shown_without_ratios():
 
 @pytest.mark.processes
 @needs_browser
-def test_a_browser_complains_of_nothing(page, tmp_path):
+def test_the_page_causes_no_message_in_the_browser(page, tmp_path):
     document, complaints = opened(page, tmp_path)
     assert document.count('class="chart ') == 4  # two charts, for a desktop and for a phone
     assert complaints == []
 
 
-def test_the_page_tells_what_binds_on_either_side():
+def test_the_page_names_the_limit_of_both_sides():
     a, b = example_runs.explained(), example_runs.explained()
     unlimited = example_runs.changed(b, lambda point: point.model_copy(update={"limit": None}))
     page = comparison.html(compare(a, unlimited))

@@ -64,7 +64,7 @@ def test_the_page_is_small_and_evaluates_nothing(page, text):
     assert "unsafe-eval" not in policy
 
 
-def test_every_point_stands_in_the_table(page):
+def test_every_point_is_in_the_table(page):
     run = example_runs.example()
     assert all(f"{point.requests:,}" in page.texts for point in run.points)
     assert "2.31 ±0.09 s" in page.texts
@@ -94,7 +94,7 @@ def test_the_plan_is_toml_that_reads_back(text):
     assert tomllib.loads(unescape(plan)) == example_runs.example().plan
 
 
-def test_the_charts_tell_every_point_to_the_pointer(page):
+def test_the_charts_have_a_tooltip_for_every_point(page):
     run = example_runs.example()
     told = [a["aria-label"] for _, a in page.tags if a.get("role") == "graphics-symbol"]
     told = [text.splitlines() for text in told if text]
@@ -131,7 +131,7 @@ def test_a_search_has_a_section_with_the_levels_that_it_tried():
     assert "1, 5, 10, 20, 40, 80 (not valid), 160" in page.texts
 
 
-def test_the_open_model_shows_both_clocks_and_says_which_one_counts():
+def test_the_open_model_shows_response_and_service_time_and_which_decides():
     text = html.render(example_runs.open_model())
     page = Page(text)
     assert {"Rate", "Service p95", "State", "unstable", "over-saturated"} <= set(page.texts)
@@ -162,7 +162,7 @@ def test_the_phases_of_a_bar_add_up_and_grow_with_the_time(explained):
         assert sum(shares) == pytest.approx(100, abs=0.01)
 
 
-def test_the_phases_stand_in_tables_too(explained):
+def test_the_phases_are_in_tables_too(explained):
     page = Page(explained)
     assert page.texts.count("The phases as numbers") == 2
     assert "Waiting for a thread" in page.texts
@@ -180,13 +180,13 @@ def test_each_limit_leads_to_its_evidence(explained):
     assert "Judged from outside: the service sent no telemetry." in page.texts
 
 
-def test_ceilings_stand_next_to_what_was_measured(explained):
+def test_ceilings_are_next_to_measured_values(explained):
     texts = Page(explained).texts
     for text in ("40 threads / 52.0 ms", "769/s", "712/s", "92.6 %", "9,800/s", "7.27 %"):
         assert text in texts
 
 
-def test_a_run_that_tells_no_reasons_has_no_section_for_them():
+def test_a_run_without_limits_has_no_section_for_them():
     run = example_runs.changed(
         example_runs.example(), lambda point: point.model_copy(update={"limit": None})
     )
@@ -197,7 +197,7 @@ def test_a_run_that_tells_no_reasons_has_no_section_for_them():
 
 @pytest.mark.processes
 @needs_browser
-def test_a_mark_tells_its_numbers_when_pointed_at_and_the_console_stays_silent(explained, tmp_path):
+def test_a_mark_shows_its_numbers_in_a_tooltip_without_console_messages(explained, tmp_path):
     point = """<script>
       const over = new PointerEvent("pointerover", {bubbles: true});
       document.querySelector('.chart [aria-label*="requests: "]').dispatchEvent(over);

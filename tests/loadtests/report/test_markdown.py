@@ -14,7 +14,7 @@ def test_every_table_row_has_as_many_cells_as_its_header():
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
 
 
-def test_the_summary_names_what_is_not_valid():
+def test_the_summary_names_invalid_points():
     text = markdown.render(example_runs.example())
     assert "| async-httpx \\* |" in text
     assert "async-httpx at 80: the generator was the bottleneck" in text
@@ -51,7 +51,7 @@ def test_an_interrupted_run_says_so():
     assert "**Interrupted**" in markdown.render(run)
 
 
-def test_the_summary_tells_states_capacity_and_both_clocks():
+def test_the_summary_has_states_capacity_and_both_times():
     text = markdown.render(example_runs.open_model())
     assert "| unstable | unstable | unstable | 81.0 ±1.0 ms | 0 % | over-saturated |" in text
     assert "Times and SLOs count from the moment" in text
@@ -60,7 +60,7 @@ def test_the_summary_tells_states_capacity_and_both_clocks():
     )
 
 
-def test_the_summary_tells_limits_and_ceilings():
+def test_the_summary_has_limits_and_ceilings():
     text = markdown.render(example_runs.explained())
     assert "| errors | state | limit |" in text
     assert "| 0 % | – | threads |" in text  # noqa: RUF001

@@ -37,12 +37,12 @@ def test_a_knee_shows_both_ends():
     ("ratio", "text"),
     [(0.0, "0 %"), (1e-6, "<0.01 %"), (0.0004, "0.04 %"), (0.123, "12.3 %"), (1.0, "100 %")],
 )
-def test_only_no_errors_at_all_read_as_zero(ratio, text):
+def test_only_a_share_of_exactly_zero_reads_as_zero(ratio, text):
     assert numbers.percent(ratio) == text
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.926, "92.6 %"), (1.074, "107 %"), (0.0, "0 %")])
-def test_what_exceeds_its_prediction_says_by_how_much(ratio, text):
+def test_values_above_their_prediction_show_the_excess(ratio, text):
     assert numbers.proportion(ratio) == text
 
 
@@ -62,7 +62,7 @@ def test_the_most_frequent_error_comes_first():
         ("p96 of a later version", "546 ±74 ms"),
     ],
 )
-def test_what_an_slo_measured_has_the_unit_of_its_metric_or_is_a_ratio(text, shown):
+def test_a_measured_slo_has_the_unit_of_its_metric_or_is_a_ratio(text, shown):
     estimate = Estimate(value=0.546, low=0.48, high=0.62)
     assert numbers.slo_estimate(text, estimate) == shown
     assert numbers.slo_estimate(text, None) == numbers.MISSING

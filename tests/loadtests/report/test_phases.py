@@ -25,7 +25,7 @@ def test_mean_and_p95_share_a_scale_and_every_bar_is_as_long_as_its_time():
     assert [bar.total for bar in shown[1].bars] == pytest.approx([t.value for t in times if t])
 
 
-def test_a_service_that_does_not_tell_has_no_bars():
+def test_a_service_without_telemetry_has_no_bars():
     assert panels(example_runs.explained(), "async-aiohttp") == []
 
 
@@ -88,7 +88,7 @@ def seen(colour: str, kind: str) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("kind", BLIND)
 @pytest.mark.parametrize("theme", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
-def test_phases_that_meet_in_a_bar_differ_for_every_eye(theme, kind):
+def test_neighbouring_phases_differ_for_all_kinds_of_colour_vision(theme, kind):
     colours = dict(zip(NAMES, theme.phases, strict=True))
     # The upstream is in every bar, and any phase may be the one that is left next to it.
     meeting = [*pairwise(NAMES), *((name, "upstream") for name in NAMES if name != "upstream")]

@@ -85,7 +85,7 @@ def test_a_run_without_points_is_the_header_alone():
     assert csv_points.render(run_of()) == HEADER + "\r\n"
 
 
-def test_what_is_in_words():
+def test_texts_have_columns_of_their_own():
     limit = Limit(resource="cpu", why="one busy core")
     of = first(
         errors=Errors(rate=0.25, kinds={"503": 41, "timeout": 9}),
@@ -102,7 +102,7 @@ def test_what_is_in_words():
     assert (row["error_kinds"], row["problems"], row["valid"], row["limit"]) == ("", "", "true", "")
 
 
-def test_the_service_time_of_the_open_model_stands_next_to_the_response_time():
+def test_the_service_time_of_the_open_model_is_next_to_the_response_time():
     run = example_runs.open_model()
     for of, row in zip(run.points, rows(run), strict=True):
         assert row["model"] == "open"
@@ -111,7 +111,7 @@ def test_the_service_time_of_the_open_model_stands_next_to_the_response_time():
     assert (unstable["steady"], unstable["response_time_p95_s"]) == ("over-saturated", "")
 
 
-def test_what_was_not_measured_is_empty_and_what_was_zero_is_zero():
+def test_unmeasured_values_are_empty_and_zeros_are_zero():
     nothing = Point(
         deployment="mine",
         request="all",
@@ -138,7 +138,7 @@ def test_what_was_not_measured_is_empty_and_what_was_zero_is_zero():
     assert last["resource_app_rss_bytes"] == last["phase_mean_connect_s"] == "0.0"
 
 
-def test_phases_and_resources_that_this_version_does_not_know_come_with_their_names():
+def test_unknown_phases_and_resources_are_columns_under_their_names():
     of = first(resources={"disk": 2.5}, phases={"p95": {"dns": 0.5, "own": 0.25}, "p50": {"x": 1}})
     header, line = table(run_of(of))
     added = ["resource_disk", "phase_p95_own_s", "phase_p95_dns_s"]
@@ -220,7 +220,7 @@ def same(cell, text):
 
 
 @given(st.lists(built, max_size=3))
-def test_what_is_read_is_what_was_measured(expected):
+def test_values_are_read_back_unchanged(expected):
     found = rows(run_of(*expected))
     for of, row in zip(expected, found, strict=True):
         assert same(row["deployment"], of.deployment)

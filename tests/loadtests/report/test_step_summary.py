@@ -16,14 +16,14 @@ def page(tmp_path):
     return tmp_path / "summary"
 
 
-def test_the_page_has_the_summary_but_for_the_picture(page):
+def test_the_page_has_the_summary_without_the_picture(page):
     assert append(RUN, {VARIABLE: str(page)}) == ""
     shown = page.read_text(encoding="utf-8")
     assert shown == markdown.render(RUN).replace(f"{markdown.PICTURE}\n\n", "")
     assert "![" not in shown
 
 
-def test_what_others_wrote_stays_and_is_no_part_of_the_heading(page):
+def test_text_of_other_steps_stays_above_the_heading(page):
     page.write_text("| others | wrote |", encoding="utf-8")
     assert append(RUN, {VARIABLE: str(page)}) == append(RUN, {VARIABLE: str(page)}) == ""
     text = markdown.render(RUN, picture=False)
@@ -37,7 +37,7 @@ def test_nothing_is_written_where_there_is_no_page(environment, tmp_path, monkey
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_page_that_cannot_be_written_is_told_in_a_line(tmp_path):
+def test_an_unwritable_page_is_reported_in_one_line(tmp_path):
     nowhere = tmp_path / "none" / "summary"
     assert append(RUN, {VARIABLE: str(nowhere)}) == (
         f"{VARIABLE}: {nowhere} cannot be written: No such file or directory."
@@ -64,7 +64,7 @@ def test_many_points_are_cut_after_a_whole_row(page, monkeypatch):
 
 
 @given(text=st.text(st.sampled_from("ab\n\u00e9\u2014"), max_size=400), room=st.integers(-5, 400))
-def test_what_is_cut_fits_and_says_so(text, room):
+def test_a_cut_page_fits_and_says_so(text, room):
     found = cut(text, room)
     assert len(found.encode()) <= max(room, 0)
     if found != text:

@@ -25,7 +25,7 @@ def test_a_wide_console_shows_all_intervals():
     assert row.count("±") == 4
 
 
-def test_what_is_not_valid_is_marked_with_its_reason():
+def test_invalid_points_are_marked_with_their_reason():
     text = printed(example_runs.example(), 100)
     assert "async-httpx * " in text
     assert "* async-httpx at 80: the generator was the bottleneck: 96 % of its core" in text
@@ -65,7 +65,7 @@ def test_a_state_is_a_mark_in_eighty_columns_and_a_word_where_there_is_room():
     assert "async-aiohttp at 40: drifting: it was still moving" in wide
 
 
-def test_an_unstable_level_has_no_quantile_and_the_clocks_are_named():
+def test_an_unstable_level_has_no_quantile_and_the_times_are_named():
     for width in (80, 160):
         text = printed(example_runs.open_model(), width)
         assert max(map(len, text.splitlines())) <= width
@@ -115,7 +115,7 @@ def test_ceilings_are_listed_from_the_lowest_on():
     )
 
 
-def test_verdicts_by_a_baseline_come_last_with_what_weakens_them():
+def test_verdicts_by_a_baseline_come_last_with_their_caveats():
     *before, last = printed(example_runs.judged(), 120).splitlines()
     assert last == "async-aiohttp against old: INVALID. Nothing was measured in the baseline."
     text = "\n".join(before)
@@ -150,7 +150,7 @@ def test_long_names_are_cut_short_rather_than_wrapped():
     assert sum("…" in line for line in lines) == len(points) + len(knees)
 
 
-def test_what_several_points_have_in_common_is_said_once():
+def test_common_remarks_of_points_are_printed_once():
     busy = "the machine was busy with something else: other processes took {} % of a core: much"
 
     def disturbed(point):
@@ -181,7 +181,7 @@ def test_remarks_with_numbers_keep_those_of_the_first_point():
     ) in text
 
 
-def test_the_least_is_sentences_slos_problems_and_verdicts():
+def test_quiet_output_has_sentences_slos_problems_and_verdicts():
     run = example_runs.judged()
     run = run.model_copy(update={"problems": ["mine fails.\nIts log", "another"]})
     text = printed(run, 80, "least")

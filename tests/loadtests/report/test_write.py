@@ -29,7 +29,7 @@ def test_a_run_without_a_point_has_no_pictures_and_no_complaint_about_them(tmp_p
     assert not PICTURES & {path.name for path in tmp_path.iterdir()}
 
 
-def test_texts_are_written_before_what_needs_a_picture(tmp_path):
+def test_texts_are_written_before_files_that_need_a_picture(tmp_path):
     names = list(writing._renders(example_runs.single_level()))
     assert names[-3:] == ["report.html", "curves.svg", "curves.png"]
     assert set(names[:-3]) == {"summary.md", "junit.xml", "points.csv"}
@@ -48,7 +48,7 @@ def test_an_output_that_cannot_be_made_costs_no_other_and_is_a_problem(tmp_path,
     assert left == {"run.json", "report.html", "junit.xml", "points.csv"} | PICTURES
 
 
-def test_pictures_that_cannot_be_drawn_are_named_and_nothing_else_is_lost(tmp_path, monkeypatch):
+def test_undrawable_pictures_are_named_and_nothing_else_is_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(vega, "answer", lambda request: {"error": "no V8"})
     found = writing.write(example_runs.single_level(), tmp_path)
     assert found.problems == [
@@ -62,7 +62,7 @@ def test_pictures_that_cannot_be_drawn_are_named_and_nothing_else_is_lost(tmp_pa
 
 
 @pytest.mark.parametrize("text", ["\x00", "\x1b[2J", "\ufffe", "\ud800"])
-def test_what_xml_cannot_hold_is_replaced_in_pictures(tmp_path, text):
+def test_characters_that_xml_forbids_are_replaced_in_pictures(tmp_path, text):
     run = example_runs.renamed(example_runs.single_level(), "async-httpx", f"a{text}b")
     run = example_runs.changed(
         run, lambda p: p.model_copy(update={"valid": False, "problems": [f"no {text} good"]})

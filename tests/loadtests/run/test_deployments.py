@@ -63,7 +63,7 @@ def lent() -> Iterator[RunningMock]:
         yield RunningMock(upstream.url, upstream.control, upstream.pid)
 
 
-def test_a_fleet_answers_through_its_upstream_and_is_gone_afterwards(tmp_path):
+def test_deployments_respond_through_the_upstream_and_end_with_the_block(tmp_path):
     command = "python -m app_under_test async-httpx2 --upstream {upstream} --port {port}"
     plan = plan_of(
         variant={"variant": "async-httpx", "settings": {"workers": 2}, "env": {"A": "{upstream}"}},
@@ -97,7 +97,7 @@ def test_a_token_in_the_environment_does_not_close_the_mock_to_the_harness(tmp_p
         assert mine.environ()["MOCK_UPSTREAM_CONTROL_TOKEN"] == "for-another-mock"
 
 
-def test_every_process_that_is_started_is_asked_for_telemetry_unless_the_plan_says_otherwise(
+def test_telemetry_is_requested_of_every_process_unless_the_plan_turns_it_off(
     tmp_path,
 ):
     own = {"command": SERVE, "env": {"BROWNOUT_TELEMETRY": "1"}}
@@ -114,7 +114,7 @@ def test_every_process_that_is_started_is_asked_for_telemetry_unless_the_plan_sa
         assert "BROWNOUT_TELEMETRY" not in psutil.Process(fleet.mock.pid).environ()
 
 
-def test_without_telemetry_nobody_is_asked_whatever_the_environment_says(
+def test_no_telemetry_is_requested_when_it_is_off_regardless_of_the_environment(
     lent, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("BROWNOUT_TELEMETRY", "1")
@@ -126,7 +126,7 @@ def test_without_telemetry_nobody_is_asked_whatever_the_environment_says(
         assert "env" not in mine.how
 
 
-def test_only_what_is_wanted_is_started(lent, tmp_path):
+def test_only_chosen_deployments_are_started(lent, tmp_path):
     plan = plan_of(a={"command": SERVE}, b={"command": python("raise SystemExit('never')")})
     with running(plan, tmp_path, only=["a"], lent=lent) as fleet:
         assert set(fleet.processes()) == {"mock", "a"}
@@ -142,7 +142,7 @@ def test_a_service_that_runs_already_is_left_alone(lent, tmp_path):
         assert httpx.get(service.url).json() == {"ok": True}
 
 
-def test_a_service_that_does_not_run_is_told_at_once(lent, tmp_path):
+def test_a_service_that_does_not_run_is_reported_at_once(lent, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
@@ -155,7 +155,7 @@ def test_a_service_that_does_not_run_is_told_at_once(lent, tmp_path):
         pass
 
 
-def test_a_command_that_ends_is_told_with_its_last_words_and_the_others_are_stopped(tmp_path):
+def test_a_command_that_ends_is_reported_with_its_last_lines_and_stops_the_others(tmp_path):
     code = "print('\\n'.join('line %d' % n for n in range(9))); raise SystemExit(3)"
     plan = plan_of(fine={"command": SERVE}, broken={"command": python(code)})
     before = psutil.Process().children(recursive=True)
@@ -171,7 +171,7 @@ def test_a_command_that_ends_is_told_with_its_last_words_and_the_others_are_stop
     assert not [child for child in started if run(child.pid)]
 
 
-def test_a_command_that_never_answers_is_given_up(tmp_path):
+def test_a_command_that_never_responds_ends_by_a_timeout(tmp_path):
     plan = plan_of(
         mute={"command": python("import time; time.sleep(60)"), "ready_timeout": "300ms"},
         fine={"command": SERVE},
@@ -189,7 +189,7 @@ def test_a_command_that_never_answers_is_given_up(tmp_path):
         pass
 
 
-def test_a_port_in_use_is_told_as_such(lent, tmp_path):
+def test_a_port_in_use_is_named_as_the_cause(lent, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         code = f"import socket; socket.create_server(('127.0.0.1', {port}))"
@@ -201,7 +201,7 @@ def test_a_port_in_use_is_told_as_such(lent, tmp_path):
             pass
 
 
-def test_a_program_that_does_not_exist_is_told(tmp_path):
+def test_a_missing_program_is_named(tmp_path):
     plan = plan_of(typo={"command": "uvicron shop.main:app --port {port}", "stop": "touch {port}"})
     with (
         pytest.raises(DeploymentFailed, match=r"'typo' cannot be started: No such file .*uvicron"),
@@ -210,7 +210,7 @@ def test_a_program_that_does_not_exist_is_told(tmp_path):
         pass
 
 
-def test_what_died_is_told_with_its_last_words(tmp_path):
+def test_ended_processes_are_reported_with_their_last_lines(tmp_path):
     with running(plan_of(mine={"command": SERVE}), tmp_path) as fleet:
         mine = fleet.deployments["mine"]
         httpx.get(f"{mine.url}/last-request")
@@ -234,7 +234,7 @@ def test_the_stop_command_is_run_last(lent, tmp_path):
     assert (tmp_path / "logs" / "mine.log").read_text(encoding="utf-8").endswith("free\n")
 
 
-def test_a_stop_command_that_fails_is_told(lent, tmp_path, caplog):
+def test_a_failing_stop_command_is_reported(lent, tmp_path, caplog):
     plan = plan_of(
         a={"command": SERVE, "stop": python("raise SystemExit('left a container behind')")},
         b={"command": SERVE, "stop": "no-such-program"},
@@ -245,9 +245,7 @@ def test_a_stop_command_that_fails_is_told(lent, tmp_path, caplog):
     assert "the stop command of b cannot be run" in caplog.text
 
 
-def test_a_restarted_deployment_is_asked_at_its_own_port_whatever_the_others_are_called(
-    lent, tmp_path
-):
+def test_a_restarted_deployment_is_checked_at_its_own_port(lent, tmp_path):
     plan = plan_of(**{"a": {"variant": "async-aiohttp"}, "a-2": {"variant": "async-aiohttp"}})
     with running(plan, tmp_path, lent=lent) as fleet:
         urls = {name: one.url for name, one in fleet.restart().items()}
@@ -293,7 +291,7 @@ def test_a_proxy_of_the_environment_does_not_get_the_calls_to_the_mock(lent, tmp
     )
 
 
-def test_another_process_on_the_chosen_port_is_named_and_gets_nothing_of_the_plan(
+def test_another_process_on_the_port_is_named_and_gets_no_secret_of_the_plan(
     lent, tmp_path, monkeypatch
 ):
     with scripted_upstream() as other:
@@ -314,9 +312,7 @@ def test_another_process_on_the_chosen_port_is_named_and_gets_nothing_of_the_pla
             assert fleet.deployments["mine"].url == f"http://127.0.0.1:{port}"
 
 
-def test_a_service_that_listens_in_a_session_of_its_own_is_the_commands_all_the_same(
-    lent, tmp_path
-):
+def test_a_service_in_a_session_of_its_own_belongs_to_its_command(lent, tmp_path):
     words = ["sh", "-c", f"setsid {' '.join(SERVE)} & sleep 600"]
     with running(plan_of(mine={"command": words}), tmp_path, lent=lent) as fleet:
         assert httpx.get(fleet.deployments["mine"].url).is_success
@@ -366,7 +362,7 @@ def test_children_that_outlive_their_parent_are_stopped(tmp_path):
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_what_is_started_does_not_inherit_that_signals_are_ignored(tmp_path, in_thread):
+def test_started_processes_do_not_inherit_ignored_signals(tmp_path, in_thread):
     code = "import signal as s; print(s.getsignal(s.SIGINT) is s.SIG_IGN, s.getsignal(s.SIGHUP))"
     log = tmp_path / "log"
     before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGHUP)}
@@ -427,7 +423,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_behind(tmp_path):
     assert not run(int(marker.read_text(encoding="utf-8")))
 
 
-def test_a_signal_waits_for_the_end_of_what_must_not_be_cut_short():
+def test_a_signal_waits_for_the_end_of_a_protected_block():
     reached = []
 
     def do() -> None:
@@ -462,7 +458,7 @@ def test_generator_and_deployments_have_cores_of_their_own(
     )
 
 
-def test_where_nothing_can_be_pinned_everything_is_shared():
+def test_without_affinity_all_processes_share_the_cores():
     cores = Cores.among([0, 1], pinned=False)
     assert cores.shared
     before = os.sched_getaffinity(0)
@@ -479,7 +475,7 @@ def test_pinning_ends_with_its_block():
 
 
 def cores_of(pid: int) -> set[frozenset[int]]:
-    """Those of each thread, where the system tells."""
+    """The cores of each thread, where the system tells."""
     if sys.platform != "linux":
         return set()
     return {
@@ -504,7 +500,7 @@ def test_a_mock_that_runs_already_is_used_on_its_core_and_goes_on_as_it_was(tmp_
         assert upstream.ledger().arrivals == 1
 
 
-def test_a_mock_that_ran_already_and_ends_is_told(tmp_path):
+def test_a_mock_that_was_running_and_ends_is_reported(tmp_path):
     with mock_upstream.running("0ms") as upstream:
         lent = RunningMock(upstream.url, upstream.control, upstream.pid)
         with running(plan_of(mine={"command": SERVE}), tmp_path, lent=lent) as fleet:

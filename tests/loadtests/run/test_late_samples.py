@@ -20,7 +20,7 @@ class Ends(Interleaved):
         return None
 
 
-def test_a_block_is_made_again_when_the_sample_of_its_end_has_come() -> None:
+def test_a_block_is_computed_again_after_its_last_sample() -> None:
     samples = [{"at": BEGIN - 1}]
     late, so_far = LateSamples(samples), [played(samples)]
     late.records.append(PLAYED)

@@ -5,7 +5,7 @@ from pathlib import Path
 from loadtests.run import log_sizes
 
 
-def test_a_log_that_grew_large_is_told_and_the_others_are_not(tmp_path: Path) -> None:
+def test_only_large_logs_are_named(tmp_path: Path) -> None:
     (tmp_path / "quiet.log").write_text("ready\n", encoding="utf-8")
     with open(tmp_path / "chatty~2.log", "wb") as log:
         log.truncate(3 * log_sizes.LARGE)

@@ -23,7 +23,7 @@ def asked(url, path, *, follow):
     return reply, reply_check.problem(url, spec, reply)
 
 
-def test_a_redirect_within_the_service_is_followed_where_the_request_says_so():
+def test_a_redirect_within_the_service_is_followed_on_request():
     with serving(shop) as url:
         reply, problem = asked(url, "/items", follow=True)
         assert (reply.status, reply.body, problem) == (200, b"POST", None)
@@ -34,7 +34,7 @@ def test_a_redirect_within_the_service_is_followed_where_the_request_says_so():
 
 
 @pytest.mark.parametrize("path", ["/round", "/away"])
-def test_a_redirect_that_leads_elsewhere_or_never_ends_is_told(path):
+def test_a_redirect_to_another_host_or_without_end_is_reported(path):
     with serving(shop) as url:
         reply, problem = asked(url, path, follow=True)
     assert reply.status == 307

@@ -92,7 +92,7 @@ def test_a_failing_service_is_quoted_with_its_own_code(sent):
     assert "socketserver.py" not in failed.last_words
 
 
-def test_a_service_that_calls_no_upstream_is_told_with_the_variable(sent):
+def test_a_service_that_calls_no_upstream_is_reported_with_the_variable(sent):
     deaf, untold = sent[0].problems
     assert deaf.startswith("deaf: no call came to the mock upstream.")
     assert "the variable SHOP_UPSTREM, spelt like this" in deaf
@@ -101,12 +101,12 @@ def test_a_service_that_calls_no_upstream_is_told_with_the_variable(sent):
     assert not sent[0].fine
 
 
-def test_the_upstream_begins_again_before_the_run(sent):
+def test_the_upstream_is_reset_before_the_run(sent):
     assert sent[1]["arrivals"] == 0
     assert sent[1]["unmatched"] == 0
 
 
-def test_what_is_not_sent_in_time_is_counted_and_judged_by_nobody(sent):
+def test_requests_that_are_not_sent_in_time_are_counted_only(sent):
     assert sent[2] == pings.Pings((), 3 * len(PATHS), ())
 
 

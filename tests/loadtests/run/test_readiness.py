@@ -75,14 +75,14 @@ def asked(plan, folder) -> list[str]:
         return (folder / "logs" / "shop.log").read_text(encoding="utf-8").splitlines()
 
 
-def test_the_question_has_the_host_that_all_requests_have_and_once_only(tmp_path):
+def test_the_check_has_the_common_host_of_the_requests_once(tmp_path):
     table = {"env": {"ONLY": "shop.example"}}
     assert asked(plan_of(table, headers={"host": "shop.example"}), tmp_path)[-1] == (
         "['shop.example'] None"
     )
 
 
-def test_a_table_says_path_headers_and_status_of_the_question(tmp_path, monkeypatch):
+def test_a_table_sets_path_headers_and_status_of_the_check(tmp_path, monkeypatch):
     monkeypatch.setenv("SHOP_KEY", "k-secret-1")
     ready = {"path": "/up", "headers": {"X-Key": "{env.SHOP_KEY}"}, "status": [401, 503]}
     plan = plan_of({"ready": ready, "env": {"STATUS": "503"}})
@@ -98,7 +98,7 @@ def _written(plan, folder) -> Path:
 
 
 @pytest.mark.parametrize("host", ["::1", "localhost"])
-def test_a_service_of_tls_at_another_loopback_address_is_asked_there(tmp_path, certificate, host):
+def test_readiness_is_checked_over_tls_at_other_loopback_addresses(tmp_path, certificate, host):
     table = {
         "scheme": "https",
         "host": host,
@@ -110,7 +110,7 @@ def test_a_service_of_tls_at_another_loopback_address_is_asked_there(tmp_path, c
         assert fleet.deployments["shop"].url.startswith(f"https://{name}:")
 
 
-def test_a_service_that_wants_its_name_says_so_in_the_message(tmp_path):
+def test_a_service_that_needs_its_host_name_is_reported(tmp_path):
     plan = plan_of({"env": {"ONLY": "shop.example"}, "ready_timeout": "4s"})
     with pytest.raises(DeploymentFailed) as refused, running(plan, tmp_path, lent=MOCK):
         pass
@@ -168,7 +168,7 @@ def test_a_body_without_end_is_shown_in_part():
         assert len(answers(url, "/up")()) < 300
 
 
-def test_what_is_seen_at_the_port_explains_why_a_service_is_not_ready(certificate):
+def test_the_state_of_the_port_explains_why_a_service_is_not_ready(certificate):
     with answering(200) as url:
         port = int(url.rpartition(":")[2])
         assert diagnosis.of_command(f"https://127.0.0.1:{port}", []) == (
@@ -201,12 +201,12 @@ def test_tls_at_a_port_of_plain_http_is_found():
     ("verify", "ca", "expected"),
     [(None, None, False), (True, None, True), (False, None, False), (None, "ca.pem", True)],
 )
-def test_the_plan_alone_says_whether_a_certificate_is_checked(monkeypatch, verify, ca, expected):
+def test_only_the_plan_turns_certificate_checks_on(monkeypatch, verify, ca, expected):
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
     assert tls.planned(verify, ca) is expected
 
 
-def test_headers_that_requests_do_not_share_are_not_in_the_question():
+def test_the_check_has_only_headers_of_all_requests():
     shared = [{"Host": "a", "X": "1", "X-Forwarded-Proto": "https"}, {"HOST": "a"}]
     assert Question().with_common(shared).headers == {"Host": "a"}
     assert Question(headers={"host": "b"}).with_common(shared).headers == {"host": "b"}
@@ -227,5 +227,5 @@ def test_a_wrong_way_to_ask_is_refused_with_its_key(table, expected):
         plans.against(plan_of({}), {"shop": {"command": "serve {port}", **table}})
 
 
-def test_an_answer_that_says_enough_is_left_as_it_is():
+def test_a_clear_response_is_shown_unchanged():
     assert diagnosis.of_answer("GET http://x/up is answered 500: no database") == ""

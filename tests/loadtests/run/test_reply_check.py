@@ -107,14 +107,14 @@ def test_an_expected_answer_is_no_problem(url):
         ),
     ],
 )
-def test_the_problem_is_named_with_the_way_out(url, request_, says):
+def test_the_problem_is_named_with_a_hint(url, request_, says):
     text = said(url, **request_)
     assert text is not None
     assert [part for part in says if part not in text] == []
     assert "\x1b" not in text
 
 
-def test_a_service_that_does_not_listen_is_told(free_port):
+def test_a_service_that_does_not_listen_is_reported(free_port):
     text = said(f"http://127.0.0.1:{free_port}", path="/")
     assert text == "gives no answer: the connection was refused."
 

@@ -58,11 +58,11 @@ def test_a_service_that_refuses_is_quoted_with_exceptions_alone():
     assert remarks(TOLD, (point(_404=50), usage(9)), words="")[0] == []
 
 
-def test_some_failures_are_none_of_a_service():
+def test_some_failures_are_not_the_fault_of_the_service():
     assert remarks(TOLD, (point(_500=9), usage(9))) == ([], [])
 
 
-def test_a_service_that_calls_no_upstream_is_told_once():
+def test_a_service_that_calls_no_upstream_is_reported_once():
     found, _ = remarks(TOLD, (point(), usage(0)), (point(), usage(0)))
     assert len(found) == 1
     assert found[0].text.startswith("async-httpx: no call came to the mock upstream.")
@@ -70,7 +70,7 @@ def test_a_service_that_calls_no_upstream_is_told_once():
     assert remarks(TOLD, (point(), usage(3)), (point(), usage(0)))[0] == []
 
 
-def test_nothing_is_said_where_no_call_is_expected_or_calls_are_not_known():
+def test_no_remark_is_made_without_expected_or_known_calls():
     for made in (plan(url="http://127.0.0.1:9"), plan(command="svc {port}")):
         assert remarks(made, (point(), usage(0)))[0] == []
     assert remarks(TOLD, (point(), usage(None)), (point(), None))[0] == []

@@ -45,7 +45,7 @@ def test_a_slow_service_needs_longer_measurements():
     assert not suggested(0.05, 0.001).needed
 
 
-def test_no_length_is_suggested_that_nobody_waits_for():
+def test_impractical_lengths_are_not_suggested():
     assert suggested(120.0, None).measure == proposals.LONGEST
 
 

@@ -21,7 +21,7 @@ def cpus(tmp_path):
     return tmp_path
 
 
-def test_frequencies_are_told_by_core_in_hertz(cpus):
+def test_frequencies_are_given_by_core_in_hertz(cpus):
     (cpus / "cpu1/cpufreq/cpuinfo_max_freq").write_text("800000\n", encoding="utf-8")
     assert frequencies.highest([0, 1, 3], cpus) == {0: 3.8e9, 1: 8e8}
     assert frequencies.governors([0, 3], cpus) == {0: "powersave"}
@@ -35,7 +35,7 @@ def test_threads_of_a_physical_core_are_siblings(cpus):
     assert frequencies.siblings([0], cpus) == []
 
 
-def test_a_system_that_tells_nothing_has_no_frequency_and_no_siblings(tmp_path):
+def test_a_system_without_information_has_no_frequency_and_no_siblings(tmp_path):
     assert frequencies.highest([0], tmp_path) == {}
     assert frequencies.siblings([0], tmp_path) == []
     (tmp_path / "cpu0/cpufreq").mkdir(parents=True)
@@ -69,5 +69,5 @@ def test_different_work_on_one_physical_core_is_named():
         {},
     ],
 )
-def test_work_on_physical_cores_of_its_own_is_not_worth_a_word(environment):
+def test_work_on_separate_physical_cores_is_not_reported(environment):
     assert shared(environment) == []

@@ -85,7 +85,7 @@ def collector():
         yield one
 
 
-def test_what_a_process_tells_is_there_once(collector):
+def test_gauges_of_a_process_appear_once(collector):
     with sending(collector) as sender:
         sender.send(datagram(pid=17, **FULL))
         assert taken(collector, sender) == {"shop": {"17": FULL | {"at": 100.0}}}
@@ -113,7 +113,7 @@ def test_of_several_datagrams_means_are_averaged_maxima_kept_and_counts_are_the_
     assert (found["gc"]["collections"], found["counts"]) == (4, {"requests": 9})
 
 
-def test_what_a_process_does_not_have_is_absent(collector):
+def test_missing_gauges_of_a_process_are_absent(collector):
     with sending(collector) as sender:
         sender.send(datagram(cpu=1.5))
         assert taken(collector, sender)["shop"] == {"1": {"at": 100.0, "cpu": 1.5}}
@@ -156,7 +156,7 @@ def test_names_of_any_kind_find_their_deployment():
         (json.dumps(datagram()).encode(), "its secret is not the one of this run"),
     ],
 )
-def test_what_is_not_a_gauge_is_left_out_and_told_once(collector, wrong, says):
+def test_invalid_gauges_are_left_out_and_reported_once(collector, wrong, says):
     with sending(collector) as sender:
         sender.send(wrong)
         assert taken(collector, sender) == {"shop": {}}
@@ -197,7 +197,7 @@ def test_gauges_from_a_process_of_another_session_are_left_out():
         assert collector.complaint().endswith(said)
 
 
-def test_what_a_process_sent_that_has_ended_is_dropped_without_a_complaint():
+def test_datagrams_of_ended_processes_are_dropped_silently():
     with Collector(["shop"]) as collector, sending(collector) as sender:
         collector.started("shop", os.getsid(0))
         sender.send(datagram(pid=2**31 - 2))
@@ -230,7 +230,7 @@ GARBAGE = st.binary(max_size=200) | st.fixed_dictionaries(
 
 
 @given(st.lists(GARBAGE, max_size=5))
-def test_whatever_arrives_only_what_is_sound_is_taken_and_it_is_json(collector, several):
+def test_only_valid_gauges_are_accepted_and_they_are_json(collector, several):
     with sending(collector) as sender:
         for one in several:
             sender.send(one)
@@ -255,7 +255,7 @@ def test_the_processes_of_a_deployment_are_bounded():
     assert found["1"]["cpu"] == 1.0
 
 
-def test_one_that_sends_without_end_is_not_listened_to_until_the_next_look():
+def test_reading_endless_datagrams_ends_until_the_next_sample():
     with Collector(["shop"]) as collector, sending(collector) as flood:
         for number in range(RATE + 50):
             flood.send(datagram(at=float(number), in_flight=float(number)))
@@ -266,7 +266,7 @@ def test_one_that_sends_without_end_is_not_listened_to_until_the_next_look():
         assert taken(collector, flood) == {"shop": {}}
 
 
-def test_what_nobody_takes_is_let_go(monkeypatch):
+def test_unread_gauges_are_dropped(monkeypatch):
     monkeypatch.setattr(gauges, "LONGEST", 0.0)
     with Collector(["shop"]) as collector, sending(collector) as sender:
         sender.send(datagram(pid=3))
@@ -286,7 +286,7 @@ def test_nothing_is_left_at_the_end():
         collector.environment("shop")
 
 
-def test_a_complaint_is_short_whatever_was_sent():
+def test_a_complaint_about_a_datagram_is_always_short():
     with Collector(["shop"]) as collector, sending(collector) as sender:
         sender.send(datagram(counts={"x" * 5000: 1.0}))
         said = [None]

@@ -48,7 +48,7 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-def test_who_used_most_is_named_without_its_arguments(machine):
+def test_the_largest_process_is_named_without_its_arguments(machine):
     machine.runs(7, "make", 3.0)
     machine.runs(8, "python3", 40.0)
     machine.runs(9, "idle", 70.0)
@@ -84,7 +84,7 @@ def test_a_name_that_a_process_chose_cannot_hold_markup(machine):
     assert [one["name"] for one in machine.look()] == ["a) (?b????1m?"]
 
 
-def test_what_is_ours_or_ran_elsewhere_is_not_named(machine):
+def test_own_processes_and_those_on_other_cores_are_not_named(machine):
     def all_run(cpu):
         machine.runs(HARNESS, "brownout", cpu)
         machine.runs(51, "supervisor", cpu, parent=HARNESS)
@@ -114,7 +114,7 @@ def test_a_process_id_that_is_used_again_is_another_process(machine):
     assert machine.look() == [{"name": "second", "pid": 7, "cpu": 0.4, "core": 1}]
 
 
-def test_in_quiet_a_look_is_rare_and_what_was_taken_since_is_shared_out(machine):
+def test_on_a_quiet_machine_processes_are_read_rarely_and_their_use_is_spread(machine):
     machine.runs(7, "steady", 1.0)
     machine.runs(8, "burst", 1.0)
     machine.look(taken=0.01)
@@ -128,7 +128,7 @@ def test_in_quiet_a_look_is_rare_and_what_was_taken_since_is_shared_out(machine)
     assert sum(one["cpu"] for one in found) == pytest.approx(0.4, abs=0.01)
 
 
-def test_looks_that_cost_much_are_taken_less_often(machine, monkeypatch):
+def test_expensive_readings_are_made_less_often(machine, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(time, "thread_time", lambda: 0.03 * next(clock))
     machine.runs(7, "busy", 1.0)

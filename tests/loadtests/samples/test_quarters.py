@@ -11,7 +11,7 @@ from loadtests.samples.quarters import Quarters
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="of /proc and its clocks")
 
 
-def test_what_a_process_used_between_two_looks_is_told_by_its_name():
+def test_the_use_of_a_process_between_two_readings_has_its_name():
     quarters = Quarters()
     quarters.watch({"me": [os.getpid()], "nobody": []})
     quarters.look()

@@ -68,13 +68,13 @@ def test_the_quota_of_the_first_version_is_that_of_the_controller(tmp_path):
     ("mounts", "cgroup"),
     [("", ""), (V2, "0::/job\n"), (V1, "0::/job\n"), ("nonsense", "x"), (V2, "0::/../..\n")],
 )
-def test_where_no_quota_is_known_there_is_none(tmp_path, mounts, cgroup):
+def test_an_unknown_quota_is_none(tmp_path, mounts, cgroup):
     assert quota.quota(machine(tmp_path, mounts, cgroup)) is None
     assert quota.quota(tmp_path / "nothing") is None
 
 
 @pytest.mark.processes  # uname and git
-def test_a_quota_is_told_in_the_environment(monkeypatch):
+def test_a_quota_is_part_of_the_environment(monkeypatch):
     monkeypatch.setattr(environment, "quota", lambda: Quota(0.6, 0, 0))
     assert environment.facts(1)["cpu_quota"] == 0.6
     monkeypatch.setattr(environment, "quota", lambda: None)
@@ -93,7 +93,7 @@ def test_a_window_in_which_a_quota_stopped_everything_for_long_is_not_valid_and_
     assert (found.limit.resource, found.limit.why) == ("host", found.problems[0])
 
 
-def test_a_quota_that_stopped_nothing_spoils_nothing():
+def test_a_quota_that_stopped_nothing_invalidates_nothing():
     limited = {"cores": 2.0, "periods": 10, "throttled": 0}
     found = judged(cores=[0.34, 0.55], quota=limited, **OURS)
     assert (found.valid, found.problems) == (True, [])
@@ -144,7 +144,7 @@ def test_counts_of_another_group_are_not_subtracted(two_groups):
 OWN = {"cores": 0.5, "periods": 10, "throttled": 4, "stopped": 0.2}
 
 
-def test_a_quota_of_the_deployment_alone_is_told_and_spoils_nothing():
+def test_a_quota_of_the_deployment_alone_is_reported_and_invalidates_nothing():
     boxed = OURS | {"app": OURS["app"] | {"quota": OWN}}
     found = judged(cores=[0.34, 0.55], **boxed)
     assert found.valid

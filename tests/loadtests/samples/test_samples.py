@@ -114,7 +114,7 @@ def test_the_peak_of_the_mock_is_that_of_the_time_since_the_sample_before():
     assert peaks[-1] == 0
 
 
-def test_what_services_tell_is_in_each_sample_from_the_first_full_second_on():
+def test_gauges_of_services_are_in_each_sample_after_the_first_second():
     found: list[dict[str, Any]] = []
     told = iter(range(1000))
     with Sampler(dict, None, found.append, lambda: {"shop": {"1": {"at": next(told)}}}):
@@ -133,7 +133,7 @@ time.sleep(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
-def test_switches_are_those_of_all_threads(monkeypatch):
+def test_context_switches_are_those_of_all_threads(monkeypatch):
     found: list[dict[str, Any]] = []
     with python(SWITCHING) as process:
         pids = {"one": [process.pid], "twice": [process.pid, process.pid]}
@@ -268,7 +268,7 @@ def test_nothing_is_written_after_the_end():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
-def test_who_shares_a_core_with_a_busy_process_waits_for_it():
+def test_a_process_that_shares_a_busy_core_waits_for_it():
     core = min(os.sched_getaffinity(0))
     found: list[dict[str, Any]] = []
     with python("while True: pass") as one, python("while True: pass") as other:
@@ -291,7 +291,7 @@ def test_who_shares_a_core_with_a_busy_process_waits_for_it():
     assert sum(sample["worked"][core] for sample in last) > 0.8 * len(last)
 
 
-def test_what_the_cores_did_is_told_by_who_had_the_time():
+def test_samples_split_core_time_by_user():
     found: list[dict[str, Any]] = []
     with Sampler(dict, None, found.append):
         eventually(lambda: len(found) >= 3)

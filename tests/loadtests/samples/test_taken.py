@@ -29,7 +29,7 @@ def machine(monkeypatch):
     return state
 
 
-def test_others_used_what_the_cores_worked_and_ours_did_not_use(machine) -> None:
+def test_use_by_others_is_core_time_without_that_of_own_processes(machine) -> None:
     takers = Takers(lambda: {"mock": [1], "app": [2]})
     takers.begin()
     machine["now"] += 2.0
@@ -41,7 +41,7 @@ def test_others_used_what_the_cores_worked_and_ours_did_not_use(machine) -> None
     )
 
 
-def test_cores_between_which_a_process_chooses_are_told_together(machine) -> None:
+def test_cores_that_a_process_can_choose_are_counted_together(machine) -> None:
     machine["ours"][2] = ({0, 1}, 6.0)
     takers = Takers(lambda: {"mock": [1], "app": [2]})
     takers.begin()
@@ -50,7 +50,7 @@ def test_cores_between_which_a_process_chooses_are_told_together(machine) -> Non
 
 
 @pytest.mark.parametrize("cores", [[], [(50.0, 1.0)]])
-def test_nothing_is_told_where_the_system_does_not_tell_it(machine, cores) -> None:
+def test_without_information_of_the_system_nothing_is_reported(machine, cores) -> None:
     takers = Takers(lambda: {"mock": [1], "app": [2]})
     takers.begin()
     machine["now"] += 2.0
@@ -59,7 +59,7 @@ def test_nothing_is_told_where_the_system_does_not_tell_it(machine, cores) -> No
 
 
 @pytest.mark.processes
-def test_a_process_that_is_not_ours_takes_what_it_used() -> None:
+def test_a_foreign_process_takes_the_cpu_that_it_used() -> None:
     with burner() as other:
         takers = Takers(dict)
         takers.begin()

@@ -113,7 +113,7 @@ def test_a_comparison_of_services_that_start_slowly_ends_in_time(starting):
     assert ended <= 360.0
 
 
-def test_starts_that_leave_too_few_rounds_are_told_at_the_first_one():
+def test_slow_starts_are_reported_at_the_first_one():
     _, remarks, rounds = with_slow_starts(100.0, 360.0)
     assert rounds == 3
     assert remarks == [

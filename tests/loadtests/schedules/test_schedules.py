@@ -42,7 +42,7 @@ plans = st.builds(
 
 
 @given(plans)
-def test_every_deployment_meets_every_level_as_often_as_asked(a_plan):
+def test_every_deployment_plays_every_level_the_given_number_of_times(a_plan):
     steps = play(a_plan)
     assert Counter((step.deployment, step.level) for step in steps) == {
         (name, level): a_plan.load.repeats
@@ -75,7 +75,7 @@ def test_the_order_of_deployments_is_reversed_at_every_turn(a_plan):
     assert len(turns) < 2 or turns[0] == turns[1][::-1]
 
 
-def test_a_repeat_begins_with_a_restart_where_its_first_deployment_climbs_no_further():
+def test_a_repeat_restarts_deployments_that_skip_levels():
     a_plan = plan("ab", [1, 10], repeats=3, restarts=True)
     steps = play(a_plan, lambda step: (0.1, 0.0, step != Step("a", 10)))
     assert [n for n, step in enumerate(steps) if step.restart] == [4, 6]
@@ -91,7 +91,7 @@ def test_services_that_ran_before_are_not_restarted():
     assert sum(step.restart for step in play(a_plan)) == 1
 
 
-def test_a_deployment_whose_p95_passed_two_seconds_climbs_no_further():
+def test_a_deployment_with_p95_above_two_seconds_skips_higher_levels():
     steps = play(
         plan("ab", [1, 10, 100]),
         lambda step: (2.1 if step == Step("a", 10) else 0.1, 0.0, True),
@@ -132,7 +132,7 @@ def test_a_dead_deployment_is_not_played_at_the_levels_that_slos_name():
     assert play(a_plan, lambda step: (None, 1.0, False)) == [Step("a", 1)]
 
 
-def test_a_deployment_that_mostly_fails_climbs_no_further():
+def test_a_deployment_that_mostly_fails_skips_higher_levels():
     steps = play(plan("a", [1, 10]), lambda step: (None, 0.6, True))
     assert steps == [Step("a", 1)]
 
@@ -151,7 +151,7 @@ def point(step, model, steady):
     )  # fmt: skip
 
 
-def test_a_deployment_climbs_no_further_than_the_first_rate_that_it_cannot_answer():
+def test_a_deployment_stops_at_the_first_rate_that_it_cannot_answer():
     def so_far(model):
         step = Step("a", 10)
         return [Played(step, None, 0.0, point=point(step, model, "over-saturated"))]

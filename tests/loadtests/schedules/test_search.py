@@ -101,7 +101,7 @@ def test_no_failure_at_any_level_is_a_capacity_found_in_longer_stages():
     assert max(lengths) > 2.0
 
 
-def test_the_time_ends_a_search_and_what_is_known_is_told():
+def test_a_search_ends_in_time_and_reports_its_results():
     bounds = BOUNDS.model_copy(update={"within": 10.0})
     so_far = searched({"a": threads(10, uniform(0.045, 0.055))}, bounds)
     assert len(so_far) == 4

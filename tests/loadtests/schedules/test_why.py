@@ -69,7 +69,7 @@ def test_the_level_lies_beyond_the_knee_and_among_those_that_were_valid(levels, 
     assert why.level(plan(), run(*map(point, levels), knee=knee), "a") == chosen
 
 
-def test_levels_that_fail_or_are_not_valid_are_not_taken():
+def test_failing_and_invalid_levels_are_not_chosen():
     points = [point(10), point(30), point(40, failing=0.2), point(80, valid=False)]
     assert why.level(plan(), run(*points, knee=Knee(level=20)), "a") == 30
     assert why.level(plan(), run(point(10, valid=False)), "a") is None

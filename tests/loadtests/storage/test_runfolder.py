@@ -104,7 +104,7 @@ def test_a_line_is_on_disk_when_the_call_returns(tmp_path, run):
     assert types(tmp_path)[-2:] == ["problem", "end"]
 
 
-def test_what_was_written_is_in_the_record_as_it_would_be_read(tmp_path, run):
+def test_the_record_equals_the_files(tmp_path, run):
     for message in messages():
         run.write(message)
     run.write(UpstreamChanged(at=1.0, text="latency 50ms → 1s", profile={"latency": "1s"}))
@@ -116,7 +116,7 @@ def test_what_was_written_is_in_the_record_as_it_would_be_read(tmp_path, run):
     assert run.record.dead == {"shop": "it died"}
 
 
-def test_files_are_closed_at_the_end_and_take_no_more(tmp_path):
+def test_closed_files_accept_no_lines(tmp_path):
     before = open_files()
     run = RunFolder(tmp_path, HEADER)
     assert open_files() == before + 2
@@ -183,7 +183,7 @@ def test_the_plan_of_a_run_is_read_as_utf_8_whatever_the_locale_says(tmp_path):
 
 @needs_full
 @pytest.mark.parametrize("name", ["slices.jsonl", "samples.jsonl"])
-def test_a_full_disk_is_told_with_path_reason_and_way_out(tmp_path, name):
+def test_a_full_disk_is_reported_with_path_reason_and_hint(tmp_path, name):
     (tmp_path / name).symlink_to(FULL)
     before = open_files()
     with told(tmp_path, errno.ENOSPC):
@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_written_leaves_no_file_open(tmp_path, name):
 
 
 @needs_full
-def test_a_sample_that_cannot_be_written_is_told_by_what_is_written_next(tmp_path):
+def test_a_failed_sample_is_reported_by_the_next_write(tmp_path):
     (tmp_path / "samples.jsonl").symlink_to(FULL)
     run = RunFolder(tmp_path, HEADER)
     run.write(PLAYED)
@@ -229,7 +229,7 @@ def filled(run):
     assert 3 < len(types(run.path)) < len(parts)
 
 
-def test_what_was_measured_when_the_disk_became_full_is_in_the_record(tmp_path, run):
+def test_measurements_before_the_disk_became_full_are_kept(tmp_path, run):
     filled(run)
     (recorded,) = run.record.stages
     assert recorded.begun is not None
@@ -239,7 +239,7 @@ def test_what_was_measured_when_the_disk_became_full_is_in_the_record(tmp_path, 
     assert 0 < len(read.slices) <= len(recorded.slices)
 
 
-def test_nothing_is_written_behind_a_gap_though_there_is_room_again(tmp_path, run):
+def test_nothing_is_written_after_a_gap(tmp_path, run):
     filled(run)
     before = (tmp_path / "slices.jsonl").read_bytes()
     change = UpstreamChanged(at=1.0, text="?", profile=None)
@@ -253,7 +253,7 @@ def test_nothing_is_written_behind_a_gap_though_there_is_room_again(tmp_path, ru
     assert (run.record.changes, run.record.samples) == ([change], [SAMPLE])
 
 
-def test_the_end_closes_the_files_of_a_full_disk_and_says_that_something_is_missing(tmp_path):
+def test_files_of_a_full_disk_are_closed_with_a_message(tmp_path):
     before = open_files()
     run = RunFolder(tmp_path, HEADER)
     filled(run)
@@ -278,7 +278,7 @@ def test_a_run_has_a_folder_of_its_own_with_a_place_for_logs(tmp_path):
 
 
 @pytest.mark.parametrize("below", [".", "deeper/still"])
-def test_a_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path, below):
+def test_a_folder_that_cannot_be_made_is_reported_with_a_hint(tmp_path, below):
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     out = tmp_path / "taken" / below
     with told(out, errno.ENOTDIR) as caught:
@@ -294,7 +294,7 @@ def out(tmp_path_factory):
 
 @settings(max_examples=200)
 @given(name=st.text(max_size=80) | st.text("./\\-_ aZ0", max_size=80))
-def test_whatever_a_plan_is_called_its_folder_lies_in_that_of_the_runs(out, name):
+def test_the_folder_of_a_run_is_always_inside_that_of_the_runs(out, name):
     made = run_folder.make(out, name)
     assert made.parent == out
     assert saved_runs.folder(out, made.name) == made
@@ -319,7 +319,7 @@ def with_room_for(size, *words):
 
 
 @pytest.mark.processes
-def test_a_disk_that_becomes_full_on_the_way_ends_the_run_and_is_told(tmp_path):
+def test_a_disk_that_becomes_full_ends_the_run_with_a_message(tmp_path):
     longer = PLAN.replace("levels = [1, 4]", "levels = [1, 2, 3, 4, 5, 6]")
     (tmp_path / "plan.toml").write_text(longer, encoding="utf-8")
     words = with_room_for(9_000, *COMMAND, "run", "plan.toml", "--out", "runs")
@@ -364,7 +364,7 @@ def test_a_stage_is_put_on_disk_at_its_end_and_a_run_at_its(tmp_path, monkeypatc
     assert len(synced) == 4
 
 
-def test_a_disk_that_does_not_take_a_stage_is_told(tmp_path, monkeypatch):
+def test_a_stage_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
@@ -374,7 +374,7 @@ def test_a_disk_that_does_not_take_a_stage_is_told(tmp_path, monkeypatch):
         run.end("complete")
 
 
-def test_the_path_of_a_report_that_is_not_there_is_not_printed(tmp_path, capsys):
+def test_the_path_of_a_missing_report_is_not_printed(tmp_path, capsys):
     output.print_report(tmp_path)
     assert capsys.readouterr().out == ""
     (tmp_path / "report.html").touch()

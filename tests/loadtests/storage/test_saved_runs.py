@@ -49,7 +49,7 @@ def test_the_latest_run_comes_first(out):
     assert names(Shelf(out)) == NAMES[::-1]
 
 
-def test_of_each_run_there_is_what_one_chooses_it_by(out):
+def test_each_listed_run_has_name_time_and_deployments(out):
     run = example_runs.example()
     path = put(out, NAMES[0], results.to_json(run))
     writing.write(run, path)
@@ -84,7 +84,7 @@ def test_the_files_of_a_run_are_listed_as_they_come_and_go(out):
 
 
 @pytest.mark.parametrize("kind", saved_runs.FILES)
-def test_a_link_or_a_pipe_is_no_file_of_a_run(out, tmp_path, kind):
+def test_links_and_pipes_are_not_files_of_a_run(out, tmp_path, kind):
     path = put(out, NAMES[0])
     put(out, NAMES[1])
     (path / kind).unlink(missing_ok=True)
@@ -102,7 +102,7 @@ def test_a_link_or_a_pipe_is_no_file_of_a_run(out, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["plan.toml", "slices.jsonl", "logs", "", "..", "run.json/"])
-def test_files_that_are_not_offered_are_no_files_of_a_run(out, kind):
+def test_other_files_are_not_files_of_a_run(out, kind):
     path = put(out, NAMES[0])
     (path / "plan.toml").write_text("", encoding="utf-8")
     with pytest.raises(NoSuchRun):
@@ -148,7 +148,7 @@ def test_a_run_that_cannot_be_read_is_left_out_and_the_others_are_listed(out, ki
         kept.read(f"{NAMES[1]}-{kind}")
 
 
-def test_what_is_no_run_is_not_listed(out):
+def test_folders_without_a_run_are_not_listed(out):
     put(out, NAMES[0])
     (out / "20261122-000000-going-on" / "logs").mkdir(parents=True)
     (out / "20261122-000001-file").write_text(results.to_json(RUN), encoding="utf-8")
@@ -159,7 +159,7 @@ def test_what_is_no_run_is_not_listed(out):
     assert names(Shelf(out)) == [NAMES[0]]
 
 
-def test_a_link_is_no_run_wherever_it_leads(out, tmp_path):
+def test_a_link_is_not_a_run(out, tmp_path):
     put(out, NAMES[0])
     elsewhere = put(tmp_path, "elsewhere")
     (out / NAMES[1]).symlink_to(elsewhere)
@@ -199,7 +199,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_a_name_that_leads_elsewhere_is_no_run(out, tmp_path, name):
+def test_a_name_that_leads_elsewhere_is_not_a_run(out, tmp_path, name):
     (put(out, NAMES[0]) / "logs").mkdir()
     put(tmp_path, "elsewhere")
     with pytest.raises(NoSuchRun, match="there is no run '") as caught:
@@ -232,7 +232,7 @@ parts = st.sampled_from(
 @given(name=st.text() | st.lists(parts, max_size=7).map("".join))
 @example(name="a")
 @example(name="a.b")
-def test_whatever_a_name_is_it_is_a_run_of_this_folder_or_none(place, name):
+def test_any_name_is_a_run_of_this_folder_or_none(place, name):
     try:
         found = folder(place, name)
     except NoSuchRun:
@@ -254,7 +254,7 @@ def test_a_run_that_was_reported_again_is_read_again(out):
     assert kept.listed()[0]["name"] == "mended"
 
 
-def test_what_has_not_changed_is_not_read_again(out):
+def test_unchanged_runs_are_not_read_again(out):
     put(out, NAMES[0], plain("before"), at=1000)
     kept = Shelf(out)
     first = kept.listed()

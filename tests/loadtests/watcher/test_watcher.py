@@ -119,7 +119,7 @@ linux = pytest.mark.skipif(
     ("kind", "mostly"),
     [("sleep", states.SLEEPS), ("requests", states.SOCKET), ("cpu", states.COMPUTES)],
 )
-def test_a_blocked_loop_is_seen_in_what_blocks_it(kind, mostly):
+def test_a_blocked_loop_is_seen_in_the_blocking_call(kind, mostly):
     main, others, _, _ = under_load(kind, 4)
     right = main[mostly] + main[states.COMPUTES]
     assert right >= 0.95 * main.total()
@@ -158,7 +158,7 @@ def test_a_server_without_a_loop_is_never_seen_to_wait_for_events():
 
 @pytest.mark.processes
 @linux
-def test_what_the_kernel_function_says_is_what_the_call_says():
+def test_the_kernel_function_and_the_system_call_agree():
     """Where the calls of others may not be read."""
     code = "\n".join(
         [
@@ -200,7 +200,7 @@ def test_what_the_kernel_function_says_is_what_the_call_says():
 
 @pytest.mark.processes
 @linux
-def test_a_thread_that_sleeps_while_nothing_is_asked_is_no_worker():
+def test_a_thread_that_sleeps_without_load_is_not_a_worker():
     code = (
         "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); input()"
     )
@@ -261,7 +261,7 @@ def _runs(pid: int) -> bool:
 
 
 @pytest.mark.processes
-def test_a_watch_that_ends_by_itself_is_said_once_and_harms_nothing():
+def test_an_ended_watcher_is_reported_once_and_invalidates_nothing():
     with Watcher(lambda: {"a": [os.getpid()]}) as watcher:
         watcher.watch("a")
         [pid] = watcher.pids
