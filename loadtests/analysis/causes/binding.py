@@ -13,16 +13,9 @@ from typing import Any
 from loadtests.analysis.advice import NOUNS, Remedy, advice
 from loadtests.analysis.causes import evidence, outside
 from loadtests.analysis.causes.case import Case, Found
-from loadtests.analysis.causes.ceilings import (
-    demand,
-    exceeded,
-    highest,
-    lowest,
-    met,
-    predicted,
-    refuted,
-)
+from loadtests.analysis.causes.ceilings import exceeded, highest, met, predicted, refuted
 from loadtests.analysis.causes.concurrency_limit import slots
+from loadtests.analysis.causes.demand import demand, lowest
 from loadtests.analysis.causes.gauged import gauged
 from loadtests.analysis.causes.lock_up import lock_up
 from loadtests.analysis.causes.observations import Observation

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.analysis.causes.ceilings import Demand, usable_cores
+from loadtests.analysis.causes.demand import Demand, usable_cores
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.law import Law
 from loadtests.analysis.numbers import load

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Case, Found
-from loadtests.analysis.causes.ceilings import LATE, STARVED, predicted
+from loadtests.analysis.causes.ceilings import predicted
+from loadtests.analysis.causes.demand import LATE, STARVED
 from loadtests.analysis.numbers import duration
 from loadtests.results import Ceiling, Resource
 

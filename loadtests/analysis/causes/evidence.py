@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from loadtests.analysis.causes.case import QUEUE, Case
-from loadtests.analysis.causes.ceilings import predicted, usable_cores
+from loadtests.analysis.causes.ceilings import predicted
+from loadtests.analysis.causes.demand import usable_cores
 from loadtests.analysis.causes.gauged import KINDS
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.causes.service_gauges import ServiceGauges

@@ -8,7 +8,7 @@ from typing import Any
 
 from loadtests.analysis.advice import SETTINGS, Remedy, advice, under_load
 from loadtests.analysis.causes.case import FULL, ROOM
-from loadtests.analysis.causes.ceilings import LATE, STARVED, usable_cores
+from loadtests.analysis.causes.demand import LATE, STARVED, usable_cores
 from loadtests.analysis.causes.headline import limited
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.causes.upstream import REFUSING

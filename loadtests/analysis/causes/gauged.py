@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.analysis.causes.case import QUEUE, Case, Found, full
-from loadtests.analysis.causes.ceilings import lowest
+from loadtests.analysis.causes.demand import lowest
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.numbers import duration, rounded
 from loadtests.results import Ceiling, Resource

@@ -1,7 +1,7 @@
 """Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
 
 from loadtests.analysis.causes.case import FULL, QUEUE, ROOM, Case, Found, full
-from loadtests.analysis.causes.ceilings import STARVED, late, usable_cores
+from loadtests.analysis.causes.demand import STARVED, late, usable_cores
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.law import FOLLOWING
 from loadtests.analysis.numbers import duration, percent, rounded

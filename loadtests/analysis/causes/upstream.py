@@ -3,7 +3,7 @@
 import math
 
 from loadtests.analysis.causes.case import FULL, ROOM, Case, Found
-from loadtests.analysis.causes.ceilings import LATE
+from loadtests.analysis.causes.demand import LATE
 from loadtests.analysis.numbers import duration, percent, rate, rounded
 from loadtests.results import Ceiling
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.analysis.causes import ceilings
+from loadtests.analysis.causes.demand import demand
 from loadtests.analysis.causes.service_gauges import PoolGauges, ThreadGauges
 from loadtests.results import Estimate, Limit
 from mock_upstream.profiles.profile import Profile
@@ -75,13 +76,13 @@ def test_two_calls_hold_a_thread_for_both():
 
 def test_repeated_calls_do_not_count_as_calls_of_a_request():
     one = replace(level(1), gauges=replace(level(1).gauges, calls=3.1, retried=2.1))
-    assert ceilings.demand([one]).calls == 1
+    assert demand([one]).calls == 1
 
 
 def test_a_call_that_waited_is_not_as_long_as_it_seems():
     """The lowest level is beyond the knee: its calls waited for a connection."""
     one = replace(level(20, 98), gauges=replace(level(20, 98).gauges, call=0.3))
-    assert ceilings.demand([one]).call == pytest.approx(CALL + CPU)
+    assert demand([one]).call == pytest.approx(CALL + CPU)
 
 
 def test_cpu_is_bounded_by_cores_and_by_workers():

@@ -3,7 +3,7 @@
 import pytest
 
 from loadtests import environment
-from loadtests.analysis.causes.ceilings import usable_cores
+from loadtests.analysis.causes.demand import usable_cores
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.checks import quotas
 from loadtests.samples import Sampler, quota
