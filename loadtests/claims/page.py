@@ -75,9 +75,10 @@ def render(findings: Sequence[Finding], drawn: Mapping[str, Measurement]) -> str
 
 def _section(finding: Finding) -> list[str]:
     experiment = finding.experiment
+    because = f": {escaped(finding.why)}" if finding.why else ""
     found = [
         f"## {escaped(experiment.claim)}",
-        f"**{(finding.verdict or text.OPEN).capitalize()}**{_because(finding)}",
+        f"**{(finding.verdict or text.OPEN).capitalize()}**{because}.",
         escaped(experiment.theory),
     ]
     if finding.cases:
@@ -86,10 +87,6 @@ def _section(finding: Finding) -> list[str]:
     plans = ", ".join(f"`{name}`" for name in experiment.plans)
     found.append(f"`brownout claims --only {experiment.name}` plays {plans}.")
     return found
-
-
-def _because(finding: Finding) -> str:
-    return f": {escaped(finding.why)}." if finding.why else "."
 
 
 def _row(case: ClaimCase) -> list[str]:

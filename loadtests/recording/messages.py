@@ -467,6 +467,9 @@ class Stopped(Message):
     reason: str = ""
 
 
+OfStage = StageStarted | Measured | Report | GeneratorDone | GeneratorLost | Usage
+"""What comes back about a stage, and is kept with it."""
+
 AnyMessage = Annotated[
     Hello
     | Started

@@ -17,16 +17,7 @@ from loadtests.analysis.inputs.records import FORMAT, Header, Record
 from loadtests.characters import printable
 from loadtests.exit_codes import NOT_MEASURABLE, USAGE, Failure
 from loadtests.processes import open_files
-from loadtests.recording.messages import (
-    GeneratorDone,
-    GeneratorLost,
-    Measured,
-    Report,
-    Stage,
-    StageStarted,
-    UpstreamChanged,
-    Usage,
-)
+from loadtests.recording.messages import OfStage, Stage, UpstreamChanged, Usage
 
 _ELSEWHERE = "Choose another folder with --out."
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -78,17 +69,7 @@ class RunFolder:
             self._close()
             raise
 
-    def write(
-        self,
-        message: Stage
-        | StageStarted
-        | Measured
-        | Report
-        | GeneratorDone
-        | GeneratorLost
-        | Usage
-        | UpstreamChanged,
-    ) -> None:
+    def write(self, message: Stage | OfStage | UpstreamChanged) -> None:
         """
         Raises:
             StorageFailed: it, or something before it, is not on disk.

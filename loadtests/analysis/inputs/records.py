@@ -17,6 +17,7 @@ from loadtests.recording.messages import (
     GeneratorDone,
     GeneratorLost,
     Measured,
+    OfStage,
     Report,
     Stage,
     StageStarted,
@@ -52,9 +53,7 @@ class StageRecord:
     cut: Sequence[int] = ()
     _received: dict[str, set[int]] = field(default_factory=dict)
 
-    def add(
-        self, message: StageStarted | Measured | Report | GeneratorDone | GeneratorLost | Usage
-    ) -> None:
+    def add(self, message: OfStage) -> None:
         """
         Take in a message about this stage; a report that came twice counts once.
 
@@ -266,9 +265,7 @@ def _take(
                     by_number[message.number] = record.begin(message)
             elif isinstance(message, UpstreamChanged):
                 record.changes.append(message)
-            elif isinstance(
-                message, StageStarted | Measured | Report | GeneratorDone | GeneratorLost | Usage
-            ):
+            elif isinstance(message, OfStage):
                 if message.stage not in by_number:
                     raise ValueError(f"stage {message.stage} is not known")
                 by_number[message.stage].add(message)

@@ -34,6 +34,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
+from typing import Any
 
 from loadtests.analysis.phases import REST
 from loadtests.recording import phases
@@ -74,14 +75,14 @@ def _columns(points: Sequence[Point]) -> Iterator[tuple[str, Read]]:
     # A stage that was lost has a throughput and a rate of errors of zero, which nobody measured.
     yield from _estimate("throughput", "_per_s", lambda p: p.throughput if p.seconds else None)
     for name in ("p50", "p95", "p99", "mean"):
-        yield from _estimate(f"response_time_{name}", "_s", _response_time(name))
+        yield from _estimate(f"response_time_{name}", "_s", _named("response_time", name))
     yield from _estimate("service_time_p95", "_s", lambda p: p.service_time.get("p95"))
     yield "error_rate", lambda p: p.errors.rate if p.requests else None
     yield "error_kinds", lambda p: _texts(f"{kind}: {n}" for kind, n in p.errors.kinds.items())
     yield "in_flight", lambda p: p.in_flight
-    yield "noise_throughput_per_s", _noise("throughput")
+    yield "noise_throughput_per_s", _named("noise", "throughput")
     for name in ("p50", "p95", "p99", "mean"):
-        yield f"noise_{name}_s", _noise(name)
+        yield f"noise_{name}_s", _named("noise", name)
     yield "left_out_s", lambda p: p.left_out or None
     yield "steady", lambda p: p.steady
     yield "valid", lambda p: "true" if p.valid else "false"
@@ -92,7 +93,7 @@ def _columns(points: Sequence[Point]) -> Iterator[tuple[str, Read]]:
     yield "request_canaries", lambda p: p.request_canaries
     for name in sorted({name for point in points for name in point.resources}):
         unit = _UNITS.get(name.rpartition("_")[2], "")
-        yield f"resource_{name}{unit}", _resource(name)
+        yield f"resource_{name}{unit}", _named("resources", name)
     if any(point.traced for point in points):
         yield "traced", lambda p: p.traced.requests if p.traced else None
         yield "traced_mean_s", lambda p: p.traced.time if p.traced else None
@@ -117,16 +118,9 @@ def _estimate(
     yield f"{name}_high{unit}", end("high")
 
 
-def _response_time(name: str) -> Callable[[Point], Estimate | None]:
-    return lambda p: p.response_time.get(name)
-
-
-def _resource(name: str) -> Read:
-    return lambda p: p.resources.get(name)
-
-
-def _noise(name: str) -> Read:
-    return lambda p: p.noise.get(name)
+def _named(field: str, name: str) -> Callable[[Point], Any]:
+    """Read one entry of a field that has them by name."""
+    return lambda p: getattr(p, field).get(name)
 
 
 def _phase(of: str, name: str) -> Read:
