@@ -36,6 +36,7 @@ LONGEST = (
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}  # audit events
 LONG = 0.1  # seconds; `eventually` sleeps for less
+ALL_OF_THEM = "\npytestmark = pytest.mark.processes\n"  # in a module: each of its tests starts one
 LAST_LINE = "-----END CERTIFICATE-----\n"
 
 # How long an example takes says how busy the machine is: nothing is judged by that here. Laws that
@@ -112,8 +113,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    computing = config.getoption("markexpr") == "not processes"
-    return cores if computing else 2 * cores + cores // 2
+    return cores if _only_computes(config) else 2 * cores + cores // 2
+
+
+def _only_computes(config: pytest.Config) -> bool:
+    return bool(config.getoption("markexpr") == "not processes")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whether a module has no test that is asked for: importing it takes long in each worker."""
+    if collection_path.suffix != ".py" or not _only_computes(config):
+        return None  # others decide
+    return ALL_OF_THEM in collection_path.read_text(encoding="utf-8") or None
 
 
 @pytest.fixture

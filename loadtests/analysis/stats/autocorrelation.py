@@ -59,7 +59,7 @@ class SpectrumFamily:
         """Half the width of the 95 % interval."""
         t = float(special.stdtrit(self.freedom, 0.975))
         low, high = t * float(self.scales.min()), t * float(self.scales.max())
-        below, above = self._around(low)
+        below, above = self._around(t * float(self.weights @ self.scales))
         for _ in range(30):
             middle = (low + high) / 2
             if middle <= below or (middle < above and self.beyond(middle) > 0.05):
@@ -72,17 +72,20 @@ class SpectrumFamily:
         """
         A deviation on each side of the one that chance exceeds in 5 %, close to it.
 
-        By Newton's method: the tails are convex, so from below it comes ever closer.
+        By Newton's method between the logarithms, which are nearly on a line.
         """
-        root = start
+        root, density = start, _density(self.freedom)
+        shares = self.weights / self.scales
         for _ in range(_STEPS):
-            tails = special.stdtr(self.freedom, -root / self.scales)
-            squares = (root / self.scales) ** 2 / self.freedom
-            densities = (1 + squares) ** (-(self.freedom + 1) / 2) / self.scales
-            falls = _density(self.freedom) * float(self.weights @ densities)
-            step = (float(self.weights @ tails) - 0.025) / falls
-            root += step
-            if abs(step) < _LAST_STEP * root:
+            away = root / self.scales
+            tail = float(self.weights @ special.stdtr(self.freedom, -away))
+            densities = (1 + away**2 / self.freedom) ** (-(self.freedom + 1) / 2)
+            falls = density * float(shares @ densities) * root
+            if not tail or not falls:
+                return 0.0, math.inf
+            step = math.log(tail / 0.025) * tail / falls
+            root *= math.exp(step)
+            if abs(step) < _LAST_STEP:
                 break
         below, above = root * (1 - _CLOSE), root * (1 + _CLOSE)
         sure = self.beyond(below) > 0.05 > self.beyond(above)
