@@ -197,7 +197,7 @@ def _steps(series: Series) -> bool:
 
 
 def _variance(series: Series) -> float:
-    """As `series.var()`, which takes several times as long for so few terms."""
+    """The same as `series.var()`, which takes several times as long for a few terms."""
     around = series - np.add.reduce(series) / len(series)
     return float(np.add.reduce(around * around)) / len(series)
 

@@ -18,7 +18,7 @@ from tests.support.servers import LONGEST_WAIT
 ROOT = Path(__file__).parents[2]
 OPENING = {"open": "r", "read_text": "", "write_text": "", "fdopen": "r"}
 READING = ("Popen", "run", "check_output")
-CALLS = re.compile(rf"\b({'|'.join((*OPENING, *READING))})\s*\(")
+SUSPECT = re.compile(rf"\b({'|'.join(OPENING)})\s*\(|\btext\s*=")
 
 
 def sources() -> list[Path]:
@@ -31,7 +31,7 @@ def sources() -> list[Path]:
 
 def unsaid(source: str) -> Iterator[int]:
     """The lines on which a text file is opened, or a process read, in the locale's encoding."""
-    if not CALLS.search(source):  # most files need no parsing
+    if not SUSPECT.search(source):  # most files need no parsing
         return
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else ""

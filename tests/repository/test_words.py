@@ -41,6 +41,9 @@ WORDS = {
     r"\b(?:what|a value that) cannot be is\b": "invalid values are",
 }
 
+# A word without its borders is found many times as fast, and most files have none.
+LIKELY = {pattern: re.compile(pattern.replace(r"\b", "")) for pattern in WORDS}
+
 # A docstring is read without the name of what it is about: its first line is a sentence.
 PREPOSITIONS = re.compile(
     r"[`\"']*(about|above|across|after|against|along|among|around|as|at|before|behind|below|beneath"
@@ -49,7 +52,8 @@ PREPOSITIONS = re.compile(
     r"|without)\b",
     re.IGNORECASE,
 )
-SUSPECT = re.compile(rf'"""\s*{PREPOSITIONS.pattern}', re.IGNORECASE)
+# What comes before a docstring: nothing, or the colon of a definition; and comments.
+SUSPECT = re.compile(rf'(?:\A|:)\s*(?:#[^\n]*\s*)*r?"""\s*{PREPOSITIONS.pattern}', re.IGNORECASE)
 
 
 def files() -> list[Path]:
@@ -63,7 +67,10 @@ def files() -> list[Path]:
 def complaints(text: str) -> Iterator[str]:
     """The number of each line with a word of the list, the word, and what to write."""
     plain = text.replace("_", " ").replace("\n", " ")  # names of tests are sentences, too
+    small = plain.lower()
     for pattern, instead in WORDS.items():
+        if not LIKELY[pattern].search(small):
+            continue
         for found in re.finditer(pattern, plain, re.IGNORECASE):
             line = text.count("\n", 0, found.start()) + 1
             yield f"{line}: {found.group()!r}; write: {instead}"
@@ -125,5 +132,6 @@ def test_other_words_are_not(text: str) -> None:
 
 
 def test_a_docstring_that_begins_with_a_preposition_is_found() -> None:
-    source = 'def threads():\n    """Of a process."""\n\n\ndef cores():\n    """The cores."""\n'
-    assert [*opened_by_a_preposition(source)] == ["2: 'Of a process.' begins with 'Of'"]
+    source = 'def threads():  # many\n    # Yes.\n    """Of a process."""\n\n\n'
+    source += 'def cores():\n    """The cores."""\n'
+    assert [*opened_by_a_preposition(source)] == ["3: 'Of a process.' begins with 'Of'"]
