@@ -15,7 +15,6 @@ from loadtests.analysis.slos.metrics import Evidence
 from loadtests.analysis.slos.slo_result import slo_result
 from loadtests.plans.slos import parse
 from loadtests.recording.messages import Clock, GeneratorDone, Report, SliceMessage, StageStarted
-from loadtests.recording.slices import LENGTH, Slice
 from tests.support.simulated_engine import (
     SimulatedEngine,
     Station,
@@ -27,6 +26,7 @@ from tests.support.simulated_engine import (
     stage,
     threads,
 )
+from tests.support.slices_of import slices_of
 
 LEVELS = (1, 5, 10, 20, 40)
 FINE = threads(10, constant(0.05))
@@ -305,27 +305,18 @@ def test_an_slo_read_from_right_to_left_is_the_same_slo(metric, a, b, level, fac
 def made(requests, level=40, settle=2.0, measure=5.0, model="closed", cpu=0.2, number=0):
     """The record of a stage from (start, end, failure) of each request; failure: None or a kind."""
     played = stage(number, "a", level, settle=settle, measure=measure, model=model)
-    slices = {}
-
-    def part(second):
-        index = int(second / LENGTH)
-        if index not in slices:
-            slices[index] = Slice(stage=number, index=index, request="/external-data")
-        return slices[index], (index + 1) * LENGTH - second
-
-    for begin, end, failure in requests:
-        if not 0 <= begin < settle + measure:
-            continue
-        begun, lead = part(begin)
-        begun.started += 1
-        begun.start_lead += lead
-        (begun.failed if failure else begun.ok).record(end - begin)
-        if failure:
-            begun.kinds[failure] = begun.kinds.get(failure, 0) + 1
-        ended, lead = part(end)
-        ended.ended += 1
-        ended.end_lead += lead
-        ended.succeeded += not failure
+    sent = [each for each in requests if 0 <= each[0] < settle + measure]
+    starts, ends, failures = zip(*sent, strict=True)
+    [kind] = set(failures) - {None} or {""}
+    slices = slices_of(
+        number,
+        starts,
+        ends,
+        [failure is not None for failure in failures],
+        names=["/external-data"],
+        kind=kind,
+        status="",
+    )
     found = StageRecord(played)
     found.add(
         StageStarted(stage=number, at=1000.0, generators={"g": Clock(offset=0.0, uncertainty=0.0)})
