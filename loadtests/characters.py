@@ -1,10 +1,15 @@
-"""Characters that a terminal obeys or that XML cannot hold are replaced in texts from elsewhere."""
+"""What terminals and CI runners obey, or XML cannot hold, is replaced in texts from elsewhere."""
 
 import re
 
 # Controls other than tab and line end, and those that change the direction of the text around them.
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+# What runners of GitHub (both of its forms) and Azure take for a command in a job's output.
+_COMMAND = re.compile(
+    r"^(?P<before>[ \t]*):(?=:[a-z][\w-]*(?: [^\n]*?)?::)|#(?=#(?:vso)?\[)",
+    re.IGNORECASE | re.MULTILINE,
 )
 # What XML 1.0 has no way to write. The characters that it has take 20 ms more to compile.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -17,12 +22,14 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def printable(text: str) -> str:
     """
-    Return the text without what a terminal would obey.
+    Return the text without what a terminal or a CI runner would obey.
 
     What a service prints, or a server answers, can move the cursor, rename the window, write to the
-    clipboard, or show its characters in another order (Unicode, UAX #9).
+    clipboard, or show its characters in another order (Unicode, UAX #9). On a line of its own
+    `::add-mask::x` is a command to the runner of a job.
     """
-    return _OBEYED.sub(_REPLACEMENT, text)
+    text = _OBEYED.sub(_REPLACEMENT, text)
+    return _COMMAND.sub(lambda found: (found["before"] or "") + _REPLACEMENT, text)
 
 
 def for_xml(text: str) -> str:

@@ -1,23 +1,38 @@
 """
-Redaction: what is written or shown of a plan, a command or a log holds no secret.
+Redaction: what is written or shown of a plan, a command, a log or a request holds no secret.
 
 A text is hidden for one of three reasons: it stands under a name that says so (a header, a
 variable, a key of JSON, an option, a parameter of a URL), it is the user part of a URL, or it is a
 value that this process knows to be secret. What is hidden becomes `{redacted}`; placeholders stay.
 """
 
+import binascii
+import html
 import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus, unquote
 
 from loadtests import private_files
-from loadtests.recording.messages import RequestSpec, Stage
+from loadtests.characters import printable
+from loadtests.recording.messages import (
+    GeneratorDone,
+    GeneratorLost,
+    Message,
+    Report,
+    RequestSpec,
+    Stage,
+)
+
+Reported = TypeVar("Reported", bound=Message)
 
 MARK = "{redacted}"
 SHORTEST = 4
@@ -25,10 +40,12 @@ SHORTEST = 4
 be part of other texts."""
 _SHORTEST_LITERAL = 8  # the same, for a value that is only known by the name it stands under
 _SHORTEST_LINE = 8  # the same, for a line of a longer value
+_SHORTEST_CODED = 8  # the same, for a part of a value in base64 or in hexadecimal digits
+_MOST_LITERALS = 200  # values that are known by their names; each text is searched for all of them
 
 _SECRET = re.compile(
     r"authori[sz]ation|cookie|token|secret|passw|passphrase|pwd|credential|signature"
-    r"|key(?!word|board)"
+    r"|key(?!word|board)|sess(?:ion)?[_-]?id"
     r"|(?<![a-z])(?:auth|pass|pin|otp|jwt|sid|sig|dsn|session)(?![a-z])",
     re.IGNORECASE,
 )
@@ -40,33 +57,82 @@ _FRAME = re.compile(  # what may stand around a placeholder: schemes, names, sep
     r"\s*(?:(?:bearer|basic|digest|token|apikey)\s+|[\w.-]{1,64}[:=]\s*|[;,&]\s*)*", re.IGNORECASE
 )
 
-_VALUE = r"""("[^"\n]{0,4096}"|'[^'\n]{0,4096}'|[^\s&;,"']+)"""
-_ASSIGNED = re.compile(rf"([\w.-]{{1,64}})(=){_VALUE}")
-_OPTION = re.compile(rf"(?<![\w-])(--?[\w-]{{1,64}})(\s+)(?!-){_VALUE}")
-_HEADER = re.compile(
-    r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie"
-    r"|x-[\w-]{0,40}(?:key|token|auth|secret)[\w-]{0,40})"
-    r"(\s*:\s*)([^\r\n\"']+)",
-    re.IGNORECASE,
-)
-_MEMBER = re.compile(r"""(["'][\w.-]{1,64}["'])(\s*:\s*)("[^"\n]{0,4096}"|'[^'\n]{0,4096}')""")
-_USER_PART = re.compile(r"""(\b[\w+.-]{2,16}://)([^\s/@?#"']{1,512})@""")
+_QUOTED = r"""\"(?:[^\"\\\n]|\\.){0,4096}\"|'(?:[^'\\\n]|\\.){0,4096}'"""
+_VALUE = rf"((?:(?:bearer|basic|digest)[ \t]+)?(?:{_QUOTED}|[^\s&;,\"']+))"
+_PATTERNS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie"
+        r"|x-[\w-]{0,40}(?:key|token|auth|secret)[\w-]{0,40})"
+        r"(\s*:\s*)([^\r\n\"']+)",  # headers
+        r"(?<![\w-])([\w-]{0,40}(?:passw(?:or)?d|passphrase|secret|api[_-]?key))"
+        r"([ \t]*:[ \t]*)([^\s,;\"']{4,})",  # YAML
+        rf"(\\?[\"'][\w.-]{{1,64}}\\?[\"'])(\s*:\s*)"  # JSON, also within a text of JSON
+        rf"(\\\"[^\"\\\n]{{0,4096}}\\\"|{_QUOTED})",
+        rf"(?<![\w.-])([\w.-]{{1,64}})(=){_VALUE}",  # parameters and variables
+        r"(?<![\w.-])([\w.-]{1,64})(%3d)([^\s&;,\"'%]+)",  # parameters within one
+        rf"(?<![\w.-])([\w.-]{{1,64}})([ \t]{{1,2}}=[ \t]{{1,2}})({_QUOTED})",  # TOML
+        rf"(?<![\w-])(--?[\w-]{{1,64}})(\s+)(?!-){_VALUE}",  # options
+    )
+]
+_USER_PART = re.compile(r"""(\b[\w+.-]{2,16}://)([^\s/?#"']{1,512})@""")
+_QUOTE = re.compile(r"""\\?["']""")
 
 _known: set[str] = set()  # of this process, as its environment is
+_literals: set[str] = set()  # those that are known by the name they stand under
 
 
 def remember(value: str) -> None:
-    """Have `masked` hide the value from now on, also where it is escaped, and each of its lines."""
-    if len(value) < SHORTEST:
+    """
+    Have `masked` hide the value from now on, also where it is escaped or coded, and each of its
+    lines.
+    """
+    if len(value) < SHORTEST or value in _known:
         return
     lines = [line.strip() for line in value.splitlines()]
     for text in (value, *(line for line in lines if len(line) >= _SHORTEST_LINE)):
-        _known.update((text, quote(text, safe=""), quote(text), json.dumps(text)[1:-1]))
+        _known.update(_forms(text))
+    longest_first.cache_clear()
+
+
+_NOT_QUOTED = (
+    *("", "/", "!#$%&'()*+,/:;=?@[]~"),  # urllib's two, requests'
+    *("!~*'()", ";,/?:@&=+$!~*'()#"),  # encodeURIComponent and encodeURI of browsers
+)
+
+
+def _forms(text: str) -> Iterator[str]:
+    """The spellings of a value in URLs, forms, HTML, JSON, Python, base64 and hexadecimal."""
+    yield text
+    for escaped in (quote_plus(text), *(quote(text, safe=kept) for kept in _NOT_QUOTED)):
+        yield escaped
+        yield re.sub("%..", lambda found: found[0].lower(), escaped)
+    yield html.escape(text)
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    content = text.encode(errors="replace")
+    yield repr(text)[1:-1]
+    yield repr(content)[2:-1]
+    coded = [content.hex(), b64encode(content).decode()]
+    for before in range(3):  # bytes in the same group of three, such as the end of a user's name
+        group = b64encode(bytes(before) + content).decode().rstrip("=")
+        # A character at an edge holds bits of the bytes next to the value.
+        coded.append(group[(0, 2, 3)[before] : len(group) - bool((before + len(content)) % 3)])
+    for one in coded:
+        if len(one) >= _SHORTEST_CODED:
+            yield one
+            yield one.replace("+", "-").replace("/", "_")
+
+
+@lru_cache(maxsize=1)
+def longest_first() -> list[str]:
+    """The values that `masked` hides."""
+    return sorted(_known, key=len, reverse=True)
 
 
 def masked(text: str) -> str:
     """The text without the values that are known to be secret."""
-    for value in sorted(_known, key=len, reverse=True):
+    for value in longest_first():
         text = text.replace(value, MARK)
     return text
 
@@ -77,7 +143,7 @@ def scrub(folder: Path) -> None:
 
     A file is read a line at a time: a value of several lines is found by its lines.
     """
-    values = sorted((value.encode() for value in _known), key=len, reverse=True)
+    values = [value.encode(errors="surrogateescape") for value in longest_first()]
     for path in folder.rglob("*") if values else ():
         if path.is_file() and not path.is_symlink():
             with suppress(OSError):
@@ -90,10 +156,86 @@ def is_secret(name: str) -> bool:
 
 
 def text(text: str) -> str:
-    """A text, such as a URL, a script or the end of a log, without what its names say is secret."""
-    text = _USER_PART.sub(lambda found: f"{found[1]}{_hidden(found[2])}@", text)
-    for pattern in (_HEADER, _MEMBER, _ASSIGNED, _OPTION):
-        text = pattern.sub(_of_match, text)
+    """
+    A text, such as an answer or the end of a log, without what its names say is secret.
+
+    What is hidden for its name is not remembered: a service can answer any number of them.
+    """
+    return _without_secrets(text, lambda _: None)
+
+
+def own_text(text: str) -> str:
+    """The same for a text of the user's, such as a URL; what is hidden is remembered."""
+    return _without_secrets(text, _remember_literal)
+
+
+def of_report(message: Reported, names: Collection[str]) -> Reported:
+    """
+    What a generator reports, without secrets: a locustfile's request is named by its URL unless it
+    says otherwise, and a failure by what an exception or an answer says.
+
+    Args:
+        names: of the plan's requests, which stay.
+    """
+    match message:
+        case Report():
+            slices = [
+                part.model_copy(
+                    update={
+                        "request": part.request
+                        if part.request in names
+                        else _shown_name(part.request),
+                        "kinds": _added_up(part.kinds),
+                    }
+                )
+                for part in message.slices
+            ]
+            return message.model_copy(update={"slices": tuple(slices)})
+        case GeneratorDone():
+            apart = [
+                one.model_copy(update={"name": _shown_name(one.name)}) for one in message.apart
+            ]
+            update = {"apart": tuple(apart), "errors": _added_up(message.errors)}
+            return message.model_copy(update=update)
+        case GeneratorLost():
+            return message.model_copy(update={"reason": _shown_name(message.reason)})
+    return message
+
+
+def _shown_name(text: str) -> str:
+    return _again(text, len(_known))
+
+
+@lru_cache(maxsize=4096)
+def _again(text: str, known: int) -> str:
+    """What is shown of a text that comes again and again, while this many values are known."""
+    return printable(own_text(text))
+
+
+def _added_up(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts by texts without secrets, which can be the same for several."""
+    shown: Counter[str] = Counter()
+    for text, count in counts.items():
+        shown[_shown_name(text)] += count
+    return dict(shown)
+
+
+def _without_secrets(text: str, remember: Callable[[str], None]) -> str:
+    """
+    Args:
+        remember: is called with each value that is hidden for its name.
+    """
+
+    def of_user(found: re.Match[str]) -> str:
+        password = found[2].partition(":")[2]
+        for secret in {found[2], password, unquote(password)}:
+            if not _KEPT.search(secret):
+                remember(secret)
+        return f"{found[1]}{_hidden(found[2], remember)}@"
+
+    text = _USER_PART.sub(of_user, masked(text))
+    for pattern in _PATTERNS:
+        text = pattern.sub(lambda found: _of_match(found, remember), text)
     return masked(text)
 
 
@@ -112,7 +254,7 @@ def words(argv: Sequence[str]) -> list[str]:
             hiding = False
             continue
         hiding = word.startswith("-") and "=" not in word and is_secret(word)
-        found.append(text(word))
+        found.append(own_text(word))
     return found
 
 
@@ -141,7 +283,7 @@ def body(content: str) -> str:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
-        return text(content)
+        return own_text(content)
     shown = payload(value)
     return content if shown == value else json.dumps(shown)
 
@@ -170,8 +312,8 @@ def of_deployment(table: Mapping[str, Any]) -> dict[str, Any]:
 def _ready(value: Any) -> Any:
     """What a deployment is asked to know whether it is up: a path, or a table."""
     if isinstance(value, Mapping):
-        return _shown(value, {"headers": named, "path": text})
-    return text(value)
+        return _shown(value, {"headers": named, "path": own_text})
+    return own_text(value)
 
 
 def of_stage(stage: Stage) -> Stage:
@@ -197,7 +339,7 @@ def _scrub(path: Path, values: Sequence[bytes]) -> None:
 
 
 def _request(request: Mapping[str, Any]) -> dict[str, Any]:
-    return _shown(request, {"headers": named, "json": payload, "body": body, "path": text})
+    return _shown(request, {"headers": named, "json": payload, "body": body, "path": own_text})
 
 
 def _shown(table: Mapping[str, Any], ways: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
@@ -210,37 +352,40 @@ def _spec(spec: RequestSpec) -> RequestSpec:
         update={
             "headers": named(spec.headers),
             "body": None if spec.body is None else body(spec.body),
-            "path": text(spec.path),
+            "path": own_text(spec.path),
         }
     )
 
 
-def _of_match(found: re.Match[str]) -> str:
+def _of_match(found: re.Match[str], remember: Callable[[str], None]) -> str:
     """The match with the name, the separator and the quotes kept, and the value hidden."""
     name, between, value = found.groups()
-    if not is_secret(name.strip("\"'")):
+    if not is_secret(name.strip("\\\"'")):
         return found[0]
-    mark = value[0] if value[0] in "\"'" else ""
-    return f"{name}{between}{mark}{_hidden(value.strip(mark) if mark else value)}{mark}"
+    quote = _QUOTE.match(value)
+    mark = quote[0] if quote else ""
+    inner = value[len(mark) : -len(mark)] if mark else value
+    return f"{name}{between}{mark}{_hidden(inner, remember)}{mark}"
 
 
 def _of_name(name: str, value: str) -> str:
-    return _hidden(value) if is_secret(name) else text(value)
+    return _hidden(value) if is_secret(name) else own_text(value)
 
 
-def _hidden(value: str) -> str:
+def _hidden(value: str, remember: Callable[[str], None] | None = None) -> str:
     """The mark in place of the value; placeholders, and names around them, stay."""
+    remember = remember or _remember_literal
     places = [match.span() for match in _KEPT.finditer(value)]
     if not places:
         scheme = _SCHEME.match(value)
         kept = scheme[0] if scheme else ""
-        _remember_literal(value[len(kept) :])
+        remember(value[len(kept) :])
         return kept + MARK if value[len(kept) :] else value
     shown, last = "", 0
     for start, end in [*places, (len(value), len(value))]:
         literal = value[last:start]
         if literal and not _FRAME.fullmatch(literal):
-            _remember_literal(literal)
+            remember(literal)
             literal = MARK
         shown += literal + value[start:end]
         last = end
@@ -248,5 +393,17 @@ def _hidden(value: str) -> str:
 
 
 def _remember_literal(value: str) -> None:
-    if len(value.strip()) >= _SHORTEST_LITERAL:
-        remember(value.strip())
+    """Remember a value that was hidden for its name, and what it is made of."""
+    for secret in (value, *_parts(value)):
+        secret = secret.strip()
+        if len(secret) >= _SHORTEST_LITERAL and len(_literals) < _MOST_LITERALS:
+            _literals.add(secret)
+            remember(secret)
+
+
+def _parts(value: str) -> Iterator[str]:
+    """The values of cookies or parameters in a value, and the password of Basic authentication."""
+    for part in re.split(r"[;&,]", value):
+        yield part.partition("=")[2].strip(" \"'")
+    with suppress(binascii.Error, UnicodeDecodeError):
+        yield b64decode(value.strip(), validate=True).decode("ascii").partition(":")[2]

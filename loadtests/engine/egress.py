@@ -24,7 +24,9 @@ MOST = 50  # hosts that are named, and counted one by one
 OTHERS = "other hosts"
 LONGEST = 100  # characters of a host that are shown
 _LOCAL = ("localhost", "127.0.0.1", "::1")  # the controller, the mock and what brownout starts
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_WITHIN = {  # families of sockets that lead to no other machine
+    getattr(socket, name) for name in ("AF_UNIX", "AF_NETLINK", "AF_ALG") if hasattr(socket, name)
+}
 
 
 class HostNotAllowed(OSError):
@@ -58,8 +60,8 @@ class Egress:
             "socket.sendmsg": self._check_connection,
             "socket.getaddrinfo": self._check_lookup,
             "socket.gethostbyname": self._check_lookup,
-            "socket.gethostbyaddr": self._check_lookup,
-            "socket.getnameinfo": lambda args: self._check_lookup(args[0]),
+            "socket.gethostbyaddr": self._check_reverse_lookup,
+            "socket.getnameinfo": lambda args: self._check_reverse_lookup(args[0]),
         }
 
     def allow(self, host: str | None) -> None:
@@ -101,15 +103,21 @@ class Egress:
         return refused
 
     def _check_connection(self, args: tuple[Any, ...]) -> None:
-        kind, address = args[0].family, args[1]
-        if kind not in _INTERNET or address is None:
+        family, address = args[0].family, args[1]
+        if family in _WITHIN or address is None:
             return
-        host = _normal(address[0])
+        host = _normal(address[0] if isinstance(address, tuple) else address)
         if host not in self._addresses and host not in self._names:
             raise self._refusal(host)
 
     def _check_lookup(self, args: tuple[Any, ...]) -> None:
         self.check_name(args[0])
+
+    def _check_reverse_lookup(self, args: tuple[Any, ...]) -> None:
+        """The name of an address is asked for, which takes a packet, too."""
+        host = _normal(args[0])
+        if host and host not in self._addresses | self._names | self._looked_up:
+            raise self._refusal(host)
 
     def _refusal(self, host: str) -> HostNotAllowed:
         # It can come from a redirect, and gets into terminals and reports.

@@ -83,6 +83,8 @@ class RunFolder:
                 self.record.changes.append(message)
             case _:
                 assert self.record.latest is not None  # a stage comes first
+                requests = self.record.latest.stage.requests
+                message = redaction.of_report(message, {one.name for one in requests})
                 self.record.latest.add(message)
         self._put(self._slices, message.model_dump_json())
         if isinstance(message, Usage):

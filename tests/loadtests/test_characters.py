@@ -23,6 +23,20 @@ def test_only_control_characters_are_replaced():
     assert printable("\x1b[2J\r\x00\x07\x7f\x85\u202e\ud800") == "\ufffd[2J" + 7 * "\ufffd"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\n  ::set-output name=x::y", "a\n  \ufffd:set-output name=x::y"),
+        ("::stop-commands::x\n::Error::y", "\ufffd:stop-commands::x\n\ufffd:Error::y"),
+        ("a ##[error]b", "a \ufffd#[error]b"),
+        ("##vso[task.setvariable]b", "\ufffd#vso[task.setvariable]b"),
+        ("::1 and ::ffff:127.0.0.1\nstd::io::x, a ::b::c\n## [x] ##", None),
+    ],
+)
+def test_only_commands_of_a_ci_runner_are_replaced(text, shown):
+    assert printable(text) == (shown or text)
+
+
 def test_characters_that_xml_forbids_are_replaced():
     assert for_xml("a\x00\x1bb\ufffe\ud800\tc\u202e") == "a\ufffd\ufffdb\ufffd\ufffd\tc\u202e"
 

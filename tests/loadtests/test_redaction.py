@@ -1,12 +1,24 @@
 """What is hidden in texts, commands and tables, and what stays as it is."""
 
+import html
+import json
+import re
 import time
 import tomllib
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from loadtests import plans, redaction
-from loadtests.recording.messages import RequestSpec
+from loadtests.recording.messages import (
+    Apart,
+    GeneratorDone,
+    GeneratorLost,
+    Report,
+    RequestSpec,
+    SliceMessage,
+)
 
 MARK = redaction.MARK
 
@@ -14,6 +26,8 @@ MARK = redaction.MARK
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(redaction, "_literals", set())
+    redaction.longest_first.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +102,13 @@ def test_numbers_are_hidden_where_they_can_only_be_secrets():
         ("""{"password": "a b", "id": "c"}""", f"""{{"password": "{MARK}", "id": "c"}}"""),
         ("""{'token': 'abc'}""", f"""{{'token': '{MARK}'}}"""),
         ("--token 'a b' --port 8000", f"--token '{MARK}' --port 8000"),
+        ('{"password": "a\\"b c", "id": "d"}', f'{{"password": "{MARK}", "id": "d"}}'),
+        (r'"{\"token\": \"abc\"}"', rf'"{{\"token\": \"{MARK}\"}}"'),
+        ("authorization=Bearer abc.def x", f"authorization=Bearer {MARK} x"),
+        ("mongodb://app:p@ss@db/shop", f"mongodb://{MARK}@db/shop"),
+        ("/login?to=%2Fa%3Ftoken%3Dabc", f"/login?to=%2Fa%3Ftoken%3D{MARK}"),
+        ("password: abcd, user: e", f"password: {MARK}, user: e"),
+        ("api_key = 'a b'", f"api_key = '{MARK}'"),
         ("KeyError: 'name'; keys: 3, --keep-alive 5", "KeyError: 'name'; keys: 3, --keep-alive 5"),
         ("http://127.0.0.1:8000/x?item=7", "http://127.0.0.1:8000/x?item=7"),
     ],
@@ -130,6 +151,67 @@ def test_a_known_value_is_hidden_wherever_it_stands_and_however_it_is_escaped():
     for text in ('p"w/ö&1', r"p\"w/\u00f6&1", "p%22w%2F%C3%B6%261", "a line-of-a-key b"):
         assert "w" not in redaction.masked(text).replace(MARK, "")
         assert MARK in redaction.masked(text)
+
+
+def test_a_known_value_is_hidden_in_each_spelling():
+    secret = "s3cr3t+\"v/a l\u00fce\\x'end"
+    redaction.remember(secret)
+    form = quote_plus(secret)
+    requests_quotes = quote(secret, safe="!#$%&'()*+,/:;=?@[]~")
+    found = [
+        requests_quotes,
+        *(form, re.sub("%..", lambda match: match[0].lower(), form), html.escape(secret)),
+        *(json.dumps(secret, ensure_ascii=False), repr(secret), repr(secret.encode())),
+        *(secret.encode().hex(), b64encode(secret.encode()).decode()),
+        urlsafe_b64encode(secret.encode()).decode(),
+    ]
+    found += [b64encode(f"{user}:{secret}!".encode()).decode() for user in ("u", "me", "you")]
+    for text in found:
+        assert MARK in redaction.masked(text)
+        assert len(redaction.masked(text)) <= len(MARK) + 10, text
+
+
+def test_the_parts_of_a_value_that_was_hidden_are_known():
+    redaction.named(
+        {
+            "Authorization": f"Basic {b64encode(b'app:basic-password').decode()}",
+            "Cookie": "a=b; sid=value-of-a-cookie",
+        }
+    )
+    redaction.command("svc --database postgres://app:p%40ss-of-a-url@db/shop")
+    for secret in ("basic-password", "value-of-a-cookie", "p@ss-of-a-url", "p%40ss-of-a-url"):
+        assert redaction.masked(f"got {secret}.") == f"got {MARK}."
+
+
+def test_what_a_service_calls_a_secret_is_not_remembered():
+    text = "".join(f"/login?token=abcdefgh{number}\n" for number in range(1000))
+    assert "abcdefgh" not in redaction.text(text)
+    assert redaction.masked("abcdefgh7") == "abcdefgh7"
+
+
+def test_what_generators_report_holds_no_secret():
+    redaction.remember('known"value')
+    part = SliceMessage(
+        **dict.fromkeys(("index", "started", "ended", "succeeded"), 1),
+        **dict.fromkeys(("start_lead", "end_lead"), 0.1),
+        request='/x\x1b?token=known"value',
+        kinds={'wrong known"value': 1, "wrong {redacted}": 2},
+    )
+    report = Report(stage=0, generator="a", sequence=0, slices=(part,))
+    [shown] = redaction.of_report(report, set()).slices
+    assert (shown.request, shown.kinds) == (f"/x\ufffd?token={MARK}", {f"wrong {MARK}": 3})
+    [shown] = redaction.of_report(report, {part.request}).slices
+    assert shown.request == part.request
+    done = GeneratorDone(
+        **dict.fromkeys(("stage", "reports", "unfinished", "cpu", "lag"), 0),
+        generator="a",
+        apart=(Apart(kind="timing", request_type="x", name='known"value', count=1),),
+        errors={'ValueError: known"value': 2},
+    )
+    shown = redaction.of_report(done, set())
+    assert (shown.apart[0].name, shown.errors) == (MARK, {f"ValueError: {MARK}": 2})
+    lost = GeneratorLost(stage=0, generator="a", reason='known"value')
+    assert redaction.of_report(lost, set()).reason == MARK
 
 
 def test_a_known_value_of_a_character_or_two_is_not_looked_for():

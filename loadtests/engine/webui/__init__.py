@@ -21,6 +21,7 @@ def install(environment: Any, web_ui: Any, plan: Plan, link: EngineSocket, egres
     shown = Shown()
     link.shown = shown.take
     guard.install(web_ui.app, web_ui.host)
+    egress.allow_lookup(f"//{web_ui.host}")  # its server asks for the name of the address
     if web_ui.web_login:
         login.install(web_ui, base)
     forms.install(environment, web_ui, base, plan, egress)
