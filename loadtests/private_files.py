@@ -19,6 +19,16 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def write_new(path: Path, content: bytes, mode: int = _FILE) -> None:
+    """
+    Write a file in the place of whatever has its name, which may be a link in a folder that came
+    from another machine.
+    """
+    path.unlink(missing_ok=True)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        file.write(content)
+
+
 def appended(path: Path) -> IO[str]:
     """A text file that the caller appends to and closes."""
     return open(path, "a", encoding="utf-8", opener=opener)

@@ -41,6 +41,7 @@ be part of other texts."""
 _SHORTEST_LITERAL = 8  # the same, for a value that is only known by the name it stands under
 _SHORTEST_LINE = 8  # the same, for a line of a longer value
 _SHORTEST_CODED = 8  # the same, for a part of a value in base64 or in hexadecimal digits
+_BLOCK = 1 << 20  # bytes
 _MOST_LITERALS = 200  # values that are known by their names; each text is searched for all of them
 
 _SECRET = re.compile(
@@ -141,7 +142,7 @@ def scrub(folder: Path) -> None:
     """
     Take the known values out of the files in a folder. What cannot be written stays as it is.
 
-    A file is read a line at a time: a value of several lines is found by its lines.
+    A file is read a block at a time: a program can print lines without end.
     """
     values = [value.encode(errors="surrogateescape") for value in longest_first()]
     for path in folder.rglob("*") if values else ():
@@ -322,16 +323,22 @@ def of_stage(stage: Stage) -> Stage:
 
 
 def _scrub(path: Path, values: Sequence[bytes]) -> None:
-    with path.open("rb") as file:
-        if not any(value in line for line in file for value in values):
-            return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
+    found, rest, overlap = False, b"", len(values[0]) - 1
     try:
         with path.open("rb") as file, open(draft, "wb", opener=private_files.opener) as shown:
-            for line in file:
+            while block := file.read(_BLOCK):
+                hidden = rest + block
                 for value in values:
-                    line = line.replace(value, MARK.encode())
-                shown.write(line)
+                    found = found or value in hidden
+                    hidden = hidden.replace(value, MARK.encode())
+                # The beginning of a value may stand at the end of a block.
+                rest = hidden[-overlap:]
+                shown.write(hidden[:-overlap])
+            shown.write(rest)
+        if not found:
+            draft.unlink()
+            return
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

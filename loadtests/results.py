@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from loadtests import foreign_files
 from loadtests.exit_codes import Failure
 from mock_upstream.units.documents import from_json
 
@@ -509,7 +510,7 @@ def read(path: Path) -> Run:
     """
     file = path / "run.json" if os.path.isdir(path) else path
     try:
-        data = from_json(file.read_text(encoding="utf-8"))
+        data = from_json(foreign_files.text(file))
     except FileNotFoundError:
         raise UnreadableRun(
             f"{path} holds no run.json. Give the folder that `brownout run` printed last."

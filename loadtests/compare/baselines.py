@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from loadtests import environment, plans, results
+from loadtests import environment, foreign_files, plans, results
 from loadtests.analysis.verdicts import stored
 from loadtests.analysis.verdicts.stored import MARGIN
 from loadtests.compare.differences import differences
@@ -108,7 +108,7 @@ def kept(folder: Path) -> Baseline | None:
     """
     file = folder / FILE
     try:
-        return Baseline.model_validate(from_json(file.read_text(encoding="utf-8")))
+        return Baseline.model_validate(from_json(foreign_files.text(file)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

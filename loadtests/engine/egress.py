@@ -9,7 +9,7 @@ processes that a locustfile starts nor libraries that open sockets in C (such as
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
 from itertools import islice
@@ -46,10 +46,13 @@ class Egress:
 
     Args:
         allowed: names and addresses of hosts.
+        local: names that were this machine's when the plan was read; another address that they
+            have later is not allowed.
     """
 
-    def __init__(self, allowed: Iterable[str]) -> None:
-        self._names = {_normal(host) for host in (*_LOCAL, *allowed)}
+    def __init__(self, allowed: Collection[str], local: Iterable[str] = ()) -> None:
+        self._local = {_normal(host) for host in local} - {_normal(host) for host in allowed}
+        self._names = {_normal(host) for host in (*_LOCAL, *allowed)} | self._local
         self._addresses: set[str] = set()  # of allowed names
         # No more than looked up; a web server looks its own machine up.
         self._looked_up = {_normal(socket.gethostname())}
@@ -94,8 +97,12 @@ class Egress:
 
     def learn(self, host: Any, addresses: Iterable[str]) -> None:
         """Allow the addresses that the look-up of an allowed name returned."""
-        if _normal(host) in self._names:
-            self._addresses.update(map(_normal, addresses))
+        name = _normal(host)
+        if name in self._names:
+            found = map(_normal, addresses)
+            self._addresses.update(
+                one for one in found if name not in self._local or hosts.is_own(one)
+            )
 
     def drain(self) -> dict[str, int]:
         """Return how often each host was refused since the last call."""
@@ -138,7 +145,7 @@ def install(allow_hosts: Iterable[str], urls: Iterable[str]) -> Egress:
         urls: of the plan's deployments.
     """
     targets = [hosts.parts_of(url).hostname or "" for url in urls]
-    egress = Egress([*hosts.allowed(allow_hosts), *targets])
+    egress = Egress(hosts.allowed(allow_hosts), targets)
     _watch_lookups(egress)
     sys.addaudithook(egress.audit)
     return egress

@@ -70,6 +70,12 @@ def is_local(host: str) -> bool:
         return False
 
 
+def is_own(address: str) -> bool:
+    """Return whether an address is one of this machine."""
+    found = address_of(address)
+    return found.is_loopback or found in _own()
+
+
 def allowed(allow_hosts: Iterable[str]) -> set[str]:
     """Return the hosts that the plan (`allow_hosts`) or the environment names."""
     from_environment = os.environ.get(VARIABLE, "").split(",")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from loadtests import foreign_files
 from loadtests.processes.pids import described, runs, session, started
 
 _SAME = 2.0  # seconds; the system's clock may have been adjusted between two readings
@@ -48,12 +49,12 @@ def found(out: Path) -> Iterator[str]:
     """
     for file in sorted(out.glob("*/logs/*.pid")):
         try:
-            note = json.loads(file.read_text(encoding="utf-8"))
+            note = json.loads(foreign_files.text(file))
             if note["boot"] != _boot() or _is_there(note["supervisor"], note["supervisor_started"]):
                 continue
             pids, stop = _of_session(note["pid"], note["started"]), note["stop"]
             stop_command = shlex.join(stop)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # it was removed, or its run was killed while it was written
         if not pids and not stop:
             with suppress(OSError):

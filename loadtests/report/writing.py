@@ -76,10 +76,7 @@ def replace(path: Path, content: bytes, private: bool = True) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if private:
-            private_files.write(draft, content)
-        else:
-            draft.write_bytes(content)
+        private_files.write_new(draft, content, 0o600 if private else 0o666)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -208,8 +208,8 @@ def test_what_generators_report_holds_no_secret():
         apart=(Apart(kind="timing", request_type="x", name='known"value', count=1),),
         errors={'ValueError: known"value': 2},
     )
-    shown = redaction.of_report(done, set())
-    assert (shown.apart[0].name, shown.errors) == (MARK, {f"ValueError: {MARK}": 2})
+    last = redaction.of_report(done, set())
+    assert (last.apart[0].name, last.errors) == (MARK, {f"ValueError: {MARK}": 2})
     lost = GeneratorLost(stage=0, generator="a", reason='known"value')
     assert redaction.of_report(lost, set()).reason == MARK
 
@@ -269,6 +269,19 @@ json = { password = "abc", amount = 5 }
 path = "/form"
 body = "secret=abc&a=b"
 """
+
+
+def test_a_value_is_found_where_two_blocks_of_a_log_meet(tmp_path, monkeypatch):
+    monkeypatch.setattr(redaction, "_BLOCK", 10)
+    redaction.remember("hunter-22")
+    for before in range(25):
+        (tmp_path / f"{before}.log").write_text(
+            before * "x" + "hunter-22" + before * "y", encoding="utf-8"
+        )
+    redaction.scrub(tmp_path)
+    for before in range(25):
+        text = (tmp_path / f"{before}.log").read_text(encoding="utf-8")
+        assert text == before * "x" + MARK + before * "y"
 
 
 def test_a_recorded_plan_is_read_again_and_recording_it_changes_nothing_more(tmp_path):

@@ -5,13 +5,15 @@ it goes, and what is missing is named.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from loadtests import foreign_files
 from loadtests.recording import messages as stages
 from loadtests.recording.messages import (
     GeneratorDone,
@@ -183,7 +185,7 @@ def read(folder: Path) -> Record:
     """
     file = folder / "slices.jsonl"
     try:
-        lines = _lines(file)
+        lines = foreign_files.lines(file)
         header = next(lines, None)
     except FileNotFoundError:
         raise UnreadableRun(
@@ -209,14 +211,6 @@ def read(folder: Path) -> Record:
     _find_plan(record, folder / "plan.toml")
     _read_samples(record, folder / "samples.jsonl")
     return record
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not empty, numbered from 1."""
-    with file.open("rb") as content:
-        for number, line in enumerate(content, 1):
-            if line.strip():
-                yield number, line
 
 
 def _begin(folder: Path, file: Path, header: tuple[int, bytes] | None) -> Record:
@@ -304,7 +298,7 @@ def _find_plan(record: Record, file: Path) -> None:
     if record.header.plan:
         return
     try:
-        record.header.plan = from_toml(file.read_text(encoding="utf-8"))
+        record.header.plan = from_toml(foreign_files.text(file))
     except (OSError, ValueError) as error:
         record.problems.append(f"The plan is not known, nor are its SLOs: {error}.")
 
@@ -312,7 +306,7 @@ def _find_plan(record: Record, file: Path) -> None:
 def _read_samples(record: Record, file: Path) -> None:
     unread = []
     try:
-        for number, line in _lines(file):
+        for number, line in foreign_files.lines(file):
             try:
                 sample = _object(line)
                 if not plausible(sample):
@@ -339,7 +333,7 @@ def _name_unread(record: Record, file: Path, numbers: list[int]) -> None:
         return
     first = f"line {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} lines"
     more = "" if len(numbers) == 1 else f", the first is line {numbers[0]}"
-    *_, (last, line) = _lines(file)
+    [(last, line)] = deque(foreign_files.lines(file), maxlen=1)
     cut = last == numbers[-1] and not line.endswith(b"\n")
     why = "; the file ends in the middle of its last line" if cut else ""
     record.problems.append(f"{file.name}: {first} cannot be read{more}{why}.")

@@ -106,6 +106,16 @@ def test_the_addresses_of_an_allowed_name_are_allowed_and_those_of_others_are_no
         connects(egress, "192.0.2.8")
 
 
+def test_a_name_of_this_machine_that_leads_elsewhere_later_is_not_followed():
+    egress = Egress([], ["shop.test", "127.0.0.1"])
+    egress.check_name("shop.test")
+    egress.learn("shop.test", ["127.0.0.9", "192.0.2.7"])
+    connects(egress, "127.0.0.9")
+    with pytest.raises(HostNotAllowed):
+        connects(egress, "192.0.2.7")
+    assert egress.drain() == {"192.0.2.7": 1}
+
+
 def test_a_typed_name_can_be_resolved_but_not_reached():
     egress = Egress([])
     for url in ("http://example.org:80/", "no URL", "http://[", ""):
