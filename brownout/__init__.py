@@ -12,8 +12,7 @@ Nothing is loaded before a name is used. A project can have packages of its own 
 `loadtests` or `app_under_test`: in its processes nothing here needs these names.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `python -m brownout` would import a `typing.py` of the current folder
 if TYPE_CHECKING:
     from app_under_test.telemetry import Telemetry
     from mock_upstream import running as mock_upstream
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Telemetry", "__version__", "mock_upstream"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "Telemetry":
         from brownout.own import telemetry
 

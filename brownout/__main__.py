@@ -1,15 +1,17 @@
 """`brownout`, and `python -m brownout`."""
 
+import os
 import sys
-from pathlib import Path
 
-from brownout.own import ROOT
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 def main() -> None:
     """Run the command line."""
-    # `python -m` puts the current folder first: a `loadtests` in it would take the place of ours.
-    if not sys.flags.safe_path and sys.path and Path(sys.path[0]).resolve() == Path.cwd() != ROOT:
+    # `python -m` puts the current folder first: a `loadtests` or a `json.py` in it would take the
+    # place of the real one.
+    first = os.path.realpath(sys.path[0]) if sys.path and not sys.flags.safe_path else None
+    if first == os.getcwd() != ROOT:
         del sys.path[0]
     from loadtests.__main__ import main as command
 

@@ -101,6 +101,8 @@ def test_a_project_with_a_package_called_loadtests_runs_its_tests_and_brownout(t
     with started([sys.executable, *words], tmp_path) as invocation:
         code = invocation.end()
     assert code == 0, invocation.output
+    for name in ("typing", "pathlib", "json", "html"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('own')\n", encoding="utf-8")
     with started([sys.executable, "-m", "brownout", "--version"], tmp_path) as invocation:
         assert invocation.end() == 0, invocation.output
 
