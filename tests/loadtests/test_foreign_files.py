@@ -56,7 +56,7 @@ def test_lines_are_numbered_and_those_without_text_left_out(tmp_path):
     assert list(foreign_files.lines(tmp_path / "lines")) == [(1, b"a\n"), (3, b"b")]
 
 
-def test_what_is_written_does_not_follow_a_link_in_the_folder(folder, tmp_path):
+def test_a_report_that_is_written_follows_no_link_in_the_folder(folder, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     (folder / f".run.json.{os.getpid()}").symlink_to(victim)

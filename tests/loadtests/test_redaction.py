@@ -183,13 +183,13 @@ def test_the_parts_of_a_value_that_was_hidden_are_known():
         assert redaction.masked(f"got {secret}.") == f"got {MARK}."
 
 
-def test_what_a_service_calls_a_secret_is_not_remembered():
+def test_secrets_in_the_texts_of_a_service_are_not_remembered():
     text = "".join(f"/login?token=abcdefgh{number}\n" for number in range(1000))
     assert "abcdefgh" not in redaction.text(text)
     assert redaction.masked("abcdefgh7") == "abcdefgh7"
 
 
-def test_what_generators_report_holds_no_secret():
+def test_the_reports_of_generators_hold_no_secret():
     redaction.remember('known"value')
     part = SliceMessage(
         **dict.fromkeys(("index", "started", "ended", "succeeded"), 1),
