@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 LARGEST = 1 << 25  # bytes of a file that is read as a whole; a run of a hundred points has 1 MB
+LARGEST_PLAN = 1 << 20  # bytes of a plan, which takes longer to read
 LONGEST = 1 << 23  # bytes of a line
 
 
@@ -25,18 +26,22 @@ def opened(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def text(path: Path) -> str:
+def text(path: Path, largest: int | None = None) -> str:
     """
     Return the content of a file.
 
+    Args:
+        largest: bytes; None: LARGEST.
+
     Raises:
-        OSError: it cannot be read, or is larger than LARGEST.
+        OSError: it cannot be read, or is larger.
         ValueError: it is not UTF-8.
     """
+    most = LARGEST if largest is None else largest
     with opened(path) as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MB", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MB", str(path))
     return content.decode("utf-8")
 
 

@@ -51,6 +51,12 @@ def test_files_without_end_are_not_read_to_their_end(folder, monkeypatch):
     assert "slices.jsonl: line 2 cannot be read" in record.problems[0]
 
 
+def test_a_plan_that_takes_seconds_to_read_is_not_read(folder):
+    (folder / "slices.jsonl").write_bytes(HEADER.replace(b', "plan": {"a": 1}', b""))
+    (folder / "plan.toml").write_bytes(b"a = [" + b"1," * (1 << 20) + b"]")
+    assert any("larger than 1 MB" in problem for problem in records.read(folder).problems)
+
+
 def test_lines_are_numbered_and_those_without_text_left_out(tmp_path):
     (tmp_path / "lines").write_bytes(b"a\n\nb")
     assert list(foreign_files.lines(tmp_path / "lines")) == [(1, b"a\n"), (3, b"b")]

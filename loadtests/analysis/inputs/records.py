@@ -298,7 +298,7 @@ def _find_plan(record: Record, file: Path) -> None:
     if record.header.plan:
         return
     try:
-        record.header.plan = from_toml(foreign_files.text(file))
+        record.header.plan = from_toml(foreign_files.text(file, foreign_files.LARGEST_PLAN))
     except (OSError, ValueError) as error:
         record.problems.append(f"The plan is not known, nor are its SLOs: {error}.")
 
