@@ -14,6 +14,8 @@ def lock_up(case: Case) -> Found | None:
     now, share, upstream = case.now, case.cpu, case.now.upstream
     if now.point.model != "closed" or share is None or upstream is None:
         return None
+    if not any(one.upstream and one.upstream.calls for one in case.levels):
+        return None  # what its requests wait for is not the mock: without calls it may be anything
     seen = _stopped(case, share, upstream.in_flight)
     if not seen:
         return None

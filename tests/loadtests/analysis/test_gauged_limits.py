@@ -104,6 +104,15 @@ def test_a_service_that_waits_for_its_upstream_has_not_locked_up():
     assert named(level(1), level(3), waiting).resource != "lock-up"
 
 
+def test_a_service_that_never_calls_the_mock_has_not_locked_up():
+    """What its requests wait for, such as a host that the mock does not play, may be busy."""
+    levels = level(1), level(3), locked(20)
+    uncalled = [
+        replace(one, upstream=replace(one.upstream, calls=0.0, in_flight=0.0)) for one in levels
+    ]
+    assert named(*uncalled).resource != "lock-up"
+
+
 def stuck(users, mean, **upstream):
     """The lowest level: 0.4 requests a second succeed, in this time, and nothing goes on."""
     idle = {"calls": 0.4, "in_flight": 0.02, "peaks": (1.0,)} | upstream
