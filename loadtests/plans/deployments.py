@@ -225,6 +225,8 @@ class UrlDeployment(StrictTable):
     verify: bool | None = None
     """Check its certificate. Unless this is set, it is checked with `ca` alone."""
     ready: Ready | None = None
+    ready_timeout: PositiveDuration | None = None
+    """How long to wait for it; by default 30s with `ready`, but 2s where nothing listens."""
 
     @model_validator(mode="after")
     def _tls_alone_has_certificates(self) -> Self:

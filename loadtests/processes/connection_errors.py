@@ -4,12 +4,14 @@ import http.client
 import re
 import ssl
 
+REFUSED = "the connection was refused"
+
 
 def described(error: Exception) -> str:
     """Return what went wrong with a connection, in words that a user knows."""
     match error:
         case ConnectionRefusedError():
-            return "the connection was refused"
+            return REFUSED
         case http.client.RemoteDisconnected() | ConnectionResetError() | BrokenPipeError():
             return "the connection was closed without an answer"
         case http.client.IncompleteRead():

@@ -36,7 +36,8 @@ from mock_upstream.client import owned, serving
 # Seconds that our own processes may take to start on a machine that is busy; one that fails ends,
 # which is seen at once.
 STARTING = 120.0
-TIMEOUT = 30.0  # seconds that services that run already may take
+TIMEOUT = 30.0  # seconds that services that run already may take to answer as expected
+NOBODY = 2.0  # ... and for which a refused connection is tried again, as while they restart
 _BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
 
 
@@ -314,7 +315,14 @@ def _url_of(listener: socket.socket, scheme: str = "http") -> str:
 
 def _url(name: str, deployment: UrlDeployment, headers: Sequence[dict[str, str]]) -> Awaited:
     url, ready = deployment.url, deployment.ready
-    hint = "Start it first, or write a `command` in the plan, with which brownout starts it."
+    hint = (
+        "Start it first, have it waited for with `ready_timeout`, or write a `command` in the "
+        "plan, with which brownout starts it."
+    )
     ask = asking(name, url, ready.with_common([*headers]), deployment) if ready else listens(url)
-    timeout = TIMEOUT if ready else 0.0
-    return Awaited(name, ask, timeout, hint, diagnose=lambda: diagnosis.of_url(url))
+    timeout, refused = TIMEOUT if ready else 0.0, NOBODY
+    if deployment.ready_timeout is not None:
+        timeout = refused = deployment.ready_timeout
+    return Awaited(
+        name, ask, timeout, hint, diagnose=lambda: diagnosis.of_url(url), refused=refused
+    )

@@ -1,5 +1,6 @@
 """Waits until what was started is ready, or says why it is not."""
 
+import math
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from loadtests import tls
 from loadtests.exit_codes import DIED, Failure
 from loadtests.plans import CommandDeployment, UrlDeployment, placeholders
 from loadtests.plans.readiness import Question
+from loadtests.processes.connection_errors import REFUSED
 from loadtests.processes.groups import ProcessGroup
 from loadtests.processes.listeners import stranger
 from loadtests.processes.readiness import Ask, Ready, answers
@@ -35,6 +37,12 @@ class Awaited:
     """Whose processes must be the ones that listen; None: anyone may."""
     diagnose: Callable[[], str] = lambda: ""
     """What is looked up once it is too late: a sentence about why, or nothing."""
+    refused: float = math.inf
+    """Seconds after which a refused connection is told, if that is sooner."""
+
+    def seconds(self, answer: str) -> float:
+        """How long to wait where the last answer was this one."""
+        return min(self.timeout, self.refused) if answer.endswith(REFUSED) else self.timeout
 
 
 def asking(
@@ -84,8 +92,8 @@ def all_ready(awaited: list[Awaited], groups: Mapping[str, ProcessGroup]) -> dic
             if not isinstance(answer, str):
                 _check_listener(one.name, answer["url"], one.group)
                 found[one.name] = answer
-            elif time.monotonic() - began > one.timeout:
-                within = f" in {one.timeout:g} s" if one.timeout else ""
+            elif time.monotonic() - began > (timeout := one.seconds(answer)):
+                within = f" in {timeout:g} s" if timeout else ""
                 words = groups[one.name].last_words() if one.name in groups else ""
                 raise DeploymentFailed(
                     f"{called(one.name)} did not become ready{within}: {_sentence(answer)}"

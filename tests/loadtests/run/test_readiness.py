@@ -13,9 +13,10 @@ import trustme
 import mock_upstream
 from loadtests import plans, tls
 from loadtests.plans import PlanError
+from loadtests.plans.deployments import UrlDeployment
 from loadtests.plans.readiness import Question
 from loadtests.processes.readiness import answers
-from loadtests.run import diagnosis
+from loadtests.run import diagnosis, starter
 from loadtests.run.deployments import running
 from loadtests.run.starter import RunningMock
 from loadtests.run.waiting import DeploymentFailed
@@ -229,3 +230,22 @@ def test_a_wrong_way_to_ask_is_refused_with_its_key(table, expected):
 
 def test_a_clear_response_is_shown_unchanged():
     assert diagnosis.of_answer("GET http://x/up is answered 500: no database") == ""
+
+
+@pytest.mark.parametrize(
+    ("table", "refused", "answered"),
+    [
+        ({}, 0.0, 0.0),
+        ({"ready": "/up"}, 2.0, 30.0),
+        ({"ready": "/up", "ready_timeout": "90s"}, 90.0, 90.0),
+        ({"ready_timeout": "90s"}, 90.0, 90.0),
+    ],
+)
+def test_a_url_where_nothing_listens_is_told_sooner_unless_the_plan_says_how_long_to_wait(
+    table, refused, answered
+):
+    waiting = starter._url("there", UrlDeployment(url="http://127.0.0.1:9", **table), [])
+    told = waiting.ask()
+    assert told.endswith("the connection was refused")
+    assert waiting.seconds(told) == refused
+    assert waiting.seconds("GET /up is answered 503") == answered
