@@ -22,6 +22,7 @@ from loadtests.analysis.law import (
     ClosedLaw,
     OpenLaw,
     Value,
+    failing_at_least,
     falls,
     law,
     may_fall,
@@ -227,7 +228,7 @@ def _then(
         return None
     top = beyond[-1]
     fallen = falls(top, most)
-    failing = max(point.errors.rate for point in beyond) > usual + FAILING
+    failing = any(failing_at_least(one, len(beyond)) > usual + FAILING for one in beyond)
     if failing and (not fallen or top.requests / top.seconds > (1 - FALLING) * most.value):
         return "errors"  # what is missing in throughput was answered, with failures
     if fallen:

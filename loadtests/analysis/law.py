@@ -113,7 +113,7 @@ class ClosedLaw:
             return True  # a request that is alone waits for no other
         if self.saturated and point.level <= self.lowest:
             return False
-        if self.failing is not None and _failing_at_least(point, self.levels) > self.failing:
+        if self.failing is not None and failing_at_least(point, self.levels) > self.failing:
             return False
         reached = math.exp(_logarithm(point) + _slack(point))
         ratio = reached * self.cycle.value / point.level
@@ -296,7 +296,7 @@ def share_error(points: Sequence[Point]) -> float:
     return DEVIATIONS * math.sqrt(share * (1 - share) / came) if came else 0.0
 
 
-def _failing_at_least(point: Point, levels: int) -> float:
+def failing_at_least(point: Point, levels: int) -> float:
     """The lower bound of the share that fails at one of `levels`; of independent requests."""
     share, size = point.errors.rate, point.errors.effective or point.requests
     error = math.sqrt(share * (1 - share) / size) if size else math.inf
@@ -310,7 +310,7 @@ def _more_fail(seen: Sequence[Point]) -> tuple[int, float] | None:
         came = sum(one.requests for one in below)
         failed = sum(one.errors.rate * one.requests for one in below)
         from_here = failed / max(came, 1) + share_error(below) + FAILING
-        if _failing_at_least(point, len(seen)) > from_here:
+        if failing_at_least(point, len(seen)) > from_here:
             return point.level, from_here
     return None
 

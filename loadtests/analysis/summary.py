@@ -21,6 +21,7 @@ ENOUGH = 30  # requests of a level that predicts what others have
 FEWER = 0.9  # of the throughput of the level before: it does not follow the load
 MANY = 3  # levels; more are counted instead of listed
 TURNS = 5  # of all users that a window should hold
+WIDE = 1.5  # times as high as its lower end: the interval of a knee that is told with it
 
 
 def sentence(run: Run, deployment: str) -> str:
@@ -169,7 +170,7 @@ def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
         return f"serves one request at a time: {behind}"
     if not any(point.level <= level for point in valid):
         return f"its knee is {load(level, top.model)}, below every level: {behind}"
-    flat = _flat(valid, level)
+    flat = _flat(valid, level, _interval(knee) if _is_wide(knee) else "")
     return f"{flat}, then {grows}; {end}" if grows else f"{flat}, then {end}"
 
 
@@ -268,7 +269,9 @@ def _failing(valid: Sequence[Point]) -> str:
         return ""
     top = shown[-1]
     worst = top if top.errors.rate else max(failing, key=lambda point: point.errors.rate)
-    return f"; {percent(worst.errors.rate)} of the requests fail at {_at(worst)}"
+    return (
+        f"; {percent(worst.errors.rate)} of the requests fail at {_at(worst)} ({_kinds([worst])})"
+    )
 
 
 def _failing_first(tried: Sequence[Point]) -> str:
@@ -311,13 +314,24 @@ def _disturbed(points: Sequence[Point], knee: Knee | None) -> str:
     if not moved:
         return ""
     most = max(map(_moved, moved))
-    width = ""
-    if knee.level is not None and knee.low is not None and knee.high is not None:
-        low, high = rounded(knee.low, 3), rounded(knee.high, 3)
-        width = f", so that it can be {low} to {high}" if low != high else ""
+    interval = "" if _is_wide(knee) else _interval(knee)
+    width = f", so that it can be {interval}" if interval else ""
     share = "several times its throughput" if most > 1 else f"{percent(most)} of its throughput"
     levels = f"{len(moved)} of {len(points)} levels {'was' if len(moved) == 1 else 'were'}"
     return f"; {levels} disturbed, by up to {share}{width}"
+
+
+def _interval(knee: Knee) -> str:
+    """Where the knee can be, e.g. "3.27 to 4.68"; empty where that is not known or one number."""
+    if knee.level is None or knee.low is None or knee.high is None:
+        return ""
+    low, high = rounded(knee.low, 3), rounded(knee.high, 3)
+    return f"{low} to {high}" if low != high else ""
+
+
+def _is_wide(knee: Knee) -> bool:
+    """Whether the knee alone would sound more exact than it is."""
+    return bool(knee.low and knee.high) and (knee.high or 0.0) > WIDE * (knee.low or math.inf)
 
 
 def _unknown(points: Sequence[Point]) -> str:
@@ -341,7 +355,7 @@ def _at(point: Point) -> str:
     return load(point.level, point.model)
 
 
-def _flat(points: Sequence[Point], knee: float) -> str:
+def _flat(points: Sequence[Point], knee: float, interval: str = "") -> str:
     """
     How far p95 stays level. Throughput may follow the load to the knee while p95 has long risen:
     a pool that opens a connection for every other request answers all, but late.
@@ -360,7 +374,7 @@ def _flat(points: Sequence[Point], knee: float) -> str:
             point, _promised(below[0])
         ):
             return f"{start}, at {at} throughput is down to {rate(point.throughput.value)}"
-    return f"flat to {load(knee, model)}"
+    return f"flat to {load(knee, model)}" + (f" ({interval})" if interval else "")
 
 
 def _state(point: Point) -> str:
