@@ -144,14 +144,15 @@ class EventsApart(Result):
     """
     Events of a locustfile at one level that are no requests of its tasks, of one name.
 
-    `kind`: "on_start", requests that users sent before the stage began; or "timing", events of a
-    request type that counts as no request, in the window. `values`: p50, p95, p99 and mean of the
+    `kind`: "on_start", requests that users sent before the stage began; "timing", events of a
+    request type that counts as no request, in the window; or "background", requests in the window
+    that no user sent. `values`: p50, p95, p99 and mean of the
     response_time that was reported, as it was: milliseconds, or any other unit.
     """
 
     deployment: str
     level: int
-    kind: Literal["on_start", "timing"]
+    kind: Literal["on_start", "timing", "background"]
     request_type: str
     name: str
     count: int

@@ -11,6 +11,7 @@ from loadtests.analysis import (
     certificates,
     collapse,
     goals,
+    held_back,
     mixes,
     outside,
     repeats,
@@ -67,7 +68,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
         if kept is not None:
             record, notes = replace(record, stages=list(kept.stages)), kept.notes
             measured = measure(record.stages, samples)
-    measured = mixes.marked(upstream_changes.marked(measured, record))
+    measured = held_back.marked(mixes.marked(upstream_changes.marked(measured, record)))
     found, bounds = _explained(record, measured, samples)
     mixed = upstream_changes.mixed(found, record)
     bounds = {name: these for name, these in bounds.items() if name not in mixed}

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Literal
 
 from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.numbers import percent
@@ -11,7 +12,8 @@ from loadtests.recording.messages import Apart
 from loadtests.results import QUANTILES, EventsApart
 
 MOST = 5  # exceptions that are named
-_Key = tuple[str, int, str, str, str]
+Kind = Literal["on_start", "timing", "background"]
+_Key = tuple[str, int, Kind, str, str]
 
 
 def events_apart(records: Iterable[StageRecord]) -> list[EventsApart]:
@@ -33,7 +35,9 @@ def problems(record: Record, found: Sequence[EventsApart]) -> list[str]:
     return [
         *_timings(record, found),
         *_on_start(record, found),
+        *_background(found),
         *_exceptions(record.stages),
+        *_unusable(record.stages),
     ]
 
 
@@ -51,12 +55,12 @@ def _row(key: _Key, parts: Sequence[Apart], seconds: float) -> EventsApart:
     return EventsApart(
         deployment=deployment,
         level=level,
-        kind="on_start" if kind == "on_start" else "timing",
+        kind=kind,
         request_type=request_type,
         name=name,
         count=count,
         failed=sum(one.failed for one in parts),
-        per_second=count / seconds if kind == "timing" and seconds else None,
+        per_second=count / seconds if kind != "on_start" and seconds else None,
         values=values,
     )
 
@@ -93,6 +97,20 @@ def _on_start(record: Record, found: Sequence[EventsApart]) -> list[str]:
     return texts
 
 
+def _background(found: Sequence[EventsApart]) -> list[str]:
+    rows = [one for one in found if one.kind == "background"]
+    if not rows:
+        return []
+    count = sum(one.count for one in rows)
+    requests = "1 request was" if count == 1 else f"{count:,} requests were"
+    named = ", ".join(f'"{name}"' for name in sorted({one.name for one in rows})[:MOST])
+    return [
+        f"{requests} sent by no user of the locustfile, as by a greenlet of a handler, whose load "
+        "does not grow with the level: shown apart, in no throughput, response time or SLO. If "
+        f"users cause them, write [locust] requests = [{named}]"
+    ]
+
+
 def _exceptions(records: Iterable[StageRecord]) -> list[str]:
     counts: Counter[str] = Counter()
     for record in records:
@@ -105,3 +123,18 @@ def _exceptions(records: Iterable[StageRecord]) -> list[str]:
     if len(counts) > MOST:
         texts.append(f"The locustfile raised {len(counts) - MOST} other kinds of exceptions.")
     return texts
+
+
+def _unusable(records: Iterable[StageRecord]) -> list[str]:
+    counts: Counter[str] = Counter()
+    for record in records:
+        for done in record.dones.values():
+            counts.update(done.unusable)
+    if not counts:
+        return []
+    named = ", ".join(event for event, _ in counts.most_common(MOST))
+    events = "1 event" if counts.total() == 1 else f"{counts.total():,} events"
+    return [
+        f"{events} of the locustfile are in no number, since their response_time is no number of "
+        f"milliseconds: {named}"
+    ]

@@ -14,7 +14,7 @@ METHODS = frozenset(
 MOST = 200  # rows; names may have numbers in them
 OTHERS = "other names"
 
-Kind = Literal["on_start", "timing"]
+Kind = Literal["on_start", "timing", "background"]
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class EventSorter:
         requests, metrics: request types and names that are requests, and that are none, whatever
             their type.
         starting: whether the user that sends is in on_start.
+        background: whether no user sends, as where a handler of `test_start` does.
     """
 
     def __init__(
@@ -38,16 +39,21 @@ class EventSorter:
         requests: Collection[str] = (),
         metrics: Collection[str] = (),
         starting: Callable[[], bool] = lambda: False,
+        background: Callable[[], bool] = lambda: False,
     ) -> None:
         self._requests, self._metrics = frozenset(requests), frozenset(metrics)
-        self._starting = starting
+        self._starting, self._background = starting, background
         self._rows: dict[tuple[Kind, str, str], _Row] = {}
 
     def kind(self, request_type: str, name: str) -> Kind | None:
         """What an event is; None: a request of a task."""
         if not self._is_request(request_type, name):
             return "timing"
-        return "on_start" if self._starting() else None
+        if self._starting():
+            return "on_start"
+        return (
+            "background" if self._background() and not self._is_named(request_type, name) else None
+        )
 
     def record(
         self, kind: Kind, request_type: str, name: str, response_time: float, failed: bool
@@ -81,6 +87,10 @@ class EventSorter:
     def _is_request(self, request_type: str, name: str) -> bool:
         if name in self._metrics or request_type in self._metrics:
             return False
-        if name in self._requests or request_type in self._requests:
+        if self._is_named(request_type, name):
             return True
         return str(request_type).upper() in METHODS
+
+    def _is_named(self, request_type: str, name: str) -> bool:
+        """Whether the plan says that this is a request."""
+        return name in self._requests or request_type in self._requests

@@ -15,13 +15,20 @@ class RequestFailed(Exception):
         self.kind = kind
 
 
-def kind_of(exception: BaseException, response: Any = None) -> str:
+LONGEST = 60  # characters of a failure in the locustfile's own words
+
+
+def kind_of(exception: BaseException | str, response: Any = None) -> str:
     """A failure in a word or two: what was wrong with the answer, its status, or the error."""
     if isinstance(exception, RequestFailed):
         return exception.kind
     status = getattr(response, "status_code", 0)
-    if status:
+    if status >= 400:
         return str(status)
+    if status:  # of a success: the locustfile says what is wrong with the answer
+        return f"{status} {' '.join(str(exception).split())}"[:LONGEST].rstrip()
+    if not isinstance(exception, BaseException):
+        return " ".join(str(exception).split())[:LONGEST]
     return next((word for word in _words(exception) if word), type(exception).__name__)
 
 

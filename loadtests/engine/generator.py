@@ -13,8 +13,10 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from loadtests.engine import locations
 from loadtests.engine.arrivals import GeneratorShare, first_starts
 from loadtests.engine.calls import Call
+from loadtests.engine.client_pools import WAITS
 from loadtests.engine.connection import RECONNECTIONS
 from loadtests.engine.dispatcher import Dispatcher
 from loadtests.engine.flights import Flight
@@ -72,6 +74,8 @@ class Generator:
         self._dispatcher: Dispatcher | None = None  # of an open stage
         self._choices: tuple[list[Call], list[float]] = ([], [])
         self._playing: gevent.Greenlet[..., None] | None = None
+        self.failed: Callable[[str], None] = lambda _: None
+        """Called with what went wrong in this process."""
 
     # What the users call.
 
@@ -123,6 +127,10 @@ class Generator:
     def go(self, at: float) -> None:
         """Play the prepared stage from `at` on (seconds, this process's `perf_counter`)."""
         self._playing = gevent.spawn(self._play, at)
+        self._playing.link_exception(self._fail)
+
+    def _fail(self, playing: Any) -> None:
+        self.failed(f"the load generator failed: {locations.described(playing.exception)}")
 
     def shorten(self, stage: int, measure: float) -> None:
         """End the stage of this number when so much is measured (seconds), or now if it was."""
@@ -166,13 +174,15 @@ class Generator:
         reporter = _Reporter(self.name, stage.number, self.recorder, self._statistics, self._send)
         self._report_until(lambda: at + stage.settle, reporter)
         watched, lag = perf_counter(), Lag(at)
-        cpu = process_time()
+        cpu, waits = process_time(), WAITS.seconds
         watch = self._users.watch() if stage.own_tasks else None
-        tickers = [gevent.spawn(look.run) for look in (watch,) if look]
-        tickers.append(gevent.spawn(lag.watch))
+        tickers: list[gevent.Greenlet[..., None]] = [gevent.spawn(lag.watch)]
+        if watch is not None:
+            tickers.append(gevent.spawn(watch.run, lambda: at + self._length))
         self._report_until(lambda: at + self._length, reporter)
         gevent.killall(tickers)
         share = (process_time() - cpu) / (perf_counter() - watched)
+        waits = WAITS.seconds - waits
         self._hold(stage, at)
         self._close()
         if self.recorder.mean is not None:
@@ -202,6 +212,8 @@ class Generator:
                 users=watch.counts() if watch else None,
                 apart=self.recorder.apart.rows(),
                 errors=self._errors(),
+                unusable=self.recorder.drain_unusable(),
+                pool_waits=waits,
             )
         )
         self._playing = None

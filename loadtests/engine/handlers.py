@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from gevent.hub import Hub
 from locust import events, log
 from locust.event import EventHook
 from locust.exception import (
@@ -54,6 +55,17 @@ class Handlers:
 
         EventHook.fire = fire  # type: ignore[assignment, method-assign]
         events.user_error.add_listener(self.count)
+        end = Hub.handle_system_error
+
+        def handle_system_error(hub: Hub, kind: Any, error: Any, trace: Any = None) -> None:
+            """Greenlets that raise SystemExit end the process; those of the locustfile say so."""
+            if isinstance(error, SystemExit) and locations.is_raised_there(error):
+                said = locations.described(error)
+                self.failed(f"the locustfile ended the load generator: {said}")
+            else:
+                end(hub, kind, error, trace)
+
+        Hub.handle_system_error = handle_system_error  # type: ignore[method-assign, assignment]
 
     def drain(self) -> dict[str, int]:
         """Return how often each exception was raised by the locustfile since the last call."""
@@ -104,10 +116,6 @@ class Handlers:
         if name == "spawning_complete":  # Locust says so, too, when a stage has stopped its users
             return not theirs or bool(values.get("user_count"))
         return theirs == self._of_stage
-
-    def exited(self, error: SystemExit) -> None:
-        """A user of the locustfile ended the process, as by sys.exit()."""
-        self.failed(f"the locustfile ended the load generator: {locations.described(error)}")
 
     def _take(self, name: str, error: BaseException, values: dict[str, Any]) -> None:
         text = f"the locustfile's handler of {name or 'an event'} failed: "

@@ -23,6 +23,11 @@ def is_theirs(filename: str) -> bool:
     return not filename.startswith(("<", *_OURS))
 
 
+def is_raised_there(error: BaseException) -> bool:
+    """Whether the user's code is on the way to it."""
+    return bool(_last_line(error.__traceback__))
+
+
 def described(error: BaseException) -> str:
     """What was raised, and the last line of the user's code on the way to it."""
     text = str(error).strip().splitlines()

@@ -19,7 +19,16 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile, load_locustfile_pytest
 
 from loadtests import plans
-from loadtests.engine import egress, keepalive, locations, options, stamps, webui, workers
+from loadtests.engine import (
+    client_pools,
+    egress,
+    keepalive,
+    locations,
+    options,
+    stamps,
+    webui,
+    workers,
+)
 from loadtests.engine.apart import EventSorter
 from loadtests.engine.arrivals import GeneratorShare
 from loadtests.engine.conductor import (
@@ -74,7 +83,6 @@ def install() -> dict[str, type[User]]:
     handlers, own = Handlers(plan.locustfile is not None), OwnUsers()
     handlers.failed = _end_at_start
     handlers.install()
-    own.exited = handlers.exited
     scenario = _Scenario(plan, handlers, own, options.extra_words(plan))
 
     def add_options(parser: Any, **_: Any) -> None:
@@ -106,6 +114,7 @@ def install() -> dict[str, type[User]]:
         events.init_command_line_parser.add_listener(add_options)
         return {PlanUser.__name__: PlanUser}
     stamps.install()
+    client_pools.install()
     classes = _own_users(plan.locustfile, scenario)
     events.init_command_line_parser.add_listener(add_options)  # its own options come first
     own.adopt(classes)
@@ -207,8 +216,12 @@ def _add_generator(
             handlers.end_stage(environment)
 
     generator = Generator(runner.client_id, send, users, environment, guard.drain, handlers.drain)
+    generator.failed = lambda text: handlers.failed(text)  # the conductor's, once there is one
     table = scenario.plan.locust
-    generator.recorder.apart = EventSorter(table.requests, table.metrics, users.starting)
+    apart = EventSorter(table.requests, table.metrics)
+    if scenario.plan.locustfile is not None:
+        apart = EventSorter(table.requests, table.metrics, users.starting, users.background)
+    generator.recorder.apart = apart
     if distributed:
         handlers.failed = lambda text: runner.send_message(FAILED, {"text": text})
     PlanUser.generator = generator

@@ -47,10 +47,30 @@ def give(parser: Any, words: Sequence[str]) -> None:
     parse = parser.parse_args
 
     def parse_args(args: Sequence[str] | None = None, *more: Any, **kw: Any) -> Any:
-        typed = [*words, *sys.argv[1:]] if args is None else args
+        typed = [*_joined(parser, words), *sys.argv[1:]] if args is None else args
         return parse(typed, *more, **kw)
 
     parser.parse_args = parse_args
+
+
+def _joined(parser: Any, words: Sequence[str]) -> list[str]:
+    """
+    The words; `--size=1 --size=2` is `--size 1 2` to an option that takes several values.
+
+    Without that the last one would count, whereas one that appends takes each on its own.
+    """
+    joined: list[str] = []
+    last = ""  # the option whose values are being joined
+    for word in words:
+        flag, equals, value = word.partition("=")
+        action = parser._option_string_actions.get(flag)
+        if equals and action is not None and action.nargs in ("+", "*"):
+            joined += [value] if flag == last else [flag, value]
+            last = flag
+        else:
+            joined.append(word)
+            last = ""
+    return joined
 
 
 def add(parser: Any, plan: plans.Plan) -> list[str]:

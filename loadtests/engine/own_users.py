@@ -10,7 +10,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from time import perf_counter
 from typing import Any
@@ -21,10 +21,9 @@ from locust import TaskSet, User
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
-from loadtests.recording.messages import UserCounts
+from loadtests.engine.user_watch import UserWatch
 
-LOOK = 0.25  # seconds between two looks at the users
-AWAITED = 0.02  # ... while they are in on_start
+AWAITED = 0.02  # seconds between two looks at users in on_start
 PARKED = 1.0  # seconds in which a user at the gate notices that it is to stop
 CHANCE = 1e-3  # that users who send nothing in on_start come last by chance
 _USER, _PLACE = "brownout_user", "brownout_place"
@@ -71,12 +70,11 @@ class OwnUsers:
     def __init__(self) -> None:
         self.runner: Any = None
         """Locust's, of this node."""
-        self.exited: Callable[[SystemExit], None] = lambda _: None
-        """Called when a user raised SystemExit, which would end the process."""
         self._gate = Event()
         self._spread = 0.0
         self._starts: dict[str, _Starts] = {}
-        self._without = 0  # users of the stage that sent nothing in on_start, since it ran out
+        self.without = 0
+        """Users of the stage that sent nothing in on_start, since it ran out."""
 
     def adopt(self, classes: dict[str, type[User]]) -> None:
         """Follow the users of these classes from now on."""
@@ -102,7 +100,7 @@ class OwnUsers:
         """
         self._gate.clear()
         self._spread = spread
-        self._without = 0
+        self.without = 0
 
     def open(self) -> None:
         self._gate.set()
@@ -122,7 +120,7 @@ class OwnUsers:
         spawning = getattr(self.runner, "spawning_greenlet", None)
         if spawning is not None:
             spawning.join(seconds)
-        while (left := self._where()["starting"]) and perf_counter() < deadline:
+        while (left := self.where()["starting"]) and perf_counter() < deadline:
             gevent.sleep(AWAITED)
         return left
 
@@ -142,7 +140,11 @@ class OwnUsers:
         place.sent += 1
         return True
 
-    def watch(self) -> "UserWatch":
+    def background(self) -> bool:
+        """Whether the greenlet that runs belongs to no user of the locustfile."""
+        return _owner() is None
+
+    def watch(self) -> UserWatch:
         return UserWatch(self)
 
     def _followed(self, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,10 +156,7 @@ class OwnUsers:
             setattr(user, _PLACE, _Place())
             if hasattr(user, "functions"):  # of pytest: it has neither tasks nor on_start
                 self._begin(user)
-            try:
-                run(user)
-            except SystemExit as error:
-                self.exited(error)
+            run(user)
 
         return follow
 
@@ -170,14 +169,14 @@ class OwnUsers:
         starts = self._starts.setdefault(type(user).__name__, _Starts())
         starts.add(place.sent)
         if starts.ran_out and not place.sent:
-            self._without = max(self._without + 1, min(starts.without, self.count()))
+            self.without = max(self.without + 1, min(starts.without, self.count()))
         while not self._gate.wait(PARKED):
             _leave_if_stopped(user)
         if self._spread:
             gevent.sleep(random.uniform(0, self._spread))
         _leave_if_stopped(user)
 
-    def _where(self) -> Counter[str]:
+    def where(self) -> Counter[str]:
         """How many users are where."""
         found: Counter[str] = Counter()
         for user in self._users():
@@ -190,48 +189,14 @@ class OwnUsers:
                 found["running"] += 1
         return found
 
+    def classes(self) -> Iterator[str]:
+        """Return the class of each user."""
+        return (type(user).__name__ for user in self._users())
+
     def _users(self) -> Iterator[User]:
         for greenlet in list(self.runner.user_greenlets) if self.runner else ():
             if greenlet.args:  # gevent takes them from one that has ended
                 yield greenlet.args[0]
-
-
-@dataclass(slots=True)
-class UserWatch:
-    """Looks at the users while a stage is measured."""
-
-    users: OwnUsers
-    _looks: int = 0
-    _where: Counter[str] = field(default_factory=Counter)
-    _classes: Counter[str] = field(default_factory=Counter)
-    _least: int | None = None
-
-    def run(self) -> None:
-        """Look again and again, until killed."""
-        while True:
-            self._look()
-            gevent.sleep(LOOK)
-
-    def counts(self) -> UserCounts:
-        if not self._looks:
-            self._look()
-        each = {name: count / self._looks for name, count in self._where.items()}
-        return UserCounts(
-            running=each.get("running", 0.0),
-            waiting=each.get("waiting", 0.0),
-            starting=each.get("starting", 0.0),
-            least=self._least or 0,
-            classes={name: count / self._looks for name, count in self._classes.items()},
-            without=self.users._without,
-        )
-
-    def _look(self) -> None:
-        where = self.users._where()
-        self._looks += 1
-        self._where.update(where)
-        self._classes.update(type(user).__name__ for user in self.users._users())
-        least = where["running"] + where["waiting"]
-        self._least = least if self._least is None else min(self._least, least)
 
 
 def _owner() -> User | None:

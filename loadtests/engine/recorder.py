@@ -4,9 +4,11 @@ Requests -> slices.
 A plan's requests are recorded directly; Locust's `request` event brings those of any User class.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeGuard
 
 import gevent
 
@@ -20,6 +22,7 @@ SERVICE_TIME = "brownout_service_time"
 that from the intended start."""
 PHASES = "brownout_phases"
 """In a request's context: where its time went, as loadtests.recording.phases.NAMES; seconds."""
+MOST = 20  # kinds of failures, or of events that are left out, that are told apart
 _PER_SECOND = 1 / LENGTH
 _USUAL = 200  # the status that is counted last: what all others leave of the successes
 
@@ -43,6 +46,8 @@ class Recorder:
         self._times = Histogram()  # of the stage's slices that were drained
         self._measured = 0.0  # when the window began (seconds, `perf_counter`)
         self.apart = EventSorter()
+        self._unusable: Counter[str] = Counter()
+        self._kinds: set[str] = set()
         self.beyond = 0
         """Requests of the stage that started after its end, and are not recorded."""
 
@@ -76,24 +81,31 @@ class Recorder:
     def on_request(
         self,
         name: str,
-        response_time: float | None,
-        response_length: int | None = None,
-        exception: BaseException | None = None,
+        response_time: Any,
+        response_length: Any = None,
+        exception: BaseException | str | None = None,
         response: Any = None,
         context: Mapping[str, Any] | None = None,
         request_type: str = "GET",
         **_: Any,
     ) -> None:
-        """Locust's `request` event; its `response_time` is in milliseconds."""
+        """
+        Locust's `request` event; its `response_time` is in milliseconds.
+
+        A locustfile's own client may fire it with anything: what is no time is left out and
+        counted, and what is no length is 0.
+        """
+        name, request_type = str(name), str(request_type)
         kind = self.apart.kind(request_type, name)
-        if response_time is None:
+        if not _is_amount(response_time):
+            self._leave_out(f"{request_type} {name} ({response_time!r:.40})")
             return
         # The event fires right after the last byte. Its own `start_time` is wall-clock time,
         # which may jump.
         ended = perf_counter()
         if kind is not None:
             if kind == "on_start" or self._measured <= ended < self._end:
-                failed = exception is not None
+                failed = bool(exception)
                 self.apart.record(kind, request_type, name, response_time, failed)
             return
         begun, intended = ended - response_time / 1000, None
@@ -103,12 +115,29 @@ class Recorder:
         answered = getattr(user, "brownout_answered", 0.0)
         user.brownout_answered = ended
         status = getattr(response, "status_code", "")
-        error = None if exception is None else kind_of(exception, response)
+        error = self._kind(exception, response) if exception else None  # as Locust takes it
         phases = context.get(PHASES) if context else None
         if phases is None and error is None:
             phases = self.phases(response, ended - begun)
-        size = response_length or 0
+        size = int(response_length) if _is_amount(response_length) else 0
         self.record(name, begun, ended, answered, status, size, error, intended, phases)
+
+    def _kind(self, exception: BaseException | str, response: Any) -> str:
+        """A failure in a word or two; some words may have numbers in them."""
+        kind = kind_of(exception, response)
+        if kind not in self._kinds and len(self._kinds) >= MOST:
+            return kind.partition(" ")[0]
+        self._kinds.add(kind)
+        return kind
+
+    def drain_unusable(self) -> dict[str, int]:
+        """How many events were left out since the last call, by what was wrong with them."""
+        counted, self._unusable = self._unusable, Counter()
+        return dict(counted)
+
+    def _leave_out(self, event: str) -> None:
+        if event in self._unusable or len(self._unusable) < MOST:
+            self._unusable[event] += 1
 
     def record(
         self,
@@ -200,3 +229,8 @@ class Recorder:
     def _slice(self, index: int, name: str) -> Slice:
         part = self._slices[index, name] = Slice(stage=self._stage, index=index, request=name)
         return part
+
+
+def _is_amount(reported: Any) -> TypeGuard[float]:
+    """Whether this can be a number of milliseconds, or of bytes."""
+    return isinstance(reported, int | float) and 0 <= reported < math.inf

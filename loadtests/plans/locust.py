@@ -58,7 +58,7 @@ class Locust(StrictTable):
             if isinstance(value, bool):
                 words += [flag] if value else []
             elif isinstance(value, tuple):
-                words += [flag, *map(_word, value)]
+                words += [f"{flag}={_word(one)}" for one in value]
             else:  # as one word: a value may begin with a dash
                 words.append(f"{flag}={_word(value)}")
         return words

@@ -264,10 +264,10 @@ class Apart(Message):
     `on_start`: requests that users sent in on_start, before the stage began. `timing`: events of a
     request type that counts as no request, which ended in the window; `times` then holds
     thousandths of what was reported as response_time, which may be a time or any other number.
-    `failed` of `count`.
+    `background`: requests that no user sent, and ended in the window. `failed` of `count`.
     """
 
-    kind: Literal["on_start", "timing"]
+    kind: Literal["on_start", "timing", "background"]
     request_type: str
     name: str
     count: Count
@@ -276,8 +276,8 @@ class Apart(Message):
 
     @classmethod
     def of(
-        cls, kind: Literal["on_start", "timing"], request_type: str, name: str, times: Histogram,
-        failed: int,
+        cls, kind: Literal["on_start", "timing", "background"], request_type: str, name: str,
+        times: Histogram, failed: int,
     ) -> "Apart":  # fmt: skip
         return cls(
             kind=kind,
@@ -303,8 +303,10 @@ class GeneratorDone(Message):
     second time for that; `strangers` how many handshakes with the
     master failed since the last stage, which the master adds to one of its workers'. `lateness`
     says how late its timers woke, for each quarter second that was measured (empty in files of
-    earlier versions). Of a user's own locustfile: `users`, `apart`, and `errors`, which counts the
-    exceptions of its code by what was raised and where.
+    earlier versions). Of a user's own locustfile: `users`, `apart`, `errors`, which counts the
+    exceptions of its code by what was raised and where, `unusable`, which counts the events that
+    were left out by what is wrong with them, and `pool_waits`, the seconds of the window that its
+    requests waited for a connection of its own pool.
     """
 
     type: Literal["done"] = "done"
@@ -324,6 +326,8 @@ class GeneratorDone(Message):
     users: UserCounts | None = None
     apart: tuple[Apart, ...] = ()
     errors: dict[str, Count] = {}
+    unusable: dict[str, Count] = {}
+    pool_waits: Amount = 0.0
 
 
 class LocustfileFailed(Message):

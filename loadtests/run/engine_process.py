@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Protocol, Self
 
 from loadtests.environment import LOCUST_WORDS, SAID
@@ -19,6 +19,7 @@ from loadtests.processes.groups import ProcessGroup, ended_with, stop, uninterru
 from loadtests.recording import messages
 
 CONNECTING = 120.0  # seconds that Locust may take to start; one that fails ends, and is seen
+ENDING = 1.0  # seconds between the end of its connection and that of its process
 POLL = 0.2  # seconds between two looks at whether it is alive
 SENDING = 10.0  # seconds that the engine may take to read what is sent
 LONGEST_HELLO = 1 << 16  # bytes
@@ -58,6 +59,8 @@ class ControllerSocket:
         self._caller: socket.socket | None = None
         self._buffer = b""
         self._sending = threading.Lock()
+        self.ended: Callable[[], str | None] = lambda: None
+        """How the process at the other end has ended; None: it has not, or that is not known."""
 
     @property
     def address(self) -> str:
@@ -136,7 +139,14 @@ class ControllerSocket:
             with self._sending:
                 self._caller.sendall(messages.encode(message))
         except OSError as error:
-            raise EngineFailed("the load generator is gone") from error
+            raise self._gone() from error
+
+    def _gone(self) -> EngineFailed:
+        """The connection is lost, by which the process ends in a moment or has ended."""
+        deadline = monotonic() + ENDING
+        while (how := self.ended()) is None and monotonic() < deadline:
+            sleep(POLL / 4)
+        return EngineFailed(f"the load generator is gone{f': it {how}' if how else ''}")
 
     def receive(self, timeout: float | None) -> Any:
         assert self._caller is not None
@@ -151,7 +161,7 @@ class ControllerSocket:
             except OSError:
                 received = b""
             if not received:
-                raise EngineFailed("the load generator is gone")
+                raise self._gone()
             self._buffer += received
         line, self._buffer = self._buffer.split(b"\n", 1)
         return messages.decode(line)
@@ -226,6 +236,7 @@ def engine(
         with uninterrupted(), cores.pinned_to(cores.generator):
             group = ProcessGroup(words, env, None, log)
             groups.append(group)
+            line.ended = group.ended
         yield connected
     except EngineFailed as error:
         how = group.ended()
@@ -235,7 +246,8 @@ def engine(
             raise LocustfileError(
                 f"Locust cannot play this locustfile with these options.{group.last_words()}"
             ) from error
-        raise EngineFailed(f"{error}{f': it {how}' if how else ''}.{group.last_words()}") from error
+        known = f": it {how}" if how and how not in str(error) else ""
+        raise EngineFailed(f"{error}{known}.{group.last_words()}") from error
     finally:
         with uninterrupted():
             stop(groups)

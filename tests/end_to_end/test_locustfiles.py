@@ -148,16 +148,18 @@ def test_a_handler_that_quits_the_runner_is_told_with_its_line(play):
     assert said in " ".join(invocation.output.split())
 
 
-def test_a_task_that_ends_the_process_is_told_with_its_line(play):
+def test_a_greenlet_of_a_task_that_ends_the_process_is_told_with_its_line(play):
     code, invocation = play(
-        USER.replace(
+        "import gevent\n"
+        + USER.replace(
             '        self.client.get("/")\n',
             '        self.client.get("/")\n        if self.environment.runner.user_count == 2:\n'
-            "            raise SystemExit(7)\n",
+            "            gevent.spawn(self.leave)\n\n    def leave(self):\n"
+            "        raise SystemExit(7)\n",
         )
     )
     assert code == 3, invocation.output
-    said = "the locustfile ended the load generator: SystemExit: 7 (users.py, line 12, in look)"
+    said = "the locustfile ended the load generator: SystemExit: 7 (users.py, line 16, in leave)"
     assert said in invocation.output
     assert invocation.run().of("there")[0].requests
 

@@ -23,7 +23,8 @@ class Scenario:
     What each user does again and again: `parallel` requests at a time, then a pause.
 
     `servers`: threads of the service; None: as many as there are requests. `stopping`: every n-th
-    user stops in on_start; 0: none does.
+    user stops in on_start; 0: none does. `lock`: tasks that can be in a request at a time, by a
+    lock of the locustfile; None: all of them.
     """
 
     servers: int | None
@@ -31,6 +32,7 @@ class Scenario:
     parallel: int = 1
     pause: Callable[[random.Random], float] = lambda rng: 0.0
     stopping: int = 0
+    lock: int | None = None
 
     def users(self, level: int) -> int:
         return level - level // self.stopping if self.stopping else level
@@ -84,7 +86,8 @@ def requests(
     scenario: Scenario, level: int, length: float, rng: random.Random
 ) -> Iterator[Request]:
     """All requests that start before `length` (seconds)."""
-    free = [0.0] * (scenario.servers or 0)
+    places = scenario.lock or scenario.servers
+    free = [0.0] * (places or 0)
     heapify(free)
     turns = [(rng.uniform(0, SPREAD), user) for user in range(scenario.users(level))]
     heapify(turns)
@@ -94,11 +97,11 @@ def requests(
             continue
         ends = []
         for _ in range(scenario.parallel):
-            begins = max(now, heappop(free)) if scenario.servers else now
+            begins = max(now, heappop(free)) if places else now
             ends.append(begins + scenario.service(rng))
-            if scenario.servers:
+            if places:
                 heappush(free, ends[-1])
-            yield now, ends[-1], False
+            yield begins if scenario.lock else now, ends[-1], False
         heappush(turns, (max(ends) + scenario.pause(rng), user))
 
 

@@ -34,6 +34,7 @@ LITTLE = 0.02
 Relative error of Little's law. It holds to the last user where nothing is lost; a hundredth comes
 from a stage's edges, clocks of several generators and settling, apart from its sampling error.
 """
+POOLED = 0.1  # of the time of requests, that they wait for a connection of their own pool
 LITTLE_REQUESTS = 500  # with fewer, its sampling error says nothing
 TURN = 0.0003
 """Seconds at most that the client itself takes between an answer and the next request."""
@@ -109,6 +110,7 @@ def of_level(
     """
     generator = [
         _exhausted(kinds),
+        _own_pool(usable, batches),
         _busy_generator(usable) or _late_generator(usable, batches),
     ]
     wrong = [
@@ -144,6 +146,7 @@ def unusable(
         not_held(record),
         _carried(record),
         _exhausted(kinds),
+        _own_pool([record], batches),
         _busy_generator([record]),
         *_load([record], batches),
     ]
@@ -178,8 +181,8 @@ def of_request(
         return Validity(
             valid=False,
             problems=(
-                f"{_NO_REQUEST}: no task sent one, or an answer and a pause take longer than it; "
-                "measure for longer then",
+                f"{_NO_REQUEST}: no task sent one by a client of Locust, or an answer and a pause "
+                "take longer than it; measure for longer then",
             ),
         )
     if not whole.ok.count:
@@ -235,6 +238,22 @@ def _exhausted(kinds: Mapping[str, int]) -> str | None:
             "connections open, or widen net.ipv4.ip_local_port_range"
         )
     return None
+
+
+def _own_pool(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | None:
+    """Requests of a locustfile that wait for each other before they are sent."""
+    seconds = sum(batch.seconds for batch in batches)
+    flight = sum(batch.in_flight for batch in batches)
+    waits = sum(done.pool_waits for record in records for done in record.dones.values())
+    length = sum(record.stage.measure for record in records)
+    if not seconds or not length or waits / length <= POOLED * flight / seconds:
+        return None
+    share = min(waits / length * seconds / flight, 1.0) if flight else 1.0
+    return (
+        "the load generator was the bottleneck: requests waited "
+        f"{percent(share)} of their time for a connection of the locustfile's own pool; give it "
+        "as many as there are users (maxsize of pool_manager, concurrency of client_pool)"
+    )
 
 
 def _busy_generator(records: Sequence[StageRecord]) -> str | None:

@@ -43,8 +43,8 @@ def apart(run: Run) -> list[EventsApart]:
 
 
 def event(one: EventsApart) -> str:
-    """E.g. "on_start: /login", "METRIC: tokens"."""
-    kind = "on_start" if one.kind == "on_start" else one.request_type
+    """E.g. "on_start: /login", "background: /poll", "METRIC: tokens"."""
+    kind = one.request_type if one.kind == "timing" else one.kind
     return f"{kind}: {one.name}" if one.name else kind
 
 

@@ -2,12 +2,13 @@
 
 import math
 import re
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from loadtests.analysis import mixes, scenario
+from loadtests.analysis import mixes, scenario, summary
 from loadtests.analysis.checks import users
 from loadtests.analysis.inputs.records import Header, Record, StageRecord
 from loadtests.analysis.knees import knee
@@ -228,3 +229,67 @@ def test_the_mix_of_requests_below_a_knee_must_be_one():
     every = [*(p for p in found if p.request == "all"), *two]
     assert mixes.without_mixed(every, bends) == {"ten": Knee(level=None)}
     assert "so it has no single knee" in mixes.problems(every, bends)[0]
+
+
+def test_a_lock_of_the_locustfile_is_no_limit_of_the_service():
+    held = record_of({"roomy": replace(at_work(None), lock=4)}, [1, 2, 4, 8, 16, 32])
+    run = run_of(held)
+    found = run.knees["roomy"]
+    assert found.level is None
+    assert found.high is None
+    for point in run.of("roomy"):
+        if point.level <= 4:
+            assert point.valid
+            assert point.limit is None
+        elif point.level >= 8:
+            assert not point.valid
+            assert point.limit.resource == "generator"
+            assert "outside of requests" in point.problems[0]
+            assert "response_time in seconds" not in point.problems[0]
+    text = summary.sentence(run, "roomy")
+    assert "follows the load up to 4 users" in text
+    assert "the locustfile holds them back" in text
+
+
+def test_users_whose_requests_wait_in_the_service_are_not_held_back_by_the_locustfile():
+    run = run_of(record_of({"four": at_work(4), "thinking": thinking(4)}, [1, 4, 16, 64, 160]))
+    assert all(point.valid for point in run.points)
+    assert run.knees["four"].level == pytest.approx(4, rel=0.1)
+
+
+def test_requests_that_wait_for_a_connection_of_the_locustfiles_pool_make_the_level_not_valid():
+    record = record_of({"roomy": at_work(4)}, [1, 16])
+    top = record.stages[-1]
+    top.dones["local"] = top.dones["local"].model_copy(update={"pool_waits": 12 * 4.0})
+    low, high = run_of(record).of("roomy")
+    assert low.valid
+    assert not high.valid
+    assert high.limit.resource == "generator"
+    assert "requests waited 75" in high.problems[0]
+    assert "connection of the locustfile's own pool" in high.problems[0]
+
+
+def test_events_without_a_time_are_told():
+    record = record_of({"roomy": at_work(None)}, [1])
+    done = record.stages[0].dones["local"]
+    record.stages[0].dones["local"] = done.model_copy(update={"unusable": {"GET /a (None)": 7}})
+    assert scenario.problems(record, []) == [
+        "7 events of the locustfile are in no number, since their response_time is no number of "
+        "milliseconds: GET /a (None)"
+    ]
+
+
+def test_requests_of_no_user_are_told_with_the_way_to_count_them():
+    record = record_of({"roomy": at_work(None)}, [1])
+    times = Histogram()
+    times.record(0.2)
+    done = record.stages[0].dones["local"]
+    rows = (Apart.of("background", "GET", "/poll", times, 0),)
+    record.stages[0].dones["local"] = done.model_copy(update={"apart": rows})
+    run = run_of(record)
+    [one] = run.apart
+    assert (one.kind, one.count, one.per_second) == ("background", 1, 0.25)
+    assert shown.event(one) == "background: /poll"
+    [told] = [text for text in run.problems if "no user" in text]
+    assert told.startswith("1 request was sent by no user of the locustfile")
+    assert told.endswith('[locust] requests = ["/poll"]')

@@ -36,6 +36,14 @@ def test_requests_of_users_in_on_start_are_apart_and_their_timings_stay_timings(
     assert apart.kind("METRIC", "tokens") == "timing"
 
 
+def test_requests_of_no_user_are_apart_unless_the_plan_names_them():
+    apart = EventSorter(requests=["MQTT", "/push"], background=lambda: True)
+    assert apart.kind("GET", "/poll") == "background"
+    assert apart.kind("METRIC", "tokens") == "timing"
+    assert apart.kind("MQTT", "topic") is None
+    assert apart.kind("GET", "/push") is None
+
+
 def test_rows_hold_counts_failures_and_the_numbers_as_they_were_reported():
     apart = EventSorter()
     for tokens in (500, 512, 524):

@@ -8,8 +8,13 @@ import pytest
 from loadtests.engine import recorder as module
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.recorder import Recorder
+from loadtests.recording.messages import SliceMessage
 
 ORIGIN = 100.0
+
+
+class CatchResponseError(Exception):
+    """As Locust's own, whose import patches the process."""
 
 
 @pytest.fixture
@@ -94,3 +99,62 @@ def test_requests_that_start_after_the_end_of_the_stage_are_counted_and_not_reco
     assert recorder.beyond == 2
     recorder.begin(1, ORIGIN, 10.0)
     assert recorder.beyond == 0
+
+
+@pytest.mark.parametrize("time", [None, -5, float("nan"), float("inf"), "12", object()])
+def test_an_event_whose_response_time_is_no_time_is_left_out_and_counted(listening, time):
+    recorder, _ = listening
+    recorder.on_request(name="/odd", response_time=time, request_type="GET")
+    recorder.on_request(name="tokens", response_time=time, request_type="METRIC")
+    assert not recorder.drain()
+    assert not recorder.apart.rows()
+    left_out = recorder.drain_unusable()
+    assert [text.partition(" (")[0] for text in left_out] == ["GET /odd", "METRIC tokens"]
+    assert not recorder.drain_unusable()
+
+
+@pytest.mark.parametrize(
+    ("length", "size"), [(None, 0), (-7, 0), ("12", 0), (float("inf"), 0), (12.0, 12), (12, 12)]
+)
+def test_what_is_no_length_counts_as_none(listening, monkeypatch, length, size):
+    recorder, _ = listening
+    monkeypatch.setattr(module, "perf_counter", lambda: ORIGIN + 1.1)
+    recorder.on_request(name=None, response_time=5, response_length=length, request_type="get")
+    [part] = recorder.drain()
+    assert (part.request, part.bytes, part.ok.count) == ("None", size, 1)
+    assert SliceMessage.of(part)
+
+
+@pytest.mark.parametrize(
+    ("exception", "kinds"),
+    [
+        ("no  such\nitem", {"no such item": 1}),
+        (True, {"True": 1}),
+        ("", {}),
+        (False, {}),
+        (ValueError("x"), {"ValueError": 1}),
+    ],
+)
+def test_an_exception_that_is_a_text_is_a_failure_by_that_text(
+    listening, monkeypatch, exception, kinds
+):
+    recorder, _ = listening
+    monkeypatch.setattr(module, "perf_counter", lambda: ORIGIN + 1)
+    recorder.on_request(name="/", response_time=5, exception=exception)
+    assert total(recorder).kinds == kinds
+
+
+def test_a_success_that_the_locustfile_calls_a_failure_has_its_words(listening):
+    recorder, answer = listening
+    answer(1.0, 0.1, error=CatchResponseError("price\nmissing"))
+    answer(1.1, 0.1, status=500, error=CatchResponseError("price missing"))
+    answer(1.2, 0.1, error=CatchResponseError("x" * 100))
+    assert total(recorder).kinds == {"200 price missing": 1, "500": 1, f"200 {'x' * 56}": 1}
+
+
+def test_words_with_numbers_in_them_are_told_apart_up_to_a_limit(listening):
+    recorder, answer = listening
+    for number in range(100):
+        answer(1.0, 0.1, error=CatchResponseError(f"order {number} missing"))
+    kinds = total(recorder).kinds
+    assert kinds == {f"200 order {n} missing": 1 for n in range(module.MOST)} | {"200": 80}
