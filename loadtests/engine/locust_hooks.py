@@ -118,6 +118,7 @@ def install() -> dict[str, type[User]]:
     classes = _own_users(plan.locustfile, scenario)
     events.init_command_line_parser.add_listener(add_options)  # its own options come first
     own.adopt(classes)
+    scenario.notes += _other_hosts(classes)
     for kind in classes.values():
         kind.host = overrides.PLANNED  # the form would take their own for one that was typed
     return classes
@@ -158,6 +159,18 @@ def _own_users(locustfile: Path, scenario: _Scenario) -> dict[str, type[User]]:
         for shape in shapes
     )
     return classes
+
+
+def _other_hosts(classes: dict[str, type[User]]) -> list[str]:
+    """A sentence where classes have hosts of their own, which are not used."""
+    hosts = {name: kind.host for name, kind in classes.items() if kind.host}
+    if len({kind.host for kind in classes.values()}) < 2:
+        return []
+    named = ", ".join(f"{name} has {host}" for name, host in hosts.items())
+    return [
+        f"All User classes call the deployment, also where they have another host ({named}): give "
+        "a request to another service its whole URL."
+    ]
 
 
 def _check_tasks(classes: list[type[User]]) -> None:

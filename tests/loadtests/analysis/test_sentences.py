@@ -45,7 +45,7 @@ def test_a_knee_with_a_fall_names_where_it_falls_to():
     assert text == (
         "async-httpx: flat to 22 users, then p95 grows 18 ms per user; "
         f"throughput falls from 391/s to {lowest} at 160 users, 66.5 % less (60.1 % to 70.2 %); "
-        "7.6 % of the requests fail at 160 users. One busy core."
+        "7.6 % of the requests fail at 160 users (503, timeout). One busy core."
     )
 
 
@@ -65,7 +65,7 @@ def test_a_p95_that_rises_before_the_knee_is_not_called_flat():
 
 def test_a_knee_with_failures_beyond_it():
     system = System([Station(constant(0.05), 20)], failing=lambda n: 0.4 if n > 50 else 0.0)
-    assert told(system).endswith(" of the requests fail at 80 users.")
+    assert told(system).endswith(" of the requests fail at 80 users (503).")
 
 
 def test_no_knee_within_the_levels():
@@ -83,7 +83,9 @@ def test_the_limit_beyond_the_knee_is_a_sentence_of_its_own():
         for point in run.points
     ]
     text = sentence(run.model_copy(update={"points": points}), "async-httpx")
-    assert text.endswith(" at 160 users. Thread pool: 22 of 22 threads busy, 118 requests waiting.")
+    assert text.endswith(
+        "(503, timeout). Thread pool: 22 of 22 threads busy, 118 requests waiting."
+    )
 
 
 def test_a_service_that_blocks_itself():
