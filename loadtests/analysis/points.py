@@ -25,13 +25,14 @@ from loadtests.analysis.inputs.user_time import UserTime
 from loadtests.analysis.inputs.windows import Quarter, Window, pieces, together, window
 from loadtests.analysis.numbers import duration, percent, rate
 from loadtests.analysis.stats import intervals
-from loadtests.analysis.steady import Steadiness, steadiness, worst
+from loadtests.analysis.steady import Steadiness, fall, steadiness, worst
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.messages import Stage
 from loadtests.recording.slices import LENGTH
 from loadtests.results import QUANTILES, Errors, Estimate, Point
 
 ALL = "all"  # the requests of a level taken together
+_TURNS = 5  # of each user in the first third of a window: fewer can be whole waves of answers
 _CYCLES = 10  # of each user in a window that is long enough for what began before it
 Samples = Sequence[Mapping[str, Any]]
 
@@ -265,6 +266,13 @@ def _point(level: _Level, request: str, seen: _LevelData, answered: Estimate) ->
         problems.append(_too_short(stage, whole, level.unaccounted))
     if level.steady.state == "over-saturated" and request == ALL:
         problems.append(_unstable(stage, whole, level.steady.growth))
+    state = level.steady.state
+    if stage.model == "closed" and answered.value:
+        # All that was taken may have been taken from the last third.
+        taken = 1 + 3 * more / answered.value
+        falling = [text for one in seen.windows if (text := _falling(one, stage.level, taken))]
+        problems += falling[:1] if request == ALL else []
+        state = "drifting" if falling and state in (None, "steady") else state
     if (out := sum(len(record.cut) for record in level.records)) and request == ALL:
         length = sum(record.stage.measure for record in level.records)
         problems.append(
@@ -312,7 +320,7 @@ def _point(level: _Level, request: str, seen: _LevelData, answered: Estimate) ->
         resources=level.resources if request == ALL else {},
         in_flight=in_flight,
         users=users.of_level(level.records) if request == ALL else None,
-        steady=level.steady.state,
+        steady=state,
         warmup_dropped=level.steady.settled * LENGTH,
         noise={name: value for name, value in (("throughput", more), *less.items()) if value},
         left_out=out * LENGTH,
@@ -383,6 +391,18 @@ def _too_short(stage: Stage, whole: Quarter, unaccounted: float) -> str:
     return (
         f"no response times: for {percent(unaccounted)} of the time its {stage.level} users waited "
         f"for answers to requests from before the window; measure for {duration(needed)} or more"
+    )
+
+
+def _falling(seen: Window, users: int, taken: float) -> str | None:
+    fallen = fall(seen.quarters, _TURNS * users, taken)
+    if fallen is None:
+        return None
+    first, last = map(rate, fallen)
+    return (
+        f"not steady, still drifting: {first} were answered in the first third of the window and "
+        f"{last} in its last, as by a service that loses connections, threads or places which are "
+        "not given back"
     )
 
 

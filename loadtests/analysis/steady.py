@@ -41,6 +41,7 @@ _RAGGED = 0.5  # of the variance of independent answers; theirs at least, where 
 _LUCK = 1.5  # a queue's slow swings show only in a longer window
 _MOST = 10.0  # times as long; farther than that a short window does not see
 _SURE = 5.0  # standard errors; the place of a step was chosen to make it large
+_FALLEN = 2 / 3  # of the answers in the first third of a window
 _JUMPS = 0.5  # of what a line leaves unexplained is left by a single step
 
 
@@ -86,6 +87,27 @@ def steadiness(quarters: Sequence[Quarter], model: str) -> Steadiness:
     if growth:
         return Steadiness("over-saturated", growth=growth)
     return Steadiness("unsteady" if _steps(responses.series) else "drifting")
+
+
+def fall(quarters: Sequence[Quarter], least: int, taken: float = 1.0) -> tuple[float, float] | None:
+    """
+    Answers a second in the first third of a window and in its last, where they fall by more than
+    chance and much; else None.
+
+    Args:
+        least: answers that the first third must have.
+        taken: times as many that the last third can have had without disturbances.
+    """
+    third = len(quarters) // 3
+    if not third:
+        return None
+    parts = quarters[:third], quarters[-third:]
+    first, last = (sum(one.ended for one in part) for part in parts)
+    before, after = (sum(one.seconds for one in part) for part in parts)
+    most = last * taken
+    if first < least or most >= _FALLEN * first or first - most <= _SURE * math.sqrt(first + most):
+        return None
+    return first / before, last / after
 
 
 def worst(found: Sequence[Steadiness]) -> Steadiness:

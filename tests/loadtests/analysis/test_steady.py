@@ -1,6 +1,8 @@
 """The state of a window: steady queues are called so, real ramps and growing queues are found."""
 
 import random
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 import pytest
@@ -12,11 +14,18 @@ from loadtests.analysis.points import points
 from loadtests.analysis.slos.metrics import Evidence
 from loadtests.analysis.slos.slo_result import slo_result
 from loadtests.analysis.stats.autocorrelation import half_width, slope
-from loadtests.analysis.steady import Steadiness, steadiness, worst
+from loadtests.analysis.steady import Steadiness, fall, steadiness, worst
 from loadtests.plans.slos import parse
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.slices import LENGTH
-from tests.support.simulated_engine import SimulatedEngine, exponential, record, stage, threads
+from tests.support.simulated_engine import (
+    SimulatedEngine,
+    exponential,
+    record,
+    recorded,
+    stage,
+    threads,
+)
 
 QUEUE = {"queue": threads(10, exponential(0.05))}
 
@@ -125,3 +134,45 @@ def test_a_related_series_that_lasts_widens_one_too_short_to_show_it():
     alone = half_width([noise])
     assert half_width([noise], [lasting]) > 1.1 * alone
     assert half_width([noise], [np.zeros(20)]) == alone
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([15] * 16 + [5] * 16 + [2] * 16, (60.0, 10.0)),
+        ([15] * 48, None),
+        ([15] * 24 + [12] * 24, None),  # by a fifth
+        ([1] * 24 + [0] * 24, None),  # by chance
+        ([5] * 24 + [15] * 24, None),  # a warm-up
+        ([6] * 24 + [0] * 24, None),  # whole waves of answers
+        ([], None),
+    ],
+)
+def test_answers_that_become_fewer_within_a_window_are_told(counts, expected):
+    window = [replace(quarters([0.05])[0], ended=count) for count in counts]
+    found = fall(window, 100)
+    assert found == (pytest.approx(expected, rel=0.3) if expected else None)
+    assert fall(window, 100, taken=5.0) is None
+
+
+def test_a_service_that_loses_its_places_within_a_window_says_so():
+    """Twelve users; each second one of their twelve places of 0.2 s is lost."""
+    rng, free = random.Random(0), [(0.0, 13.0)] + [(0.0, 1.0 + n) for n in range(11)]
+    turns, requests = [(rng.uniform(0, 0.2), user) for user in range(12)], []
+    heapify(turns)
+    while turns:
+        now, user = heappop(turns)
+        free = [(at, lost) for at, lost in free if max(at, now) < lost]
+        if now >= 12 or not free:
+            continue
+        heapify(free)
+        at, lost = heappop(free)
+        ends = max(at, now) + rng.uniform(0.18, 0.22)
+        heappush(free, (ends, lost))
+        requests.append((now, ends, False))
+        heappush(turns, (ends, user))
+    found = recorded(stage(0, "leaking", 12, settle=0.0, measure=12.0), iter(requests))
+    point = points([found])[0]
+    told = "; ".join(point.problems)
+    assert point.steady in ("drifting", "unsteady"), told
+    assert "were answered in the first third of the window and" in told
