@@ -29,6 +29,7 @@ from loadtests.watcher.states import (
     SOCKET,
 )
 
+GONE = 4  # quarter seconds of a stage without a sign of a process: it has ended
 IDLE = 0.5  # busy threads, in the mean: with fewer nothing is said of them
 LEAST = 3  # looks in which a main thread waits for events: then it is an event loop's
 DOES = {
@@ -108,6 +109,41 @@ def _quarters(name: str, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
         for one in found if isinstance(found, list) else ():
             if isinstance(one, dict) and one.get("deployment") == name:
                 yield one
+
+
+def ended(records: Sequence[StageRecord], samples: Sequence[Sample]) -> list[str]:
+    """A sentence for each deployment of which processes with an event loop ended in a stage."""
+    stages: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for record in records:
+        if record.window and not record.died:
+            start, end = record.window
+            stages[record.stage.deployment].append((start - record.stage.settle, end))
+    texts = []
+    for name, of_one in stages.items():
+        loops: Counter[str] = Counter()
+        last: dict[str, float] = {}
+        moments: list[float] = []
+        for quarter in _quarters(name, samples):
+            with suppress(KeyError, TypeError, AttributeError):
+                moments.append(quarter["at"])
+                for pid, process in quarter["processes"].items():
+                    loops[pid] += process["main"].get(EVENTS, 0)
+                    if process["main"].keys() - {OTHER}:  # one that has ended does nothing
+                        last[pid] = quarter["at"]
+        gone = [
+            pid
+            for pid, at in last.items()
+            if loops[pid] >= LEAST
+            for start, end in of_one
+            if start <= at and sum(at < moment < end for moment in moments) >= GONE
+        ]
+        if gone:
+            count = "1 process" if len(gone) == 1 else f"{len(gone)} processes"
+            texts.append(
+                f"{name}: {count} that served requests ended during a level. Requests that were "
+                "in them got no answer, and starting others takes CPU; see the service's log."
+            )
+    return texts
 
 
 def denied(samples: Sequence[Sample], points: Sequence[Point]) -> list[str]:

@@ -109,6 +109,7 @@ def run_of(record: Record, measure: Measure = points) -> Run:
             *scenario.problems(record, apart),
             *mixes_differ,
             *outside.denied(samples, found),
+            *outside.ended(record.stages, samples),
             *certificates.unchecked(record),
             *canaries.problems(found),
             *problems,

@@ -201,6 +201,8 @@ def _faster(valid: Sequence[Point], knee: Knee) -> str:
 def _one_at_a_time(knee: Knee) -> bool:
     """Whether a single request keeps it busy: a knee of 1, whose interval leaves 2 out."""
     level, high = knee.level or 0.0, knee.high
+    if knee.limit in ("threads", "pool"):
+        return False  # a request holds several in turn, as a task after its answer does
     return level <= ONE_AT_A_TIME and (high is None or high < 2)
 
 

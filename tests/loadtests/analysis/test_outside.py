@@ -13,7 +13,8 @@ from tests.support.observed import level, point
 
 
 def record(start=0.0, end=10.0, name="a") -> Any:
-    return SimpleNamespace(window=(start, end), stage=SimpleNamespace(deployment=name))
+    stage = SimpleNamespace(deployment=name, settle=1.0)
+    return SimpleNamespace(window=(start, end), stage=stage, died=None)
 
 
 def quarter(at, main, pid="1", name="a", **more):
@@ -199,3 +200,17 @@ def test_a_stored_comparison_says_that_the_cores_were_slower():
     assert "slower" in canaries.apart(a, b)
     assert "faster" in canaries.apart(b, a)
     assert canaries.apart(a, with_canary(1, 0.0011)) == ""
+
+
+def test_a_worker_that_ends_during_a_level_is_told():
+    at = [n / 4 for n in range(40)]
+    kept = [quarter(moment, {"events": 20}) for moment in at]
+    gone = [quarter(moment, {"events": 20}, pid="2") for moment in at if moment < 5]
+    zombie = [quarter(moment, {"other": 20}, pid="2") for moment in at if moment >= 5]
+    helper = [quarter(moment, {"lock": 20}, pid="3") for moment in at if moment < 5]
+    [text] = outside.ended([record()], [sample(*kept, *gone, *zombie, *helper)])
+    assert text.startswith("a: 1 process that served requests ended during a level")
+    for quiet in ([*kept, *helper], kept[:20], [quarter(1.0, None)], []):
+        assert not outside.ended([record()], [sample(*quiet)])
+    between = [record(0.0, 5.2), record(6.5, 10.0)]
+    assert not outside.ended(between, [sample(*kept, *gone)])
