@@ -135,6 +135,6 @@ def _unusable(records: Iterable[StageRecord]) -> list[str]:
     named = ", ".join(event for event, _ in counts.most_common(MOST))
     events = "1 event" if counts.total() == 1 else f"{counts.total():,} events"
     return [
-        f"{events} of the locustfile are in no number, since their response_time is no number of "
-        f"milliseconds: {named}"
+        f"{events} of the locustfile are in no number, since their response_time is not a number "
+        f"of milliseconds: {named}"
     ]

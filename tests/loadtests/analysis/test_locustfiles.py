@@ -274,8 +274,8 @@ def test_events_without_a_time_are_told():
     done = record.stages[0].dones["local"]
     record.stages[0].dones["local"] = done.model_copy(update={"unusable": {"GET /a (None)": 7}})
     assert scenario.problems(record, []) == [
-        "7 events of the locustfile are in no number, since their response_time is no number of "
-        "milliseconds: GET /a (None)"
+        "7 events of the locustfile are in no number, since their response_time is not a number "
+        "of milliseconds: GET /a (None)"
     ]
 
 

@@ -14,7 +14,7 @@ ORIGIN = 100.0
 
 
 class CatchResponseError(Exception):
-    """As Locust's own, whose import patches the process."""
+    """Locust's own would patch the process when it is imported."""
 
 
 @pytest.fixture
