@@ -267,7 +267,7 @@ def _point(level: _Level, request: str, seen: _LevelData, answered: Estimate) ->
     if level.steady.state == "over-saturated" and request == ALL:
         problems.append(_unstable(stage, whole, level.steady.growth))
     state = level.steady.state
-    if stage.model == "closed" and answered.value:
+    if stage.model == "closed" and not stage.own_tasks and answered.value:
         # All that was taken may have been taken from the last third.
         taken = 1 + 3 * more / answered.value
         falling = [text for one in seen.windows if (text := _falling(one, stage.level, taken))]

@@ -91,18 +91,18 @@ def steadiness(quarters: Sequence[Quarter], model: str) -> Steadiness:
 
 def fall(quarters: Sequence[Quarter], least: int, taken: float = 1.0) -> tuple[float, float] | None:
     """
-    Answers a second in the first third of a window and in its last, where they fall by more than
+    Successes a second in the first third of a window and in its last, where they fall by more than
     chance and much; else None.
 
     Args:
-        least: answers that the first third must have.
+        least: successes that the first third must have.
         taken: times as many that the last third can have had without disturbances.
     """
     third = len(quarters) // 3
     if not third:
         return None
     parts = quarters[:third], quarters[-third:]
-    first, last = (sum(one.ended for one in part) for part in parts)
+    first, last = (sum(one.succeeded for one in part) for part in parts)
     before, after = (sum(one.seconds for one in part) for part in parts)
     most = last * taken
     if first < least or most >= _FALLEN * first or first - most <= _SURE * math.sqrt(first + most):

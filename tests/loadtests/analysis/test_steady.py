@@ -149,7 +149,7 @@ def test_a_related_series_that_lasts_widens_one_too_short_to_show_it():
     ],
 )
 def test_answers_that_become_fewer_within_a_window_are_told(counts, expected):
-    window = [replace(quarters([0.05])[0], ended=count) for count in counts]
+    window = [replace(quarters([0.05])[0], succeeded=count) for count in counts]
     found = fall(window, 100)
     assert found == (pytest.approx(expected, rel=0.3) if expected else None)
     assert fall(window, 100, taken=5.0) is None
