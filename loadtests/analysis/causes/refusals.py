@@ -7,12 +7,16 @@ from loadtests.analysis.numbers import percent, rounded
 from loadtests.results import Errors
 
 REFUSING = 0.05  # of the requests, beyond those at the lowest level
-_STATUSES = ("429", "503")  # RFC 6585, 4; RFC 9110, 15.6.4
+_KINDS = {
+    "429": "429",  # RFC 6585, 4
+    "503": "503",  # RFC 9110, 15.6.4
+    "HTML page": "an HTML page with a status of success",
+}
 _PASSED_ON = 0.5  # refused calls for a refused request: then the upstream refuses
 
 
 def refusals(case: Case) -> Found | None:
-    """Requests that are refused by status, while the upstream refuses few calls."""
+    """Requests that are refused by an answer, while the upstream refuses few calls."""
     now = case.now
     point = now.point
     refused = _refused(point.errors)
@@ -28,13 +32,13 @@ def refusals(case: Case) -> Found | None:
             return None
         many = f"{rounded(calls, 3)} calls a second" if calls else "none"
         upstream = f", and the upstream refused {many}"
-    status = max(refused, key=lambda one: refused[one])
-    why = f"refused by the service: {percent(share)} of the requests get {status}{upstream}"
+    answer = _KINDS[max(refused, key=lambda one: refused[one])]
+    why = f"refused by the service: {percent(share)} of the requests get {answer}{upstream}"
     return Found("refusals", None, why)
 
 
 def _refused(errors: Errors) -> Mapping[str, int]:
-    return {kind: errors.kinds[kind] for kind in _STATUSES if kind in errors.kinds}
+    return {kind: errors.kinds[kind] for kind in _KINDS if kind in errors.kinds}
 
 
 def _share(errors: Errors, requests: int) -> float:

@@ -442,10 +442,10 @@ def test_a_value_below_a_measured_throughput_is_not_called_the_ceiling(reached, 
     assert bounds[0].finding is None
 
 
-def refused(users, share, **upstream):
-    """A level at which the service answers this share of the requests with 429."""
+def refused(users, share, kind="429", **upstream):
+    """A level at which the service answers this share of the requests with 429, or another way."""
     seen = level(users, 50.0, failing=share, upstream={"calls": 50.0, **upstream})
-    kinds = {"429": round(share * seen.point.requests)}
+    kinds = {kind: round(share * seen.point.requests)}
     errors = seen.point.errors.model_copy(update={"kinds": kinds})
     return replace(seen, point=seen.point.model_copy(update={"errors": errors}), cpu=0.97)
 
@@ -454,6 +454,12 @@ def test_requests_that_the_service_refuses_itself_are_the_cause_also_where_refus
     limit = named(level(1), level(2), refused(4, 0.9), refused(8, 0.95))
     assert limit.resource == "refusals"
     assert "95 % of the requests get 429, and the upstream refused none" in limit.why
+
+
+def test_a_service_that_answers_with_a_page_in_place_of_json_refuses():
+    limit = named(level(1), level(2), refused(4, 0.9, "HTML page"), refused(8, 0.95, "HTML page"))
+    assert limit.resource == "refusals"
+    assert "95 % of the requests get an HTML page with a status of success" in limit.why
 
 
 def test_refusals_that_the_upstream_made_are_not_those_of_the_service():
