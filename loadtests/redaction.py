@@ -166,7 +166,7 @@ def text(text: str) -> str:
 
 
 def own_text(text: str) -> str:
-    """The same for a text of the user's, such as a URL; what is hidden is remembered."""
+    """Hide secrets in a text of the user, such as a URL, and remember their values."""
     return _without_secrets(text, _remember_literal)
 
 

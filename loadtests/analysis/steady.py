@@ -219,7 +219,7 @@ def _steps(series: Series) -> bool:
 
 
 def _variance(series: Series) -> float:
-    """The same as `series.var()`, which takes several times as long for a few terms."""
+    """The variance, as `series.var()` gives it in several times the time for a few terms."""
     around = series - np.add.reduce(series) / len(series)
     return float(np.add.reduce(around * around)) / len(series)
 

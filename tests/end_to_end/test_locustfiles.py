@@ -67,7 +67,7 @@ def test_a_handler_of_test_start_that_fails_ends_the_run_with_its_line(play):
     assert "Traceback" not in invocation.output
 
 
-def test_a_handler_that_fails_later_leaves_what_was_measured_and_exits_with_3(play):
+def test_a_handler_that_fails_later_keeps_the_results_and_exits_with_3(play):
     code, invocation = play(
         USER
         + "\nstarts = []\n\n@events.test_start.add_listener\ndef again(**_):\n"
@@ -82,7 +82,7 @@ def test_a_handler_that_fails_later_leaves_what_was_measured_and_exits_with_3(pl
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("event", ["test_stop", "quitting"])
-def test_a_handler_of_the_end_that_fails_is_told_and_the_run_exits_with_3(play, event, processes):
+def test_a_failing_handler_at_the_end_is_reported_and_the_run_exits_with_3(play, event, processes):
     last = "len(stops) == 2" if event == "test_stop" else "True"
     code, invocation = play(
         USER
@@ -99,7 +99,7 @@ def test_a_handler_of_the_end_that_fails_is_told_and_the_run_exits_with_3(play, 
     assert all(point.requests for point in points)
 
 
-def test_an_exit_code_that_the_locustfile_sets_is_told_and_the_run_exits_with_1(play):
+def test_an_exit_code_of_the_locustfile_is_reported_and_the_run_exits_with_1(play):
     code, invocation = play(
         USER
         + "\n@events.quitting.add_listener\ndef check(environment, **_):\n"
@@ -121,7 +121,7 @@ def test_handlers_of_the_end_have_the_time_that_they_need(play):
     assert (invocation.cwd / "stored").exists()
 
 
-def test_a_locustfile_that_quits_the_runner_leaves_what_was_measured_and_exits_with_3(play):
+def test_a_locustfile_that_quits_the_runner_keeps_the_results_and_exits_with_3(play):
     code, invocation = play(
         USER.replace(
             '        self.client.get("/")\n',
@@ -137,7 +137,7 @@ def test_a_locustfile_that_quits_the_runner_leaves_what_was_measured_and_exits_w
     assert not any(point.valid for point in others), others
 
 
-def test_a_handler_that_quits_the_runner_is_told_with_its_line(play):
+def test_a_handler_that_quits_the_runner_is_named_with_its_line(play):
     code, invocation = play(
         USER
         + "\nstarts = []\n\n@events.test_start.add_listener\ndef enough(environment, **_):\n"
@@ -164,7 +164,7 @@ def test_a_greenlet_of_a_task_that_ends_the_process_is_told_with_its_line(play):
     assert invocation.run().of("there")[0].requests
 
 
-def test_users_that_never_get_beyond_their_log_in_are_no_result(play):
+def test_users_that_never_leave_on_start_give_no_result(play):
     code, invocation = play(
         USER.replace(
             "    @task", "    def on_start(self):\n        self.key = {}['key']\n\n    @task"
@@ -184,7 +184,7 @@ def test_an_option_that_locust_has_itself_is_named_without_a_traceback(play):
     assert "raise ArgumentError" not in invocation.output
 
 
-def test_a_handler_of_init_that_wants_the_host_is_told_where_it_is_known(play):
+def test_a_handler_of_init_that_needs_the_host_gets_a_hint(play):
     code, invocation = play(
         USER + "\n@events.init.add_listener\ndef token(environment, **_):\n"
         "    environment.host + '/token'\n"
@@ -203,7 +203,7 @@ def test_tags_that_leave_a_user_no_task_are_refused_at_once(play, processes):
     assert "Visitor of the locustfile has no task to play" in invocation.output
 
 
-def test_a_required_option_that_is_missing_is_told_in_the_words_of_locust(play):
+def test_a_missing_required_option_has_the_message_of_locust(play):
     code, invocation = play(USER + OPTIONS)
     assert code == 2
     assert "the following arguments are required: --apikey" in invocation.output
@@ -307,7 +307,7 @@ def test_each_stage_is_a_test_of_its_own_on_each_node_with_the_host_of_its_deplo
     assert counted == [1, 2]
 
 
-def test_a_handler_of_init_that_fails_is_told_before_anything_is_played(play):
+def test_a_failing_handler_of_init_is_reported_before_the_first_stage(play):
     code, invocation = play(
         USER
         + "\n@events.init.add_listener\ndef warm(**_):\n    raise OSError('nothing is there')\n"

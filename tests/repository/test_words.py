@@ -44,16 +44,20 @@ WORDS = {
 # A word without its borders is found many times as fast, and most files have none.
 LIKELY = {pattern: re.compile(pattern.replace(r"\b", "")) for pattern in WORDS}
 
-# A docstring is read without the name of what it is about: its first line is a sentence.
-PREPOSITIONS = re.compile(
+# A docstring is read without the name of what it is about: its first line is a sentence. It begins
+# with neither a preposition nor a pronoun that stands for the name.
+OPENINGS = re.compile(
     r"[`\"']*(about|above|across|after|against|along|among|around|as|at|before|behind|below|beneath"
     r"|beside|between|beyond|by|during|except|for|from|in|inside|into|like|near|of|off|on|onto|out"
     r"|outside|over|past|since|through|throughout|to|toward|towards|under|until|up|upon|with|within"
-    r"|without)\b",
+    r"|without|it|likewise|that|the same|they|those|whom?|whose)\b",
     re.IGNORECASE,
 )
 # What comes before a docstring: nothing, or the colon of a definition; and comments.
-SUSPECT = re.compile(rf'(?:\A|:)\s*(?:#[^\n]*\s*)*r?"""\s*{PREPOSITIONS.pattern}', re.IGNORECASE)
+SUSPECT = re.compile(rf'(?:\A|:)\s*(?:#[^\n]*\s*)*r?"""\s*{OPENINGS.pattern}', re.IGNORECASE)
+
+# The name of a test is a fact: its subject is a noun, not a clause.
+CLAUSES = re.compile(r"def (test_(?:that|what|whatever|who|whoever|whom|whose)_\w+)")
 
 
 def files() -> list[Path]:
@@ -76,14 +80,14 @@ def complaints(text: str) -> Iterator[str]:
             yield f"{line}: {found.group()!r}; write: {instead}"
 
 
-def opened_by_a_preposition(source: str) -> Iterator[str]:
+def badly_opened(source: str) -> Iterator[str]:
     if not SUSPECT.search(source):  # most files need no parsing
         return
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, documented):
             text = ast.get_docstring(node) or ""
-            if found := PREPOSITIONS.match(text):
+            if found := OPENINGS.match(text):
                 first = text.splitlines()[0]
                 yield f"{node.body[0].lineno}: {first!r} begins with {found.group(1)!r}"
 
@@ -97,12 +101,22 @@ def test_texts_have_none_of_the_words() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_docstrings_do_not_begin_with_a_preposition() -> None:
+def test_docstrings_begin_with_neither_a_preposition_nor_a_pronoun() -> None:
     wrong = [
         f"{path}:{each}"
         for path in files()
         if path.suffix == ".py"
-        for each in opened_by_a_preposition(path.read_text(encoding="utf-8"))
+        for each in badly_opened(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_names_of_tests_do_not_begin_with_a_clause() -> None:
+    wrong = [
+        f"{path}: {name}"
+        for path in files()
+        if path.name.startswith("test_")
+        for name in CLAUSES.findall(path.read_text(encoding="utf-8"))
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -127,11 +141,13 @@ def test_a_word_of_the_list_is_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["besides", "there is no port", "is no longer", "so much", "it tells a story", "anyone"]
 )
-def test_other_words_are_not(text: str) -> None:
+def test_other_words_are_allowed(text: str) -> None:
     assert not [*complaints(text)]
 
 
-def test_a_docstring_that_begins_with_a_preposition_is_found() -> None:
-    source = 'def threads():  # many\n    # Yes.\n    """Of a process."""\n\n\n'
+@pytest.mark.parametrize("first", ["Of a process.", "Those of a process.", "The same again."])
+def test_a_docstring_without_a_noun_at_its_start_is_found(first: str) -> None:
+    source = f'def threads():  # many\n    # Yes.\n    """{first}"""\n\n\n'
     source += 'def cores():\n    """The cores."""\n'
-    assert [*opened_by_a_preposition(source)] == ["3: 'Of a process.' begins with 'Of'"]
+    [found] = badly_opened(source)
+    assert found.startswith(f"3: {first!r} begins with")

@@ -116,7 +116,7 @@ def test_an_event_whose_response_time_is_no_time_is_left_out_and_counted(listeni
 @pytest.mark.parametrize(
     ("length", "size"), [(None, 0), (-7, 0), ("12", 0), (float("inf"), 0), (12.0, 12), (12, 12)]
 )
-def test_what_is_no_length_counts_as_none(listening, monkeypatch, length, size):
+def test_an_invalid_length_counts_as_none(listening, monkeypatch, length, size):
     recorder, _ = listening
     monkeypatch.setattr(module, "perf_counter", lambda: ORIGIN + 1.1)
     recorder.on_request(name=None, response_time=5, response_length=length, request_type="get")
