@@ -116,7 +116,7 @@ def _suggested(plan: Plan, found: Examination) -> Iterator[str]:
 
     suggestion = found.suggestion
     if not all(isinstance(one, UrlDeployment) for one in plan.deployments.values()):
-        yield f"The mock upstream answers in {duration(mean_latency(plan))} in the mean."
+        yield f"The mock upstream answers in {duration(mean_latency(plan))} on average."
     if suggestion is None:
         yield "Levels are suggested once the requests are answered as the plan expects."
         return

@@ -93,6 +93,6 @@ def _sentence(plan: Plan, one: ShortLook, cores: int) -> str:
     if knee is None or one.cpu is None:
         return f"{text}."
     used = max(min(one.processes, cores), 1)
-    busy = "1 core is" if used == 1 else f"{used} cores are"
+    cores_used = "1 core" if used == 1 else f"{used} cores"
     where = rate(knee) if plan.load.model == "open" else load(max(round(knee), 1), "closed")
-    return f"{text} and takes {duration(one.cpu)} of CPU for it: {busy} busy from some {where} on."
+    return f"{text} with {duration(one.cpu)} of CPU: about {where} use all of {cores_used}."

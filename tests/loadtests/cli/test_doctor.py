@@ -56,7 +56,7 @@ def test_doctor_suggests_levels_a_length_and_a_level_to_compare_at(folder):
         r"mine  /checkout: 200, 2 B, first byte after .* m?s, 1 upstream call \(200\)",
         found.lines[1],
     )
-    assert re.search(r"(?m)^mine answers one user in .* of CPU for it: ", found.output)
+    assert re.search(r"(?m)^mine answers one user in .* of CPU: about ", found.output)
     assert re.search(r"(?m)^  levels = \[1, [\d, ]+\]$", found.output)
     assert 'measure = "' in found.output
     assert re.search(r"(?m)^For brownout compare: --at \d+$", found.output)

@@ -24,12 +24,12 @@ def test_levels_rise_from_one_to_beyond_the_knee(response_time, cpu, knee):
     assert len(found.levels) <= 7
     assert found.at <= max(knee / 2, 1)
     assert found.at in found.levels
-    assert f"busy from some {knee} users on" in found.why[0]
+    assert f"about {knee} users use all of" in found.why[0]
 
 
 def test_more_cores_move_the_knee_as_far_as_processes_use_them():
-    assert "from some 116 users on" in suggested(0.058, 0.001, processes=4, cores=2).why[0]
-    assert "from some 58 users on" in suggested(0.058, 0.001, processes=1, cores=2).why[0]
+    assert "116 users use all of 2 cores" in suggested(0.058, 0.001, processes=4, cores=2).why[0]
+    assert "58 users use all of 1 core" in suggested(0.058, 0.001, processes=1, cores=2).why[0]
 
 
 def test_rates_of_the_open_model_are_shares_of_what_a_core_answers():
