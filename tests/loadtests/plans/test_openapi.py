@@ -1,5 +1,6 @@
 """The operations of an OpenAPI document, with values that can be sent."""
 
+from functools import cache
 from typing import Annotated, Any
 
 import pytest
@@ -66,8 +67,14 @@ document = app.openapi()
 document["paths"]["/mine"]["get"]["security"] = [{HTTPBearer().scheme_name: []}]
 
 
+@cache
+def operations() -> list[openapi.Operation]:
+    """Those of the document, with all that can be generated, which takes long."""
+    return openapi.operations(document)
+
+
 def operation(name: str) -> openapi.Operation:
-    return next(one for one in openapi.operations(document) if one.name == name)
+    return next(one for one in operations() if one.name == name)
 
 
 def test_parameters_have_values_of_the_document():
@@ -86,7 +93,7 @@ def test_a_body_has_the_examples_defaults_and_first_choices():
 
 def test_parameters_without_a_value_in_the_document_are_named(monkeypatch):
     monkeypatch.setattr(openapi, "_generator", lambda: None)
-    found = operation("PUT /bare")
+    found = next(one for one in openapi.operations(document) if one.name == "PUT /bare")
     assert found.body is None
     assert found.missing == ("a body: name (string)",)
 
@@ -103,14 +110,14 @@ def test_credentials_are_named():
 
 
 def test_the_first_operation_is_a_get_without_parameters_that_is_not_about_health():
-    first = openapi.first(openapi.operations(document))
+    first = openapi.first(operations())
     assert first is not None
     assert first.name == "GET /items"
     assert openapi.first([]) is None
 
 
 def test_an_operation_is_found_by_its_path_its_template_and_its_method():
-    found = openapi.operations(document)
+    found = operations()
     assert [one.name for one in openapi.wanted(found, "/items/7?region=us")] == [
         "GET /items/{item}"
     ]
