@@ -69,7 +69,7 @@ document["paths"]["/mine"]["get"]["security"] = [{HTTPBearer().scheme_name: []}]
 
 @cache
 def operations() -> list[openapi.Operation]:
-    """Those of the document, with all that can be generated, which takes long."""
+    """Operations of the document, with all that can be generated, which takes long."""
     return openapi.operations(document)
 
 
