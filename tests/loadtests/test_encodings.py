@@ -41,7 +41,7 @@ def unsaid(source: str) -> Iterator[int]:
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         said = "encoding" in keywords or None in keywords
         constants = [one.value for one in call.args if isinstance(one, ast.Constant)]
-        binary = any(one in ("rb", "wb", "ab", "r+b") for one in constants)
+        binary = any(one in ("rb", "wb", "xb", "ab", "r+b") for one in constants)
         texts = name in READING and "text" in keywords
         of_os = ast.unparse(call.func).endswith(
             ("os.open", "webbrowser.open", "dashboard.open", "users.open")
