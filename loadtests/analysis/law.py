@@ -383,7 +383,8 @@ def _errors(seen: Sequence[Point]) -> Numbers:
     counts = np.array([max(point.throughput.value * point.seconds, 0.5) for point in seen])
     each = own**2 * counts
     others = [each[counts >= _MANY * count] for count in counts]
-    shared = np.array([float(np.median(more)) if len(more) else 0.0 for more in others])
+    # Of two levels the surer one: a window that jumped says nothing of the others.
+    shared = np.array([np.quantile(m, 0.5, method="lower") if len(m) else 0.0 for m in others])
     errors: Numbers = np.hypot(np.maximum(own, np.sqrt(shared / counts)), BETWEEN / DEVIATIONS)
     return errors
 
@@ -402,13 +403,15 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     slack = np.array([_slack(point) for point in seen])
     band = Band(users, rates, slack, _errors(seen), _unbound(seen, highest, most, down))
     (low, high), best, (short, long) = band.region()
-    if seen[0].level > 1 and _as_much(band, seen.index(highest[0])):
+    if seen[0].level > 1 and _as_much(band):
         low = short = None  # it may lie beyond the knee: chance alone makes the band say more
     cycle = min(max(_cycle(seen, most.value), short or 0.0), long)
     more = _more_fail(seen)
     if more is not None and low is not None:
         high = min(high or math.inf, float(more[0]))
-        low, best = min(low, high), min(best, high)
+        if low >= high:  # failures begin where throughput would still follow the load
+            low = float(max(point.level for point in seen if point.level < high))
+        best = min(best, high)
     return ClosedLaw(
         cycle=Estimate(value=cycle, low=short, high=long),
         most=most,
@@ -422,11 +425,11 @@ def _closed(seen: Sequence[Point]) -> ClosedLaw:
     )
 
 
-def _as_much(band: Band, highest: int) -> bool:
-    """Whether the lowest level cannot be told from the one with the highest throughput."""
-    error = math.hypot(band.errors[0], band.errors[highest])
-    missing = band.rates[highest] - band.rates[0] - band.slack[0]
-    return bool(missing <= _certain(len(band.rates)) * error)
+def _as_much(band: Band) -> bool:
+    """Whether no level is sure to have more throughput than the lowest one."""
+    errors = np.hypot(band.errors[0], band.errors)
+    missing = band.rates - band.rates[0] - band.slack[0]
+    return bool((missing <= _certain(len(band.rates)) * errors).all())
 
 
 def _cycle(seen: Sequence[Point], most: float) -> float:

@@ -23,7 +23,7 @@ from loadtests.analysis.inputs import cpu, resources
 from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.user_time import UserTime
 from loadtests.analysis.inputs.windows import Quarter, Window, pieces, together, window
-from loadtests.analysis.numbers import duration, percent, rate
+from loadtests.analysis.numbers import duration, load, percent, rate
 from loadtests.analysis.stats import intervals
 from loadtests.analysis.steady import Steadiness, fall, steadiness, worst
 from loadtests.recording.histograms import Histogram
@@ -388,8 +388,9 @@ def _times(stretches: Sequence[Histogram], parts: Sequence[int]) -> dict[str, Es
 
 def _too_short(stage: Stage, whole: Quarter, unaccounted: float) -> str:
     needed = _CYCLES * stage.level * whole.seconds / max(whole.ended, 1)
+    who = load(stage.level, stage.model)
     return (
-        f"no response times: for {percent(unaccounted)} of the time its {stage.level} users waited "
+        f"no response times: for {percent(unaccounted)} of the time {who} waited "
         f"for answers to requests from before the window; measure for {duration(needed)} or more"
     )
 

@@ -144,6 +144,16 @@ def _falls_short(point: Point, each: float) -> bool:
     return point.throughput.value < SHORT * each * _came(point)
 
 
+def _is_down(point: Point, before: Point, each: float) -> bool:
+    """Whether a level has less throughput than the one before, or than the lowest predicts."""
+    if point.throughput.high is None:
+        return False
+    # What disturbed it is in its interval, and so is chance.
+    highest, lowest = point.throughput.high, before.throughput.low or 0.0
+    fewer = point.throughput.value < FEWER * before.throughput.value and highest < lowest
+    return fewer or (_falls_short(point, each) and highest < each * _came(point))
+
+
 def _came(point: Point) -> float:
     """Users, or in the open model what came in a second."""
     return point.level if point.model == "closed" else point.requests / point.seconds
@@ -167,7 +177,9 @@ def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
     if level is None:
         return f"{_below(valid, knee.high or 0.0)}; {behind}"
     if top.model == "closed" and _one_at_a_time(knee):
-        return f"serves one request at a time: {behind}"
+        known = knee.limit in ("unknown", "threads", "pool")
+        start = "one user keeps it busy" if known else "serves one request at a time"
+        return f"{start}: {behind}"
     if not any(point.level <= level for point in valid):
         return f"its knee is {load(level, top.model)}, below every level: {behind}"
     flat = _flat(valid, level, _interval(knee) if _is_wide(knee) else "")
@@ -372,9 +384,7 @@ def _flat(points: Sequence[Point], knee: float, interval: str = "") -> str:
         if p95 and p95.value > SWOLLEN * usual:
             where = at if model == "open" else f"{point.level}"
             return f"{start}, at {where} p95 is already {duration(p95.value)}"
-        if point.throughput.value < FEWER * before.throughput.value or _falls_short(
-            point, _promised(below[0])
-        ):
+        if _is_down(point, before, _promised(below[0])):
             return f"{start}, at {at} throughput is down to {rate(point.throughput.value)}"
     return f"flat to {load(knee, model)}" + (f" ({interval})" if interval else "")
 

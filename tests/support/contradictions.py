@@ -171,6 +171,8 @@ def _said(run: Run, name: str) -> Iterator[str]:
         for point in valid:
             if point.level >= _number(wanted[1]) and point.throughput.value:
                 yield f"{point.level} answers {point.throughput.value:.1f}/s"
+    if wanted := re.search(rf"flat to ({_NUMBER}).*?, at ({_NUMBER}).*throughput is down to", text):
+        yield from _down(valid, *map(_number, wanted.groups()))
     if "serves one request at a time" in text and knee is not None and knee.base_response_time:
         most = knee.throughput or 0.0
         if most * knee.base_response_time > 2:
@@ -237,6 +239,16 @@ def _flat(valid: list[Point], level: float) -> Iterator[str]:
         yield f"p95 is {known[-1][1]:.4f} s at {known[-1][0]}, and was {known[0][1]:.4f} s"
 
 
+def _down(valid: list[Point], before: float, level: float) -> Iterator[str]:
+    """Throughput is lower than that of the level before, or of what the lowest one predicts."""
+    first = valid[0]
+    point = next((p for p in valid if p.level == level), first)
+    other = next((p for p in valid if p.level == before), first)
+    promised = first.throughput.value / _load(first) * _load(point)
+    if _highest(point.throughput) >= max(promised, other.throughput.low or 0.0):
+        yield f"{level:g} can have {_highest(point.throughput):.1f}/s, which is not less"
+
+
 def _grows(valid: list[Point], knee, slope: float) -> Iterator[str]:
     """Complaints if p95 does not visibly rise from the knee to the highest level."""
     start = (knee.level or 0.0) if knee else 0.0
@@ -280,6 +292,9 @@ def _ceilings(run: Run) -> Iterator[str]:
             if bound < reached and numbers.rate(bound) != numbers.rate(reached):
                 yield f"{name}: ceiling {bound:.1f}/s below {reached:.1f}/s"
         for point in run.of(name):
+            told = point.limit and re.search(rf"= ({_NUMBER})/s is the ceiling", point.limit.why)
+            if told and 2 * _highest(point.throughput) < _number(told[1]):
+                yield f"{name}: {told[0]!r} at {point.level}, far from its throughput"
             if point.limit and "is the ceiling" in point.limit.why:
                 above = reached > (point.limit.ceiling or reached)
                 if above and numbers.rate(reached) != numbers.rate(point.limit.ceiling):

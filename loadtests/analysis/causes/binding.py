@@ -63,7 +63,8 @@ def _limit(case: Case, deployment: Mapping[str, Any]) -> Limit | None:
             return None
     if found is None:
         found = next((one for ask in _INSIDE_OUT if (one := ask(case))), None) or _unknown(case)
-    ceiling, reached = found.ceiling or case.ceiling(found.resource), highest(case.levels)
+    bound = case.ceiling(found.resource) if case.near(found.resource) else None
+    ceiling, reached = found.ceiling or bound, highest(case.levels)
     why = found.why + (f"; {_equation(case, ceiling, reached)}" if ceiling else "")
     if ceiling:
         ceiling = None if refuted(ceiling, reached) else met(ceiling, reached)

@@ -11,6 +11,7 @@ from loadtests.analysis.causes.case import FULL, ROOM
 from loadtests.analysis.causes.demand import LATE, STARVED, usable_cores
 from loadtests.analysis.causes.headline import limited
 from loadtests.analysis.causes.observations import Observation
+from loadtests.analysis.causes.outside import loop_is_free
 from loadtests.analysis.causes.upstream import REFUSING
 from loadtests.analysis.checks.mock import CHANGED
 from loadtests.analysis.inputs.records import StageRecord
@@ -28,6 +29,7 @@ PART = 0.2  # of what a request holds: an upstream that is less of it cannot tel
 NEAR = 0.1  # of the elasticity that a known part of the upstream gives
 ALONE = 1.2  # calls at a time for each worker: a loop that makes one call at a time
 SAME = 0.02  # of throughput: less is called the same
+UNCLEAR = 0.2  # of throughput: where an interval is wider, it does not show that nothing changed
 FOLLOWS, STAYS = 0.6, 0.3  # of the gain that a raised limit is predicted to give
 CLEAR = 3  # pairs without a disturbance: with as many, the others are left out
 GAIN = 1.05  # times the throughput: less cannot be told
@@ -129,13 +131,18 @@ def _pairs(
     """Throughput without and with a faster upstream, of each pair of windows; and its scale."""
     scale = min((_scale(one) for one in turns), default=1.0)
     pairs: dict[int, dict[bool, float]] = {}
+    spoilt: set[int] = set()
     for one in turns:
         seen = blocks[one.stage.number]
         if one.stage.probe and _usable(seen):
             faster = _scale(one) != 1.0
             pairs.setdefault(one.stage.probe.pair, {})[faster] = seen.values["throughput"]
-    whole = [(each[False], each[True]) for each in pairs.values() if len(each) == 2]
-    return (_clear(pairs, turns, blocks) or whole), scale
+            spoilt |= {one.stage.probe.pair} if seen.spoilt else set()
+    whole = {n: (each[False], each[True]) for n, each in pairs.items() if len(each) == 2}
+    sound = [each for n, each in whole.items() if n not in spoilt]
+    if len(sound) < CLEAR:  # turns spread what disturbed them over both, and the interval says it
+        sound = list(whole.values())
+    return (_clear(pairs, turns, blocks) or sound), scale
 
 
 def _clear(
@@ -159,7 +166,7 @@ def _scale(one: StageRecord) -> float:
 
 def _usable(seen: Block) -> bool:
     wrong = [text for text in seen.wrong if text != CHANGED]  # that is what was done before it
-    return not wrong and not seen.spoilt and seen.values.get("throughput", 0.0) > 0
+    return not wrong and seen.values.get("throughput", 0.0) > 0
 
 
 def _verdict(
@@ -257,10 +264,11 @@ def _free(now: Observation) -> tuple[Resource, str] | None:
     if now.cpu is None or not now.throughput:
         return None
     each = duration(now.workers / now.throughput)
-    if now.gauges and now.gauges.lag is not None and now.gauges.lag < LATE:
+    in_time = now.gauges and now.gauges.lag is not None and now.gauges.lag < LATE
+    if in_time or loop_is_free(now.point.outside):
         return "concurrency-limit", (
             f"something that does not call the upstream holds requests, for {each} each if one at "
-            "a time: a lock, or another service"
+            "a time: a lock, another service, or work after the answer"
         )
     return "loop", (
         f"something holds requests one at a time that does not call the upstream, for {each} "
@@ -399,6 +407,8 @@ def _rose(changed: Estimate) -> str:
     assert changed.low is not None
     assert changed.high is not None
     ends = f"({_percent(changed.low)} to {_percent(changed.high)})"
+    if changed.low <= 1 <= changed.high and changed.high - changed.low > UNCLEAR:
+        return f"throughput changed by {_percent(changed.low)} to {_percent(changed.high)}"
     if abs(changed.value - 1) < SAME or changed.low <= 1 <= changed.high:
         return f"throughput stayed about the same {ends}"
     word = "rose" if changed.value > 1 else "fell"

@@ -12,7 +12,7 @@ from loadtests.analysis.numbers import load
 from loadtests.results import Knee, Limit, Point, Resource, Run
 
 MIXED = 1 / 3  # of the weights: another limit that has so much is named, too
-_NOT_THE_SERVICE = ("generator", "mock", "host")
+_NOT_THE_SERVICE: Sequence[Resource] = ("generator", "mock", "host")
 INSTRUMENT = (
     "It is not instrumented: `from brownout import Telemetry; "
     "app = Telemetry(app)` would show where its time goes, and which of threads, pool, semaphore "
@@ -72,6 +72,9 @@ def _beyond(knee: Knee, points: Sequence[Point]) -> list[Point]:
                 shown[point.limit.resource] = point
     if len(weights) > 1:
         del weights["unknown"]  # what some levels show is not unknown
+    if not weights.keys() <= set(_NOT_THE_SERVICE):
+        for one in _NOT_THE_SERVICE:  # what disturbed some levels is not what limits the service
+            del weights[one]
     ranked = sorted(weights, key=lambda one: (weights[one], shown[one].level), reverse=True)
     least = MIXED * weights.total()
     return [

@@ -1,11 +1,14 @@
 """Whether a service has locked up: hardly a request succeeds, and nothing in it runs."""
 
+import math
+
 from loadtests.analysis.causes.case import FULL, QUEUE, Case, Found
 from loadtests.analysis.numbers import duration, percent, rate, rounded
 
 STOPPED = 0.05  # of the highest throughput: hardly anything is answered
 IDLE = 0.2  # of the CPU
 QUIET = 0.05  # calls at the upstream for each user: nobody waits for it
+WORKS = 0.5  # of the calls that are at the upstream where the most is answered
 ALONE_IDLE, ALONE_QUIET = 0.05, 0.2  # of the CPU, and calls in all, where no level is to compare
 
 
@@ -40,9 +43,14 @@ def _stopped(case: Case, share: float, calls: float) -> str:
     With fewer users more did; or, where the lowest level has locked up already, the answers that
     come are quick, and hardly one of the requests in flight waits for such a one (by Little's law).
     """
-    now, reached = case.now, max(one.throughput for one in case.levels)
-    if now.throughput <= STOPPED * reached:
-        idle = share <= IDLE and calls <= QUIET * now.level
+    now = case.now
+    fewer = [one for one in case.levels if one.level < now.level]
+    best = max(fewer, key=lambda one: one.throughput, default=now)
+    reached = best.throughput
+    if best is not now and now.throughput <= STOPPED * reached:
+        # One that works as before, for users who no longer wait for it, is not locked up.
+        usual = best.upstream.in_flight if best.upstream else math.inf
+        idle = share <= IDLE and calls <= min(QUIET * now.level, WORKS * usual)
         return f"where {rate(reached)} were reached with fewer users" if idle else ""
     mean = now.point.response_time.get("mean")
     if mean is None or now.point.in_flight is None:

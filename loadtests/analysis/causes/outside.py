@@ -13,7 +13,7 @@ MOST = 0.5  # of the looks in which a loop is busy: it is blocked, and does not 
 QUIET = 0.5  # of the CPU: with more, a loop waits for the interpreter's lock
 SAME = 0.05  # by which the number of busy threads may differ between levels
 IDLE = 0.2  # of the busy threads: where more wait for work, something else limits the busy ones
-SPARE = 2  # threads that may always wait for work, of other pools
+SPARE = 6  # threads that may always wait for work: asyncio's own pool has some for each core
 
 
 def loop(case: Case) -> Found | None:
@@ -55,7 +55,7 @@ def threads(case: Case) -> Found | None:
         return None
     if case.now.point.model == "closed" and case.in_flight <= (1 + SAME) * count:
         return None  # as many as there are requests
-    if seen.threads > (1 + IDLE) * count + SPARE or (case.cpu or 0.0) >= FULL:
+    if seen.threads - count > max(IDLE * count, SPARE) or (case.cpu or 0.0) >= FULL:
         return None
     ceiling = _threads(case, count)
     if not case.reaches(ceiling):
@@ -65,6 +65,11 @@ def threads(case: Case) -> Found | None:
         f"never more at any load"
     )
     return Found("threads", min(seen.busy / count, 1.0), why, ceiling)
+
+
+def loop_is_free(seen: Outside | None) -> bool:
+    """Whether event loops were seen to wait for events for much of the time: none is blocked."""
+    return seen is not None and seen.loops > 0 and seen.looks >= ENOUGH and _busy(seen) < BUSY
 
 
 def _busy(seen: Outside) -> float:

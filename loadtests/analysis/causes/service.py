@@ -1,6 +1,7 @@
 """Whether the service's own processes bind: their CPU, their loop, their pools and threads."""
 
 from loadtests.analysis.causes.case import FULL, QUEUE, ROOM, Case, Found, full
+from loadtests.analysis.causes.ceilings import predicted
 from loadtests.analysis.causes.demand import STARVED, late, usable_cores
 from loadtests.analysis.causes.observations import Observation
 from loadtests.analysis.law import FOLLOWING
@@ -33,6 +34,7 @@ def cpu(case: Case) -> Found | None:
         text = f"{text}, {_taken(now)}: it had {percent(left)} left"
     share = share / left if share < left else 1.0
     ceiling, dearer = _there(case, each)
+    ceiling = _of_rest(case, ceiling)
     churn = _churn(case, each)
     if churn:
         return Found("churn", share, f"connection churn: {churn}; {text}", ceiling)
@@ -63,7 +65,18 @@ def starved(case: Case) -> Found | None:
     ).rstrip(",")
     if taken := _taken(now):
         why += f"; {taken}: {percent(max(1 - now.host - now.others, 0.0))} was left"
-    return Found("cpu", None, why)
+    ceiling = _of_rest(case, case.ceiling("cpu"))
+    return Found("cpu", None, why, ceiling if case.reaches(ceiling) else None)
+
+
+def _of_rest(case: Case, ceiling: Ceiling | None) -> Ceiling | None:
+    """The ceiling with the CPU that others leave; the same where they take little."""
+    left = 1 - case.now.host - case.now.others
+    if ceiling is None or not ceiling.capacity or not 0 < left <= 1 - MUCH:
+        return ceiling
+    cores, each = ceiling.capacity * left, ceiling.capacity / predicted(ceiling)
+    how = f"{rounded(cores, 2)} of {_cores(ceiling.capacity)} / {duration(each)}"
+    return Ceiling(resource="cpu", throughput=cores / each, how=how, capacity=cores)
 
 
 def _explains(case: Case, waited: float) -> bool:
@@ -75,9 +88,9 @@ def _explains(case: Case, waited: float) -> bool:
     as much at most.
     """
     expected = case.law.expected(case.now.point)
-    if expected is None or (case.cpu or 0.0) + waited >= ROOM:
+    if (case.cpu or 0.0) + waited >= ROOM:
         return True
-    return case.now.throughput >= (1 - waited) * FOLLOWING * expected
+    return expected is not None and case.now.throughput >= (1 - waited) * FOLLOWING * expected
 
 
 def _there(case: Case, each: float | None) -> tuple[Ceiling | None, str]:

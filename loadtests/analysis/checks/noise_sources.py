@@ -18,6 +18,7 @@ FULLEST = 0.95
 Of a core. After a pause a process has to catch up with what came meanwhile, 1 / (1 - use) times as
 long; where its core is fuller than this, the bound that holds for any queue is the lower one.
 """
+LONG = 0.5  # of a look: a pause that takes so much of it may have begun before, or go on
 USUAL = 0.001  # seconds: timers and event loops of a quiet machine are that late
 PERIOD = 0.1  # seconds of a CPU quota's period, where how long it stopped us is not told
 
@@ -108,13 +109,17 @@ class _LevelNoise:
         host = others = stopped = 0.0
         weight = 1 / (1 - min(self._use(name), FULLEST))
         for one, spells in self._seen:
-            for taken in (*one.taken(name), *one.stopped(name)):
-                part = _inside(taken, spells)
-                host += part * taken.host
-                others += part * taken.others
-                stopped += part * taken.stopped
-                if part and taken.seconds:
-                    pauses.append((taken.seconds, part * weight))
+            for together in (*_pauses(one.taken(name)), *([each] for each in one.stopped(name))):
+                length = math.fsum(taken.seconds for taken in together)
+                inside = 0.0
+                for taken in together:
+                    part = _inside(taken, spells)
+                    host += part * taken.host
+                    others += part * taken.others
+                    stopped += part * taken.stopped
+                    inside += part * taken.seconds
+                if inside:
+                    pauses.append((length, inside / length * weight))
         called = {MOCK: "the mock upstream", GENERATOR: "the load generator"}
         who = called.get(name, "the deployment")
         what = _words(host / self.seconds, others / self.seconds, stopped, who)
@@ -209,6 +214,23 @@ class _LevelNoise:
             for sample in self._samples
             if any(start <= sample["at"] - 0.5 < end for start, end in self._spells)
         ]
+
+
+def _pauses(looks: Sequence[TakenTime]) -> Iterator[list[TakenTime]]:
+    """The looks that can be one pause: it may go on over the end of a look that is mostly taken."""
+    together: list[TakenTime] = []
+    for look in looks:
+        if together and not _go_on(together[-1], look):
+            yield together
+            together = []
+        together.append(look)
+    if together:
+        yield together
+
+
+def _go_on(before: TakenTime, look: TakenTime) -> bool:
+    shares = [one.seconds / (one.end - one.start) for one in (before, look)]
+    return min(shares) > 0 and max(shares) >= LONG
 
 
 def _kept(one: Disturbances) -> Iterator[tuple[float, float]]:

@@ -465,3 +465,18 @@ def test_a_service_that_answers_with_a_page_in_place_of_json_refuses():
 def test_refusals_that_the_upstream_made_are_not_those_of_the_service():
     passed_on = {"calls": 500.0, "refused": 0.9, "failing": 0.9}
     assert resource(level(1), level(2), refused(4, 0.9, **passed_on)) == "upstream"
+
+
+def test_a_low_level_has_not_locked_up_because_others_have_more_users():
+    """With one of a hundred users who think there is hardly a call, and one of a hundredth."""
+    quiet = {"in_flight": 0.02, "peaks": (1.0,)}
+    assert limits([level(1, upstream=quiet), level(40), level(100)], []) == {}
+
+
+def test_an_upstream_that_is_called_as_before_for_users_who_gave_up_is_no_lock_up():
+    seen = [level(2, 20.0, call=0.3), level(20, 20.0, call=0.3)]
+    busy = {"in_flight": 5.8, "peaks": (6.0,), "calls": 20.0}
+    gone = level(200, 0.01, call=0.3, failing=0.999, upstream=busy)
+    assert limits([*seen, gone], [])[200].resource != "lock-up"
+    idle = level(200, 0.01, call=0.3, failing=0.999, upstream={"in_flight": 0.0, "peaks": (0.0,)})
+    assert limits([*seen, idle], [])[200].resource == "lock-up"

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.analysis.causes.experiments import Service
+from loadtests.analysis.causes.experiments import Service, _free, _rose
 from loadtests.analysis.causes.experiments import _verdict as verdict_of
 from loadtests.analysis.inputs.records import Header, Record
 from loadtests.analysis.runs import run_of
 from loadtests.analysis.summary import sentence
 from loadtests.recording.messages import Probe, Raised
-from loadtests.results import Ceiling, Estimate, Limit
+from loadtests.results import Ceiling, Estimate, Limit, Outside
 from loadtests.schedules.why import MEASURE, SCALE, SETTLE, TURNS
 from tests.support.observed import level
 from tests.support.simulated_engine import SimulatedEngine, Station, System, constant, record, stage
@@ -167,3 +167,27 @@ def test_windows_that_scatter_confirm_nothing_though_the_expected_lies_in_their_
     part = Estimate(value=-0.3, low=-0.4, high=-0.2)
     third = level(12, 80, upstream={"in_flight": 1.3})
     assert verdict_of(service, limit, part, third, SCALE) == "confirmed"
+
+
+def test_a_loop_that_waits_for_events_is_not_named_as_blocked():
+    """Threads that go on after the answer hold requests as well, and call no upstream."""
+    now = level(12, 15.0, black_box=True)
+    resource, _ = _free(now)
+    assert resource == "loop"
+    outside = Outside(looks=400, loops=1, main={"events": 0.9, "computes": 0.1})
+    watched = replace(now, point=now.point.model_copy(update={"outside": outside}))
+    resource, why = _free(watched)
+    assert resource == "concurrency-limit"
+    assert why.endswith("a lock, another service, or work after the answer")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.95, 1.629, "throughput changed by -5 % to 62.9 %"),
+        (0.97, 1.04, "throughput stayed about the same (-3 % to 4 %)"),
+        (1.12, 1.2, "throughput rose 16 % (12 % to 20 %)"),
+    ],
+)
+def test_an_interval_that_is_wide_does_not_say_that_nothing_changed(low, high, said):
+    assert _rose(Estimate(value=round((low * high) ** 0.5, 2), low=low, high=high)) == said

@@ -143,3 +143,22 @@ def test_requests_that_are_turned_away_do_not_follow_although_none_waits():
 def test_a_rate_that_is_answered_in_full_follows_although_its_window_looks_unstable():
     seen = [rated(100, 100.0), rated(200, 200.0, steady="over-saturated")]
     assert law(seen).follows(seen[-1])
+
+
+def test_a_highest_level_of_which_little_is_known_does_not_hide_that_throughput_rises():
+    """It is 32/s at 8 users and 64/s at 16, so the lowest level is not beyond the knee."""
+    seen = [
+        point(8, 32.1),
+        point(16, 63.7),
+        point(32, 118.9, noise=0.04),
+        point(64, 119, noise=0.8),
+    ]
+    found = law(seen)
+    assert not found.saturated
+    assert found.follows(seen[0])
+
+
+def test_failures_that_begin_before_throughput_stops_leave_the_knee_between_two_levels():
+    found = law([point(4, 16.0), point(16, 57.0, rate=0.13), point(64, 72.0, rate=0.76)])
+    assert (found.low, found.high) == (4.0, 16.0)
+    assert found.low < found.knee <= found.high

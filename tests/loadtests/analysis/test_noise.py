@@ -10,7 +10,9 @@ import pytest
 
 from loadtests.analysis import knees
 from loadtests.analysis.causes import ceilings, limits
+from loadtests.analysis.checks.disturbances import TakenTime
 from loadtests.analysis.checks.noise import USEFUL, Noise, Source
+from loadtests.analysis.checks.noise_sources import _pauses
 from loadtests.analysis.points import points
 from loadtests.analysis.summary import sentence
 from loadtests.recording.histograms import Histogram
@@ -320,3 +322,41 @@ def test_noise_that_is_more_than_useful_makes_a_point_invalid_and_keeps_its_inte
     )
     assert (found.valid, found.noisy, found.counts) == (False, True, True)
     assert found.throughput.high > (1 + USEFUL) * found.throughput.value
+
+
+def test_a_pause_that_goes_on_over_the_end_of_a_look_counts_as_one():
+    """A burst of 300 ms is in two quarter seconds; 10 % of each of them is many short ones."""
+    taken = (0.0, 0.15, 0.15, 0.0, 0.2, 0.05, 0.0, 0.025, 0.025)
+    looks = [TakenTime(0.25 * n, 0.25 * (n + 1), host=part) for n, part in enumerate(taken)]
+    lengths = [sum(one.seconds for one in each) for each in _pauses(looks)]
+    assert [one for one in lengths if one] == pytest.approx([0.3, 0.25, 0.025, 0.025])
+
+
+def test_the_ceiling_of_a_core_that_others_use_is_that_of_the_rest():
+    gauges = {"lag": 0.4, "loop_cpu": 0.45, "cpu": 0.45}
+    taken = {"starved": 0.5, "others": 0.5}
+    beyond = [level(n, 450, gauges=gauges, **taken) for n in (40, 80)]
+    seen = [level(1), *beyond]
+    found = limits(seen, ceilings.ceilings(seen, {}, None))[80]
+    assert "0.5 of 1 core / 1 ms = 500/s is the ceiling" in found.why
+    assert found.ceiling == pytest.approx(500)
+
+
+def test_waits_for_a_core_do_not_explain_a_service_that_is_mostly_idle():
+    """It ran or waited for 56 % of the time, so something else holds its requests."""
+    seen = [level(n, 330, black_box=True, cpu=0.15, cores=1) for n in (32, 64)]
+    seen = [replace(one, starved=0.41, others=0.38) for one in seen]
+    found = limits(seen, ceilings.ceilings(seen, {}, None))
+    assert all(one.resource != "cpu" for one in found.values())
+
+
+def test_throughput_that_is_lower_by_chance_or_noise_is_not_down():
+    wide = disturbed(3, 32.7, 50.0).model_copy(
+        update={"throughput": Estimate(value=32.7, low=1.3, high=82.7)}
+    )
+    rest = [disturbed(n, 25.0 * n, 25.5 * n) for n in (1, 2, 12)]
+    low, middle, top = rest
+    seen = [low, middle, wide, top, disturbed(40, 300.0, 301.0)]
+    knee = Knee(level=12.0, low=10.0, high=14.0, throughput=300.0, beyond="flat")
+    told = sentence(Run(id="r", name="r", started="", points=seen, knees={"a": knee}), "a")
+    assert told.startswith("a: flat to 12 users, then throughput stops at 300/s")

@@ -214,3 +214,9 @@ def test_a_worker_that_ends_during_a_level_is_told():
         assert not outside.ended([record()], [sample(*quiet)])
     between = [record(0.0, 5.2), record(6.5, 10.0)]
     assert not outside.ended(between, [sample(*kept, *gone)])
+
+
+def test_idle_threads_of_other_pools_do_not_hide_that_all_of_one_pool_are_busy():
+    """asyncio's own pool, which resolves names, has six of them on two cores."""
+    levels = [threads(1, 1.0, 1, 2.0), threads(20, 7.8, 8, 12.0), threads(40, 7.9, 8, 12.0)]
+    assert limited(*levels)[40].resource == "threads"

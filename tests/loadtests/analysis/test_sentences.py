@@ -246,3 +246,20 @@ def test_throughput_beyond_the_knee_is_described_as_far_as_known(then, most, sai
     run = Run(id="r", name="r", started="", status="complete", points=found, knees={"a": bend})
     assert said in sentence(run, "a")
     assert ("too short" in sentence(run, "a")) == (then is None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("threads", "one user keeps it busy"),
+        ("unknown", "one user keeps it busy"),
+        ("loop", "serves one request at a time"),
+    ],
+)
+def test_one_at_a_time_is_said_of_what_serves_so(limit, said):
+    """Four threads that are held after the answer are kept busy by one user, too."""
+    engine = SimulatedEngine({"a": threads(1, constant(0.05))})
+    found = points(ladder(engine, "a", (1, 2, 5, 10)))
+    bends = {"a": knees(found)["a"].model_copy(update={"limit": limit})}
+    run = Run(id="r", name="r", started="", points=found, knees=bends)
+    assert sentence(run, "a").startswith(f"a: {said}: throughput stops at 20/s")
