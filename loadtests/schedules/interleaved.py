@@ -5,6 +5,7 @@ every two rounds one is of each kind, in an order drawn from the seed. So nothin
 no habit of the machine, favours one of them.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class Interleaved:
         return (
             f"Starting took {seconds:.0f} s, and every round begins with a new start: {rounds} of "
             f"the {FIRST} that a verdict takes fit into {self.terms.within:.0f} s. --within "
-            f"{enough / 60:.0f}m would do."
+            f"{math.ceil(enough / 60)}m would do."
         )
 
     def next_stage(self, plan: Plan, so_far: Sequence[Played]) -> Step | None:

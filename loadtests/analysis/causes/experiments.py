@@ -173,15 +173,18 @@ def _verdict(
     service: Service, limit: Limit, found: Estimate, now: Observation, scale: float
 ) -> Verdict:
     verdict = elasticity.verdict(_cause(limit, now), found)
+    watched = limit.resource == "threads" and limit.source == "outside"
+    seen = now.point.outside if watched else None
     ceiling = service.ceiling(limit.resource)
-    if verdict == "confirmed" or limit.resource not in _SIZED or not ceiling or not now.upstream:
+    capacity = seen.most if seen else ceiling.capacity if ceiling else None
+    if verdict == "confirmed" or limit.resource not in _SIZED or not capacity or not now.upstream:
         return verdict
     # What a thread holds may well be more than its calls: how much they are is known.
-    part = min(now.upstream.in_flight / ceiling.capacity, 1.0) if ceiling.capacity else 1.0
+    part = min(now.upstream.in_flight / capacity, 1.0)
     meant = elasticity.expected(part, scale)
     assert found.low is not None
     assert found.high is not None
-    if limit.source == "telemetry" and found.low - NEAR <= meant <= found.high + NEAR:
+    if (limit.source == "telemetry" or seen) and found.low - NEAR <= meant <= found.high + NEAR:
         sure = elasticity.precise(found) and found.high < 0 and part >= PART
         return "confirmed" if sure else "cannot tell"
     return verdict
@@ -239,7 +242,7 @@ def _held(now: Observation, part: float) -> tuple[Resource, str] | None:
     if now.upstream is None or not part:
         return None
     count = now.upstream.in_flight / part
-    if count <= ALONE * now.workers:
+    if count <= ALONE * now.workers and not loop_is_free(now.point.outside):
         return "loop", (
             "blocked event loop: one call of the upstream at a time, and every request waits for it"
         )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.analysis.causes.experiments import Service, _free, _rose
+from loadtests.analysis.causes.experiments import Service, _free, _held, _rose
 from loadtests.analysis.causes.experiments import _verdict as verdict_of
 from loadtests.analysis.inputs.records import Header, Record
 from loadtests.analysis.runs import run_of
@@ -179,6 +179,26 @@ def test_a_loop_that_waits_for_events_is_not_named_as_blocked():
     resource, why = _free(watched)
     assert resource == "concurrency-limit"
     assert why.endswith("a lock, another service, or work after the answer")
+    # A lock around the call: one at a time, while the loop has nothing to do.
+    [one, other] = [_held(each, 1.0) for each in (level(12, 20.0, black_box=True), watched)]
+    assert one is not None
+    assert one[0] == "loop"
+    assert other == (
+        "concurrency-limit",
+        "0.75 requests at a time, held while they call the upstream",
+    )
+
+
+def test_threads_that_were_seen_are_not_refuted_for_what_they_do_beside_their_calls():
+    """Each of six threads is held for 0.4 s, of which the call takes 0.1 s."""
+    outside = Outside(looks=400, loops=1, main={"events": 1.0}, threads=10, busy=6, most=6)
+    now = level(12, 15.0, call=0.1, black_box=True)
+    now = replace(now, point=now.point.model_copy(update={"outside": outside}))
+    service, limit = Service("a", [], None, [], {}), Limit(resource="threads", why="-")
+    part = Estimate(value=-0.13, low=-0.25, high=-0.02)
+    assert verdict_of(service, limit, part, now, SCALE) == "confirmed"
+    unsure = Estimate(value=0.0, low=-0.31, high=0.18)
+    assert verdict_of(service, limit, unsure, now, SCALE) == "cannot tell"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The order in which two deployments take turns, and when it is over."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -121,6 +122,12 @@ def test_slow_starts_are_reported_at_the_first_one():
         "verdict takes fit into 360 s. --within 8m would do."
     ]
     assert with_slow_starts(2.0, 360.0)[1] == []
+
+
+@pytest.mark.parametrize("starting", [18.0, 20.0, 30.0])
+def test_the_time_that_would_do_is_more_than_there_was(starting):
+    [remark] = with_slow_starts(starting, 120.0)[1]
+    assert int(re.search(r"--within (\d+)m would do", remark)[1]) * 60 > 120
 
 
 def test_the_time_that_is_left_counts_the_starts():
