@@ -468,7 +468,7 @@ def test_refusals_that_the_upstream_made_are_not_those_of_the_service():
 
 
 def test_a_low_level_has_not_locked_up_because_others_have_more_users():
-    """With one of a hundred users who think there is hardly a call, and one of a hundredth."""
+    """One user of a hundred who thinks makes hardly a call, and a hundredth of the requests."""
     quiet = {"in_flight": 0.02, "peaks": (1.0,)}
     assert limits([level(1, upstream=quiet), level(40), level(100)], []) == {}
 
