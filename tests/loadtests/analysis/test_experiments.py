@@ -189,7 +189,7 @@ def test_a_loop_that_waits_for_events_is_not_named_as_blocked():
     )
 
 
-def test_threads_that_were_seen_are_not_refuted_for_what_they_do_beside_their_calls():
+def test_threads_that_were_seen_are_not_refuted_for_what_they_do_without_calls():
     """Each of six threads is held for 0.4 s, of which the call takes 0.1 s."""
     outside = Outside(looks=400, loops=1, main={"events": 1.0}, threads=10, busy=6, most=6)
     now = level(12, 15.0, call=0.1, black_box=True)
