@@ -146,7 +146,7 @@ def test_a_rate_that_is_answered_in_full_follows_although_its_window_looks_unsta
 
 
 def test_a_highest_level_of_which_little_is_known_does_not_hide_that_throughput_rises():
-    """It is 32/s at 8 users and 64/s at 16, so the lowest level is not beyond the knee."""
+    """Throughput of 32/s at 8 users and 64/s at 16 says that the lowest is not beyond the knee."""
     seen = [
         point(8, 32.1),
         point(16, 63.7),

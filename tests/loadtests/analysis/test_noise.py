@@ -343,7 +343,7 @@ def test_the_ceiling_of_a_core_that_others_use_is_that_of_the_rest():
 
 
 def test_waits_for_a_core_do_not_explain_a_service_that_is_mostly_idle():
-    """It ran or waited for 56 % of the time, so something else holds its requests."""
+    """A service that ran or waited for 56 % of the time has its requests held by something else."""
     seen = [level(n, 330, black_box=True, cpu=0.15, cores=1) for n in (32, 64)]
     seen = [replace(one, starved=0.41, others=0.38) for one in seen]
     found = limits(seen, ceilings.ceilings(seen, {}, None))
