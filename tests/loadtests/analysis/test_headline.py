@@ -69,7 +69,7 @@ def test_without_telemetry_one_line_says_what_it_would_add(resource):
     assert INSTRUMENT not in headline(at(40, resource, source="telemetry"))
 
 
-def test_what_disturbed_some_levels_is_not_what_limits_the_service():
+def test_a_disturbance_of_some_levels_is_no_limit_of_the_service():
     points = at(20, "threads"), at(40, "threads"), at(80, "host")
     assert named(*points) == "threads"
     assert headline(*points) == "Threads at 40."
