@@ -16,7 +16,7 @@ from loadtests.schedules.why import SCALE, SETTLE, TURNS, WINDOW
 from tests.support.simulated_engine import SimulatedEngine, Station, System, record, stage
 
 CALL = 0.05  # seconds in the upstream
-MOST = 3  # requests that are served at a time; more of them only take longer to simulate
+MOST = 6  # requests that are served at a time; more of them only take longer to simulate
 SEEDS = range(60)
 
 
