@@ -177,8 +177,8 @@ def _with_knee(valid: Sequence[Point], knee: Knee) -> str:
     if level is None:
         return f"{_below(valid, knee.high or 0.0)}; {behind}"
     if top.model == "closed" and _one_at_a_time(knee):
-        known = knee.limit in ("unknown", "threads", "pool")
-        start = "one user keeps it busy" if known else "serves one request at a time"
+        unknown = knee.limit == "unknown"
+        start = "one user keeps it busy" if unknown else "serves one request at a time"
         return f"{start}: {behind}"
     if not any(point.level <= level for point in valid):
         return f"its knee is {load(level, top.model)}, below every level: {behind}"
