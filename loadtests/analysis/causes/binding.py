@@ -8,6 +8,7 @@ permits. Where nothing does, the answer is "unknown".
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from loadtests.analysis.advice import NOUNS, Remedy, advice
@@ -133,8 +134,19 @@ def _unknown(case: Case) -> Found:
     short = "at this level and at those above it"
     if expected is not None:
         short = f"where the load would give {rate(expected)}"
-    seen = "nothing that is seen is used up"
-    return Found("unknown", None, f"unknown: {rate(case.now.throughput)} {short}, and {seen}")
+    return Found("unknown", None, f"unknown: {rate(case.now.throughput)} {short}, {_longer(case)}")
+
+
+def _longer(case: Case) -> str:
+    """What is used up, and permits far more: each request holds it for longer than at low load."""
+    for ask in (pool, semaphore, threads):
+        found = ask(replace(case, ceilings=()))
+        if found and (ceiling := case.ceiling(found.resource)):
+            permitted = (
+                f"{rate(predicted(ceiling))} where a request takes as long as at {case.below}"
+            )
+            return f"and more than one thing holds it back: {found.why}, which permits {permitted}"
+    return "and nothing that is seen is used up"
 
 
 _Ask = Callable[[Case], Found | None]

@@ -253,6 +253,17 @@ def test_a_semaphore_whose_holders_wait_for_connections_does_not_bind():
     assert resource(level(1, gauges={"pools": idle}), *beyond) == "pool"
 
 
+def test_a_semaphore_that_is_full_far_below_its_ceiling_is_shown_and_not_named():
+    full = used_up(8, 12, "semaphore") + replace_pool(level(1), 100, 8)
+    found = named(level(1), *(level(n, 100, gauges={"pools": full}) for n in (20, 40)))
+    assert found.resource == "unknown"
+    assert found.why == (
+        "unknown: 100/s where the load would give 784/s, and more than one thing holds it back: "
+        "semaphore: 7.9 of 8 places taken, 12 requests waiting, which permits 158/s where a "
+        "request takes as long as at 1 user"
+    )
+
+
 def test_a_limit_without_gauges_is_a_number_at_a_time_while_nothing_is_full():
     at_once = {"in_flight": 7.9, "peaks": (8.0, 8.0)}
     beyond = [level(n, 157, upstream=at_once) for n in (20, 40)]
