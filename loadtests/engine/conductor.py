@@ -153,8 +153,16 @@ class StageBarrier:
         except OSError:
             log.debug("the controller is gone already")
 
-    def own_exit_code(self, code: int | None) -> None:
-        """The locustfile has set Locust's exit code, or None: it has not."""
+    def quitting(self, code: int | None) -> None:
+        """
+        Locust's process ends.
+
+        Args:
+            code: the exit code that the locustfile has set; None: none.
+        """
+        # A user that ends the test is stopped on the way, and Locust may quit before test_stop.
+        if self._ended_by and self._running is not None:
+            self.stop()
         if code:
             with suppress(OSError):  # the controller is gone already
                 self._link.send(OwnExitCode(code=code))

@@ -296,7 +296,7 @@ def _add_conductor(
     environment.events.test_stop.add_listener(lambda **_: conductor.stop())
 
     def quitting(**_: Any) -> None:
-        conductor.own_exit_code(environment.process_exit_code)
+        conductor.quitting(environment.process_exit_code)
         # Without a code of ours Locust exits with 1 as soon as one request failed.
         environment.process_exit_code = (link.close() if link.controller else None) or 0
 
