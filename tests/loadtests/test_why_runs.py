@@ -38,6 +38,6 @@ def test_a_limit_of_few_threads_is_confirmed_by_both_experiments(tmp_path):
     if setting.ratio.high > 2:  # windows in which others had its core
         pytest.skip(f"the machine was not quiet: {setting.why}")
     assert setting.verdict == "confirmed", setting
-    limit = run.points[-1].limit
+    limit = run.of("few")[-1].limit
     assert (limit.resource, limit.source) == ("threads", "telemetry")
     assert "onfirmed by experiment: with an upstream 20 % faster" in " ".join(done.output.split())
