@@ -17,6 +17,7 @@ import typer
 
 from loadtests.cli.output import mistakes, print_lines
 from loadtests.cli.playing import OWN
+from loadtests.cli.usage import did_you_mean
 
 if TYPE_CHECKING:
     from loadtests.plans.new_plan import NewPlan
@@ -198,7 +199,6 @@ def _chosen(document: Any, typed: Sequence[str]) -> tuple[list[Operation], list[
 def _operation(text: str, offered: Sequence[Operation]) -> Operation:
     """The operation that was typed, with the values that were typed in its path."""
     from dataclasses import replace
-    from difflib import get_close_matches
 
     from loadtests.cli.arguments import UsageError
     from loadtests.plans import openapi
@@ -209,8 +209,7 @@ def _operation(text: str, offered: Sequence[Operation]) -> Operation:
     matches = list(openapi.wanted(list(offered), text))
     if not matches:
         if offered:
-            nearest = get_close_matches(path, [one.template for one in offered], n=1)
-            meant = f" Did you mean {nearest[0]}?" if nearest else ""
+            meant = did_you_mean(path, [one.template for one in offered])
             print_lines([f"The OpenAPI document has no {text}.{meant} The plan requests it."])
         return openapi.bare(method or "GET", path)
     best = next((one for one in matches if one.method == "GET"), matches[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn, cast
 
@@ -78,9 +78,13 @@ def whole(option: str, least: int, most: int | None = None) -> Callable[[str], i
 
 def one_of(text: str, known: tuple[str, ...]) -> str:
     """Say that a value is none of the known ones, with the nearest."""
+    return f"is not {', '.join(known[:-1])} or {known[-1]}.{did_you_mean(text, known)}"
+
+
+def did_you_mean(text: str, known: Sequence[str]) -> str:
+    """Return a sentence with the nearest of the known words; empty: none is near."""
     nearest = get_close_matches(text, known, n=1)
-    listed = f"{', '.join(known[:-1])} or {known[-1]}"
-    return f"is not {listed}." + (f" Did you mean {nearest[0]}?" if nearest else "")
+    return f" Did you mean {nearest[0]}?" if nearest else ""
 
 
 def _explained(mistake: Any) -> str:
@@ -91,9 +95,8 @@ def _explained(mistake: Any) -> str:
         return text
     if type(mistake).__name__ == "NoSuchOption":
         known = [each for param in context.command.params for each in param.opts]
-        nearest = get_close_matches(mistake.option_name, known, n=1)
-        meant = f" Did you mean {nearest[0]}?" if nearest else ""
-        text = f"There is no option {mistake.option_name}.{meant}"
+        name = mistake.option_name
+        text = f"There is no option {name}.{did_you_mean(name, known)}"
     elif type(mistake).__name__ == "MissingParameter":
         text = f"{mistake.param.metavar or mistake.param.name} is missing."
     elif "requires an argument" in text:

@@ -233,4 +233,4 @@ class Recorder:
 
 def _is_amount(reported: Any) -> TypeGuard[float]:
     """Whether this can be a number of milliseconds, or of bytes."""
-    return isinstance(reported, int | float) and 0 <= reported < math.inf
+    return isinstance(reported, (int, float)) and 0 <= reported < math.inf

@@ -90,7 +90,7 @@ class ControllerSocket:
             finally:
                 for caller in _callers(selector):
                     _dismiss(selector, caller)
-        raise EngineFailed("the load generator did not come up")
+        raise self._lost("the load generator did not come up", 0.0)
 
     def _admit(self, selector: selectors.BaseSelector) -> None:
         """Accept one more caller; when there are too many, the first one is dismissed."""
@@ -139,14 +139,14 @@ class ControllerSocket:
             with self._sending:
                 self._caller.sendall(messages.encode(message))
         except OSError as error:
-            raise self._gone() from error
+            raise self._lost("the load generator is gone") from error
 
-    def _gone(self) -> EngineFailed:
-        """The connection is lost, by which the process ends in a moment or has ended."""
-        deadline = monotonic() + ENDING
+    def _lost(self, text: str, seconds: float = ENDING) -> EngineFailed:
+        """The text with how the process ended, if it has, or does within some seconds."""
+        deadline = monotonic() + seconds
         while (how := self.ended()) is None and monotonic() < deadline:
             sleep(POLL / 4)
-        return EngineFailed(f"the load generator is gone{f': it {how}' if how else ''}")
+        return EngineFailed(f"{text}{f': it {how}' if how else ''}")
 
     def receive(self, timeout: float | None) -> Any:
         assert self._caller is not None
@@ -161,7 +161,7 @@ class ControllerSocket:
             except OSError:
                 received = b""
             if not received:
-                raise self._gone()
+                raise self._lost("the load generator is gone")
             self._buffer += received
         line, self._buffer = self._buffer.split(b"\n", 1)
         return messages.decode(line)
@@ -239,15 +239,13 @@ def engine(
             line.ended = group.ended
         yield connected
     except EngineFailed as error:
-        how = group.ended()
-        if hello is None and how == ended_with(USAGE):
+        if hello is None and group.ended() == ended_with(USAGE):
             if said := group.said(SAID):
                 raise LocustfileError(f"{said}\nThe whole log: {log}") from error
             raise LocustfileError(
                 f"Locust cannot play this locustfile with these options.{group.last_words()}"
             ) from error
-        known = f": it {how}" if how and how not in str(error) else ""
-        raise EngineFailed(f"{error}{known}.{group.last_words()}") from error
+        raise EngineFailed(f"{error}.{group.last_words()}") from error
     finally:
         with uninterrupted():
             stop(groups)

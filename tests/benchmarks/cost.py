@@ -162,7 +162,7 @@ def by_brownout(ready, seconds, telemetry):
 
 
 def files(_rounds, seconds):
-    """A stage at ten times the requests: delays are a tenth, and spread likewise."""
+    """A stage at ten times the requests: delays are a tenth, and so is their spread."""
     for name, told in (("", None), (", with phases", TOLD)):
         sizes, counts = [], []
         for delays in ("p50=200ms p95=320ms p99=600ms", "p50=20ms p95=32ms p99=60ms"):
