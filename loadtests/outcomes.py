@@ -79,8 +79,8 @@ def endings_of(run: Run) -> set[Ending]:
     """What the run's SLOs, verdicts and failures say of it, but for its capacities."""
     slos = {_SLOS[slo.status] if slo.valid else Ending.INVALID for slo in run.slos}
     answers = {Ending.FAILED} if answering_nothing_well(run) else set()
-    unasked = {Ending.INVALID} if getting_no_request(run) else set()
-    return slos | verdict_endings(run) | answers | unasked
+    unmeasured = {Ending.INVALID} if measured_nowhere(run) else set()
+    return slos | verdict_endings(run) | answers | unmeasured
 
 
 def verdict_endings(run: Run) -> set[Ending]:
@@ -88,15 +88,20 @@ def verdict_endings(run: Run) -> set[Ending]:
     return {_VERDICTS.get(one.verdict, Ending.FINE) for one in run.verdicts}
 
 
-def getting_no_request(run: Run) -> list[str]:
+def measured_nowhere(run: Run) -> list[str]:
     """
-    The deployments that got no request at any level, as when no user of a locustfile gets beyond
+    The deployments of which no level can be relied on, as when no user of a locustfile gets beyond
     its log-in.
+
+    None of a comparison in turns: its verdict says whether the blocks can be compared.
     """
+    if any(one.method == "interleaved" for one in run.verdicts):
+        return []
     asked: dict[str, int] = {}
     for point in run.points:
         if point.request == "all":
-            asked[point.deployment] = asked.get(point.deployment, 0) + point.requests
+            valid = point.requests if point.counts else 0
+            asked[point.deployment] = asked.get(point.deployment, 0) + valid
     return [name for name, count in asked.items() if not count]
 
 

@@ -69,7 +69,8 @@ def run(
     setting is raised by half. --baseline compares the run with a saved one of the same settings.
 
     Exit code 1: an SLO is missed, the run is worse than its baseline, or a deployment fails most
-    requests at every level; 3: that could not be decided; 4: a deployment did not start, or ended.
+    requests at every level; 3: that could not be decided, or no level is valid; 4: a deployment
+    did not start, or ended.
     """
     with mistakes():
         use(quiet=quiet, verbose=verbose, as_json=as_json)

@@ -88,10 +88,14 @@ def test_a_deployment_that_answers_nothing_well_is_a_failure():
     assert not answers_nothing_well([point(1, 0.0, requests=0)])
 
 
-def test_a_deployment_that_got_no_request_was_not_measured():
-    silent = [point(1, 0.0, None, "b", requests=0), point(10, 0.0, None, "b", requests=0)]
-    assert codes(run(point(1, 0.0), *silent), "pass") == 3
-    assert codes(run(point(1, 0.0), *silent, point(40, 0.0, None, "b")), "pass") == 0
+def test_a_deployment_without_a_level_that_counts_was_not_measured():
+    without = [point(1, name="b", requests=0), point(10, 0.3, 0.1, "b", valid=False)]
+    assert codes(run(point(1, 0.0), *without), "pass") == 3
+    assert codes(run(point(1, 0.0), *without, point(40, 0.0, None, "b")), "pass") == 0
+    noisy = point(40, 0.0, None, "b", valid=False, noisy=True)  # its intervals hold
+    assert codes(run(point(1, 0.0), *without, noisy), "pass") == 0
+    assert codes(run(*without, slos=[slo("missed")]), "pass") == 1
+    assert codes(run(*without, verdicts=[verdict("EQUIVALENT")]), "pass") == 0
 
 
 def test_failures_of_levels_that_are_not_valid_do_not_fail_a_deployment_alone():
