@@ -102,18 +102,28 @@ _NOT_QUOTED = (
 )
 
 
-def _forms(text: str) -> Iterator[str]:
-    """The spellings of a value in URLs, forms, HTML, JSON, Python, base64 and hexadecimal."""
-    yield text
+def _forms(text: str) -> set[str]:
+    """
+    The spellings of a value in URLs, forms, HTML, JSON, Python, base64 and hexadecimal, and in one
+    of these within another, such as JSON in JSON.
+    """
+    once = {text, *_escaped(text)}
+    return once.union(*map(_escaped, once), *map(_coded, once))
+
+
+def _escaped(text: str) -> Iterator[str]:
     for escaped in (quote_plus(text), *(quote(text, safe=kept) for kept in _NOT_QUOTED)):
         yield escaped
         yield re.sub("%..", lambda found: found[0].lower(), escaped)
     yield html.escape(text)
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
-    content = text.encode(errors="replace")
     yield repr(text)[1:-1]
-    yield repr(content)[2:-1]
+    yield repr(text.encode(errors="replace"))[2:-1]
+
+
+def _coded(text: str) -> Iterator[str]:
+    content = text.encode(errors="replace")
     coded = [content.hex(), b64encode(content).decode()]
     for before in range(3):  # bytes in the same group of three, such as the end of a user's name
         group = b64encode(bytes(before) + content).decode().rstrip("=")
@@ -145,10 +155,11 @@ def scrub(folder: Path) -> None:
     A file is read a block at a time: a program can print lines without end.
     """
     values = [value.encode(errors="surrogateescape") for value in longest_first()]
-    for path in folder.rglob("*") if values else ():
-        if path.is_file() and not path.is_symlink():
+    for place, _, names in os.walk(folder) if values else ():
+        for path in (Path(place, name) for name in names):
             with suppress(OSError):
-                _scrub(path, values)
+                if path.is_file() and not path.is_symlink():
+                    _scrub(path, values)
 
 
 def is_secret(name: str) -> bool:

@@ -166,6 +166,9 @@ def test_a_known_value_is_hidden_in_each_spelling():
         urlsafe_b64encode(secret.encode()).decode(),
     ]
     found += [b64encode(f"{user}:{secret}!".encode()).decode() for user in ("u", "me", "you")]
+    within = json.dumps(secret)
+    found += [json.dumps(within), repr(within), quote(within), json.dumps(form), html.escape(form)]
+    found += [quote(form, safe=""), b64encode(within.encode()).decode(), within.encode().hex()]
     for text in found:
         assert MARK in redaction.masked(text)
         assert len(redaction.masked(text)) <= len(MARK) + 10, text
