@@ -22,7 +22,7 @@ from loadtests.recording import messages
 from loadtests.recording.messages import ON_START, Finish, Hello, Probe, Raised, Started
 from loadtests.report import writing
 from loadtests.report.charts import pictures
-from loadtests.results import Capacity, Run
+from loadtests.results import Capacity, Run, UnreadableRun
 from loadtests.run import log_sizes
 from loadtests.run.barrier import Barrier
 from loadtests.run.controller import Observer, StoppedByHand, Targets, play
@@ -260,8 +260,8 @@ class RunRecorder:
         try:
             folder.end(status)
             found = runs.analyse(folder.path)
-        except StorageFailed as error:
-            failure = error
+        except (StorageFailed, UnreadableRun, OSError) as error:  # such as without descriptors
+            failure = error if isinstance(error, StorageFailed) else None
             found = runs.run_of(folder.record)
         try:
             found = writing.write(found, folder.path)

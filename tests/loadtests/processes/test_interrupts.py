@@ -5,6 +5,7 @@ Ctrl-C ends commands that a script started in its background, where SIGINT is ig
 `started` has every command begin so; here are those that no other test interrupts.
 """
 
+import errno
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from loadtests import results
+from loadtests.analysis import runs
 from loadtests.analysis.inputs import records
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan
@@ -28,6 +30,7 @@ from loadtests.processes.interrupts import held, interruptible
 from loadtests.recording.messages import Hello, Stage, Started
 from loadtests.report.charts import pictures
 from loadtests.run.deployments import Fleet
+from loadtests.run.engine_process import EngineFailed
 from loadtests.run.starter import RunningMock
 from loadtests.run_recorder import RunRecorder
 from loadtests.samples import sampler
@@ -184,6 +187,25 @@ def test_two_signals_lose_no_measurement(tmp_path, monkeypatch) -> None:
         assert (outcome.folder / "report.html").exists()
         last = (outcome.folder / "slices.jsonl").read_text(encoding="utf-8").splitlines()[-1]
         assert json.loads(last) == {"type": "end", "status": "interrupted"}
+
+
+@pytest.mark.processes
+def test_a_run_whose_files_cannot_be_opened_again_is_reported(tmp_path, monkeypatch) -> None:
+    class Lost(Engine):
+        def receive(self, timeout: float | None) -> Any:
+            if not self._said:
+                raise EngineFailed("it is gone")
+            return super().receive(timeout)
+
+    def exhausted(_: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(pictures, "_drawer", Undrawn())
+    monkeypatch.setattr(runs, "analyse", exhausted)
+    outcome = recorded(tmp_path, Silent(), Lost()).next()
+    assert outcome is not None
+    assert [p.level for p in results.read(outcome.folder).points if p.request == "all"] == [1]
+    assert (outcome.folder / "report.html").exists()
 
 
 def test_a_protected_block_ends_and_reports_the_signal() -> None:
