@@ -127,7 +127,8 @@ class GaugeSampler(Thread):
                             return
                         self.look()
                     with suppress(OSError):  # nobody listens, or the buffer is full
-                        sending.sendto(self.datagram(), to)
+                        sending.connect(to)  # without it the socket takes datagrams of anyone
+                        sending.send(self.datagram())
             except RuntimeError:
                 return  # the loop is closed
 

@@ -1,5 +1,6 @@
 """Phases and gauges, of services that are processes, with a real mock as their upstream."""
 
+import asyncio
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import httpx
 import pytest
 
 import mock_upstream
+from app_under_test.telemetry import sampler
 from app_under_test.telemetry.address import Address, address
 from app_under_test.telemetry.middleware import plausible
 from app_under_test.telemetry.process import PROCESS
@@ -458,3 +460,26 @@ def test_a_semaphore_counts_as_a_pool_only_if_requests_share_it() -> None:
 def test_an_impossible_upstream_time_is_unknown():
     for value in ("inf", "1e300", "-1", "nan", "1e9"):
         assert stay_in(f"asked;dur={value}, queue;dur=0, service;dur=0, late;dur={value}") is None
+
+
+def test_the_socket_of_the_gauges_refuses_datagrams(monkeypatch) -> None:
+    monkeypatch.setattr(sampler, "TICK", 0.001)
+    with (
+        closing(asyncio.new_event_loop()) as loop,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
+    ):
+        collector.bind(("127.0.0.1", 0))
+        host, port = collector.getsockname()
+        gauges = sampler.GaugeSampler(Address(host, port, "mine"), sampler.Loop(loop), None)
+        gauges.start()
+        try:
+            _, sender = collector.recvfrom(9000)
+            stranger.connect(sender)
+            stranger.settimeout(10)
+            stranger.send(b"{}")
+            with pytest.raises(ConnectionRefusedError):
+                stranger.recv(1)
+        finally:
+            gauges.stop()
+            gauges.join()
