@@ -34,8 +34,9 @@ def run(name: str, command: Callable[[], object], masked: Callable[[str], str] =
         masked: takes out of a traceback what nobody should read.
 
     Returns:
-        READER_GONE or UNWRITABLE where standard output or error could not be written; CRASHED with
-        a traceback on standard error after an exception; else the command's own.
+        READER_GONE or UNWRITABLE where standard output or error could not be written; CRASHED
+        after an exception, with a traceback on standard error, or after a SystemExit without a
+        number; else the command's own.
     """
     interrupts = Interrupts()
     codecs.register_error(_ENCODING_ERRORS, _encodable)
@@ -130,4 +131,4 @@ def _code(code: object, failures: list[OSError]) -> int:
         why = next(failure.strerror for failure in failures if failure.errno != errno.EIO)
         print(f"What was printed could not be written: {why}.", file=sys.stderr)
         return UNWRITABLE
-    return code if isinstance(code, int) else 0 if code is None else 1
+    return code if isinstance(code, int) else 0 if code is None else CRASHED

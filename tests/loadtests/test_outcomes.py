@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from loadtests.analysis.collapse import answers_nothing_well, first_collapsed, skipped
 from loadtests.outcomes import Ending, Outcome, endings_of, exit_code
 from loadtests.results import Errors, Estimate, Point, Run, SloResult, Verdict
+from mock_upstream import standard_streams
 
 CODES = {"interrupted": 130, "died": 4, "failed": 1, "invalid": 3, "unresolved": 3, "fine": 0}
 
@@ -128,3 +129,8 @@ def test_a_slow_upstream_a_failure_and_an_unstable_rate_have_different_outcomes(
     assert skipped("a", [unstable], [400, 800]) == (
         "a was not measured at 800/s, because at 400/s it answers 100/s of 400/s."
     )
+
+
+@pytest.mark.parametrize("code", ["a text", "", [1], 2.5])
+def test_a_library_that_exits_without_a_number_has_crashed(code):
+    assert standard_streams._code(code, []) == standard_streams.CRASHED
