@@ -1,9 +1,9 @@
 """Consoles that print what services, servers and files say without obeying it."""
 
+from io import StringIO
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
-from rich.segment import Segment
 
 from loadtests.characters import printable
 
@@ -33,10 +33,11 @@ class _Filtered:
         self._renderable = renderable
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        return map(_filtered, console.render(self._renderable, options))
-
-
-def _filtered(segment: Segment) -> Segment:
-    if segment.control:  # of rich itself
-        return segment
-    return segment._replace(text=printable(segment.text))
+        segments = list(console.render(self._renderable, options))
+        text = "".join(segment.text for segment in segments if not segment.control)
+        shown = StringIO(printable(text))  # as a whole: styles can divide a CI runner's command
+        for segment in segments:
+            if segment.control:  # of rich itself
+                yield segment
+            else:
+                yield segment._replace(text=shown.read(len(segment.text)))

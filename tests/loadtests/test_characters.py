@@ -54,6 +54,15 @@ def shown(thing, **options):
     return file.getvalue()
 
 
+@pytest.mark.parametrize("before", ["", "a\n", "word " * 16, "x" * 80])
+@pytest.mark.parametrize("command", ["::set-output name=foo::bar", "##vso[a b=c]", "##[error]5"])
+def test_a_console_shows_commands_of_a_ci_runner_as_text_in_whatever_style(before, command):
+    file = io.StringIO()
+    console.console(file=file, width=80).print(before + command, markup=False)
+    last = file.getvalue().splitlines()[-1]
+    assert last == f"\ufffd{command[1:]}"
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_console_shows_control_characters_as_text(terminal):
     table = Table(HOSTILE)
