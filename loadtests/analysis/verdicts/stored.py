@@ -21,7 +21,7 @@ from loadtests.analysis.stats.ratios import ratio
 from loadtests.analysis.stats.sample_size import CONFIDENCE
 from loadtests.analysis.verdicts import answers
 from loadtests.analysis.verdicts.config import ALARMS, EACH, ERRORS, LONGEST, POWER, RISE
-from loadtests.analysis.verdicts.text import amount, change, minutes
+from loadtests.analysis.verdicts.text import amount, change, minutes, would_have_been_seen
 from loadtests.results import QUANTILES, Change, Estimate, Kind, Point, Verdict
 
 NOTE = "A stored baseline: what changes from run to run is not in these intervals."
@@ -175,9 +175,9 @@ class _Pair:
         if errors:
             # Fewer failures that come with slower answers are a regression, too: one of the two is.
             worse = errors > 0 or times.kind == "WORSE"
-            told = f"{self._failing()} {times.told}{self._seen()}"
+            told = f"{self._failing()} {times.told}{self._seen(times.kind)}"
             return _StoredFinding("WORSE" if worse else "BETTER", told)
-        told = f"{times.told}{times.unsure}{self._seen()}"
+        told = f"{times.told}{times.unsure}{self._seen(times.kind)}"
         return _StoredFinding(times.kind, told, seconds_needed=times.seconds_needed)
 
     def _times(self) -> _StoredFinding:
@@ -255,10 +255,9 @@ class _Pair:
         what = f"{METRIC} at {self.at} is {change(seen.value)}{ends}"
         return f"{what}: {values[0]} against {values[1]}."
 
-    def _seen(self) -> str:
-        if self.minimum_detectable_change is None:
-            return ""
-        return f" A change of {percent(self.minimum_detectable_change)} would have been seen."
+    def _seen(self, kind: Kind) -> str:
+        text = would_have_been_seen(kind, self.ratio, self.minimum_detectable_change)
+        return f" {text}" if text else ""
 
     def _more(self, seen: Estimate) -> float | None:
         """The seconds that would decide it, by the square root law, with a margin for luck."""

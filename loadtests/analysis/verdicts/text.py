@@ -1,5 +1,6 @@
 """A comparison in a sentence or two."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,9 +104,27 @@ def sentence(
             if found.seconds_needed is not None
             else "An hour more would not decide it."
         )
-    if detectable is not None:
-        parts.append(f"A change of {percent(detectable)} would have been seen.")
+    parts.append(would_have_been_seen(found.kind, ratio, detectable))
     return " ".join(filter(None, parts))
+
+
+def would_have_been_seen(kind: Kind, ratio: Estimate | None, detectable: float | None) -> str:
+    """
+    The change that would have been seen; empty where a smaller one was seen, by luck.
+
+    Args:
+        detectable: that change, as a share; None: not known.
+    """
+    if detectable is None:
+        return ""
+    found = ratio if kind in ("WORSE", "BETTER") else None
+    if found and not _holds_one(found) and abs(math.log(found.value)) < math.log1p(detectable):
+        return ""
+    return f"A change of {percent(detectable)} would have been seen."
+
+
+def _holds_one(ratio: Estimate) -> bool:
+    return ratio.low is None or ratio.high is None or ratio.low <= 1 <= ratio.high
 
 
 def failures(terms: ComparisonConfig, a: float, b: float, mostly: str) -> str:

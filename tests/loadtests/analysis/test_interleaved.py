@@ -43,13 +43,25 @@ def judged(made, **changed):
     return verdict(contested(said, made), said)
 
 
+def test_no_larger_change_would_have_been_seen_than_the_one_that_was():
+    found = [judged(times(1.08, 0.06, seed)) for seed in range(12)]
+    smaller = [
+        one
+        for one in found
+        if one.verdict == "WORSE" and one.ratio.value < 1 + one.minimum_detectable_change
+    ]
+    assert smaller
+    assert not any("would have been seen" in one.sentence for one in smaller)
+    others = [one for one in found if one not in smaller]
+    assert all("would have been seen" in one.sentence for one in others)
+
+
 def test_a_slower_one_is_worse_and_the_intervals_hold_the_change() -> None:
     found = judged(times(1.1))
     assert found.verdict == "WORSE"
     assert found.ratio.low < 1.1 < found.ratio.high
     assert found.rounds == FIRST
     assert found.sentence.startswith("head against base: WORSE. p95 at 40 users is +")
-    assert "would have been seen" in found.sentence
     assert found.minimum_detectable_change < 0.1
     assert [one.deployment for one in found.blocks].count("head") == 4 * FIRST
 
