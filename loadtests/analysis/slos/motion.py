@@ -1,9 +1,10 @@
 """SLOs at a level that moved while it was measured: what every part of it shows decides."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from loadtests.analysis.inputs.windows import Quarter, window
+from loadtests.analysis.inputs.windows import Quarter, together, window
 from loadtests.analysis.points import level_pieces
 from loadtests.analysis.slos.metrics import (
     AT_MOST,
@@ -19,6 +20,7 @@ from loadtests.results import Point
 
 MOVING = ("drifting", "unsteady")
 _JUMP = 2.0  # times the value; what jumped once by 10 % or more may jump again
+_GOES_ON = 4  # halves of a window for which a drift can go on as it does
 
 
 def while_it_moves(
@@ -41,19 +43,32 @@ def while_it_moves(
     found = looks(slo)
     if all(status_of(slo, look) == "missed" for look in found):
         return replace(found[0], why=f"{seen.why}, and {described(point)}", shown=False)
-    if point.steady == "unsteady" and point.model == "closed" and halves:
-        stricter = _stricter(slo)
-        if all(status_of(stricter, look) == "met" for look in looks(stricter)):
+    if point.model == "closed" and halves:
+        stricter = _stricter(slo, _drift(halves) if point.steady == "drifting" else 1.0)
+        if stricter and all(status_of(stricter, look) == "met" for look in looks(stricter)):
             return replace(found[0], why=f"{seen.why}, though {described(point)}", shown=False)
     raise Unresolved(f"{seen.why}, but {described(point)}", longer=LONGER)
 
 
-def _stricter(slo: Slo) -> Slo:
-    """The SLO with room for a jump to twice the response time, or to half the throughput."""
+def _stricter(slo: Slo, drift: float) -> Slo | None:
+    """
+    The SLO with room for a jump to twice the response time, or to half the throughput, or for a
+    drift that goes on for two more windows; None where a drift is so large that failures follow.
+    """
     if slo.metric == "errors":
-        return slo
-    factor = 1 / _JUMP if slo.comparison in AT_MOST else _JUMP
-    return replace(slo, threshold=slo.threshold * factor)
+        return slo if drift**2 <= _JUMP else None
+    room = max(_JUMP, drift**_GOES_ON)
+    return replace(slo, threshold=slo.threshold * (1 / room if slo.comparison in AT_MOST else room))
+
+
+def _drift(halves: Sequence[tuple[Sequence[Quarter], Sequence[int]]]) -> float:
+    """How many times as much time a request takes in one half of the windows as in the other."""
+    totals = [together(pieces) for pieces, _ in halves]
+    if not all(one.response.count and one.succeeded and one.seconds for one in totals):
+        return math.inf
+    times = [one.response.mean() for one in totals]
+    paces = [one.seconds / one.succeeded for one in totals]
+    return max(max(each) / min(each) for each in (times, paces))
 
 
 def described(point: Point) -> str:
