@@ -44,7 +44,12 @@ def points(records: Sequence[StageRecord], samples: Samples = ()) -> list[Point]
     Stages of the same deployment and level are repeats and taken together. A stage of which nothing
     came back gives no point; one that was lost gives an invalid one that says so.
     """
-    return [point for repeats in _repeats(records) for point in _level(repeats, samples)]
+    lowest = _lowest(records)
+    return [
+        point
+        for repeats in _repeats(records)
+        for point in _level(repeats, samples, lowest[repeats[0].stage.deployment])
+    ]
 
 
 class Growing:
@@ -57,11 +62,12 @@ class Growing:
         self._kept: dict[tuple[int, ...], list[Point]] = {}
 
     def __call__(self, records: Sequence[StageRecord], samples: Samples) -> list[Point]:
-        found = []
+        found, lowest = [], _lowest(records)
         for repeats in _repeats(records):
-            key = tuple(record.stage.number for record in repeats)
+            below = lowest[repeats[0].stage.deployment]
+            key = tuple(record.stage.number for record in (*repeats, *below))
             if key not in self._kept:
-                points = _level(repeats, samples)
+                points = _level(repeats, samples, below)
                 if records[-1] is repeats[-1]:
                     found += points
                     continue
@@ -77,6 +83,14 @@ def _repeats(records: Iterable[StageRecord]) -> Iterable[list[StageRecord]]:
         if record.begun is not None or record.losts:
             levels[record.stage.deployment, record.stage.level].append(record)
     return levels.values()
+
+
+def _lowest(records: Iterable[StageRecord]) -> dict[str, list[StageRecord]]:
+    """The stages of the lowest level of each deployment."""
+    found: dict[str, list[StageRecord]] = {}
+    for repeats in sorted(_repeats(records), key=lambda one: -one[0].stage.level):
+        found[repeats[0].stage.deployment] = repeats
+    return found
 
 
 def slow_quantiles(
@@ -126,7 +140,7 @@ class _Level:
     """The share of the users' time that no request of the windows accounts for."""
 
 
-def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
+def _level(repeats: list[StageRecord], samples: Samples, lowest: list[StageRecord]) -> list[Point]:
     usable = _usable(repeats)
     disturbed = [disturbances.of_record(record, samples) for record in usable]
     for record, one in zip(usable, disturbed, strict=True):
@@ -138,8 +152,13 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     used = resources.resources(usable, samples)
     stage = usable[0].stage
     kinds = sum((one.kinds for one in seen.windows), Counter[str]())
+    cycle = _cycle(stage, seen.whole)
     amount = noise(
-        disturbed, samples, calls=cpu.calls_per_request(usable) or 1.0, cycle=_cycle(usable, seen)
+        disturbed,
+        samples,
+        calls=cpu.calls_per_request(usable) or 1.0,
+        cycle=cycle,
+        stretch=1.0 if lowest is repeats else _stretch(cycle, lowest),
     )
     problems = (
         generator.of_level(repeats, usable, seen.batches, kinds)
@@ -176,12 +195,21 @@ def _level(repeats: list[StageRecord], samples: Samples) -> list[Point]:
     return found
 
 
-def _cycle(records: Sequence[StageRecord], seen: "_LevelData") -> float | None:
+def _cycle(stage: Stage, whole: Quarter) -> float | None:
     """Seconds from one request of a user to the next; None in the open model."""
-    stage, started = records[0].stage, seen.whole.started
     if stage.model == "open":
         return None
-    return stage.level * seen.whole.seconds / started if started else math.inf
+    return stage.level * whole.seconds / whole.started if whole.started else math.inf
+
+
+def _stretch(cycle: float | None, lowest: list[StageRecord]) -> float:
+    """How many times as long a cycle is as at the lowest level; 1 where that is not known."""
+    usable = _usable(lowest)
+    whole = together([quarter for record in usable for quarter in window(record).quarters])
+    alone = _cycle(usable[0].stage, whole)
+    if not cycle or not alone or math.isinf(cycle) or math.isinf(alone):
+        return 1.0
+    return max(cycle / alone, 1.0)
 
 
 def _usable(repeats: list[StageRecord]) -> list[StageRecord]:

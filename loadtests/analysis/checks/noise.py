@@ -75,25 +75,32 @@ class Noise:
 
     `paused`: the part of the windows in which one process or another was without the core that it
     wanted; while it was, nothing may have gone on at all. `cycle`: seconds from one request of a
-    user to the next; None in the open model.
+    user to the next; None in the open model. `stretch`: that over the one of the lowest level.
     """
 
     sources: Sequence[Source] = ()
     paused: float = 0.0
     cycle: float | None = None
+    stretch: float = 1.0
 
     @property
     def delay(self) -> float:
         """
         Seconds that a request was delayed in the mean, at most.
 
-        A system that stands still for a part of the time takes as much longer for everything: so no
-        pause delays the users of a closed model by more than that part of their cycle.
+        One that waits in a queue also waits for what delayed those before it, so the delay grows as
+        the cycle does. A system that stands still for a part of the time takes as much longer for
+        everything: so no pause delays the users of a closed model by more than that part of their
+        cycle.
         """
-        waits = math.fsum(one.steps * one.mean for one in self.sources if one.pauses)
-        if self.cycle is not None:
-            waits = min(waits, self.paused * self.cycle)
-        return waits + math.fsum(one.steps * one.mean for one in self.sources if not one.pauses)
+        waits, late = (
+            self.stretch * math.fsum(one.steps * one.mean for one in sources)
+            for sources in (
+                [one for one in self.sources if one.pauses],
+                [one for one in self.sources if not one.pauses],
+            )
+        )
+        return late + (waits if self.cycle is None else min(waits, self.paused * self.cycle))
 
     @property
     def of_throughput(self) -> float:
@@ -108,7 +115,8 @@ class Noise:
         Seconds by which the q-quantile can be lower.
 
         Of the requests, those that were delayed by more than d can have been anywhere below, and
-        the others are d earlier at most: whatever d is.
+        the others are d earlier at most: whatever d is. In a queue all are earlier by the same part
+        of their time, too.
         """
         if not times.count or not self.sources:
             return 0.0
@@ -122,7 +130,8 @@ class Noise:
             share = math.fsum(one.steps * one.beyond(delay) for one in self.sources)
             if share < q:
                 best = max(best, times.quantile(q - share) - shift)
-        return max(value - best, 0.0)
+        queued = self.delay / self.cycle * (1 - 1 / self.stretch) if self.cycle else 0.0
+        return max(value - best * (1 - min(queued, 1.0)), 0.0)
 
     @property
     def main(self) -> Source | None:

@@ -31,6 +31,7 @@ def noise(
     *,
     calls: float,
     cycle: float | None,
+    stretch: float = 1.0,
 ) -> Noise:
     """
     What disturbed the windows of one level, without the quarters that are left out.
@@ -38,11 +39,12 @@ def noise(
     Args:
         calls: of the upstream, for each request.
         cycle: seconds from one request of a user to the next; None in the open model.
+        stretch: that over the one of the lowest level.
     """
     level = _LevelNoise(seen, samples, calls, both_ways=cycle is None)
     if not level.seconds:
         return Noise(cycle=cycle)
-    return Noise([one for one in level.sources() if one.mean > 0], level.paused, cycle)
+    return Noise([one for one in level.sources() if one.mean > 0], level.paused, cycle, stretch)
 
 
 class _LevelNoise:
