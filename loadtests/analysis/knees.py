@@ -81,7 +81,7 @@ def knee(points: Sequence[Point]) -> Knee:
     level = found.knee
     if found.high is None or found.low is None or level >= BEYOND * seen[-1].level:
         return Knee(level=None, low=found.low, base_response_time=base, cycle=found.cycle.value)
-    if found.follows(seen[-1]):
+    if all(found.follows(point) for point in seen if point.level > level):
         return Knee(level=None, low=found.low, base_response_time=base, cycle=found.cycle.value)
     beyond = [point for point in seen if point.level > level]
     then = _then(beyond, found.most, _failing([p for p in seen if p.level <= level]))

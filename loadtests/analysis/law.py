@@ -37,6 +37,7 @@ ALONE = 1.05  # requests in flight of a single user, which sends one at a time
 _SIGNIFICANCE = 0.01
 _UNSETTLED = 0.25  # relative error of a level that had not come to rest
 _NOTHING = 1.0  # ... and of the half request that stands for a level without any success
+_DEPENDENT = 10.0  # requests, at most, that are worth one independent one
 _AT = 0.95  # of the knee: a level from here on may be on the plateau
 _MANY = 3.0  # times as many requests show what is rare
 _GROWN = 1.1  # times as long in the service as at the lowest rate: a queue was built
@@ -230,7 +231,7 @@ def plateau(seen: Sequence[Point]) -> list[Point]:
     """The levels whose throughput cannot be told from the highest one, that one first."""
     settled = [point for point in steady(seen, "over-saturated") if point.throughput.value]
     ranked = sorted(settled or seen, key=lambda point: point.throughput.value, reverse=True)
-    rates = [Value.of(_undisturbed(point)) for point in ranked]
+    rates = [_undisturbed(point) for point in ranked]
     count = _alike(rates, [point.seconds for point in ranked])
     return ranked[:count]
 
@@ -242,7 +243,7 @@ def most_of(points: Sequence[Point]) -> Value:
     The highest one alone would be the luckiest one, and too high. Noise makes all of them lower, so
     that of the mean is the mean of theirs.
     """
-    rates = [Value.of(_undisturbed(point)) for point in points]
+    rates = [_undisturbed(point) for point in points]
     seconds = [point.seconds for point in points]
     found = pooled(rates, seconds)
     noise = [point.noise.get("throughput", 0.0) for point in points]
@@ -335,12 +336,21 @@ def _logarithm(point: Point) -> float:
     return math.log(max(point.throughput.value, 0.5 / point.seconds))
 
 
-def _undisturbed(point: Point) -> Estimate:
-    """The throughput with the interval that it would have without its noise."""
+def _undisturbed(point: Point) -> Value:
+    """
+    The throughput with the interval that it would have without its noise.
+
+    A few batches can leave more room than their requests do, however these depend on each other,
+    and than a window that moves.
+    """
     seen, noise = point.throughput, point.noise.get("throughput", 0.0)
-    if seen.high is None or not noise:
-        return seen
-    return seen.model_copy(update={"high": max(seen.high - noise, seen.value)})
+    if seen.high is not None and noise:
+        seen = seen.model_copy(update={"high": max(seen.high - noise, seen.value)})
+    rate = Value.of(seen)
+    if math.isfinite(rate.half):
+        most = DEVIATIONS * max(_of_count(point, _DEPENDENT), _UNSETTLED)
+        rate = Value(rate.value, min(rate.half, most * max(rate.value, 0.5 / point.seconds)))
+    return rate
 
 
 def _slack(point: Point) -> float:
@@ -364,11 +374,22 @@ def _error(point: Point) -> float:
         return _NOTHING
     if point.steady not in (None, "steady", "over-saturated"):
         return _UNSETTLED
-    rate = Value.of(_undisturbed(point))
+    rate = _undisturbed(point)
     if math.isfinite(rate.half):
         return rate.half / rate.value / DEVIATIONS
-    count = max(rate.value * point.seconds, 0.5)
-    return math.sqrt(1 / count) + point.level / count / DEVIATIONS
+    return _of_count(point)
+
+
+def _of_count(point: Point, dependent: float = 1.0) -> float:
+    """
+    The relative standard error of a throughput as a count, and of one request more or less of each
+    user.
+
+    Args:
+        dependent: requests that are worth one independent one.
+    """
+    count = max(point.throughput.value * point.seconds, 0.5)
+    return math.sqrt(dependent / count) + point.level / count / DEVIATIONS
 
 
 def _errors(seen: Sequence[Point]) -> Numbers:

@@ -142,6 +142,11 @@ def test_failures_beyond_the_knee_are_its_end_unless_answers_become_fewer_as_wel
     assert knee(slow).beyond == "falls"
 
 
+def test_a_highest_level_of_which_little_is_known_hides_no_knee_below_it():
+    levels = [point(n, min(20.0 * n, 200.0)) for n in (1, 5, 10, 20, 40)]
+    assert 9 < knee([*levels, point(80, 40.0, seconds=0.5, noise=6.0)]).level < 11
+
+
 def test_one_level_beyond_the_knee_gives_a_slope_from_the_knee_on():
     seen = [*rising(1, 5, 10), point(80, 200, mean=0.4)]
     bend = knee(seen)

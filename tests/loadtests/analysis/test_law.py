@@ -92,6 +92,14 @@ def test_levels_within_the_noise_follow_and_others_do_not():
     assert last(0.01, 730.0)  # certain, and too little to matter
 
 
+def test_an_interval_of_few_batches_allows_no_load_that_is_far_away():
+    """93/s (up to 320) are not the 620/s that the load would give."""
+    ends = Estimate(value=93.0, low=0.0, high=320.0)
+    wide = point(31, 93.0).model_copy(update={"throughput": ends})
+    seen = [*hockey_stick(0.05, 1e9, (1, 5, 10)), wide]
+    assert not law(seen).follows(wide)
+
+
 def test_a_low_level_without_a_rare_timeout_is_less_certain_than_it_looks():
     """Intervals at 5 users and more allow for timeouts that one user has not met."""
     seen = [point(1, 20.0, noise=0.01)]
