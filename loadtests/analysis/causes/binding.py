@@ -49,8 +49,8 @@ def limits(
         spoilt, limit = now.point.limit, None
         if low and takes and bounds and now.point.counts and not now.point.other_mix:
             limit = _limit(Case(now, low, seen, takes, ceilings, bounds), deployment or {})
-        if spoilt is not None and (limit is None or limit.resource == "unknown"):
-            limit = spoilt
+        if limit is None:
+            limit = spoilt  # what lacks is no more than what it can have taken
         if limit is not None:
             found[now.level] = limit
     return found

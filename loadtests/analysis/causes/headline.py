@@ -70,11 +70,11 @@ def _beyond(knee: Knee, points: Sequence[Point]) -> list[Point]:
             # Of the levels that show it, the highest; but one that an experiment was made at.
             if not ((before := shown.get(point.limit.resource)) and _tried(before)):
                 shown[point.limit.resource] = point
-    if len(weights) > 1:
-        del weights["unknown"]  # what some levels show is not unknown
     if not weights.keys() <= set(_NOT_THE_SERVICE):
         for one in _NOT_THE_SERVICE:  # what disturbed some levels is not what limits the service
             del weights[one]
+    if len(weights) > 1:
+        del weights["unknown"]  # what some levels show is not unknown
     ranked = sorted(weights, key=lambda one: (weights[one], shown[one].level), reverse=True)
     least = MIXED * weights.total()
     return [

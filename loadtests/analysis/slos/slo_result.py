@@ -48,9 +48,9 @@ def slo_result(
 
     A failure counts as infinitely slow. Errors without a level are missed when a single level
     misses, and met when every level was measured and all together meet. What grows or moves while
-    it is measured is missed only if every part of it misses, and met only in the closed model, where
-    every part is far from the threshold: by as much as a jump, or a drift that goes on, can do. A level that was not played, because a
-    lower one had collapsed, is missed when that one misses.
+    it is measured is missed only if every part of it misses, and met only in the closed model where
+    every part is as far from the threshold as a jump, or a drift that goes on, can go. A level that
+    was not played, because a lower one had collapsed, is missed when that one misses.
 
     Args:
         against: of the other deployment, when the SLO compares two. Then the interval is that of

@@ -73,4 +73,5 @@ def test_a_disturbance_of_some_levels_is_no_limit_of_the_service():
     points = at(20, "threads"), at(40, "threads"), at(80, "host")
     assert named(*points) == "threads"
     assert headline(*points) == "Threads at 40."
-    assert named(at(40, "unknown"), at(80, "host")) == "host"
+    assert named(at(40, "unknown"), at(80, "host")) == "unknown"  # it lacks more than was taken
+    assert named(at(40, "host"), at(80, "host")) == "host"

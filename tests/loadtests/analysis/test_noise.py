@@ -17,7 +17,7 @@ from loadtests.analysis.points import points
 from loadtests.analysis.summary import sentence
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.messages import GeneratorDone, Lateness
-from loadtests.results import Estimate, Knee, Run
+from loadtests.results import Estimate, Knee, Limit, Run
 from tests.support.disturbed import paused, samples, seconds_taken
 from tests.support.observed import full, level, point
 from tests.support.recorded import Request, analysed, lognormal, recorded, stage, users
@@ -245,6 +245,20 @@ def test_a_service_without_a_core_for_half_of_the_time_is_held_back_by_cpu():
     )
 
 
+def test_a_host_that_explains_a_part_of_what_lacks_is_not_the_limit():
+    host = Limit(resource="host", why="the machine was busy with something else")
+
+    def seen(throughput, noise):
+        top = level(40, throughput)
+        noisy = {"valid": False, "noisy": True, "limit": host, "noise": {"throughput": noise}}
+        ends = Estimate(value=throughput, low=0.95 * throughput, high=1.05 * throughput + noise)
+        point = top.point.model_copy(update={**noisy, "throughput": ends})
+        return limits([level(1), level(5), level(10), replace(top, point=point)], [])[40]
+
+    assert seen(150.0, 60.0).resource == "unknown"  # 784/s would follow the load
+    assert seen(560.0, 200.0) == host
+
+
 def test_threads_that_are_all_busy_are_named_though_a_point_is_too_noisy_to_be_valid():
     gauges = {"threads": full(10, 20.0), "call": 0.4, "loop_cpu": 0.1, "cpu": 0.1}
     top = level(40, 24.0, call=0.4, gauges=gauges)
@@ -271,6 +285,16 @@ def test_the_bound_of_a_quantile_is_never_beyond_what_was_done():
         assert less <= pause
 
 
+def stopping(share, rng, seconds):
+    """Pauses of 20 to 300 ms in which everything stands still, for this part of the time."""
+    now = 0.0
+    while now < seconds:
+        length = rng.uniform(0.02, 0.3)
+        now += rng.expovariate(share / (1 - share) / 0.16)
+        yield now, now + length
+        now += length
+
+
 @pytest.mark.parametrize("share", [0.05, 0.15])
 def test_intervals_of_disturbed_windows_hold_what_would_have_been_measured(share):
     """Everything stands still for a part of the time; the bound holds for any queue."""
@@ -278,12 +302,7 @@ def test_intervals_of_disturbed_windows_hold_what_would_have_been_measured(share
     for seed in range(12):
         played = stage(0, "a", 8, measure=4.0)
         rng = random.Random(seed)
-        pauses, now = [], 0.0
-        while now < 8:
-            length = rng.uniform(0.02, 0.3)
-            now += rng.expovariate(share / (1 - share) / 0.16)
-            pauses.append((now, now + length))
-            now += length
+        pauses = list(stopping(share, rng, 8.0))
         sent = users(played, lognormal(0.08, 0.3), rng, servers=6)
         moved = [Request(paused(a, pauses), paused(b, pauses)) for a, b, _ in sent]
         made = recorded(played, moved)
@@ -295,6 +314,25 @@ def test_intervals_of_disturbed_windows_hold_what_would_have_been_measured(share
         held_by["mean"] += found.response_time["mean"].low <= clean.response_time["mean"].value
         p95 = found.response_time["p95"]
         held_by["p95"] += p95.low is None or p95.low <= clean.response_time["p95"].value
+    assert min(held_by.values()) >= 11, held_by
+
+
+def test_a_long_queue_is_delayed_by_every_pause_of_those_before_it():
+    """Three servers, 60 users: a request meets many pauses, although it passes the core twice."""
+    held_by = Counter()
+    lowest = stage(1, "a", 1)
+    alone = recorded(lowest, users(lowest, lognormal(0.08, 0.3), random.Random(1)))
+    for seed in range(12):
+        played = stage(0, "a", 60, measure=8.0)
+        rng = random.Random(seed)
+        pauses = list(stopping(0.2, rng, 14.0))
+        sent = users(played, lognormal(0.08, 0.3), rng, servers=3)
+        made = recorded(played, [Request(paused(a, pauses), paused(b, pauses)) for a, b, _ in sent])
+        taken = samples([made], seconds_taken(pauses, made.begun.at))
+        found, _ = (p for p in points([made, alone], taken) if p.request == "all")
+        held_by["throughput"] += found.throughput.high >= 0.95 * 3 / 0.08
+        for name in ("mean", "p50"):
+            held_by[name] += found.response_time[name].low <= 1.05 * 60 * 0.08 / 3
     assert min(held_by.values()) >= 11, held_by
 
 
