@@ -1,12 +1,15 @@
 """Whether the service itself turns requests away: a rate limit, or a limit of concurrency."""
 
+import math
 from collections.abc import Mapping
 
 from loadtests.analysis.causes.case import Case, Found
 from loadtests.analysis.numbers import percent, rounded
-from loadtests.results import Errors
+from loadtests.results import Errors, Point
 
 REFUSING = 0.05  # of the requests, beyond those at the lowest level
+_SURE = 3.0  # standard errors
+_FEWER = 0.8  # of the part that succeeds: a limit leaves less of a higher load
 _KINDS = {
     "429": "429",  # RFC 6585, 4
     "503": "503",  # RFC 9110, 15.6.4
@@ -20,9 +23,11 @@ def refusals(case: Case) -> Found | None:
     now = case.now
     point = now.point
     refused = _refused(point.errors)
-    usual = 0.0 if case.low is now else _share(case.low.point.errors, case.low.point.requests)
-    share = _share(point.errors, point.requests)
-    if share - usual < REFUSING:
+    share, error = _share(point)
+    usual, known = (0.0, 0.0) if case.low is now else _share(case.low.point)
+    if share - usual < max(REFUSING, _SURE * math.hypot(error, known)):
+        return None
+    if case.low is now and _as_many_above(case, share):
         return None
     up = now.upstream
     upstream = ""
@@ -41,5 +46,16 @@ def _refused(errors: Errors) -> Mapping[str, int]:
     return {kind: errors.kinds[kind] for kind in _KINDS if kind in errors.kinds}
 
 
-def _share(errors: Errors, requests: int) -> float:
-    return sum(_refused(errors).values()) / requests if requests else 0.0
+def _share(point: Point) -> tuple[float, float]:
+    """The part of the requests that is refused, and its standard error."""
+    if not point.requests:
+        return 0.0, 0.0
+    share = min(sum(_refused(point.errors).values()) / point.requests, 1.0)
+    worth = point.errors.effective or point.requests
+    return share, math.sqrt(share * (1 - share) / worth)
+
+
+def _as_many_above(case: Case, share: float) -> bool:
+    """Whether no higher level refuses a larger part: then it is no limit of the load."""
+    above = [_share(one.point)[0] for one in case.levels if one.level > case.now.level]
+    return bool(above) and 1 - max(above) > _FEWER * (1 - share)

@@ -467,6 +467,16 @@ def test_requests_that_the_service_refuses_itself_are_the_cause_also_where_refus
     assert "95 % of the requests get 429, and the upstream refused none" in limit.why
 
 
+def test_as_many_refusals_at_every_level_are_no_limit():
+    assert refused(5, 0.3).throughput == refused(80, 0.3).throughput  # both beyond the knee
+    seen = [refused(users, 0.3) for users in (5, 20, 80)]
+    assert "refusals" not in {resource(*seen[: count + 1]) for count in range(1, 3)}
+    few = refused(40, 0.06)
+    errors = few.point.errors.model_copy(update={"kinds": {"429": 4}})
+    few = replace(few, point=few.point.model_copy(update={"requests": 60, "errors": errors}))
+    assert resource(level(1), level(2), few) != "refusals"  # by chance
+
+
 def test_a_service_that_answers_with_a_page_in_place_of_json_refuses():
     limit = named(level(1), level(2), refused(4, 0.9, "HTML page"), refused(8, 0.95, "HTML page"))
     assert limit.resource == "refusals"
