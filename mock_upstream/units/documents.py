@@ -31,12 +31,23 @@ def from_json(text: str | bytes) -> Any:
     Return the value that the text describes.
 
     Raises:
-        ValueError: it is not JSON, is nested too deep, or has a number of thousands of digits.
+        ValueError: it is not JSON, is nested too deep, or has a number of thousands of digits or
+            half of a surrogate pair.
     """
-    return _read(json.loads, text)
+    return _read(_characters, text.decode("utf-8-sig") if isinstance(text, bytes) else text)
 
 
-def _read(read: Callable[[Any], Any], text: str | bytes) -> Any:
+def _characters(text: str) -> Any:
+    value = json.loads(text)
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # no file and no terminal can take it
+            raise ValueError("it has half of a surrogate pair, which is not a character") from None
+    return value
+
+
+def _read(read: Callable[[str], Any], text: str) -> Any:
     try:
         return read(text)
     except RecursionError:

@@ -27,6 +27,15 @@ def test_unreadable_text_is_a_value_error(read) -> None:
         assert "sys." not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a": ["x \\ud800"]}', '{"\\uDC80": 1}', b'["\\ud83d"]', b'["\xed\xa0\x80"]']
+)
+def test_half_of_a_surrogate_pair_is_a_value_error(text) -> None:
+    with pytest.raises(ValueError, match=r"half of a surrogate pair|invalid continuation"):
+        from_json(text)
+    assert from_json(b'["\\ud83d\\ude00"]') == ["\U0001f600"]
+
+
 @pytest.mark.parametrize("name", ["a-0", '"a b"', "'.'"])
 def test_a_key_of_thousands_of_names_is_refused_and_not_read(name) -> None:
     """Reading it takes time with the square of their number."""
