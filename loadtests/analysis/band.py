@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from loadtests.analysis.stats.light_scipy import special
 
 DEVIATIONS = float(special.ndtri(0.975))  # in half an interval
 

@@ -134,11 +134,12 @@ def test_a_plan_that_is_refused_loads_no_more_than_a_dry_run() -> None:
     assert not modules & HEAVY
 
 
-def test_no_module_of_the_harness_loads_the_slow_half_of_scipy() -> None:
+def test_no_module_of_the_harness_loads_the_slow_halves_of_scipy_and_numpy() -> None:
     ended, modules = imported(ALL)
     assert ended.returncode == 0, ended.stderr
     assert {"loadtests.session", "loadtests.selfcheck", "loadtests.claims.measurements"} <= modules
     slow = {"scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.spatial", "scipy.ndimage"}
+    slow |= {"numpy.testing", "numpy.f2py", "numpy.ma"}
     assert not modules & slow
 
 

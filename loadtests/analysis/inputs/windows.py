@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from scipy import special
-
 from loadtests.analysis.inputs.records import StageRecord
+from loadtests.analysis.stats.light_scipy import special
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.histograms import merged as merged_times
 from loadtests.recording.phases import PhaseSums, merged

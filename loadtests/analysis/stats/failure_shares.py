@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from loadtests.analysis.stats.light_scipy import special
 
 LARGE = 0.2
 """

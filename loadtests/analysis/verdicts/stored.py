@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from scipy import special
-
 from loadtests.analysis.checks import canaries
 from loadtests.analysis.numbers import load, percent
 from loadtests.analysis.stats import failure_shares
 from loadtests.analysis.stats.intervals import proportion
+from loadtests.analysis.stats.light_scipy import special
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.analysis.stats.sample_size import CONFIDENCE
 from loadtests.analysis.verdicts import answers
