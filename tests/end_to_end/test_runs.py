@@ -15,6 +15,7 @@ from loadtests.cli import commands
 from tests.support.brownout_runs import (
     BUDGET,
     LOCUST,
+    PICTURES,
     PLAN,
     brownout,
     called,
@@ -63,7 +64,7 @@ def complete(tmp_path_factory):
     (folder / "plan.toml").write_text(
         PLAN.replace('"blocking-requests"', workers) + SLOS, encoding="utf-8"
     )
-    return finished("run", "plan.toml", cwd=folder)
+    return finished("run", "plan.toml", cwd=folder, **PICTURES)
 
 
 def folder_of(invocation):
@@ -79,6 +80,7 @@ def test_a_run_measures_every_level_of_every_deployment_and_writes_its_folder(co
     assert all(point.errors.rate == 0 for point in run.points)
     assert all(point.response_time["mean"].value > 0.02 for point in run.points)
     assert {file.name for file in folder_of(invocation).iterdir()} >= FILES
+    assert (folder_of(invocation) / "curves.png").stat().st_size > 10_000  # bytes: it is drawn
     assert "Traceback" not in invocation.output
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import a_free_port
-from tests.support.brownout_runs import PLAN
+from tests.support.brownout_runs import PICTURES, PLAN
 from tests.support.browser import browser, needs_browser, watched
 from tests.support.webui import LEVELS, LONG, ui
 
@@ -22,7 +22,7 @@ def fresh(tmp_path_factory):
     """Nothing was played yet."""
     folder = tmp_path_factory.mktemp("dashboard")
     (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
-    with ui(folder, a_free_port()) as pages:
+    with ui(folder, a_free_port(), **PICTURES) as pages:
         yield pages
 
 

@@ -2,13 +2,14 @@
 
 import pytest
 
+from loadtests.schedules import why
 from tests.support.brownout_runs import called
 
 PLAN = """
 name = "few-threads"
 seed = 3
 [upstream]
-latency = "lognormal(p50=50ms,p99=120ms)"
+latency = "lognormal(p50=30ms,p99=70ms)"
 [deployments.few]
 variant = "blocking-requests"
 settings = { threads = 4, pool = 20 }
@@ -17,13 +18,14 @@ path = "/external-data"
 [load]
 levels = [1, 3, 8, 12]
 settle = "1s"
-measure = "2s"
+measure = "1500ms"
 """
 
 
 @pytest.mark.processes
 @pytest.mark.quiet
-def test_a_limit_of_few_threads_is_confirmed_by_both_experiments(tmp_path):
+def test_a_limit_of_few_threads_is_confirmed_by_both_experiments(tmp_path, monkeypatch):
+    monkeypatch.setattr(why, "WINDOW", why.SETTLE[0] + why.MEASURE)
     (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
     _, done = called("run", "plan.toml", "--out", "runs", "--why", "few", cwd=tmp_path)
     run = done.run()

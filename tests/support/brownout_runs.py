@@ -56,7 +56,9 @@ latency = "20ms"
 
 
 # Of what is started here; the summary is that of the job that runs these tests.
-ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "GITHUB_STEP_SUMMARY": ""}
+NO_PICTURES = str(Path(__file__).with_name("no_pictures"))
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "GITHUB_STEP_SUMMARY": "", "PYTHONPATH": NO_PICTURES}
+PICTURES = {"PYTHONPATH": ""}  # over it: charts are drawn
 MARK = "BROWNOUT_TEST"  # a variable that all inherit which a command starts
 
 
