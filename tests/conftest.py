@@ -3,22 +3,22 @@
 import atexit
 import gc
 import itertools
-import json
 import os
 import random
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import certifi
 import pytest
 from hypothesis import settings
+
+from tests.support.no_pictures.vl_convert import EMPTY
 
 # Below the ports that Linux gives to clients, and to servers that ask for any port: nothing takes
 # one between the moment in which a test chooses it and its use.
@@ -175,7 +175,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     global _unmarked
     _unmarked = "" if item.get_closest_marker("processes") else item.nodeid
-    drawer = _drawn_here() if _unmarked else nullcontext()
+    fixtures = getattr(item, "fixturenames", ())
+    drawer = _drawn_here("pictures" in fixtures) if _unmarked else nullcontext()
     # A command that a test calls in this process installs its own, some of which end the process.
     handlers = {number: signal.getsignal(number) for number in ENDING}
     try:
@@ -188,13 +189,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @contextmanager
-def _drawn_here() -> Iterator[None]:
-    """Draw charts in this process, where no other may be started for it."""
+def _drawn_here(pictures_wanted: bool) -> Iterator[None]:
+    """
+    Draw charts in this process, where no other may be started for it, in the tests that look at
+    them; the others get an empty one. Their fixture is `pictures`.
+    """
     from loadtests.report.charts import pictures, vega
 
     class Here:
         def ask(self, request: dict[str, Any]) -> dict[str, str]:
-            return _picture(vega.answer, json.dumps(request))
+            if pictures_wanted:
+                return vega.answer(request)
+            return {"svg": EMPTY} if "chart" in request else {"png": ""}
 
         def close(self) -> None: ...
 
@@ -204,9 +210,9 @@ def _drawn_here() -> Iterator[None]:
         yield
 
 
-@lru_cache(maxsize=100)  # many tests show the same run
-def _picture(answer: Callable[[Any], dict[str, str]], request: str) -> dict[str, str]:
-    return answer(json.loads(request))
+@pytest.fixture(scope="session")
+def pictures() -> None:
+    """Charts are drawn: see `_drawn_here`."""
 
 
 def _guard(event: str, arguments: tuple[Any, ...]) -> None:

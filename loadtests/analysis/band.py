@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.analysis.stats.light_scipy import special
+from loadtests.analysis.light_scipy import special
 
 DEVIATIONS = float(special.ndtri(0.975))  # in half an interval
 

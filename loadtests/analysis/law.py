@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtests.analysis.band import DEVIATIONS, Band, Numbers
-from loadtests.analysis.stats.light_scipy import special
+from loadtests.analysis.light_scipy import special
 from loadtests.results import Estimate, Point
 
 FOLLOWING = 0.9  # of N / (R_0 + Z): with less throughput, a level does not follow the load

@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from loadtests.analysis.light_scipy import special
 from loadtests.analysis.numbers import duration, percent
-from loadtests.analysis.stats.light_scipy import special
 from loadtests.recording.histograms import Histogram, merged
 from loadtests.recording.phases import NAMES, PER_DOUBLING, Bin, PhaseSums
 from loadtests.results import QUANTILES, Estimate, Traced

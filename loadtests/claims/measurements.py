@@ -8,8 +8,8 @@ from loadtests.analysis.inputs import cpu
 from loadtests.analysis.inputs.ledgers import LedgerReading
 from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.inputs.resources import inside
+from loadtests.analysis.light_scipy import special
 from loadtests.analysis.stats.intervals import proportion
-from loadtests.analysis.stats.light_scipy import special
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.analysis.stats.sample_size import TAIL
 from loadtests.plans import Plan

@@ -194,6 +194,7 @@ def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones():
         claims.chosen("safe-fetsh")
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_page_has_every_statement_with_its_verdict_and_cases():
     experiment = ClaimExperiment(
         name="one", claim="It is so.", theory="It is.", plans=("threads",), judge=list

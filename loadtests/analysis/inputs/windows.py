@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from loadtests.analysis.inputs.records import StageRecord
-from loadtests.analysis.stats.light_scipy import special
+from loadtests.analysis.light_scipy import special
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.histograms import merged as merged_times
 from loadtests.recording.phases import PhaseSums, merged

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.analysis.stats.light_scipy import fft, special
+from loadtests.analysis.light_scipy import fft, special
 
 LEAST = 8  # terms of all series together; with fewer, t is wider than what it is put around
 INDEPENDENT = 6  # stretches that forget each other; with fewer, their variance is hardly known

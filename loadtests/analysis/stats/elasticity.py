@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
-from loadtests.analysis.stats.light_scipy import special
+from loadtests.analysis.light_scipy import special
 from loadtests.results import Estimate
 
 LEAST_PAIRS = 2

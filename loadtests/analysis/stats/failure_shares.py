@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.analysis.stats.light_scipy import special
+from loadtests.analysis.light_scipy import special
 
 LARGE = 0.2
 """

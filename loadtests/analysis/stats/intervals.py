@@ -14,8 +14,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from loadtests.analysis.light_scipy import special
 from loadtests.analysis.stats.autocorrelation import Series, half_width, student
-from loadtests.analysis.stats.light_scipy import special
 from loadtests.analysis.stats.sample_size import TAIL, enough
 from loadtests.recording.histograms import RESOLUTION, Histogram, merged
 from loadtests.results import Estimate

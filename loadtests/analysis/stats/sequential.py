@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.analysis.stats.light_scipy import special
+from loadtests.analysis.light_scipy import special
 
 _NODES = 129  # of the density of the sum between two boundaries
 _REACH = 8.0  # standard deviations; beyond it is nothing

@@ -21,7 +21,7 @@ from functools import cached_property, lru_cache
 from statistics import fmean
 from typing import TypeVar
 
-from loadtests.analysis.stats.light_scipy import special
+from loadtests.analysis.light_scipy import special
 from loadtests.analysis.stats.sequential import looks_so_far, p_value, significances
 from loadtests.analysis.verdicts import answers, block_length, covariates
 from loadtests.analysis.verdicts import text as wording

@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from loadtests.analysis.checks import canaries
+from loadtests.analysis.light_scipy import special
 from loadtests.analysis.numbers import load, percent
 from loadtests.analysis.stats import failure_shares
 from loadtests.analysis.stats.intervals import proportion
-from loadtests.analysis.stats.light_scipy import special
 from loadtests.analysis.stats.ratios import ratio
 from loadtests.analysis.stats.sample_size import CONFIDENCE
 from loadtests.analysis.verdicts import answers

@@ -75,6 +75,7 @@ def drawn(text):
     return vl_convert.vegalite_to_svg(text, allowed_base_urls=[])
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_page_draws_the_picture_of_the_report():
     live = pages.drawn(changed())
     names = ("p95-wide", "p95-narrow", "throughput-wide", "throughput-narrow")

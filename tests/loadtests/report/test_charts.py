@@ -152,12 +152,14 @@ def test_a_capacity_is_marked_with_its_interval():
     assert "capacity ≥160" in marked
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_svg_shows_names_levels_and_units():
     text = " ".join(ElementTree.fromstring(figures.svg(example_runs.example())).itertext())
     for word in ("blocking-requests", "async-httpx", "async-aiohttp", "knee 39.6", "160", "2 s"):
         assert word in text
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_png_is_twice_as_large_as_the_svg():
     run = example_runs.single_level()
     width = float(ElementTree.fromstring(figures.svg(run)).attrib["width"])
@@ -201,6 +203,7 @@ def test_labels_of_ceilings_that_lie_on_each_other_keep_apart():
     assert min(after - before for before, after in pairwise(labels)) > 100  # of 3,000
 
 
+@pytest.mark.usefixtures("pictures")
 def test_twelve_deployments_all_look_different():
     spec = figures.side_by_side(of_run(example_runs.many(12)))
     assert len({row["deployment"] for row in rows(spec, "measured")}) == 12
@@ -242,6 +245,7 @@ def stretched(run: Run) -> Run:
     ],
     ids=["no points", "all failed", "huge range", "open model", "search"],
 )
+@pytest.mark.usefixtures("pictures")
 def test_charts_are_drawn_for_unusual_runs(run):
     ElementTree.fromstring(figures.svg(run))
 

@@ -30,7 +30,7 @@ def found() -> Comparison:
 
 
 @pytest.fixture(scope="module")
-def page(found) -> str:
+def page(found, pictures) -> str:
     return comparison.html(found)
 
 
@@ -95,6 +95,7 @@ def test_the_page_shows_the_verdicts_and_that_the_method_is_the_weaker_one(found
     assert "p95 at 40 users is +20 %" in page
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_curves_of_a_pair_share_a_colour_and_differ_in_their_line(found):
     lines = comparison.overlaid(found)
     by_name = {

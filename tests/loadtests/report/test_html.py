@@ -33,12 +33,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text():
+def text(pictures):
     return html.render(example_runs.example())
 
 
 @pytest.fixture(scope="module")
-def explained():
+def explained(pictures):
     return html.render(example_runs.explained())
 
 
@@ -105,6 +105,7 @@ def test_the_charts_have_a_tooltip_for_every_point(page):
         assert all(f"requests: {point.requests:,}" in lines for lines in about)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_names_from_users_stay_text():
     run = example_runs.renamed(example_runs.example(), "async-httpx", HOSTILE)
     run = run.model_copy(

@@ -15,6 +15,7 @@ from tests.support import example_runs
 PICTURES = {"curves.svg", "curves.png"}
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_is_written_as_data_page_summary_and_pictures(tmp_path):
     run = example_runs.single_level()
     assert writing.write(run, tmp_path) == run
@@ -48,6 +49,7 @@ def test_an_output_that_cannot_be_made_costs_no_other_and_is_a_problem(tmp_path,
     assert left == {"run.json", "report.html", "junit.xml", "points.csv"} | PICTURES
 
 
+@pytest.mark.usefixtures("pictures")
 def test_undrawable_pictures_are_named_and_nothing_else_is_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(vega, "answer", lambda request: {"error": "no V8"})
     found = writing.write(example_runs.single_level(), tmp_path)
@@ -62,6 +64,7 @@ def test_undrawable_pictures_are_named_and_nothing_else_is_lost(tmp_path, monkey
 
 
 @pytest.mark.parametrize("text", ["\x00", "\x1b[2J", "\ufffe", "\ud800"])
+@pytest.mark.usefixtures("pictures")
 def test_characters_that_xml_forbids_are_replaced_in_pictures(tmp_path, text):
     run = example_runs.renamed(example_runs.single_level(), "async-httpx", f"a{text}b")
     run = example_runs.changed(
