@@ -1,6 +1,8 @@
 """
-In place of the library that draws charts, in commands whose picture no test looks at: the start of
-its JavaScript engine takes more CPU than the rest of a report.
+Empty pictures, for commands whose charts no test looks at.
+
+It is found before the library that draws them: the start of its JavaScript engine takes more CPU
+than the rest of a report.
 """
 
 from typing import Any
