@@ -79,6 +79,8 @@ class RunRecorder:
         self._schedule = schedule
         self._runs = 0
         self._interrupted = False
+        self.lost: EngineFailed | None = None
+        """How the engine went while it was waited for."""
         self._raised: tuple[str, Raised] | None = None
         """The deployment whose limit is larger than its plan says, for an experiment."""
 
@@ -90,7 +92,8 @@ class RunRecorder:
         while not self._interrupted:
             try:
                 message = self._engine.receive(None)
-            except EngineFailed:
+            except EngineFailed as error:
+                self.lost = error
                 return None
             if isinstance(message, messages.LocustfileFailed):
                 raise LocustfileError(message.text)

@@ -13,7 +13,7 @@ from loadtests.exit_codes import FINE
 from loadtests.outcomes import Outcome
 from loadtests.plans import Plan
 from loadtests.processes import leftovers
-from loadtests.processes.groups import uninterrupted
+from loadtests.processes.groups import ended_with, uninterrupted
 from loadtests.processes.interrupts import interruptible
 from loadtests.recording.messages import Hello
 from loadtests.run.deployments import Launch, launched
@@ -127,7 +127,7 @@ def ui(
         pinged: as for `run`.
 
     Raises:
-        waiting.DeploymentFailed, EngineFailed: it did not come up.
+        waiting.DeploymentFailed, EngineFailed: it did not come up, or the engine was lost.
     """
     plans.check(plan)
     folder = run_folder.make(out, plan.name)
@@ -142,6 +142,8 @@ def ui(
             with suppress(KeyboardInterrupt):  # the way to end it
                 while (outcome := recorder.next()) is not None:
                     recorded(outcome)
+                if recorder.lost and line.ended() != ended_with(FINE):
+                    raise recorder.lost
 
 
 def control(

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import gevent
 import gevent.socket
 import gevent.ssl
 
@@ -186,7 +187,11 @@ class ClientConnection:
         wire, answer = self._wire, self._answer
         if wire is None:
             answer = self._answer = AnswerParser()
-            wire = self._wire = self.endpoint.connect(deadline)
+            try:
+                wire = self._wire = self.endpoint.connect(deadline)
+            except OSError:
+                gevent.sleep(0)  # what fails without any wait must let others run
+                raise
         elif answer.bodiless:
             answer = self._answer = AnswerParser()  # its parser still waits for the body of a HEAD
         answer.begin(request.bodiless, request.sink(answer))

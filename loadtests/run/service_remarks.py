@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from loadtests.analysis.checks.generator import OWN_FAILURES
 from loadtests.analysis.numbers import load, percent
 from loadtests.plans import Plan
 from loadtests.recording.messages import Usage
@@ -56,7 +57,8 @@ class ServiceRemarks:
                     f"{name} fails {percent(errors.rate)} of its requests at "
                     f"{load(point.level, point.model)} ({kinds}).{words}"
                 )
-        if point.requests and name not in self._answered and usage and usage.calls is not None:
+        sent = point.requests - sum(errors.kinds.get(kind, 0) for kind in OWN_FAILURES)
+        if sent and name not in self._answered and usage and usage.calls is not None:
             self._answered.add(name)
             if not usage.calls and expects_calls(self._plan, name):
                 # Requests of a plan were tried before the run, and this was said then.

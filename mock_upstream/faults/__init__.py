@@ -5,7 +5,6 @@ its settings as fields, each with a default, and `play`. Only those that are nam
 """
 
 from abc import ABC, abstractmethod
-from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -83,9 +82,12 @@ class Fault(When, ABC):
         """
 
 
-@cache
+# Read once: `iter_modules` finds nothing, without an error, where no descriptors are left.
+_NAMES = sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
+
+
 def names() -> list[str]:
-    return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
+    return [*_NAMES]
 
 
 def load(name: str) -> type[Fault]:

@@ -313,7 +313,9 @@ def test_links_in_a_run_are_not_served(open_pages):
     shutil.rmtree(run)
 
 
-def test_it_listens_on_ipv6_too(tmp_path, free_port, open_pages):
+def test_it_listens_on_ipv6_too_and_tells_a_load_generator_that_is_killed(
+    tmp_path, free_port, open_pages
+):
     (tmp_path / "plan.toml").write_text(
         f'name = "v6"\n[deployments.there]\nurl = "{open_pages.url}"\n'
         '[[requests]]\npath = "/"\n[load]\nlevels = [1]\n',
@@ -328,8 +330,9 @@ def test_it_listens_on_ipv6_too(tmp_path, free_port, open_pages):
         stranger = {"Host": f"evil.example:{free_port}"}
         assert httpx.get(url, headers=stranger, trust_env=False, timeout=30).status_code == 403
         assert "can start tests" not in invocation.output
-        invocation.interrupt()
-        invocation.end()
+        invocation.part("loadtests.engine").kill()
+        assert invocation.end() == 3
+    assert "the load generator is gone: it was killed by SIGKILL" in invocation.output
 
 
 def test_wrong_values_are_answered_with_the_mistake(open_pages):

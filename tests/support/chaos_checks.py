@@ -126,6 +126,8 @@ def _ends(played: Played, loses: bool) -> list[str]:
     allowed = set(_usual(trial.command))
     if found is not None:
         allowed |= _codes(trial, found.target)
+        if (trial.command, trial.act, found.target) == ("ui", "kill", "engine"):
+            allowed -= {FINE} if len(found.saved) < STAGES else set()
     if found is not None and loses and trial.command in LADDERS:
         allowed &= _codes_of_a_loss(trial, found.target) or allowed
     asked = found is not None and trial.act == "term" and found.target == "controller"

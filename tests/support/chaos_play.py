@@ -241,7 +241,9 @@ def _done(trial: Trial, process: psutil.Process, folder: Path) -> float:
         case "descriptors":
             before = process.rlimit(resource.RLIMIT_NOFILE)
             used = process.num_fds()
-            process.rlimit(resource.RLIMIT_NOFILE, (used, used))
+            # A hard limit may be raised again by privileged processes alone.
+            hard = used if trial.seconds == float("inf") else before[1]
+            process.rlimit(resource.RLIMIT_NOFILE, (used, hard))
             if trial.seconds < float("inf"):
                 _while_it_runs(process, trial.seconds)
                 with suppress(psutil.Error):

@@ -326,6 +326,18 @@ def no_such_host():
 
 
 @scenario
+def failing_at_once():
+    """A user whose requests all fail without any wait, next to another greenlet with a timer."""
+    client = Client(f"http://{'x' * 70}.invalid:80", spec())
+    others = gevent.spawn(gevent.sleep, 0.01)
+    for sent in range(1, 20_000):
+        client.send()
+        if others.dead:
+            return sent
+    return None
+
+
+@scenario
 def over_ipv6():
     try:
         server = Server(lambda *_: ok(), host="::1")

@@ -76,12 +76,15 @@ class Noise:
     `paused`: the part of the windows in which one process or another was without the core that it
     wanted; while it was, nothing may have gone on at all. `cycle`: seconds from one request of a
     user to the next; None in the open model. `stretch`: that over the one of the lowest level.
+    `stopped`: the part of the windows in which a signal had stopped the process that was stopped
+    for longest.
     """
 
     sources: Sequence[Source] = ()
     paused: float = 0.0
     cycle: float | None = None
     stretch: float = 1.0
+    stopped: float = 0.0
 
     @property
     def delay(self) -> float:
@@ -152,14 +155,17 @@ def disturbance(found: Noise, times: Histogram) -> Validity:
     Whether disturbances can have moved the numbers of a level too far, and what is worth a word.
 
     Of a closed model that is its throughput, from which the knee, the causes and the ceilings are
-    read; of an open one its mean response time. Other numbers have intervals that say it.
+    read; of an open one its mean response time. Other numbers have intervals that say it. Where
+    nothing succeeds, that is the service's own doing, unless a process was stopped.
 
     Args:
         times: the response times of the successes.
     """
     main = found.main
-    if main is None or not times.count:
+    if main is None or not (times.count or found.stopped > USEFUL):
         return Validity()
+    if not times.count:
+        return _invalid(main.resource, f"{found.what}, and no request succeeded")
     delay, mean = found.delay, times.mean()
     part = delay / (mean if found.cycle is None else found.cycle)
     p95 = min(found.of_quantile(times, 0.95), times.quantile(0.95))
@@ -172,12 +178,16 @@ def disturbance(found: Noise, times: Histogram) -> Validity:
     if part <= USEFUL + 1e-9:
         worth = max(part, delay / mean) > NOTABLE
         return Validity(problems=(f"disturbed: {told}",) if worth else ())
+    return _invalid(main.resource, told)
+
+
+def _invalid(resource: Resource, told: str) -> Validity:
     lead = {
         "generator": "the load generator was the bottleneck",
         "mock": "the mock upstream was the bottleneck",
-    }.get(main.resource, "the machine was busy with something else")
+    }.get(resource, "the machine was busy with something else")
     why = f"{lead}: {told}"
-    return Validity(False, (why,), Limit(resource=main.resource, why=why))
+    return Validity(False, (why,), Limit(resource=resource, why=why))
 
 
 def _up_to(part: float) -> str:

@@ -44,7 +44,9 @@ def noise(
     level = _LevelNoise(seen, samples, calls, both_ways=cycle is None)
     if not level.seconds:
         return Noise(cycle=cycle)
-    return Noise([one for one in level.sources() if one.mean > 0], level.paused, cycle, stretch)
+    sources = [one for one in level.sources() if one.mean > 0]
+    stopped = max(level.stopped.values()) / level.seconds
+    return Noise(sources, level.paused, cycle, stretch, stopped)
 
 
 class _LevelNoise:
@@ -82,6 +84,18 @@ class _LevelNoise:
         yield self._quota()
 
     @cached_property
+    def stopped(self) -> Mapping[str, float]:
+        """Seconds in which a signal had stopped each process."""
+        return {
+            name: math.fsum(
+                _inside(stop, spells) * stop.seconds
+                for one, spells in self._seen
+                for stop in one.stopped(name)
+            )
+            for name in self._seen[0][0].names
+        }
+
+    @cached_property
     def paused(self) -> float:
         """The part of the time in which one process or another was without its core, or late."""
         total = math.fsum(length * count for length, count in self._throttled)
@@ -92,12 +106,13 @@ class _LevelNoise:
         # What was taken of one core was taken from all processes on it at the same time.
         by_cores: dict[frozenset[int] | str, float] = {}
         for name in self._seen[0][0].names:
-            stopped = taken = 0.0
-            for one, spells in self._seen:
-                stopped += math.fsum(_inside(t, spells) * t.seconds for t in one.stopped(name))
-                taken += math.fsum(_inside(t, spells) * t.seconds for t in one.taken(name))
+            taken = math.fsum(
+                _inside(t, spells) * t.seconds
+                for one, spells in self._seen
+                for t in one.taken(name)
+            )
             cores = self._cores(name) or name
-            lost = max(taken, told.get(name, 0.0), stopped)
+            lost = max(taken, told.get(name, 0.0), self.stopped[name])
             by_cores[cores] = max(by_cores.get(cores, 0.0), lost)
         return min((total + math.fsum(by_cores.values())) / self.seconds, 1.0)
 

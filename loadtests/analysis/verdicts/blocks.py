@@ -82,11 +82,14 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         if stage.model == "closed" and whole.started
         else None,
     )
+    moved = disturbance(amount, whole.response)
+    if not whole.response.count:
+        wrong += moved.problems  # what made every request fail is not known
     verdict = (
         generator.of_level([record], [record], batches, kinds)
         .and_of(mock.of_mock([record], samples))
         .and_of(host.of_host([record], samples))
-        .and_of(disturbance(amount, whole.response))
+        .and_of(moved)
     )
     requests = whole.started
     cycle, rate = _pace(record)

@@ -323,7 +323,12 @@ class _Seen:
             if answered.values and abs(answered.mean) > math.log(_OTHER_RATE):
                 yield wording.other_rates(self.terms, answered)
         kinds = {
-            name: {kind for one in self.blocks if one.deployment == name for kind in one.kinds}
+            name: {
+                kind
+                for one in self.blocks
+                if one.deployment == name and not one.wrong
+                for kind in one.kinds
+            }
             for name in self.terms.names
         }
         a, b = self.terms.names

@@ -1,5 +1,7 @@
 """A window in which a process was stopped by a signal counts as far as that cannot have worked."""
 
+from dataclasses import replace
+
 import pytest
 
 from loadtests.analysis.points import points
@@ -7,6 +9,10 @@ from loadtests.analysis.verdicts.blocks import block
 from tests.support.simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
 MADE = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
+FAILED = record(
+    SimulatedEngine({"app": replace(threads(40, exponential(0.05)), failing=lambda _: 1.0)}),
+    stage(0, "app", 20),
+)
 BEGIN, END = MADE.window
 
 
@@ -44,6 +50,15 @@ def test_a_short_stop_widens_the_interval_and_is_reported():
 def test_a_block_of_a_comparison_is_disturbed_by_a_stop():
     found = block(MADE, sampled(app=[[BEGIN, BEGIN + 2]]))
     assert any("was stopped by a signal" in text for text in found.disturbed)
+
+
+@pytest.mark.parametrize(("seconds", "valid"), [(0.0, True), (0.5, True), (4.0, False)])
+def test_failures_alone_are_the_services_own_unless_it_was_stopped(seconds, valid):
+    samples = sampled(app=[[BEGIN, BEGIN + seconds]])
+    point, one = points([FAILED], samples)[0], block(FAILED, samples)
+    told = "was stopped by a signal (SIGSTOP) for 4 s, and no request succeeded"
+    assert (point.valid, bool(one.wrong)) == (valid, not valid)
+    assert all(told in " ".join(texts) for texts in (point.problems, one.wrong) if not valid)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def results():
         "reset_on_arrival_of_a_get", "reset_on_arrival_of_a_post",
         "closed_on_arrival_at_a_new_connection", "closed_in_the_middle_of_an_answer",
         "an_answer_that_nobody_asked_for", "no_answer", "an_answer_without_end",
-        "headers_without_end", "no_connection", "nobody_listens", "no_such_host", "over_ipv6",
+        "headers_without_end", "no_connection", "nobody_listens", "no_such_host", "failing_at_once",
+        "over_ipv6",
         "codings", "stamped", "refused_early_and_closed", "refused_early_and_not_read",
         "a_large_request", "a_large_request_with_an_interim_answer", "killed",
         "open_model_with_connections_that_are_closed", "listeners",
@@ -135,6 +136,10 @@ def test_headers_without_end_are_a_failure_long_before_the_timeout(results):
 )
 def test_a_host_that_cannot_be_reached_is_a_named_failure(results, name, kind):
     assert results[name]["kinds"] == {kind: 1}
+
+
+def test_requests_that_fail_at_once_let_others_run(results):
+    assert results["failing_at_once"]
 
 
 def test_requests_are_sent_over_ipv6(results):

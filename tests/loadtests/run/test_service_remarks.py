@@ -70,6 +70,12 @@ def test_a_service_that_calls_no_upstream_is_reported_once():
     assert remarks(TOLD, (point(), usage(3)), (point(), usage(0)))[0] == []
 
 
+def test_requests_that_the_load_generator_could_not_send_call_nothing():
+    failed = Errors(rate=1.0, kinds={"out of descriptors": 100})
+    unsent = point().model_copy(update={"errors": failed})
+    assert "no call came" not in "".join(one.text for one in remarks(TOLD, (unsent, usage(0)))[0])
+
+
 def test_no_remark_is_made_without_expected_or_known_calls():
     for made in (plan(url="http://127.0.0.1:9"), plan(command="svc {port}")):
         assert remarks(made, (point(), usage(0)))[0] == []
