@@ -1,4 +1,4 @@
-"""What terminals and CI runners obey, or XML cannot hold, is replaced in texts from elsewhere."""
+"""Replaces in texts what terminals, CI runners and spreadsheets obey, or XML cannot hold."""
 
 import re
 
@@ -16,6 +16,12 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # What moves a terminal's cursor, colours its text or names its window (ECMA-48, 5.4 and 5.6).
 _SEQUENCE = re.compile(
     "\x1b(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~])"
+)
+# At the start of a cell: what OWASP lists (full-width signs, too), and the same past blanks and
+# quotes, should a spreadsheet skip those. Inside, after what ends a cell or a row where the comma
+# does not: in half of Europe that is ";", and quotes after a comma are then no quotes.
+_FORMULA = re.compile(
+    r"""^(?=[\t\r\n\0])|(?:^|(?<=[;\t\r\n]))(?=[ "]*[-=+@\uff0d\uff1d\uff0b\uff20])"""
 )
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -35,6 +41,11 @@ def printable(text: str) -> str:
 def for_xml(text: str) -> str:
     """Return the text without what XML 1.0 cannot hold."""
     return _FORBIDDEN.sub(_REPLACEMENT, text)
+
+
+def for_csv(text: str) -> str:
+    """Return the text of a cell with an apostrophe where a spreadsheet would see a formula."""
+    return _FORMULA.sub("'", text)
 
 
 def readable(text: str) -> str:

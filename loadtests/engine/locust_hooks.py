@@ -26,6 +26,7 @@ from loadtests.engine import (
     locations,
     options,
     stamps,
+    statistics,
     webui,
     workers,
 )
@@ -77,6 +78,7 @@ def install() -> dict[str, type[User]]:
     except plans.PlanError as error:
         _give_up(error)
     keepalive.install()
+    statistics.install()
     urls = [one.url for one in plan.deployments.values() if isinstance(one, UrlDeployment)]
     guard = egress.install(plan.allow_hosts, urls)
     workers.install(guard.allow)

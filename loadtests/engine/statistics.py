@@ -1,11 +1,12 @@
 """What Locust's own tables show of a plan's requests: fed from slices, a few times a second."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
 
-from locust.stats import StatsEntry, bucket_response_time
+from locust.stats import StatsCSV, StatsCSVFileWriter, StatsEntry, bucket_response_time
 
+from loadtests.characters import for_csv
 from loadtests.recording.histograms import Histogram, merged
 from loadtests.recording.messages import RequestSpec, Stage
 from loadtests.recording.slices import Slice
@@ -106,3 +107,26 @@ def _spread(entry: StatsEntry, times: Histogram) -> None:
     entry.min_response_time, entry.max_response_time = least, most
     for seconds, count in recorded:
         entry.response_times[bucket_response_time(seconds * 1000)] += count
+
+
+def install() -> None:
+    """Keep formulas out of Locust's CSV files: names come from users and from services."""
+    for kind, name in (
+        *((StatsCSV, f"_{rows}_data_rows") for rows in ("requests", "failures", "exceptions")),
+        (StatsCSVFileWriter, "_stats_history_data_rows"),
+    ):
+        setattr(kind, name, _without_formulas(getattr(kind, name)))
+
+
+def _without_formulas(rows: Callable[..., None]) -> Callable[..., None]:
+    return lambda self, writer, *args: rows(self, _Cells(writer), *args)
+
+
+class _Cells:
+    """A writer of CSV, whose texts are no formulas."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def writerow(self, cells: Iterable[str | float]) -> None:
+        self._writer.writerow([for_csv(one) if isinstance(one, str) else one for one in cells])

@@ -31,24 +31,18 @@ users and from services.
 """
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
 from typing import Any
 
 from loadtests.analysis.phases import REST
+from loadtests.characters import for_csv
 from loadtests.recording import phases
 from loadtests.results import Estimate, Point, Run
 
 Cell = str | float | None
 Read = Callable[[Point], Cell]
 
-# At the start of a cell: what OWASP lists (full-width signs, too), and the same past blanks and
-# quotes, should a spreadsheet skip those. Inside, after what ends a cell or a row where the comma
-# does not: in half of Europe that is ";", and quotes after a comma are then no quotes.
-_FORMULA = re.compile(
-    r"""^(?=[\t\r\n\0])|(?:^|(?<=[;\t\r\n]))(?=[ "]*[-=+@\uff0d\uff1d\uff0b\uff20])"""
-)
 _UNITS = {"cpu": "_cores", "rss": "_bytes"}  # of resources, by the last word of their names
 _PHASES = (*phases.NAMES, REST)
 
@@ -57,7 +51,7 @@ def render(run: Run) -> str:
     columns = dict(_columns(run.points))
     content = StringIO(newline="")
     writer = csv.writer(content)
-    writer.writerow(map(_text, columns))
+    writer.writerow(map(for_csv, columns))
     writer.writerows([read(point) for read in columns.values()] for point in run.points)
     return content.getvalue()
 
@@ -66,8 +60,8 @@ FILES = {"points.csv": render}
 
 
 def _columns(points: Sequence[Point]) -> Iterator[tuple[str, Read]]:
-    yield "deployment", lambda p: _text(p.deployment)
-    yield "request", lambda p: _text(p.request)
+    yield "deployment", lambda p: for_csv(p.deployment)
+    yield "request", lambda p: for_csv(p.request)
     yield "model", lambda p: p.model
     yield "level", lambda p: p.level
     yield "requests", lambda p: p.requests
@@ -128,8 +122,4 @@ def _phase(of: str, name: str) -> Read:
 
 
 def _texts(parts: Iterable[str]) -> str:
-    return _text("; ".join(parts))
-
-
-def _text(text: str) -> str:
-    return _FORMULA.sub("'", text)
+    return for_csv("; ".join(parts))
