@@ -95,6 +95,11 @@ def install() -> dict[str, type[User]]:
         workers.watch(parser)
 
     def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+        if runner is None:
+            _end_at_start(
+                "the locustfile calls run_single_user when it is read: put the call below "
+                'if __name__ == "__main__":'
+            )
         if plan.locustfile is not None:
             environment.stop_timeout = OWN_TASKS_STOP
             own.runner = runner
@@ -148,6 +153,9 @@ def _own_users(locustfile: Path, scenario: _Scenario) -> dict[str, type[User]]:
     except Exception as error:
         traceback.print_exc()
         _end_at_start(f"the locustfile cannot be read: {locations.described(error)}")
+    except SystemExit as error:  # what it printed before is the reason, and the controller shows it
+        print(f"the locustfile ended Locust: {locations.described(error)}", file=sys.stderr)
+        sys.exit(USAGE)
     if before is not None:  # Locust gives the name of a `random.py` to the locustfile
         sys.modules[name] = before
     if not classes:

@@ -248,6 +248,8 @@ def test_a_comparison_passes_own_options_from_the_command_line(tmp_path):
     [
         ("import locust\n", "users.py has no User class that can be played"),
         ("from locust import task\nimport nowhere_at_all\n", "nowhere_at_all"),
+        ("print('set TOKEN first')\nraise SystemExit(0)\n", "set TOKEN first"),
+        (USER + "\n\nimport locust\n\nlocust.run_single_user(Visitor)\n", "run_single_user when"),
     ],
 )
 def test_a_locustfile_that_cannot_be_played_is_refused(play, code, said):
