@@ -19,7 +19,8 @@ def lock_up(case: Case) -> Found | None:
         return None
     if not any(one.upstream and one.upstream.calls for one in case.levels):
         return None  # what its requests wait for is not the mock: without calls it may be anything
-    seen = _stopped(case, share, upstream.in_flight)
+    # A service that is kept from a core has work, as where its workers are being started again.
+    seen = _stopped(case, share + now.starved, upstream.in_flight)
     if not seen:
         return None
     why = (
@@ -36,9 +37,11 @@ def lock_up(case: Case) -> Found | None:
     return Found("lock-up", None, why)
 
 
-def _stopped(case: Case, share: float, calls: float) -> str:
+def _stopped(case: Case, work: float, calls: float) -> str:
     """
     What shows that hardly a request gets through, with nothing going on; empty where it does not.
+
+    `work` is the part of the time in which the service computes, or waits for a core to do so.
 
     With fewer users more did; or, where the lowest level has locked up already, the answers that
     come are quick, and hardly one of the requests in flight waits for such a one (by Little's law).
@@ -50,12 +53,12 @@ def _stopped(case: Case, share: float, calls: float) -> str:
     if best is not now and now.throughput <= STOPPED * reached:
         # One that works as before, for users who no longer wait for it, is not locked up.
         usual = best.upstream.in_flight if best.upstream else math.inf
-        idle = share <= IDLE and calls <= min(QUIET * now.level, WORKS * usual)
+        idle = work <= IDLE and calls <= min(QUIET * now.level, WORKS * usual)
         return f"where {rate(reached)} were reached with fewer users" if idle else ""
     mean = now.point.response_time.get("mean")
     if mean is None or now.point.in_flight is None:
         return ""
-    if share > ALONE_IDLE or calls > ALONE_QUIET or now.level == 1:
+    if work > ALONE_IDLE or calls > ALONE_QUIET or now.level == 1:
         return ""
     moving, stuck = now.throughput * mean.value, now.point.in_flight
     if not stuck or moving > STOPPED * stuck:

@@ -84,10 +84,11 @@ def test_connections_for_one_host_are_said_to_be_for_it():
     )
 
 
-def locked(users, **upstream):
+def locked(users, *, starved=0.0, **upstream):
     held = ThreadGauges(total=4, busy=4, waiting=users - 4)
     idle = {"calls": 0.2, "in_flight": 0.0, "peaks": (1.0,)} | upstream
-    return level(users, 2, cpu=CPU, gauges={"threads": held}, upstream=idle)
+    gauges = {"threads": held}
+    return level(users, 2, cpu=CPU, gauges=gauges, upstream=idle, starved=starved)
 
 
 def test_a_lock_up_is_named_with_what_is_full():
@@ -102,6 +103,12 @@ def test_a_lock_up_is_named_with_what_is_full():
 def test_a_service_that_waits_for_its_upstream_has_not_locked_up():
     waiting = locked(20, in_flight=19.5)
     assert named(level(1), level(3), waiting).resource != "lock-up"
+
+
+def test_a_service_that_is_kept_from_a_core_has_not_locked_up():
+    """Its workers are being started again, say, while others use the core."""
+    assert named(level(1), level(3), locked(20, starved=0.9)).resource != "lock-up"
+    assert named(level(1), level(3), locked(20, starved=0.1)).resource == "lock-up"
 
 
 def test_a_service_that_never_calls_the_mock_has_not_locked_up():
