@@ -9,9 +9,11 @@ from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.numbers import percent
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.messages import Apart
+from loadtests.recording.slices import OTHER_NAMES
 from loadtests.results import QUANTILES, EventsApart
 
 MOST = 5  # exceptions that are named
+NAMES = 20  # of requests, that can be meant though each is sent once
 Kind = Literal["on_start", "timing", "background"]
 _Key = tuple[str, int, Kind, str, str]
 
@@ -33,6 +35,7 @@ def events_apart(records: Iterable[StageRecord]) -> list[EventsApart]:
 def problems(record: Record, found: Sequence[EventsApart]) -> list[str]:
     """Sentences for the run: what counts as no request, what failed in on_start or was raised."""
     return [
+        *_names(record.stages),
         *_timings(record, found),
         *_on_start(record, found),
         *_background(found),
@@ -80,6 +83,25 @@ def _timings(record: Record, found: Sequence[EventsApart]) -> list[str]:
         return [text]
     quoted = ", ".join(f'"{one}"' for one in types)
     return [f"{text} No other request was sent; if these are, write [locust] requests = [{quoted}]"]
+
+
+def _names(records: Iterable[StageRecord]) -> list[str]:
+    """A sentence where a part of the path, such as an id, makes each request a row of its own."""
+    sent: Counter[str] = Counter()
+    for record in records:
+        if record.stage.own_tasks:
+            for part in record.slices:
+                sent[part.request] += part.started
+    once = [name for name, count in sent.items() if count == 1]
+    if OTHER_NAMES not in sent and (len(sent) <= NAMES or 2 * len(once) < len(sent)):
+        return []
+    example = next(iter(once), next(iter(sent)))
+    rest = f', and those beyond them are in one, "{OTHER_NAMES}"' if OTHER_NAMES in sent else ""
+    return [
+        f"The requests of the locustfile have {len(sent):,} names, such as {example}: each has a "
+        f"row of its own{rest}. Give those of one kind a name: "
+        'self.client.get(f"/items/{id}", name="/items/[id]").'
+    ]
 
 
 def _on_start(record: Record, found: Sequence[EventsApart]) -> list[str]:

@@ -6,13 +6,13 @@ from typing import Literal
 
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.messages import Apart
+from loadtests.recording.slices import OTHER_NAMES
 
 METHODS = frozenset(
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
 )
 """Request types that are requests (RFC 9110 and 5789); a locustfile can report any other type."""
 MOST = 200  # rows; names may have numbers in them
-OTHERS = "other names"
 
 Kind = Literal["on_start", "timing", "background"]
 
@@ -66,7 +66,7 @@ class EventSorter:
         """
         key = kind, str(request_type), str(name)
         if key not in self._rows and len(self._rows) >= MOST:
-            key = kind, str(request_type), OTHERS
+            key = kind, str(request_type), OTHER_NAMES
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Row()

@@ -12,10 +12,11 @@ from typing import Any, TypeGuard
 
 import gevent
 
+from loadtests.engine.apart import MOST as MOST_NAMES
 from loadtests.engine.apart import EventSorter
 from loadtests.engine.failures import kind_of
 from loadtests.recording.histograms import Histogram, merged
-from loadtests.recording.slices import LENGTH, Slice
+from loadtests.recording.slices import LENGTH, OTHER_NAMES, Slice
 
 SERVICE_TIME = "brownout_service_time"
 """In a request's context, in milliseconds: it is one of the open model, and its `response_time` is
@@ -48,6 +49,7 @@ class Recorder:
         self.apart = EventSorter()
         self._unusable: Counter[str] = Counter()
         self._kinds: set[str] = set()
+        self._names: set[str] = set()
         self.beyond = 0
         """Requests of the stage that started after its end, and are not recorded."""
 
@@ -108,6 +110,11 @@ class Recorder:
                 failed = bool(exception)
                 self.apart.record(kind, request_type, name, response_time, failed)
             return
+        if name not in self._names:
+            if len(self._names) < MOST_NAMES:
+                self._names.add(name)
+            else:  # each is a row of each level
+                name = OTHER_NAMES
         begun, intended = ended - response_time / 1000, None
         if context and SERVICE_TIME in context:
             begun, intended = ended - context[SERVICE_TIME] / 1000, begun

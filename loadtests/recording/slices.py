@@ -13,6 +13,7 @@ from loadtests.recording.histograms import Histogram
 from loadtests.recording.phases import PhaseSums
 
 LENGTH = 0.25  # seconds
+OTHER_NAMES = "other names"  # of requests, beyond the names that are told apart
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from loadtests.analysis.points import points
 from loadtests.analysis.runs import run_of
 from loadtests.recording.histograms import Histogram
 from loadtests.recording.messages import Apart, UserCounts
+from loadtests.recording.slices import OTHER_NAMES, Slice
 from loadtests.report.outputs import markdown, terminal
 from loadtests.report.text import scenario as shown
 from loadtests.results import Knee
@@ -277,6 +278,25 @@ def test_events_without_a_time_are_told():
         "7 events of the locustfile are in no number, since their response_time is not a number "
         "of milliseconds: GET /a (None)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([f"/items/{n}" for n in range(30)], "have 30 names, such as /items/0: each has a row"),
+        (["/a", OTHER_NAMES], 'and those beyond them are in one, "other names"'),
+        (["/a", "/b"] * 20, None),
+        ([f"/page/{n}" for n in range(30)] * 2, None),
+        ([f"/page/{n}" for n in range(5)], None),
+    ],
+)
+def test_names_with_an_id_in_them_are_told_with_the_way_to_give_one(names, told):
+    record = record_of({"roomy": at_work(None)}, [1])
+    slices = [Slice(stage=0, index=0, request=name, started=1) for name in names]
+    record.stages[0] = replace(record.stages[0], slices=slices)
+    found = scenario.problems(record, [])
+    assert len(found) == bool(told)
+    assert all(told in text and 'name="/items/[id]"' in text for text in found)
 
 
 def test_requests_of_no_user_are_told_with_the_way_to_count_them():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.engine.apart import MOST, OTHERS, EventSorter
+from loadtests.engine.apart import MOST, OTHER_NAMES, EventSorter
 from loadtests.engine.recorder import Recorder
 from loadtests.recording.histograms import Histogram
 
@@ -61,7 +61,7 @@ def test_rows_are_bounded_where_names_have_numbers_in_them():
         apart.record("on_start", "POST", f"/login/{number}", 1, failed=False)
     found = rows(apart)
     assert len(found) == MOST + 1
-    assert found["on_start", "POST", OTHERS].count == MOST
+    assert found["on_start", "POST", OTHER_NAMES].count == MOST
 
 
 def test_the_recorder_counts_what_is_apart_in_no_slice():

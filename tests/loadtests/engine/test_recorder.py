@@ -9,6 +9,7 @@ from loadtests.engine import recorder as module
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.recorder import Recorder
 from loadtests.recording.messages import SliceMessage
+from loadtests.recording.slices import OTHER_NAMES
 
 ORIGIN = 100.0
 
@@ -158,3 +159,13 @@ def test_words_with_numbers_in_them_are_told_apart_up_to_a_limit(listening):
         answer(1.0, 0.1, error=CatchResponseError(f"order {number} missing"))
     kinds = total(recorder).kinds
     assert kinds == {f"200 order {n} missing": 1 for n in range(module.MOST)} | {"200": 80}
+
+
+def test_names_are_told_apart_up_to_a_limit(listening, monkeypatch):
+    recorder, _ = listening
+    monkeypatch.setattr(module, "perf_counter", lambda: ORIGIN + 1)
+    for number in range(1000):
+        recorder.on_request(name=f"/items/{number}", response_time=0)
+    counts = {part.request: part.started for part in recorder.drain()}
+    assert counts.pop(OTHER_NAMES) == 1000 - len(counts)
+    assert counts == {f"/items/{n}": 1 for n in range(module.MOST_NAMES)}
