@@ -94,7 +94,7 @@ def send_all(plan: Plan, fleet: Fleet, seconds: float | None = None) -> Pings:
                 sent.append(_ping(plan, fleet, name, spec, ledger, over))
     with suppress(RuntimeError):  # the run reports a mock that has ended
         Upstream(fleet.mock.url, fleet.mock.control, fleet.mock.owner, fleet.mock.pid).reset()
-    return Pings(tuple(sent), left, tuple(_without_calls(plan, sent)))
+    return Pings(tuple(sent), left, tuple(without_calls(plan, sent)))
 
 
 def expects_calls(plan: Plan, name: str) -> bool:
@@ -132,14 +132,20 @@ def no_calls(plan: Plan, name: str) -> str:
     )
 
 
-def _without_calls(plan: Plan, sent: Sequence[Ping]) -> Iterator[str]:
+def without_calls(plan: Plan, sent: Sequence[Ping]) -> Iterator[str]:
     """Sentences about deployments whose requests were all sent and made no call."""
     for name in plan.deployments:
         own = [one for one in sent if one.deployment == name]
-        known = [one.calls for one in own if one.calls is not None and one.reply.arrived]
+        known = [one.calls for one in own if one.calls is not None and _is_over(one)]
         none = len(known) == len(own) > 0 and not any(calls.arrivals for calls in known)
         if none and expects_calls(plan, name):
             yield no_calls(plan, name)
+
+
+def _is_over(ping: Ping) -> bool:
+    """Whether it was sent, and not given up sooner than the plan says: it may call later."""
+    reply = ping.reply
+    return reply.arrived and not (reply.timed_out and ping.problem is None)
 
 
 def _ping(

@@ -77,6 +77,8 @@ def _unexpected(
             yield "The request lacks something: change json, headers or the query in path."
         case 429:
             yield "It limits the rate of requests: turn that off for the test."
+        case _ if status < 500 and not spec.statuses:
+            yield f"If that is the right answer, write expect = {{ status = {status} }}."
 
 
 def _redirected(target: str, spec: RequestSpec, reply: PingReply) -> Iterator[str]:

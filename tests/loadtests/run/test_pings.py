@@ -10,6 +10,7 @@ from loadtests import plans
 from loadtests.cli import ping_lines
 from loadtests.run import pings
 from loadtests.run.deployments import running
+from loadtests.run.ping import PingReply
 
 pytestmark = pytest.mark.processes
 
@@ -99,6 +100,16 @@ def test_a_service_that_calls_no_upstream_is_reported_with_the_variable(sent):
     assert untold.startswith("untold: no call came")
     assert 'add env = { NAME = "{upstream}" }' in untold
     assert not sent[0].fine
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"), [(None, False), ("gives no answer: no complete answer in 10 s.", True)]
+)
+def test_a_request_that_the_run_gave_up_early_can_call_the_upstream_later(plan, problem, told):
+    reply = PingReply(error="no complete answer in 3 s", timed_out=True, arrived=True)
+    spec = plan.requests[0].spec()
+    given_up = pings.Ping("told", spec, reply, pings.UpstreamCalls(0, {}), problem)
+    assert bool(list(pings.without_calls(plan, [given_up]))) == told
 
 
 def test_the_upstream_is_reset_before_the_run(sent):

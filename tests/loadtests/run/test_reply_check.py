@@ -34,6 +34,11 @@ def secure():
     return RedirectResponse("https://127.0.0.1/secure")
 
 
+@app.get("/unchanged")
+def unchanged():
+    return Response(status_code=304)
+
+
 @app.get("/private")
 def private():
     return Response('{"detail": "Not authenticated"}', 401)
@@ -94,6 +99,7 @@ def test_an_expected_answer_is_no_problem(url):
         ({"path": "/items/7"}, ["answers 404", "what it names is not there"]),
         ({"path": "/items/", "method": "POST"}, ["answers 405", "It takes GET."]),
         ({"path": "/items/x"}, ["answers 422", "change json, headers or the query in path"]),
+        ({"path": "/unchanged"}, ["answers 304.", "write expect = { status = 304 }."]),
         ({"path": "/page"}, ["an HTML page with the title", "not with JSON"]),
         ({"path": "/fails"}, ["answers 500: boom, password={redacted}."]),
         ({"path": "/breaks"}, ["answers 200, but the connection was closed in the middle"]),
