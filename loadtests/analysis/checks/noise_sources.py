@@ -124,7 +124,7 @@ class _LevelNoise:
         """A process without its core, or stopped."""
         pauses: list[tuple[float, float]] = []
         host = others = stopped = 0.0
-        weight = 1 / (1 - min(self._use(name), FULLEST))
+        weight = self._catching_up(name)
         for one, spells in self._seen:
             for together in (*_pauses(one.taken(name)), *([each] for each in one.stopped(name))):
                 length = math.fsum(taken.seconds for taken in together)
@@ -144,6 +144,10 @@ class _LevelNoise:
             what += f": {which}"
         resource = _OWN.get(name, "host") if stopped > host + others else "host"
         return Source(resource, what, steps, self.seconds, pauses)
+
+    def _catching_up(self, name: str) -> float:
+        """How many times as long as a pause it takes until what came meanwhile is done."""
+        return 1 / (1 - min(self._use(name), FULLEST))
 
     def _use(self, name: str) -> float:
         """The part of its cores that a process uses, with what is taken from it."""
@@ -172,7 +176,8 @@ class _LevelNoise:
 
     def _generator(self) -> Source:
         """Late timers of the load generator: answers seem later, and requests are sent later."""
-        pauses = self._timers or ()
+        weight = self._catching_up(GENERATOR)
+        pauses = [(length, count * weight) for length, count in self._timers or ()]
         worst = duration(max((length for length, _ in pauses), default=0.0))
         what = f"the load generator's timers woke up to {worst} late"
         return Source("generator", what, 2.0 if self._both_ways else 1.0, self.seconds, pauses)

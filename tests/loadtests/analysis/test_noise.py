@@ -10,9 +10,9 @@ import pytest
 
 from loadtests.analysis import knees
 from loadtests.analysis.causes import ceilings, limits
-from loadtests.analysis.checks.disturbances import TakenTime
+from loadtests.analysis.checks.disturbances import Disturbances, Look, TakenTime
 from loadtests.analysis.checks.noise import USEFUL, Noise, Source
-from loadtests.analysis.checks.noise_sources import _pauses
+from loadtests.analysis.checks.noise_sources import _pauses, noise
 from loadtests.analysis.points import points
 from loadtests.analysis.summary import sentence
 from loadtests.recording.histograms import Histogram
@@ -176,6 +176,27 @@ def test_timers_that_wake_late_count_for_the_time_that_they_were_late():
     assert found.response_time["mean"].value * 0.02 > 0
     assert found.noise["mean"] < 0.001
     assert found.response_time["p95"].high == before.response_time["p95"].high
+
+
+def test_late_timers_of_a_generator_that_waits_for_its_core_delay_for_longer():
+    """What comes meanwhile must be caught up with, on the part of the core that is left."""
+    made = recorded(stage(0, "a", 4), [])
+    late = tuple(Lateness(index=n, late=0.04, worst=0.04) for n in range(28))
+    done = GeneratorDone(
+        stage=0, generator="g", reports=0, unfinished=0, cpu=0.1, lag=0.04, lateness=late
+    )
+    made.dones["g"] = done
+    start, end = made.window
+
+    def delay(others):
+        """With this part of the core taken by others."""
+        worked, waits = (0.1 + others,), {"generator": others}
+        cores = {"generator": frozenset({0})}
+        look = Look(start, end, worked, (0.0,), {"generator": 0.1}, waits, cores)
+        return noise([Disturbances(made, [look], {}, True)], [], calls=0, cycle=0.1).delay
+
+    assert 0 < delay(0.0) < 0.005
+    assert delay(0.8) > 4 * delay(0.0)
 
 
 def test_a_ceiling_below_a_throughput_of_an_invalid_level_is_left_out():
