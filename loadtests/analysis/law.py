@@ -318,17 +318,23 @@ def _more_fail(seen: Sequence[Point]) -> tuple[int, float] | None:
 
 def falls(top: Point, most: Value) -> bool:
     """Whether throughput at this level is lower than X_max, beyond noise and worth a word."""
-    last = Value.of(top.throughput)
-    noise = 0.0 if math.isinf(last.half + most.half) else math.hypot(last.half, most.half)
-    return most.value - last.value - noise > FALLING * most.value
+    noise = math.hypot(_half(top), most.half if math.isfinite(most.half) else _half(top))
+    return most.value - top.throughput.value - noise > FALLING * most.value
 
 
 def may_fall(top: Point, most: Value, part: float) -> bool:
     """Whether the interval of what is lost at this level reaches beyond this part of X_max."""
-    half = Value.of(top.throughput).half
-    if math.isinf(half):
-        half = DEVIATIONS * _error(top) * top.throughput.value
-    return most.value - top.throughput.value + math.hypot(half, most.half) > part * most.value
+    lost = most.value - top.throughput.value + math.hypot(_half(top), most.half)
+    return lost > part * most.value
+
+
+def _half(point: Point) -> float:
+    """Half of the interval of the throughput; where the window was too short for one, of a count."""
+    half = Value.of(point.throughput).half
+    if math.isfinite(half):
+        return half
+    noise = point.noise.get("throughput", 0.0)
+    return DEVIATIONS * _error(point) * point.throughput.value + noise
 
 
 def _logarithm(point: Point) -> float:

@@ -135,6 +135,16 @@ def test_throughput_that_falls_by_more_than_its_noise_is_said_to_fall():
     assert knee(noisy).beyond is None
 
 
+def test_windows_without_an_interval_fall_where_their_counts_say_so():
+    def short(level, throughput):
+        seen = point(level, throughput, seconds=1.5)
+        return seen.model_copy(update={"throughput": Estimate(value=throughput)})
+
+    seen = [short(1, 15), short(2, 28), short(4, 55), short(8, 73)]
+    assert knee([*seen, short(16, 49)]).beyond is None
+    assert knee([*seen, short(16, 20)]).beyond == "falls"
+
+
 def test_failures_beyond_the_knee_are_its_end_unless_answers_become_fewer_as_well():
     quick = [*rising(1, 5, 10), point(40, 200), point(80, 150, rate=0.6)]
     assert knee(quick).beyond == "errors"
