@@ -6,6 +6,8 @@ import traceback
 from pathlib import Path
 from types import FrameType, TracebackType
 
+import gevent
+
 from loadtests import redaction
 
 LONGEST = 300  # characters of an exception's text
@@ -47,8 +49,15 @@ def _last_line(trace: TracebackType | None) -> str:
 
 
 def caller() -> str | None:
-    """The line of the user's code that is being run, with its file; None: none is."""
-    frame: FrameType | None = sys._getframe(1)
+    """
+    The line of the user's code that is being run, or that spawned this greenlet, with its file;
+    None: none is, nor did.
+    """
+    spawned = getattr(gevent.getcurrent(), "spawning_stack", None)
+    return _of_theirs(sys._getframe(1)) or _of_theirs(spawned)
+
+
+def _of_theirs(frame: FrameType | None) -> str | None:
     while frame is not None:
         if is_theirs(frame.f_code.co_filename):
             name = Path(frame.f_code.co_filename).name
