@@ -7,6 +7,7 @@ share, throughput stops at what the locustfile lets through, and says nothing of
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from loadtests.analysis.law import half_width
 from loadtests.analysis.numbers import duration, load
 from loadtests.results import Limit, Point
 
@@ -44,14 +45,17 @@ def _held_back(points: Iterable[Point]) -> Iterable[tuple[tuple[str, int], str]]
     for name, of_one in levels.items():
         lowest, *others = sorted(of_one, key=lambda point: point.level)
         if lowest.requests >= ENOUGH:
-            for point in others:
-                if why := _why(point, lowest):
+            held = False  # at a higher level: then the value itself is enough, without its interval
+            for point in reversed(others):
+                if why := _why(point, lowest, 0.0 if held else 1.0):
+                    held = True
                     yield (name, point.level), why
 
 
-def _why(point: Point, lowest: Point) -> str | None:
-    least, most = lowest.throughput.low, point.throughput.high
-    if not least or not most or point.level / most <= LONGER * lowest.level / least:
+def _why(point: Point, lowest: Point, intervals: float) -> str | None:
+    least = lowest.throughput.value - intervals * half_width(lowest)
+    most = point.throughput.value + intervals * half_width(point)
+    if least <= 0 or most <= 0 or point.level / most <= LONGER * lowest.level / least:
         return None
     if point.errors.rate > lowest.errors.rate + FAILING:
         return None

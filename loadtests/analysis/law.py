@@ -318,18 +318,18 @@ def _more_fail(seen: Sequence[Point]) -> tuple[int, float] | None:
 
 def falls(top: Point, most: Value) -> bool:
     """Whether throughput at this level is lower than X_max, beyond noise and worth a word."""
-    noise = math.hypot(_half(top), most.half if math.isfinite(most.half) else _half(top))
+    noise = math.hypot(half_width(top), most.half if math.isfinite(most.half) else half_width(top))
     return most.value - top.throughput.value - noise > FALLING * most.value
 
 
 def may_fall(top: Point, most: Value, part: float) -> bool:
     """Whether the interval of what is lost at this level reaches beyond this part of X_max."""
-    lost = most.value - top.throughput.value + math.hypot(_half(top), most.half)
+    lost = most.value - top.throughput.value + math.hypot(half_width(top), most.half)
     return lost > part * most.value
 
 
-def _half(point: Point) -> float:
-    """Half of the interval of the throughput; where the window was too short for one, of a count."""
+def half_width(point: Point) -> float:
+    """Half of the throughput's interval; that of a count where the window was too short for one."""
     half = Value.of(point.throughput).half
     if math.isfinite(half):
         return half
