@@ -54,7 +54,7 @@ def caller() -> str | None:
     None: none is, nor did.
     """
     spawned = getattr(gevent.getcurrent(), "spawning_stack", None)
-    return _of_theirs(sys._getframe(1)) or _of_theirs(spawned)
+    return _of_theirs(sys._getframe()) or _of_theirs(spawned)
 
 
 def _of_theirs(frame: FrameType | None) -> str | None:
