@@ -20,13 +20,13 @@ from loadtests.engine.client_pools import WAITS
 from loadtests.engine.connection import RECONNECTIONS
 from loadtests.engine.dispatcher import Dispatcher
 from loadtests.engine.flights import Flight
-from loadtests.engine.lag import TICK, Lag
+from loadtests.engine.lag import Lag
 from loadtests.engine.own_users import OwnUsers
 from loadtests.engine.recorder import Recorder
 from loadtests.engine.sending import Sender
 from loadtests.engine.statistics import Statistics
 from loadtests.recording.histograms import Histogram
-from loadtests.recording.messages import GeneratorDone, Message, Report, SliceMessage, Stage
+from loadtests.recording.messages import TICK, GeneratorDone, Message, Report, SliceMessage, Stage
 
 REPORT_EVERY = 0.5  # seconds
 HELD = 4.0  # mean answers at most for which the load goes on after a stage's end

@@ -5,10 +5,8 @@ from time import perf_counter
 import gevent
 
 from loadtests.recording.histograms import Histogram
-from loadtests.recording.messages import Lateness
+from loadtests.recording.messages import TICK, Lateness
 from loadtests.recording.slices import LENGTH
-
-TICK = 0.02  # seconds between two looks
 
 
 class Lag:

@@ -227,12 +227,15 @@ class Report(Message):
     slices: tuple[SliceMessage, ...]
 
 
+TICK = 0.02  # seconds from one timer to the next of those whose lateness is measured
+
+
 class Lateness(Message):
     """
     How late a generator's timers woke in one quarter second of a stage; seconds.
 
     `index` of the quarter second, `late` the sum over all timers that were due in it, `worst` the
-    largest one of them.
+    largest one of them. Each is set TICK after the one before woke.
     """
 
     index: Index

@@ -13,7 +13,8 @@ from loadtests.analysis.inputs.records import StageRecord
 from loadtests.analysis.inputs.windows import Quarter, Window
 from loadtests.analysis.numbers import duration, load, percent
 from loadtests.analysis.stats import intervals
-from loadtests.recording.messages import Stage
+from loadtests.recording.messages import TICK, Stage
+from loadtests.recording.slices import LENGTH
 from loadtests.results import Estimate, Limit, Point, Resource
 
 BUSY = 0.9
@@ -291,7 +292,7 @@ def _load(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> list[st
         return [_unsent(batches), _rate(records, batches)]
     if stage.own_tasks:
         return []  # nobody knows how long these think
-    return [_little(stage.level, stage.think_time, batches)]
+    return [_little(stage.level, stage.think_time, _oversleeping(records), batches)]
 
 
 def _unsent(batches: Sequence[Quarter]) -> str | None:
@@ -325,7 +326,17 @@ def _rate(records: Sequence[StageRecord], batches: Sequence[Quarter]) -> str | N
     )
 
 
-def _little(level: int, think_time: float, batches: Sequence[Quarter]) -> str | None:
+def _oversleeping(records: Sequence[StageRecord]) -> float:
+    """Seconds that a generator's timer wakes late in the mean: a pause is longer by that."""
+    late = [one.late for record in records for done in record.dones.values()
+            for one in done.lateness]  # fmt: skip
+    timers = math.fsum(max(LENGTH - one, TICK) for one in late) / TICK
+    return math.fsum(late) / timers if timers else 0.0
+
+
+def _little(
+    level: int, think_time: float, oversleeping: float, batches: Sequence[Quarter]
+) -> str | None:
     """
     Little's law, which holds whatever the distributions: N = in flight + thinking.
 
@@ -338,7 +349,8 @@ def _little(level: int, think_time: float, batches: Sequence[Quarter]) -> str | 
     if error is None or sum(batch.started for batch in batches) < LITTLE_REQUESTS:
         return None
     seen = sum(users) / sum(seconds)
-    turns = TURN * sum(batch.ended for batch in batches) / sum(seconds)
+    turn = TURN + (oversleeping if think_time else 0.0)
+    turns = turn * sum(batch.ended for batch in batches) / sum(seconds)
     slack = LITTLE * level + error
     if level - slack - turns <= seen <= level + slack:
         return None

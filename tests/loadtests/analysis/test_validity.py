@@ -5,7 +5,7 @@ import pytest
 from loadtests.analysis.inputs.records import Header, Record, StageRecord
 from loadtests.analysis.points import points
 from loadtests.analysis.verdicts.blocks import block
-from loadtests.recording.messages import Usage
+from loadtests.recording.messages import Lateness, Usage
 from tests.support.simulated_engine import (
     SimulatedEngine,
     Station,
@@ -51,6 +51,20 @@ def test_users_who_are_neither_waiting_nor_thinking_contradict_little():
     (contradicted,) = (p for p in points(records) if p.request == "all")
     assert not contradicted.valid
     assert "42 users, but 40.0 in flight" in contradicted.problems[0]
+
+
+@pytest.mark.parametrize(("late", "fits"), [(0.0, False), (0.058, True)])
+def test_pauses_that_timers_made_longer_do_not_contradict_little(late, fits):
+    """Users pause for 56 ms in place of 50 ms, and timers woke 6 ms late in the mean."""
+    played = stage(0, "fine", 60, think_time=0.056)
+    made = record(SimulatedEngine(SYSTEMS), played)
+    made.stage = played.model_copy(update={"think_time": 0.05})
+    quarters = tuple(Lateness(index=n, late=late, worst=late / 5) for n in range(28))
+    made.dones = {
+        name: done.model_copy(update={"lateness": quarters}) for name, done in made.dones.items()
+    }
+    (found,) = (p for p in points([made]) if p.request == "all")
+    assert any("Little's law" in text for text in found.problems) != fits
 
 
 @pytest.mark.parametrize(
