@@ -102,7 +102,8 @@ def expects_calls(plan: Plan, name: str) -> bool:
     deployment = plan.deployments[name]
     if isinstance(deployment, UrlDeployment):
         return False
-    return knows_the_mock(deployment) or plan.upstream != Profile()
+    # A comparison sets how delays are drawn, whatever the plan says of the upstream.
+    return knows_the_mock(deployment) or plan.upstream != Profile(sampling=plan.upstream.sampling)
 
 
 def knows_the_mock(deployment: Deployment) -> bool:
@@ -169,7 +170,7 @@ def _ping(
     ):
         sleep(_LATE_CALL)
         calls = _calls(before, ledger.read())
-    paths = _paths(url) if reply.status == 404 else ()
+    paths = _paths(url, context_of(plan.deployments[name])) if reply.status == 404 else ()
     cut = reply.timed_out and timeout < spec.timeout  # the load generator waits for longer
     problem = None if cut else reply_check.problem(url, spec, reply, paths)
     failed = problem is not None and (reply.status is None or reply.status >= 500)
@@ -210,11 +211,11 @@ def _calls(before: Any, after: Any) -> UpstreamCalls | None:
         return None
 
 
-def _paths(url: str) -> tuple[str, ...]:
+def _paths(url: str, context: ssl.SSLContext | None) -> tuple[str, ...]:
     """The paths of the service's OpenAPI document; empty where it has none."""
     spec = RequestSpec(name="openapi", method="GET", path="/openapi.json", weight=1, timeout=1)
     root = "{0.scheme}://{0.netloc}".format(urlsplit(url))
-    reply = send(root, spec, 1.0)
+    reply = send(root, spec, 1.0, context)
     try:
         paths = json.loads(reply.body)["paths"]
     except (ValueError, KeyError, TypeError):

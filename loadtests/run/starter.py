@@ -38,6 +38,7 @@ from mock_upstream.client import owned, serving
 STARTING = 120.0
 TIMEOUT = 30.0  # seconds that services that run already may take to answer as expected
 NOBODY = 2.0  # ... and for which a refused connection is tried again, as while they restart
+LISTED = 9  # statuses that a message lists
 _BACKLOG = 2048  # connections that the mock may have waiting, as when it listens by itself
 
 
@@ -191,7 +192,7 @@ class Starter:
         last = argv(deployment.stop, port=port, **upstream.values) if deployment.stop else []
         group = self._start(name, words, env, cwd, self.cores.apps, stop_command=last)
         question = deployment.ready.with_common(self._headers)
-        expected = "/".join(map(str, question.status)) or "2xx"
+        expected = _range(question.status) or "2xx"
         hint = (
             f"It must stay in the foreground, listen on {host}, port {port} (its {{port}}), and "
             f"answer {expected} to GET {question.path}; `ready` says what to ask, `ready_timeout` "
@@ -326,3 +327,10 @@ def _url(name: str, deployment: UrlDeployment, headers: Sequence[dict[str, str]]
     return Awaited(
         name, ask, timeout, hint, diagnose=lambda: diagnosis.of_url(url), refused=refused
     )
+
+
+def _range(statuses: Sequence[int]) -> str:
+    """The statuses in words; their ends where they are many, as brownout itself asks for them."""
+    if len(statuses) > LISTED:
+        return f"{min(statuses)} to {max(statuses)}"
+    return "/".join(map(str, statuses))

@@ -76,6 +76,7 @@ def test_a_service_that_does_not_start_still_gets_a_plan(folder, free_port):
     assert code == 0, found.output
     assert "deployment 'mine' ended with exit code" in found.output
     assert "The whole log" not in found.output
+    assert "and answer 200 to 599 to GET /openapi.json" in found.output
     plan = plans.read(folder / "brownout.toml")
     assert plan.deployments["mine"].env == {"SHOP_URL": "{upstream}"}
     url = f"http://127.0.0.1:{free_port}"

@@ -2,9 +2,10 @@
 
 import pytest
 
-from loadtests.engine.apart import MOST, OTHER_NAMES, EventSorter
+from loadtests.engine.apart import MOST, EventSorter
 from loadtests.engine.recorder import Recorder
 from loadtests.recording.histograms import Histogram
+from loadtests.recording.slices import OTHER_NAMES
 
 
 def rows(apart):

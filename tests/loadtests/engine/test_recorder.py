@@ -6,6 +6,7 @@ import gevent
 import pytest
 
 from loadtests.engine import recorder as module
+from loadtests.engine.apart import MOST
 from loadtests.engine.failures import RequestFailed
 from loadtests.engine.recorder import Recorder
 from loadtests.recording.messages import SliceMessage
@@ -168,4 +169,4 @@ def test_names_are_told_apart_up_to_a_limit(listening, monkeypatch):
         recorder.on_request(name=f"/items/{number}", response_time=0)
     counts = {part.request: part.started for part in recorder.drain()}
     assert counts.pop(OTHER_NAMES) == 1000 - len(counts)
-    assert counts == {f"/items/{n}": 1 for n in range(module.MOST_NAMES)}
+    assert counts == {f"/items/{n}": 1 for n in range(MOST)}

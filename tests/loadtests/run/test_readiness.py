@@ -16,7 +16,7 @@ from loadtests.plans import PlanError
 from loadtests.plans.deployments import UrlDeployment
 from loadtests.plans.readiness import Question
 from loadtests.processes.readiness import answers
-from loadtests.run import diagnosis, starter
+from loadtests.run import description, diagnosis, starter
 from loadtests.run.deployments import running
 from loadtests.run.starter import RunningMock
 from loadtests.run.waiting import DeploymentFailed
@@ -186,13 +186,15 @@ def test_the_state_of_the_port_explains_why_a_service_is_not_ready(certificate):
         )
 
 
-def test_tls_at_a_port_of_plain_http_is_found():
+def test_tls_at_a_port_of_plain_http_is_found(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
     with mock_upstream.running("1ms", tls=True) as upstream:
         plain = upstream.url.replace("https:", "http:")
         assert diagnosis.of_url(plain) == (
             " It answers TLS on that port: its url begins with https://."
         )
         assert diagnosis.of_url(upstream.url) == ""
+        assert description.at(upstream.url).document is None
         assert answers(upstream.url, "/")() == {"url": upstream.url}
         strict = ssl.create_default_context()
         assert "certificate verify failed" in answers(upstream.url, "/", context=strict)()
