@@ -54,10 +54,11 @@ def of_command(url: str, pids: Iterable[int]) -> str:
     parts = urlsplit(url)
     scheme, host, port = parts.scheme, parts.hostname or "", parts.port or 0
     if open_at(host, port):
-        return _scheme(scheme, host, port, 'put scheme = "{scheme}" into its table')
+        return _scheme(scheme, host, port, 'put scheme = "{scheme}" into its table in the plan')
     other = _LOOPBACK.get(host, "")
     if other and open_at(other, port):
-        return f' It listens on {other}, not on {host}: put host = "{other}" into its table.'
+        at = f'put host = "{other}" into its table in the plan'
+        return f" It listens on {other}, not on {host}: {at}."
     elsewhere = sorted(_listening(pids))
     if elsewhere:
         ports = " and ".join(elsewhere[:3])

@@ -189,7 +189,7 @@ def test_late_timers_of_a_generator_that_waits_for_its_core_delay_for_longer():
     start, end = made.window
 
     def delay(others):
-        """With this part of the core taken by others."""
+        """Seconds, where others take this part of the core."""
         worked, waits = (0.1 + others,), {"generator": others}
         cores = {"generator": frozenset({0})}
         look = Look(start, end, worked, (0.0,), {"generator": 0.1}, waits, cores)

@@ -173,7 +173,7 @@ def test_the_state_of_the_port_explains_why_a_service_is_not_ready(certificate):
     with answering(200) as url:
         port = int(url.rpartition(":")[2])
         assert diagnosis.of_command(f"https://127.0.0.1:{port}", []) == (
-            ' It answers plain HTTP on that port: put scheme = "http" into its table.'
+            ' It answers plain HTTP on that port: put scheme = "http" into its table in the plan.'
         )
         assert diagnosis.of_command(url, []) == ""
         elsewhere = diagnosis.of_command("http://127.0.0.1:1", [os.getpid()])
@@ -182,7 +182,7 @@ def test_the_state_of_the_port_explains_why_a_service_is_not_ready(certificate):
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as six:
         port = six.getsockname()[1]
         assert diagnosis.of_command(f"http://127.0.0.1:{port}", []) == (
-            ' It listens on ::1, not on 127.0.0.1: put host = "::1" into its table.'
+            ' It listens on ::1, not on 127.0.0.1: put host = "::1" into its table in the plan.'
         )
 
 
