@@ -209,8 +209,7 @@ class Point(Result):
     second that "throughput" can be higher without them, and the seconds that "mean", "p50", "p95"
     and "p99" can be lower. Without what did not move it. `left_out`: seconds of the window in which
     too much was taken from the service, the mock or the generator; they are in no number. `noisy`:
-    it is not valid for its noise alone, which is more than is useful; its intervals still hold (in
-    the closed model).
+    it is not valid for its noise alone, which is more than is useful; its intervals still hold.
 
     Of a locustfile, and request "all" alone: `users`; `other_mix`, True where the mix of User
     classes differs from that of the highest level, so that the point says nothing of a knee.

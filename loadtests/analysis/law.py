@@ -38,6 +38,7 @@ _SIGNIFICANCE = 0.01
 _UNSETTLED = 0.25  # relative error of a level that had not come to rest
 _NOTHING = 1.0  # ... and of the half request that stands for a level without any success
 _DEPENDENT = 10.0  # requests, at most, that are worth one independent one
+_NEAR = 1.1  # times the lowest level: a knee that is not higher lies at it, or below
 _AT = 0.95  # of the knee: a level from here on may be on the plateau
 _MANY = 3.0  # times as many requests show what is rare
 _GROWN = 1.1  # times as long in the service as at the lowest rate: a queue was built
@@ -113,7 +114,7 @@ class ClosedLaw:
         if point.level == 1 and (point.in_flight or 0.0) <= ALONE:
             return True  # a request that is alone waits for no other
         if self.saturated and point.level <= self.lowest:
-            return False
+            return (self.high or math.inf) > _NEAR * self.lowest  # the knee may lie above it
         if self.failing is not None and failing_at_least(point, self.levels) > self.failing:
             return False
         reached = math.exp(_logarithm(point) + _slack(point))
@@ -168,8 +169,9 @@ class OpenLaw:
         came = point.requests / point.seconds if point.seconds else 0.0
         unstable = point.steady == "over-saturated"
         due = self.usual * came
-        rate = Value.of(point.throughput)
+        rate = _undisturbed(point)
         known = rate.half if math.isfinite(rate.half) else math.sqrt(due / (point.seconds or 1.0))
+        known += point.noise.get("throughput", 0.0)
         slack = math.hypot(known, self.unsure * came) * _certain(self.levels) / DEVIATIONS
         if rate.value + slack >= due or (not unstable and rate.value >= ANSWERED * due):
             return True
@@ -395,7 +397,8 @@ def _of_count(point: Point, dependent: float = 1.0) -> float:
         dependent: requests that are worth one independent one.
     """
     count = max(point.throughput.value * point.seconds, 0.5)
-    return math.sqrt(dependent / count) + point.level / count / DEVIATIONS
+    users = point.level if point.model == "closed" else 0.0
+    return math.sqrt(dependent / count) + users / count / DEVIATIONS
 
 
 def _errors(seen: Sequence[Point]) -> Numbers:

@@ -158,7 +158,8 @@ def _level(repeats: list[StageRecord], samples: Samples, lowest: list[StageRecor
         samples,
         calls=cpu.calls_per_request(usable) or 1.0,
         cycle=cycle,
-        stretch=1.0 if lowest is repeats else _stretch(cycle, lowest),
+        stretch=1.0 if lowest is repeats else _stretch(_stay(stage, seen.whole), lowest),
+        growing=worst(states).state == "over-saturated",
     )
     problems = (
         generator.of_level(repeats, usable, seen.batches, kinds)
@@ -168,8 +169,7 @@ def _level(repeats: list[StageRecord], samples: Samples, lowest: list[StageRecor
     )
     mock = fidelity.of_mock(usable, samples)
     disturbed_by = disturbance(amount, seen.whole.response)
-    # An open queue that grows may have been made to by what was taken, whatever its interval says.
-    noisy = stage.model == "closed" and problems.valid and mock.valid and not disturbed_by.valid
+    noisy = problems.valid and mock.valid and not disturbed_by.valid
     problems = problems.and_of(disturbed_by).and_of(mock)
     time = UserTime(stage, seen.batches, seen.windows)
     level = _Level(usable, used, problems, worst(states), amount, noisy, time.unaccounted)
@@ -202,14 +202,22 @@ def _cycle(stage: Stage, whole: Quarter) -> float | None:
     return stage.level * whole.seconds / whole.started if whole.started else math.inf
 
 
-def _stretch(cycle: float | None, lowest: list[StageRecord]) -> float:
-    """How many times as long a cycle is as at the lowest level; 1 where that is not known."""
+def _stay(stage: Stage, whole: Quarter) -> float:
+    """Seconds of a cycle, in the open model of a response; math.inf where that is not known."""
+    cycle = _cycle(stage, whole)
+    if cycle is None:
+        return whole.response.mean() if whole.response.count else math.inf
+    return cycle
+
+
+def _stretch(stay: float, lowest: list[StageRecord]) -> float:
+    """How many times as long it is as at the lowest level; 1 where that is not known."""
     usable = _usable(lowest)
     whole = together([quarter for record in usable for quarter in window(record).quarters])
-    alone = _cycle(usable[0].stage, whole)
-    if not cycle or not alone or math.isinf(cycle) or math.isinf(alone):
+    alone = _stay(usable[0].stage, whole)
+    if not alone or math.isinf(stay) or math.isinf(alone):
         return 1.0
-    return max(cycle / alone, 1.0)
+    return max(stay / alone, 1.0)
 
 
 def _usable(repeats: list[StageRecord]) -> list[StageRecord]:

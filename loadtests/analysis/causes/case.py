@@ -40,9 +40,14 @@ class Case:
         return self.reaches(self.ceiling(resource))
 
     def reaches(self, ceiling: Ceiling | None) -> bool:
-        """Whether throughput, by its interval, can be near to the ceiling; True without one."""
-        highest = self.now.point.throughput.high or self.now.throughput
-        return ceiling is None or max(highest, self.now.throughput) >= NEAR * ceiling.throughput
+        """
+        Whether throughput, by its interval, can be near to the ceiling; True without one.
+
+        Requests that fail as others do take as much of it as those that succeed.
+        """
+        highest = max(self.now.point.throughput.high or 0.0, self.now.throughput)
+        served = highest / (1 - min(self.low.failing, self.now.failing, 0.9))
+        return ceiling is None or served >= NEAR * ceiling.throughput
 
     @property
     def cpu(self) -> float | None:

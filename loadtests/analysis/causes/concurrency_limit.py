@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from loadtests.analysis.causes.case import FULL, NEAR, ROOM, Case, Found
 from loadtests.analysis.causes.ceilings import predicted
-from loadtests.analysis.causes.demand import LATE, STARVED
+from loadtests.analysis.causes.demand import LATE, STARVED, under_load
 from loadtests.analysis.numbers import duration
 from loadtests.results import Ceiling, Resource
 
@@ -24,11 +24,15 @@ def slots(case: Case) -> Found | None:
     count = _plateau(case, sure=share is None or case.now.starved >= STARVED)
     if not count or case.takes.call is None or _users(case, count):
         return None
-    held = case.takes.calls * case.takes.call
+    # What calls take without a queue is known of each level, where the mock says what was asked.
+    told = case.now.upstream.service or case.now.upstream.asked
+    takes = under_load(case.now, case.takes) if told else case.takes
+    held = takes.calls * (takes.call or case.takes.call)
     how = f"{count} at a time / {duration(held)}"
     made = Ceiling(resource="concurrency-limit", throughput=count / held, how=how, capacity=count)
     ceiling = case.ceiling("concurrency-limit") or made
-    if not NEAR <= case.now.throughput / ceiling.throughput <= 1 / NEAR:
+    served = case.now.throughput / (1 - min(case.low.failing, case.now.failing, 0.9))
+    if not NEAR <= served / ceiling.throughput <= 1 / NEAR:
         return None
     calls = "1 call" if count == 1 else f"{count} calls"
     mean = min(case.now.upstream.in_flight / count, 1.0)

@@ -52,7 +52,8 @@ def _share(point: Point) -> tuple[float, float]:
         return 0.0, 0.0
     share = min(sum(_refused(point.errors).values()) / point.requests, 1.0)
     worth = point.errors.effective or point.requests
-    return share, math.sqrt(share * (1 - share) / worth)
+    likely = (share * worth + 1) / (worth + 2)  # none of a few does not prove that none will be
+    return share, math.sqrt(likely * (1 - likely) / worth)
 
 
 def _as_many_above(case: Case, share: float) -> bool:

@@ -75,15 +75,17 @@ class Noise:
 
     `paused`: the part of the windows in which one process or another was without the core that it
     wanted; while it was, nothing may have gone on at all. `cycle`: seconds from one request of a
-    user to the next; None in the open model. `stretch`: that over the one of the lowest level.
-    `stopped`: the part of the windows in which a signal had stopped the process that was stopped
-    for longest.
+    user to the next; None in the open model. `stretch`: that over the one of the lowest level; in
+    the open model of the mean response time. `growing`: of the open model, whether more comes than
+    is answered. `stopped`: the part of the windows in which a signal had stopped the process that
+    was stopped for longest.
     """
 
     sources: Sequence[Source] = ()
     paused: float = 0.0
     cycle: float | None = None
     stretch: float = 1.0
+    growing: bool = False
     stopped: float = 0.0
 
     @property
@@ -109,7 +111,7 @@ class Noise:
     def of_throughput(self) -> float:
         """The part of the throughput by which it can be higher; N / cycle for N users."""
         if self.cycle is None:
-            return 0.0
+            return self.paused / (1 - self.paused) if self.growing and self.paused < 1 else 0.0
         delay = self.delay
         return delay / (self.cycle - delay) if delay < self.cycle else math.inf
 
@@ -119,13 +121,18 @@ class Noise:
 
         Of the requests, those that were delayed by more than d can have been anywhere below, and
         the others are d earlier at most: whatever d is. In a queue all are earlier by the same part
-        of their time, too.
+        of their time, too. And whatever delayed them, of all requests the part mean / d at most was
+        delayed by more than d (Markov's inequality).
         """
         if not times.count or not self.sources:
             return 0.0
         value = times.quantile(q)
         steps = math.fsum(one.steps for one in self.sources)
-        best = 0.0
+        mean = self.delay
+        best = any_way = 0.0
+        for delay in _DELAYS[1:]:
+            if mean < q * delay:
+                any_way = max(any_way, times.quantile(q - mean / delay) - delay)
         for delay in _DELAYS:
             shift = steps * delay
             if shift >= value:
@@ -133,8 +140,8 @@ class Noise:
             share = math.fsum(one.steps * one.beyond(delay) for one in self.sources)
             if share < q:
                 best = max(best, times.quantile(q - share) - shift)
-        queued = self.delay / self.cycle * (1 - 1 / self.stretch) if self.cycle else 0.0
-        return max(value - best * (1 - min(queued, 1.0)), 0.0)
+        queued = mean / (self.cycle or times.mean()) * (1 - 1 / self.stretch)
+        return max(value - max(best * (1 - min(queued, 1.0)), any_way), 0.0)
 
     @property
     def main(self) -> Source | None:

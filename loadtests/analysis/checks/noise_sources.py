@@ -19,6 +19,7 @@ Of a core. After a pause a process has to catch up with what came meanwhile, 1 /
 long; where its core is fuller than this, the bound that holds for any queue is the lower one.
 """
 LONG = 0.5  # of a look: a pause that takes so much of it may have begun before, or go on
+QUEUED = 1.0  # seconds of a cycle: it holds most pauses as a whole
 USUAL = 0.001  # seconds: timers and event loops of a quiet machine are that late
 PERIOD = 0.1  # seconds of a CPU quota's period, where how long it stopped us is not told
 
@@ -32,21 +33,25 @@ def noise(
     calls: float,
     cycle: float | None,
     stretch: float = 1.0,
+    growing: bool = False,
 ) -> Noise:
     """
     What disturbed the windows of one level, without the quarters that are left out.
 
+    Where requests take longer than a pause does, those that are left out delayed the others, too.
+
     Args:
         calls: of the upstream, for each request.
         cycle: seconds from one request of a user to the next; None in the open model.
-        stretch: that over the one of the lowest level.
+        stretch, growing: see Noise.
     """
-    level = _LevelNoise(seen, samples, calls, both_ways=cycle is None)
+    whole = stretch > 1 and cycle is not None and cycle > QUEUED
+    level = _LevelNoise(seen, samples, calls, both_ways=cycle is None, whole=whole)
     if not level.seconds:
         return Noise(cycle=cycle)
     sources = [one for one in level.sources() if one.mean > 0]
     stopped = max(level.stopped.values()) / level.seconds
-    return Noise(sources, level.paused, cycle, stretch, stopped)
+    return Noise(sources, level.paused, cycle, stretch, growing, stopped)
 
 
 class _LevelNoise:
@@ -59,12 +64,15 @@ class _LevelNoise:
         calls: float,
         *,
         both_ways: bool,
+        whole: bool,
     ) -> None:
         """
         Args:
             both_ways: whether a request begins when it is meant to be sent, and not when it is.
+            whole: with the quarters that are left out.
         """
-        self._seen = [(one, list(_kept(one))) for one in seen]
+        self._whole = whole
+        self._seen = [(one, list(_kept(one, set() if whole else set(one.cut)))) for one in seen]
         self._spells = [each for _, spells in self._seen for each in spells]
         self._samples, self._calls, self._both_ways = samples, calls, both_ways
         self.seconds = math.fsum(end - start for start, end in self._spells)
@@ -165,7 +173,7 @@ class _LevelNoise:
         found, told = [], False
         for one, _ in self._seen:
             first = round(one.record.stage.settle / LENGTH)
-            out = {first + index for index in one.cut}
+            out = set() if self._whole else {first + index for index in one.cut}
             dones = one.record.dones.values()
             for late in (late for done in dones for late in done.lateness):
                 told = True
@@ -255,12 +263,12 @@ def _go_on(before: TakenTime, look: TakenTime) -> bool:
     return min(shares) > 0 and max(shares) >= LONG
 
 
-def _kept(one: Disturbances) -> Iterator[tuple[float, float]]:
-    """The stretches of a window that are not left out, in monotonic seconds."""
+def _kept(one: Disturbances, out: set[int]) -> Iterator[tuple[float, float]]:
+    """The stretches of a window without these quarters, in monotonic seconds."""
     window = one.record.window
     if window is None:
         return
-    out, start = set(one.cut), None
+    start = None
     for index in range(round(one.record.stage.measure / LENGTH) + 1):
         at = window[0] + index * LENGTH
         inside = index not in out and at < window[1]

@@ -467,6 +467,23 @@ def test_requests_that_the_service_refuses_itself_are_the_cause_also_where_refus
     assert "95 % of the requests get 429, and the upstream refused none" in limit.why
 
 
+def test_requests_that_fail_as_at_any_load_take_their_part_of_a_number_at_a_time():
+    """Three calls at a time of 50 ms; 40 % of the requests fail after them."""
+    seen = [level(1, 12.0, failing=0.4, black_box=True)]
+    for users in (10, 20, 40):
+        three = {"calls": 60.0, "in_flight": 3.0, "peaks": (3.0,)}
+        seen.append(level(users, 36.0, failing=0.4, black_box=True, upstream=three))
+    assert resource(*seen) == "concurrency-limit"
+
+
+def test_a_number_at_a_time_is_not_missed_for_the_chance_of_the_lowest_level():
+    """The few calls of one user took 80 ms in the mean by chance, and those above 50 ms."""
+    low = level(1, 12.0, call=0.08, black_box=True)
+    five = {"calls": 100.0, "in_flight": 5.0, "peaks": (5.0,)}
+    seen = [level(users, 100.0, black_box=True, upstream=five) for users in (20, 40)]
+    assert resource(low, *seen) == "concurrency-limit"
+
+
 def test_as_many_refusals_at_every_level_are_no_limit():
     assert refused(5, 0.3).throughput == refused(80, 0.3).throughput  # both beyond the knee
     seen = [refused(users, 0.3) for users in (5, 20, 80)]

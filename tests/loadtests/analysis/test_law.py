@@ -100,6 +100,27 @@ def test_an_interval_of_few_batches_allows_no_load_that_is_far_away():
     assert not law(seen).follows(wide)
 
 
+def test_a_rate_that_grows_unstable_does_not_follow_however_unsure_it_is():
+    ends = Estimate(value=171.0, low=0.0, high=801.0)
+    wide = point(622, 171.0, model="open", came=622, steady="over-saturated")
+    wide = wide.model_copy(update={"throughput": ends})
+    seen = [
+        point(269, 158.0, model="open", came=269, steady="over-saturated"),
+        point(415, 187.0, model="open", came=415, steady="over-saturated"),
+        wide,
+    ]
+    assert not law(seen).follows(wide)
+
+
+def test_a_lowest_level_may_follow_where_the_knee_may_lie_far_above_it():
+    rates = {2: 43.0, 10: 100.0, 30: 110.0, 60: 105.0}
+    seen = [point(level, rate, noise=0.6) for level, rate in rates.items()]
+    found = law(seen)
+    assert found.saturated
+    assert found.high > 4
+    assert found.follows(seen[0])
+
+
 def test_a_low_level_without_a_rare_timeout_is_less_certain_than_it_looks():
     """Intervals at 5 users and more allow for timeouts that one user has not met."""
     seen = [point(1, 20.0, noise=0.01)]
