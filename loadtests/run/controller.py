@@ -14,6 +14,7 @@ from loadtests.analysis.points import points, slow_quantiles
 from loadtests.analysis.verdicts.blocks import Block, block
 from loadtests.plans import CommandDeployment, Plan, UrlDeployment
 from loadtests.recording import messages as stages
+from loadtests.recording.slices import LENGTH
 from loadtests.results import Point
 from loadtests.run.barrier import Barrier
 from loadtests.run.engine_process import Engine, EngineFailed, LocustfileError
@@ -106,7 +107,7 @@ def play(
             targets.barrier.before()
         most = _most(plan, step, so_far)
         length = Length(stage, step.pace, most) if step.pace else None
-        record = _play_stage(stage, engine, folder, length, targets.barrier)
+        record = _play_stage(stage, engine, folder, targets, length)
         usage = targets.barrier.after(stage) if targets.barrier else None
         if usage:
             folder.write(usage)
@@ -199,13 +200,15 @@ def _play_stage(
     stage: stages.Stage,
     engine: Engine,
     folder: RunFolder,
+    targets: Targets,
     length: Length | None,
-    barrier: Barrier | None = None,
 ) -> StageRecord:
     """
+    Play a stage to its end, or to that of its deployment or the mock: a stranger at a port that
+    became free must not get the other requests of the stage.
+
     Args:
         length: decides when the stage may end; None: when its time is over.
-        barrier: is read again when users have left on_start, which is no part of the stage.
     """
     engine.send(stage)
     folder.write(stage)
@@ -213,6 +216,7 @@ def _play_stage(
     assert record is not None
     longest = max((request.timeout for request in stage.requests), default=60.0)
     timeout = 2 * stage.settle + stage.measure + longest + BRINGING_UP
+    dead = False
     if stage.own_tasks:
         timeout += 2 * stages.ON_START
     while not is_over(record):
@@ -233,10 +237,13 @@ def _play_stage(
                 if message.stage != stage.number:
                     continue
                 folder.write(message)
-                if barrier and stage.own_tasks and isinstance(message, stages.StageStarted):
-                    barrier.before()
-                if length and isinstance(message, stages.Report):
-                    measure = length.after(record, message)
+                if targets.barrier and stage.own_tasks and isinstance(message, stages.StageStarted):
+                    targets.barrier.before()  # again: on_start is no part of the stage
+                if isinstance(message, stages.Report):
+                    measure = length.after(record, message) if length else None
+                    if not dead and targets.dead().keys() & {stage.deployment, "mock"}:
+                        dead, length = True, None
+                        measure = LENGTH  # the least; the generators may need longer
                     if measure is not None:
                         engine.send(stages.Enough(stage=stage.number, measure=measure))
             case other:

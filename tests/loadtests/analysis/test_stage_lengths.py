@@ -62,14 +62,14 @@ class Silent:
     def problem(self, _): ...
 
 
-def run(folder, a_plan, simulated, schedule=ladder):
+def run(folder, a_plan, simulated, schedule=ladder, dead=dict):
     """The record of a run on the simulated engine, as it stands in its files, and its line."""
     folder.mkdir(exist_ok=True)
     engine = simulated if isinstance(simulated, SimulatedEngine) else SimulatedEngine(simulated)
     header = {"id": "x", "name": "x", "origin": 0.0}
     made = RunFolder(folder, header, tomllib.loads(plans.to_toml(a_plan)))
     line = SimulatedLine(engine)
-    targets = Targets(dict.fromkeys(engine.systems, "http://127.0.0.1:1"), dict)
+    targets = Targets(dict.fromkeys(engine.systems, "http://127.0.0.1:1"), dead)
     play(a_plan, targets, line, made, Silent(), schedule)
     made.end("complete")
     (folder / "plan.toml").write_text(plans.to_toml(a_plan), encoding="utf-8")
@@ -85,6 +85,19 @@ def test_a_stage_ends_when_its_numbers_are_narrow_enough(tmp_path):
     [_, point] = [p for p in points(found.stages) if p.request == "all"]
     assert point.seconds == LEAST
     assert point.throughput.value == pytest.approx(400, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["a", "mock"])
+def test_a_stage_ends_with_its_deployment_or_the_mock(tmp_path, name):
+    fixed = plan([8, 20], measure="20s")
+    dead = lambda: {name: "it ended"}  # noqa: E731
+    found, _ = run(tmp_path / "dead", fixed, {"a": threads(40, constant(0.05))}, dead=dead)
+    assert [one.stage.measure < 1 for one in found.stages] == [True]
+    other = {"b": "it ended"}
+    found, _ = run(
+        tmp_path / "other", fixed, {"a": threads(40, constant(0.05))}, dead=lambda: other
+    )
+    assert [one.stage.measure for one in found.stages] == [20, 20]
 
 
 def test_levels_that_vary_more_are_measured_for_longer(tmp_path):
