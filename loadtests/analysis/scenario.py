@@ -96,9 +96,12 @@ def _names(records: Iterable[StageRecord]) -> list[str]:
     if OTHER_NAMES not in sent and (len(sent) <= NAMES or 2 * len(once) < len(sent)):
         return []
     example = next(iter(once), next(iter(sent)))
-    rest = f', and those beyond them are in one, "{OTHER_NAMES}"' if OTHER_NAMES in sent else ""
+    number, rest = f"{len(sent):,} names", ""
+    if OTHER_NAMES in sent:
+        number = f"more than {len(sent) - 1:,} names"
+        rest = f', and those beyond them are in one, "{OTHER_NAMES}"'
     return [
-        f"The requests of the locustfile have {len(sent):,} names, such as {example}: each has a "
+        f"The requests of the locustfile have {number}, such as {example}: each has a "
         f"row of its own{rest}. Give those of one kind a name: "
         'self.client.get(f"/items/{id}", name="/items/[id]").'
     ]
