@@ -28,6 +28,7 @@ _LUCK = 1.5  # times what would do if the next window showed the very same
 LONGER = 4.0  # times as long halves an interval; for what tells nothing of how long it takes
 MOST = 100.0  # times as long: beyond, the value is the threshold
 AT_MOST = ("<", "<=")
+_DELAYED = (1.2, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)  # times the mean delay
 _BUCKET = 0.001  # more than a histogram's bucket is wide, as a part of the value
 
 
@@ -185,7 +186,8 @@ def _quantile(
         raise Unresolved(f"no request was measured at {at_level(point)}", valid=False)
     share = None
     if slo.against is None:
-        share = _share(slo, QUANTILES[name], pieces, parts, part, point.noise.get(name, 0.0))
+        noise = point.noise.get(name, 0.0), point.noise.get("mean", 0.0)
+        share = _share(slo, QUANTILES[name], pieces, parts, part, noise)
     longer = _longer_for_share(share.value, share.allowed, share.worth) if share else LONGER
     estimate = slow_quantiles(evidence.at(point.level), point.noise)[name]
     if estimate is None:
@@ -216,7 +218,7 @@ def _share(
     pieces: Sequence[Quarter],
     parts: Sequence[int],
     part: bool,
-    noise: float,
+    noise: tuple[float, float],
 ) -> Share:
     """
     The requests beyond the threshold of the SLO.
@@ -227,7 +229,7 @@ def _share(
     the motion.
 
     Args:
-        noise: seconds by which the quantile can be lower without the disturbances.
+        noise: seconds by which the quantile, and the mean, can be lower without the disturbances.
     """
     sizes = [piece.started for piece in pieces]
     totals = [piece.response.total() for piece in pieces]
@@ -246,8 +248,13 @@ def _share(
     if times.count and not part:
         least = sum(sizes) / intervals.AMPLE
         found = min(found, max(least, *(worth(beyond(times.quantile(at))) for at in (0.5, q))))
-    # Those that stay beyond it without the disturbances.
-    fewer = sum(beyond(slo.threshold + noise)) if noise else sum(counted)
+    # Those that stay beyond it without the disturbances. Of all requests, the part mean / d at most
+    # was delayed by more than d (Markov's inequality).
+    of_quantile, mean = noise
+    fewer = sum(beyond(slo.threshold + of_quantile)) if of_quantile else sum(counted)
+    for times_mean in _DELAYED if fewer < sum(counted) and mean else ():
+        stay = sum(beyond(slo.threshold + times_mean * mean)) - sum(sizes) / times_mean
+        fewer = max(fewer, math.ceil(stay))
     return Share(sum(counted), sum(sizes), found, 1 - q, slo.threshold, fewer)
 
 

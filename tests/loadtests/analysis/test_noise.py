@@ -373,6 +373,18 @@ def test_an_slo_is_decided_where_the_noise_does_not_matter():
     assert found == {"far": "met", "near": "unresolved", "rate": "met", "high": "unresolved"}
 
 
+def test_a_quantile_that_noise_moved_far_is_missed_where_all_requests_take_much_longer():
+    """Pauses put p95 at 300 ms and not at 94 ms; none of the requests took less than 94 ms."""
+    played, rng = stage(0, "a", 32, measure=4.0), random.Random(3)
+    sent = users(played, lambda _: 0.094, rng)
+    pauses = list(stopping(0.2, rng, 8.0))
+    made = recorded(played, [Request(paused(a, pauses), paused(b, pauses)) for a, b, _ in sent])
+    taken = samples([made], seconds_taken(pauses, made.begun.at))
+    slos = {"far": "p95 < 10ms at 32", "near": "p95 < 94ms at 32", "above": "p95 < 2s at 32"}
+    found = {slo.name: slo.status for slo in analysed([made], slos, samples=taken).slos}
+    assert found == {"far": "missed", "near": "unresolved", "above": "met"}
+
+
 def test_noise_that_is_more_than_useful_makes_a_point_invalid_and_keeps_its_interval():
     played = stage(0, "a", 8, measure=4.0)
     made = recorded(played, users(played, lognormal(0.08, 0.3), random.Random(1), servers=6))
