@@ -5,9 +5,9 @@ Seconds, requests per second, bytes, ratios. What was not measured is null, neve
 
 import os
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadtests import foreign_files
 from loadtests.exit_codes import Failure
@@ -15,6 +15,8 @@ from mock_upstream.units.documents import from_json
 
 _MOST = 1e18  # seeds are whole numbers of any size below it, byte counts far smaller
 FORMAT: Final = "brownout-run/2"
+LONGEST_NAME = 60  # characters of another format's name in a message
+Level = Annotated[int, Field(ge=1)]
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -151,7 +153,7 @@ class EventsApart(Result):
     """
 
     deployment: str
-    level: int
+    level: Level
     kind: Literal["on_start", "timing", "background"]
     request_type: str
     name: str
@@ -222,7 +224,7 @@ class Point(Result):
     deployment: str
     request: str
     model: Literal["closed", "open"] = "closed"
-    level: int
+    level: Level
     requests: int
     seconds: float  # measured, over all repeats
     throughput: Estimate
@@ -521,7 +523,8 @@ def read(path: Path) -> Run:
         raise UnreadableRun(f"{file} cannot be read: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise UnreadableRun(f"{file} has the format {found!r}; this version reads {FORMAT!r}.")
+        found = f"{found!r:.{LONGEST_NAME}}"
+        raise UnreadableRun(f"{file} has the format {found}; this version reads {FORMAT!r}.")
     if not plausible(data):
         raise UnreadableRun(f"{file} has a number that no measurement gives.")
     try:

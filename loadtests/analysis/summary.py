@@ -136,7 +136,8 @@ def _following(answered: Sequence[Point], knee: Knee, cut: str) -> str:
 
 def _promised(lower: Point) -> float:
     """The throughput for each user that a lower level predicts; 0: it had too few requests."""
-    return lower.throughput.value / _came(lower) if lower.requests >= ENOUGH else 0.0
+    came = _came(lower) if lower.requests >= ENOUGH else 0.0
+    return lower.throughput.value / came if came else 0.0
 
 
 def _falls_short(point: Point, each: float) -> bool:
@@ -156,7 +157,9 @@ def _is_down(point: Point, before: Point, each: float) -> bool:
 
 def _came(point: Point) -> float:
     """Users, or in the open model what came in a second."""
-    return point.level if point.model == "closed" else point.requests / point.seconds
+    if point.model == "closed":
+        return point.level
+    return point.requests / point.seconds if point.seconds else 0.0
 
 
 def _with_knee(valid: Sequence[Point], knee: Knee) -> str:

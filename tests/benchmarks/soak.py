@@ -6,7 +6,7 @@ First `brownout ui` for some minutes, with tests one after another over HTTP, as
 them. Then as many requests as 100 users with a pause of a second send in that time, as fast as they
 are answered and for that time at most, to the mock and to each variant in front of it, in bursts
 that open their connections each time and abandon what is under way. Asked of every process: in
-the second half its memory (PSS) grows by less than 2 MB, and its descriptors are no more at the
+the second half its own memory grows by less than 2 MB, and its descriptors are no more at the
 end than before.
 """
 
@@ -92,9 +92,15 @@ class Watch:
 
 
 def memory(pid: int) -> int:
-    """Bytes of a process, what it shares with others by its share."""
+    """
+    Bytes of a process, without pages of files: of those it has a larger share when others end.
+
+    What it shares with others counts by its share.
+    """
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
-    return 1024 * next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
+    return 1024 * next(
+        int(line.split()[1]) for line in rollup.splitlines() if line[:9] == "Pss_Anon:"
+    )
 
 
 def _role(words: list[str]) -> str:

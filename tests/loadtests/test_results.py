@@ -26,3 +26,24 @@ def test_a_run_is_valid_by_its_schema(make):
 def test_each_field_is_described_in_the_docs(model):
     described = FORMATS.read_text(encoding="utf-8")
     assert not [name for name in model.model_fields if f"`{name}`" not in described]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            '"level": 1,',
+            '"level": 0,',
+            "points.0.level: Input should be greater than or equal to 1",
+        ),
+        ('"brownout-run/2"', f'"{"b" * 2000}"', "has the format 'bbbb"),
+    ],
+)
+def test_a_run_that_no_version_wrote_is_refused_in_a_short_line(old, new, told, tmp_path):
+    text = results.to_json(example_runs.example())
+    assert old in text
+    (tmp_path / "run.json").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(results.UnreadableRun) as raised:
+        results.read(tmp_path)
+    assert told in str(raised.value)
+    assert len(str(raised.value)) < len(str(tmp_path)) + 200

@@ -27,7 +27,7 @@ from loadtests.recording.messages import (
     Usage,
 )
 from loadtests.recording.slices import Slice
-from loadtests.results import UnreadableRun, plausible
+from loadtests.results import LONGEST_NAME, UnreadableRun, plausible
 from mock_upstream.units.documents import from_json, from_toml
 
 FORMAT = "brownout-slices/1"
@@ -222,14 +222,13 @@ def _begin(folder: Path, file: Path, header: tuple[int, bytes] | None) -> Record
     except ValidationError:
         problem = "The first line of slices.jsonl, which says what was run, cannot be read."
         return Record(nameless, problems=[problem])
+    found = f"{read.format!r:.{LONGEST_NAME}}"
     if not read.format.startswith(_FAMILY):
-        raise UnreadableRun(
-            f"{file} has the format {read.format!r}; this version reads {FORMAT!r}."
-        )
+        raise UnreadableRun(f"{file} has the format {found}; this version reads {FORMAT!r}.")
     record = Record(read)
     if read.format != FORMAT:
         record.problems.append(
-            f"slices.jsonl has the format {read.format!r}, this version reads {FORMAT!r}: "
+            f"slices.jsonl has the format {found}, this version reads {FORMAT!r}: "
             "what it does not know is left out."
         )
     return record
