@@ -169,7 +169,7 @@ def _level(repeats: list[StageRecord], samples: Samples, lowest: list[StageRecor
     )
     mock = fidelity.of_mock(usable, samples)
     disturbed_by = disturbance(amount, seen.whole.response)
-    noisy = problems.valid and mock.valid and not disturbed_by.valid
+    noisy = problems.valid and mock.valid and not (disturbed_by.valid or amount.failures)
     problems = problems.and_of(disturbed_by).and_of(mock)
     time = UserTime(stage, seen.batches, seen.windows)
     level = _Level(usable, used, problems, worst(states), amount, noisy, time.unaccounted)

@@ -83,7 +83,7 @@ def slos(line: str, base: Mapping[str, Slo]) -> dict[str, str]:
         return {}
     parts = [_part(text.strip()) for text in line.split(";") if text.strip()]
     if not parts:
-        raise PlanError(f"slos: {line!r} has none; write {_SLOS}, or {NONE} for none")
+        raise PlanError(f"slos: {line[:_LONGEST]!r} has none; write {_SLOS}, or {NONE} for none")
     wrong, given = [], dict[str, str]()
     for name, text in parts:
         try:

@@ -229,6 +229,5 @@ class _Reader:
         at = self._at if place is None else place
         rest = self._text[at:]
         column = at + len(rest) - len(rest.lstrip()) if not taken else at - len(taken)
-        return ValueError(
-            f"{what} (column {column + 1})\n  {self._text}\n  {' ' * column}^\n{GRAMMAR}"
-        )
+        text = "".join(char if char.isprintable() else " " for char in self._text)
+        return ValueError(f"{what} (column {column + 1})\n  {text}\n  {' ' * column}^\n{GRAMMAR}")

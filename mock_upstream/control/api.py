@@ -328,7 +328,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         # Starlette knows only the methods of the path's first route.
-        path = request.url.path
+        path = request.scope["path"]  # `url` decodes the query, too
         routes = (route for route in request.app.routes if getattr(route, "path", None) == path)
         headers["allow"] = ", ".join(
             sorted({method for route in routes for method in route.methods})

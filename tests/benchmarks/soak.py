@@ -105,7 +105,8 @@ def memory(pid: int) -> int:
 
 def _role(words: list[str]) -> str:
     text = " ".join(words)
-    named = ("locust", "mock_upstream", *variants.names(), "loadtests")
+    longest_first = sorted(variants.names(), key=len, reverse=True)
+    named = ("locust", "mock_upstream", *longest_first, "loadtests")
     return next((name for name in named if name in text), Path(words[0]).name if words else "?")
 
 

@@ -69,3 +69,8 @@ def test_a_short_play_finds_nothing(name):
     outcome = fuzz(make, time.time_ns() % 1000, 10 * share)
     assert {wrong.what: wrong.data for wrong in outcome.wrong.values()} == {}
     assert outcome.accepted
+
+
+@pytest.mark.parametrize("data", [b"\t" * 2000, b"p95 < 1s at" + b"\n" * 150])
+def test_blanks_in_an_slo_are_refused_in_a_short_message(data):
+    assert not TARGETS["SLO grammar"][0]().play(data)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests import results
+from loadtests.analysis.checks.noise import USEFUL
 from loadtests.analysis.inputs.records import Record, StageRecord
 from loadtests.analysis.verdicts.blocks import block
 from loadtests.results import Run, UnreadableRun
@@ -279,6 +280,8 @@ def _believes(played: Played, record: Record, run: Run, touched: list[StageRecor
     if act in ("clock", "disk"):
         return failures  # neither is part of a request
     for stage in touched:
+        if act == "stop" and _overlap(stage, played.disturbance) <= USEFUL * stage.stage.measure:
+            continue  # its intervals have it
         with calm(stops=True):  # that the machine was busy, too, must not be why it does not count
             found = block(stage, record.samples)
         if act == "descriptors" and (not found.kinds or found.deployment in _own(played)):

@@ -222,6 +222,9 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         self._closing = True
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         pass
 

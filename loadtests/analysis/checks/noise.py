@@ -77,8 +77,8 @@ class Noise:
     wanted; while it was, nothing may have gone on at all. `cycle`: seconds from one request of a
     user to the next; None in the open model. `stretch`: that over the one of the lowest level; in
     the open model of the mean response time. `growing`: of the open model, whether more comes than
-    is answered. `stopped`: the part of the windows in which a signal had stopped the process that
-    was stopped for longest.
+    is answered. `failures`: what was stopped while requests failed, and that they did; None: they
+    failed of the service's own doing.
     """
 
     sources: Sequence[Source] = ()
@@ -86,7 +86,7 @@ class Noise:
     cycle: float | None = None
     stretch: float = 1.0
     growing: bool = False
-    stopped: float = 0.0
+    failures: tuple[Resource, str] | None = None
 
     @property
     def delay(self) -> float:
@@ -162,17 +162,17 @@ def disturbance(found: Noise, times: Histogram) -> Validity:
     Whether disturbances can have moved the numbers of a level too far, and what is worth a word.
 
     Of a closed model that is its throughput, from which the knee, the causes and the ceilings are
-    read; of an open one its mean response time. Other numbers have intervals that say it. Where
-    nothing succeeds, that is the service's own doing, unless a process was stopped.
+    read; of an open one its mean response time. Other numbers have intervals that say it. That
+    requests fail is the service's own doing, unless a process was stopped.
 
     Args:
         times: the response times of the successes.
     """
+    if found.failures:
+        return _invalid(*found.failures)
     main = found.main
-    if main is None or not (times.count or found.stopped > USEFUL):
+    if main is None or not times.count:
         return Validity()
-    if not times.count:
-        return _invalid(main.resource, f"{found.what}, and no request succeeded")
     delay, mean = found.delay, times.mean()
     part = delay / (mean if found.cycle is None else found.cycle)
     p95 = min(found.of_quantile(times, 0.95), times.quantile(0.95))

@@ -1,14 +1,17 @@
 """What delayed the requests of a level: what samples, the mock and the generators say of it."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from loadtests.analysis.checks import other_work
 from loadtests.analysis.checks.disturbances import GENERATOR, MOCK, Disturbances, Look, TakenTime
 from loadtests.analysis.checks.mock import lateness
-from loadtests.analysis.checks.noise import Noise, Source
+from loadtests.analysis.checks.noise import USEFUL, Noise, Source
 from loadtests.analysis.inputs.sample_parts import Sample
+from loadtests.analysis.inputs.stops import stops
+from loadtests.analysis.inputs.windows import window
 from loadtests.analysis.numbers import duration, percent
 from loadtests.recording.slices import LENGTH
 from loadtests.results import Resource
@@ -50,8 +53,7 @@ def noise(
     if not level.seconds:
         return Noise(cycle=cycle)
     sources = [one for one in level.sources() if one.mean > 0]
-    stopped = max(level.stopped.values()) / level.seconds
-    return Noise(sources, level.paused, cycle, stretch, growing, stopped)
+    return Noise(sources, level.paused, cycle, stretch, growing, level.failures())
 
 
 class _LevelNoise:
@@ -91,17 +93,41 @@ class _LevelNoise:
         yield self._answers()
         yield self._quota()
 
-    @cached_property
-    def stopped(self) -> Mapping[str, float]:
-        """Seconds in which a signal had stopped each process."""
-        return {
-            name: math.fsum(
-                _inside(stop, spells) * stop.seconds
-                for one, spells in self._seen
-                for stop in one.stopped(name)
-            )
-            for name in self._seen[0][0].names
+    def failures(self) -> tuple[Resource, str] | None:
+        """
+        What was stopped while nothing succeeded, or requests timed out.
+
+        A request of the window can time out because of a stop that came after it.
+        """
+        windows = [window(one.record) for one, _ in self._seen]
+        failed = sum((one.kinds for one in windows), Counter[str]())
+        if any(quarter.ok.count for one in windows for quarter in one.quarters):
+            failed = Counter(timeout=failed["timeout"])
+        stopped = {
+            name: self._stopped_until_the_last_answer(name) for name in self._seen[0][0].names
         }
+        name = max(stopped, key=stopped.__getitem__)
+        if not failed.total() or stopped[name] <= USEFUL * self.seconds:
+            return None
+        what = _words(0.0, 0.0, stopped[name], _called(name))
+        many = failed.total()
+        return _OWN.get(name, "host"), f"{what}, and {many:,} request{'s' * (many > 1)} failed"
+
+    def _stopped_until_the_last_answer(self, name: str) -> float:
+        """Seconds in which a signal had stopped a process, from the windows' beginnings on."""
+        spells = []
+        for record in (one.record for one, _ in self._seen):
+            if record.window is not None:
+                start, end = record.window
+                if record.begun is not None and record.usage is not None:
+                    end = max(end, record.begun.at + record.usage.seconds)
+                spells.append((start, end))
+        return math.fsum(
+            max(min(until, end) - max(begin, start), 0.0)
+            for who, begin, until in stops(self._samples)
+            if who == name
+            for start, end in spells
+        )
 
     @cached_property
     def paused(self) -> float:
@@ -114,13 +140,12 @@ class _LevelNoise:
         # What was taken of one core was taken from all processes on it at the same time.
         by_cores: dict[frozenset[int] | str, float] = {}
         for name in self._seen[0][0].names:
-            taken = math.fsum(
-                _inside(t, spells) * t.seconds
-                for one, spells in self._seen
-                for t in one.taken(name)
-            )
+            stopped = taken = 0.0
+            for one, spells in self._seen:
+                stopped += math.fsum(_inside(t, spells) * t.seconds for t in one.stopped(name))
+                taken += math.fsum(_inside(t, spells) * t.seconds for t in one.taken(name))
             cores = self._cores(name) or name
-            lost = max(taken, told.get(name, 0.0), self.stopped[name])
+            lost = max(taken, told.get(name, 0.0), stopped)
             by_cores[cores] = max(by_cores.get(cores, 0.0), lost)
         return min((total + math.fsum(by_cores.values())) / self.seconds, 1.0)
 
@@ -145,8 +170,7 @@ class _LevelNoise:
                     inside += part * taken.seconds
                 if inside:
                     pauses.append((length, inside / length * weight))
-        called = {MOCK: "the mock upstream", GENERATOR: "the load generator"}
-        who = called.get(name, "the deployment")
+        who = _called(name)
         what = _words(host / self.seconds, others / self.seconds, stopped, who)
         if others and (which := other_work.in_samples(self._near, self._cores(name) or ())):
             what += f": {which}"
@@ -285,6 +309,11 @@ def _inside(one: TakenTime | Look, spells: Sequence[tuple[float, float]]) -> flo
     """The part of it that is in these stretches."""
     overlap = math.fsum(max(min(one.end, b) - max(one.start, a), 0.0) for a, b in spells)
     return overlap / (one.end - one.start)
+
+
+def _called(name: str) -> str:
+    called = {MOCK: "the mock upstream", GENERATOR: "the load generator"}
+    return called.get(name, "the deployment")
 
 
 def _words(host: float, others: float, stopped: float, called: str) -> str:

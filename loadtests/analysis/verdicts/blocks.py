@@ -83,8 +83,8 @@ def block(record: StageRecord, samples: Sequence[Sample]) -> Block:
         else None,
     )
     moved = disturbance(amount, whole.response)
-    if not whole.response.count:
-        wrong += moved.problems  # what made every request fail is not known
+    if amount.failures:
+        wrong += moved.problems
     verdict = (
         generator.of_level([record], [record], batches, kinds)
         .and_of(mock.of_mock([record], samples))

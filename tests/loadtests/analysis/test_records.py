@@ -132,6 +132,12 @@ def test_another_file_is_not_a_run(tmp_path):
         records.read(write(tmp_path, lines(format="har/1")))
 
 
+def test_a_long_name_of_another_format_is_told_in_short(tmp_path):
+    with pytest.raises(UnreadableRun) as raised:
+        records.read(write(tmp_path, lines(format="b" * 2000)))
+    assert len(str(raised.value)) < len(str(tmp_path)) + 200
+
+
 def test_a_sample_without_a_time_is_left_out_and_named(tmp_path):
     (tmp_path / "samples.jsonl").write_text(
         '{"at": 1.5}\n{"cores": []}\n{"at": 2', encoding="utf-8"

@@ -1,16 +1,22 @@
 """A window in which a process was stopped by a signal counts as far as that cannot have worked."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from loadtests.analysis.points import points
 from loadtests.analysis.verdicts.blocks import block
+from loadtests.recording.messages import Usage
 from tests.support.simulated_engine import SimulatedEngine, exponential, record, stage, threads
 
 MADE = record(SimulatedEngine({"app": threads(40, exponential(0.05))}), stage(0, "app", 20))
 FAILED = record(
     SimulatedEngine({"app": replace(threads(40, exponential(0.05)), failing=lambda _: 1.0)}),
+    stage(0, "app", 20),
+)
+SOME = record(
+    SimulatedEngine({"app": replace(threads(40, exponential(0.05)), failing=lambda _: 0.02)}),
     stage(0, "app", 20),
 )
 BEGIN, END = MADE.window
@@ -56,9 +62,19 @@ def test_a_block_of_a_comparison_is_disturbed_by_a_stop():
 def test_failures_alone_are_the_services_own_unless_it_was_stopped(seconds, valid):
     samples = sampled(app=[[BEGIN, BEGIN + seconds]])
     point, one = points([FAILED], samples)[0], block(FAILED, samples)
-    told = "was stopped by a signal (SIGSTOP) for 4 s, and no request succeeded"
+    told = f"was stopped by a signal (SIGSTOP) for 4 s, and {point.requests:,} requests failed"
     assert (point.valid, bool(one.wrong)) == (valid, not valid)
     assert all(told in " ".join(texts) for texts in (point.problems, one.wrong) if not valid)
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("timeout", False), ("503", True)])
+def test_timeouts_in_a_stop_right_after_the_window_are_not_the_services(kind, counts):
+    ended = Usage(stage=0, seconds=END + 10 - SOME.begun.at, processes={})
+    slices = [replace(one, kinds=Counter({kind: one.failed.count})) for one in SOME.slices]
+    seen = replace(SOME, slices=slices, usage=ended)
+    point = points([seen], sampled(app=[[END - 0.05, END + 10]]))[0]
+    assert point.errors.rate > 0
+    assert point.counts is counts
 
 
 @pytest.mark.parametrize(

@@ -379,6 +379,8 @@ def test_an_slo_of_a_left_out_deployment_is_left_out_or_refused(where):
         ),
         (" ; ", "slos: ' ; ' has none; write p95 < 250ms at 40; errors < 1%, or none for none"),
         (" ", "slos: ' ' has none; write"),
+        (" " * 3000, f"slos: '{' ' * 200}' has none; write"),
+        ("\n" * 200 + "; p95", "slos: <, <=, > or >= is expected (column 4)"),
     ],
 )
 def test_invalid_slos_are_refused(line, says):
