@@ -76,6 +76,7 @@ def pytest_configure() -> None:
     of processes that they start keep bytecode, or each of them would compile every module.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     _trust_one_authority()
     gc.disable()  # until all is collected

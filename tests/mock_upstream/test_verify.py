@@ -204,7 +204,8 @@ def test_a_busy_machine_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify, "running", on_a_busy_machine)
-    code = verify.main(SPREAD, rate=50, seconds=1)
+    # Every other answer is due while the mock is stopped.
+    code = verify.main(Profile.model_validate({"latency": "100ms"}), rate=50, seconds=1)
     assert code == 3
     *_, verdict, reasons = capsys.readouterr().out.splitlines()
     assert verdict == "This machine does not deliver the profile at 50 requests a second."

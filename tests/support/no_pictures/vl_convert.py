@@ -16,3 +16,7 @@ def vegalite_to_svg(chart: Any, config: Any, allowed_base_urls: list[str]) -> st
 
 def svg_to_png(svg: str, scale: float) -> bytes:
     return b""
+
+
+def javascript_bundle(snippet: str) -> str:
+    return ""
