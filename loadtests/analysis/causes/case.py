@@ -40,14 +40,17 @@ class Case:
         return self.reaches(self.ceiling(resource))
 
     def reaches(self, ceiling: Ceiling | None) -> bool:
-        """
-        Whether throughput, by its interval, can be near to the ceiling; True without one.
-
-        Requests that fail as others do take as much of it as those that succeed.
-        """
+        """Whether throughput, by its interval, can be near to the ceiling; True without one."""
         highest = max(self.now.point.throughput.high or 0.0, self.now.throughput)
-        served = highest / (1 - min(self.low.failing, self.now.failing, 0.9))
-        return ceiling is None or served >= NEAR * ceiling.throughput
+        return ceiling is None or self.served(highest) >= NEAR * ceiling.throughput
+
+    def served(self, throughput: float) -> float:
+        """
+        This throughput with the requests that fail at any load.
+
+        They take as much of a ceiling as those that succeed.
+        """
+        return throughput / (1 - min(self.low.failing, self.now.failing, 0.9))
 
     @property
     def cpu(self) -> float | None:

@@ -31,8 +31,7 @@ def slots(case: Case) -> Found | None:
     how = f"{count} at a time / {duration(held)}"
     made = Ceiling(resource="concurrency-limit", throughput=count / held, how=how, capacity=count)
     ceiling = case.ceiling("concurrency-limit") or made
-    served = case.now.throughput / (1 - min(case.low.failing, case.now.failing, 0.9))
-    if not NEAR <= served / ceiling.throughput <= 1 / NEAR:
+    if not NEAR <= case.served(case.now.throughput) / ceiling.throughput <= 1 / NEAR:
         return None
     calls = "1 call" if count == 1 else f"{count} calls"
     mean = min(case.now.upstream.in_flight / count, 1.0)
